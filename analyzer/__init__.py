@@ -1,0 +1,1 @@
+"""The analysis daemon: follows held targets and promotes or refuses their candidates."""

@@ -1,0 +1,130 @@
+"""`python -m analyzer`: the only module that names concrete adapters."""
+
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+
+import aiohttp
+import structlog
+from prometheus_client import CollectorRegistry, Gauge
+
+from analyzer.act import Actor
+from analyzer.controller import ClusterIndex, Controller, Metrics
+from analyzer.hooks.http import HttpHookCaller
+from analyzer.metric_providers.prometheus import PrometheusProvider
+from analyzer.observe import Observer
+from analyzer.reconciler import Reconciler
+from analyzer.records import Records
+from analyzer.routers.gateway_api import GatewayApiRouter
+from analyzer.sampling import Sampler
+from analyzer.settings import Settings, read_settings
+from runtime import logs, probes, supervisor
+from runtime.errors import ConfigurationError
+from runtime.informer import Informer
+from runtime.kube import Cluster
+from runtime.lease import LeaderElector
+from runtime.resources import CANARIES, DEPLOYMENTS, NAMESPACES
+
+LEASE = "headgate-analyzer"
+
+
+@asynccontextmanager
+async def build(
+    settings: Settings, cluster: Cluster, registry: CollectorRegistry
+) -> AsyncIterator[tuple[ClusterIndex, Controller]]:
+    """Wire the daemon's parts around one cluster.
+
+    Args:
+        settings: the analyzer's settings.
+        cluster: the API server.
+        registry: where its metrics go.
+
+    """
+    router = GatewayApiRouter(cluster)
+    records = Records(cluster, settings.defaults)
+    prometheus = PrometheusProvider()
+    async with aiohttp.ClientSession() as session:
+        hooks = HttpHookCaller(session)
+        sampler = Sampler(cluster, {"prometheus": prometheus}, settings.metrics_server)
+        index = ClusterIndex(
+            namespaces=Informer(cluster, NAMESPACES),
+            targets=Informer(cluster, DEPLOYMENTS),
+            canaries=Informer(cluster, CANARIES),
+        )
+        reconciler = Reconciler(
+            cluster=cluster,
+            index=index,
+            router=router,
+            records=records,
+            observer=Observer(cluster, router, sampler, hooks, settings.defaults),
+            actor=Actor(cluster, router, hooks, records),
+            timing=settings.timing,
+            clock=lambda: datetime.now(UTC),
+        )
+        try:
+            yield index, Controller(index, reconciler, Metrics.create(registry))
+        finally:
+            await prometheus.aclose()
+
+
+async def serve(settings: Settings) -> None:
+    """Follow the cluster until a signal ends it; act only while this process leads.
+
+    Args:
+        settings: the analyzer's settings.
+
+    """
+    registry = CollectorRegistry()
+    leading = Gauge("headgate_analyzer_leader", "1 on the process that acts.", registry=registry)
+    async with Cluster.connect() as cluster, build(settings, cluster, registry) as built:
+        index, controller = built
+        guard = supervisor.Supervisor()
+        # The host name alone would be taken for its successor's after a restart in place.
+        identity = f"{settings.identity}_{uuid.uuid4().hex[:8]}"
+        elector = LeaderElector(cluster, settings.namespace, LEASE, identity)
+        leading.set_function(lambda: float(elector.is_leader))
+        informers = (index.namespaces, index.targets, index.canaries)
+        ready = probes.Checks(
+            synced=lambda: all(informer.synced.is_set() for informer in informers),
+            running=lambda: not guard.stopping.is_set(),
+        )
+
+        def open_probes() -> AbstractAsyncContextManager[object]:
+            return probes.serve(
+                probes.application(ready=ready, registry=registry), port=settings.probes_port
+            )
+
+        async def lead() -> None:
+            await elector.run(controller.run)
+
+        await guard.run(
+            [
+                supervisor.Listener("probes", open_probes),
+                *(
+                    supervisor.RootTask(f"watch-{informer.resource.plural}", informer.run)
+                    for informer in informers
+                ),
+                supervisor.RootTask("leader", lead),
+            ]
+        )
+
+
+async def _main() -> None:
+    try:
+        settings = read_settings()
+        logs.configure(settings.log_level)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+    structlog.get_logger("analyzer").info("starting", identity=settings.identity)
+    await serve(settings)
+
+
+def main() -> None:
+    """Run the process and exit with its code."""
+    sys.exit(supervisor.run(_main))
+
+
+if __name__ == "__main__":
+    main()

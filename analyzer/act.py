@@ -1,0 +1,312 @@
+"""Carries out the actions of a decision, in order; each can be repeated without effect."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, assert_never
+
+from analyzer.observe import Scene, hook_payload
+from analyzer.ports import Cluster, HookCaller, Router
+from analyzer.records import Records
+from canary.actions import (
+    Action,
+    CallPostRollout,
+    ClearCommands,
+    Decision,
+    DeleteCanary,
+    Emit,
+    EnsureCanary,
+    EnsureRoute,
+    ForgetRefused,
+    HoldTarget,
+    MarkRefused,
+    ReleaseTarget,
+    ReopenProgress,
+    SaveState,
+    ScaleDownRevision,
+    SettleTarget,
+    SetWeight,
+)
+from canary.contract import (
+    HOLD,
+    PROMOTING,
+    REFUSED,
+    REFUSED_WHY,
+    REQUESTED_BY,
+    STABLE,
+    Command,
+)
+from canary.desired import (
+    canary_deployment,
+    canary_name,
+    canary_service,
+    owner_reference,
+    stable_service,
+)
+from canary.hashing import template_hash
+from canary.model import HookType, Json
+from canary.reading import VERDICT_PREFIX
+from runtime.errors import AlreadyExists, Conflict
+from runtime.resources import DEPLOYMENTS, EVENTS, REPLICASETS, SERVICES
+
+ATTEMPTS: Final = 8
+"""How often a write that met another one is repeated on the newer object."""
+MAX_WHY: Final = 1000
+MAX_EVENT: Final = 1024
+"""Longest message that the events API takes."""
+COMPONENT: Final = "headgate"
+
+
+class Overtaken(Exception):  # noqa: N818 - what happened, and no error of anybody's
+    """The target got another template meanwhile: the decision was about something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Writes what a decision asks for.
+
+    Args:
+        cluster: the API server.
+        router: the routes.
+        hooks: calls post-rollout hooks.
+        records: the Canary objects.
+
+    """
+
+    cluster: Cluster
+    router: Router
+    hooks: HookCaller
+    records: Records
+
+    async def run(self, scene: Scene, decision: Decision, now: datetime) -> None:
+        """Carry out a decision.
+
+        Args:
+            scene: what the decision was made on.
+            decision: what is to be done.
+            now: the time of this reconcile.
+
+        Raises:
+            Overtaken: the target has another template now; reconcile again.
+
+        """
+        scene = replace(scene, state=decision.state)
+        for action in decision.actions:
+            await self._act(scene, action, now)
+
+    async def _act(self, scene: Scene, action: Action, now: datetime) -> None:  # noqa: C901, PLR0912 - one case per action
+        match action:
+            case SaveState():
+                await self.records.save(scene.canary, scene.state, now)
+            case SetWeight(weight):
+                await self.router.write_split(scene.key, scene.strategy, weight)
+            case EnsureRoute():
+                await self._ensure_route(scene)
+            case EnsureCanary(replicas):
+                await self._ensure_canary(scene, replicas)
+            case DeleteCanary():
+                await self._delete_canary(scene)
+            case ReleaseTarget(promoting):
+                await self._patch_target(scene, _release(scene, promoting=promoting))
+            case SettleTarget(keep_refused):
+                await self._patch_target(scene, _settle(keep_refused=keep_refused))
+            case HoldTarget():
+                await self._patch_target(scene, _hold(scene))
+            case ScaleDownRevision(wanted):
+                await self._scale_down(scene, wanted)
+            case MarkRefused(message):
+                await self._mark_refused(scene, message, now)
+            case ReopenProgress():
+                await self._write_progress(scene, _reopened(now))
+            case ForgetRefused():
+                await self._patch_target(scene, _notes({REFUSED: None, REFUSED_WHY: None}))
+            case ClearCommands(commands):
+                await self._clear(scene, commands)
+            case Emit():
+                await self.emit(scene, action, now)
+            case CallPostRollout():
+                await self._post_rollout(scene, now)
+            case _:
+                assert_never(action)
+
+    async def emit(self, scene: Scene, event: Emit, now: datetime) -> None:
+        """Write a Kubernetes event on the Canary and on the target, once per run and message."""
+        for subject in (scene.canary, scene.target):
+            try:
+                await self.cluster.create(EVENTS, _event(scene, subject, event, now))
+            except AlreadyExists:
+                continue
+
+    async def _ensure_route(self, scene: Scene) -> None:
+        if scene.strategy.own_route is None:
+            return
+        if scene.service is None:
+            wanted = stable_service(scene.target, strategy=scene.strategy)
+            await self.cluster.apply(SERVICES, wanted)
+        await self.router.ensure(scene.key, scene.strategy, owner_reference(scene.canary))
+
+    async def _ensure_canary(self, scene: Scene, replicas: int) -> None:
+        service = canary_service(
+            scene.target,
+            key=scene.selector_key,
+            strategy=scene.strategy,
+            stable=scene.service,
+        )
+        await self.cluster.apply(SERVICES, service)
+        deployment = canary_deployment(scene.target, key=scene.selector_key, replicas=replicas)
+        await self.cluster.apply(DEPLOYMENTS, deployment)
+
+    async def _delete_canary(self, scene: Scene) -> None:
+        await self.router.clean(scene.key)
+        service = canary_name(scene.strategy.service_name)
+        await self.cluster.delete(SERVICES, scene.key.namespace, service)
+        await self.cluster.delete(DEPLOYMENTS, scene.key.namespace, canary_name(scene.key.name))
+
+    async def _patch_target(self, scene: Scene, patch: Json) -> Json:
+        """Write to the target if it still carries the template that was decided on."""
+        return await self._update(scene, lambda _: patch)
+
+    async def _update(
+        self, scene: Scene, patch_for: Callable[[Json], Json], subresource: str = ""
+    ) -> Json:
+        target, name = scene.target, scene.key.name
+        for _ in range(ATTEMPTS):
+            patch = patch_for(target)
+            version = {"resourceVersion": target["metadata"]["resourceVersion"]}
+            patch = {**patch, "metadata": {**patch.get("metadata", {}), **version}}
+            try:
+                return await self.cluster.merge_patch(
+                    DEPLOYMENTS, scene.key.namespace, name, patch, subresource=subresource
+                )
+            except Conflict:
+                target = await self.cluster.get(DEPLOYMENTS, scene.key.namespace, name)
+                if template_hash(target["spec"]["template"]) != _decided_on(scene):
+                    raise Overtaken(f"{scene.key} got another template") from None
+        raise Overtaken(f"{scene.key} is written to all the time")
+
+    async def _scale_down(self, scene: Scene, wanted: str) -> None:
+        for revision in scene.observed.revisions:
+            if revision.template_hash == wanted and revision.replicas:
+                await self.cluster.merge_patch(
+                    REPLICASETS,
+                    scene.key.namespace,
+                    revision.name,
+                    {"spec": {"replicas": 0}},
+                    subresource="scale",
+                )
+
+    async def _mark_refused(self, scene: Scene, message: str, now: datetime) -> None:
+        """End the progress condition, so that `kubectl rollout status` fails, then remember."""
+        await self._write_progress(scene, _refused(message, now))
+        marks: dict[str, str | None] = {
+            REFUSED: scene.state.candidate,
+            REFUSED_WHY: message[:MAX_WHY],
+        }
+        await self._patch_target(scene, _notes(marks))
+
+    async def _write_progress(self, scene: Scene, condition: Json) -> None:
+        def patch_for(target: Json) -> Json:
+            others = [
+                entry
+                for entry in (target.get("status") or {}).get("conditions") or ()
+                if entry["type"] != condition["type"]
+            ]
+            return {"status": {"conditions": [*others, condition]}}
+
+        await self._update(scene, patch_for, subresource="status")
+
+    async def _clear(self, scene: Scene, commands: frozenset[Command]) -> None:
+        gone: dict[str, str | None] = {str(command): None for command in commands}
+        await self._patch_target(scene, _notes({**gone, REQUESTED_BY: None}))
+
+    async def _post_rollout(self, scene: Scene, now: datetime) -> None:
+        payload = hook_payload(scene.key, scene.state)
+        for hook in scene.strategy.hooks:
+            if hook.type is not HookType.POST_ROLLOUT:
+                continue
+            result = await self.hooks.call(hook, payload)
+            if not result.ok:
+                reason = "PostRolloutHookFailed"
+                await self.emit(scene, Emit(reason, result.message, warning=True), now)
+
+
+def _decided_on(scene: Scene) -> str:
+    return scene.observed.target.template_hash
+
+
+def _notes(marks: dict[str, str | None]) -> Json:
+    return {"metadata": {"annotations": marks}}
+
+
+def _release(scene: Scene, *, promoting: bool) -> Json:
+    marks: dict[str, str | None] = {HOLD: None}
+    if promoting:
+        marks |= {PROMOTING: scene.state.candidate, STABLE: scene.state.stable}
+    else:
+        marks |= {STABLE: None}
+    return {**_notes(marks), "spec": {"paused": None}}
+
+
+def _settle(*, keep_refused: bool) -> Json:
+    marks: dict[str, str | None] = dict.fromkeys((HOLD, STABLE, PROMOTING, REQUESTED_BY))
+    if not keep_refused:
+        marks |= dict.fromkeys((REFUSED, REFUSED_WHY))
+    return _notes(marks)
+
+
+def _hold(scene: Scene) -> Json:
+    marks: dict[str, str | None] = {
+        HOLD: scene.state.candidate,
+        STABLE: scene.state.stable,
+        PROMOTING: None,
+    }
+    return {**_notes(marks), "spec": {"paused": True}}
+
+
+def _refused(message: str, now: datetime) -> Json:
+    """Return the condition that ends `kubectl rollout status` with exit code 1."""
+    return _progressing("False", "ProgressDeadlineExceeded", f"{VERDICT_PREFIX}{message}", now)
+
+
+def _reopened(now: datetime) -> Json:
+    """Return the condition that the controller itself gives a paused Deployment."""
+    return _progressing("Unknown", "DeploymentPaused", "Deployment is paused", now)
+
+
+def _progressing(status: str, reason: str, message: str, now: datetime) -> Json:
+    time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "type": "Progressing",
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastUpdateTime": time,
+        "lastTransitionTime": time,
+    }
+
+
+def _event(scene: Scene, subject: Json, event: Emit, now: datetime) -> Json:
+    """Return an event whose name says what it is, so that a repeated write meets itself."""
+    metadata, time = subject["metadata"], now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    identity = f"{metadata['uid']}/{scene.state.started_at}/{event.reason}/{event.message}"
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    return {
+        "metadata": {"name": f"{metadata['name']}.{digest}", "namespace": metadata["namespace"]},
+        "involvedObject": {
+            "apiVersion": subject["apiVersion"],
+            "kind": subject["kind"],
+            "name": metadata["name"],
+            "namespace": metadata["namespace"],
+            "uid": metadata["uid"],
+            "resourceVersion": metadata.get("resourceVersion", ""),
+        },
+        "reason": event.reason,
+        "message": event.message[:MAX_EVENT],
+        "type": "Warning" if event.warning else "Normal",
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "firstTimestamp": time,
+        "lastTimestamp": time,
+        "count": 1,
+    }

@@ -1,0 +1,1 @@
+"""Adapters of the `MetricProvider` port: one module per provider type."""

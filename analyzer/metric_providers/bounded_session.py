@@ -1,0 +1,86 @@
+"""A `requests` session whose answers end: by time, by size, and at the address that was asked."""
+
+import io
+import time
+from typing import Any, Final
+
+import requests
+import urllib3
+from requests.auth import AuthBase, HTTPBasicAuth
+
+_CHUNK: Final = 64 * 1024
+
+
+class TooMuch(requests.RequestException):
+    """The answer is longer than the session reads."""
+
+
+class Credentials(AuthBase):
+    """A bearer token, or user name and password, or nothing.
+
+    With nothing it still keeps `requests` from looking for credentials in a .netrc file.
+    """
+
+    def __init__(self, *, username: str = "", password: str = "", token: str = "") -> None:
+        self._basic = HTTPBasicAuth(username, password) if username else None
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        elif self._basic:
+            self._basic(request)
+        return request
+
+
+class BoundedSession(requests.Session):
+    """A session that reads no more than it is told to.
+
+    `requests` bounds the wait for each piece of an answer and not the whole. Redirects are not
+    followed: `requests` would read their bodies without bounds, and give headers that may be secret
+    to any host that a redirect names.
+
+    Args:
+        seconds: for one answer, once its headers are there.
+        size: the longest answer, in bytes.
+
+    """
+
+    def __init__(self, *, seconds: float, size: int) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._size = size
+        # What is compressed can be a thousand times as long as what was read of it.
+        self.headers["Accept-Encoding"] = "identity"
+
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send a request and read its whole answer.
+
+        Raises:
+            requests.Timeout: the answer took too long.
+            TooMuch: the answer is too long.
+            requests.RequestException: as `requests` has it.
+
+        """
+        kwargs |= {"stream": True, "allow_redirects": False}
+        response = super().request(*args, **kwargs)
+        with response:
+            body = self._read(response.raw)
+        response.raw = io.BytesIO(body)
+        return response
+
+    def _read(self, raw: Any) -> bytes:
+        deadline = time.monotonic() + self._seconds
+        body = bytearray()
+        try:
+            while chunk := raw.read1(_CHUNK, decode_content=False):
+                body += chunk
+                if len(body) > self._size:
+                    raise TooMuch
+                if time.monotonic() > deadline:
+                    raise requests.Timeout
+        except urllib3.exceptions.ReadTimeoutError as error:
+            raise requests.Timeout(error) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise requests.ConnectionError(error) from error
+        return bytes(body)

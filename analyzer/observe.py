@@ -1,0 +1,203 @@
+"""Reads the world around one target into the values that `decide` works on."""
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+from analyzer.ports import Cluster, HookCaller, Router
+from analyzer.records import state_of
+from analyzer.sampling import Query, Sampler
+from canary.contract import (
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    TARGET_LABEL,
+)
+from canary.desired import UnsuitableTarget, canary_name, selector_key
+from canary.model import (
+    CanaryAbsent,
+    CanaryPresent,
+    HookResult,
+    InvalidStrategy,
+    Json,
+    Key,
+    Observed,
+    Questions,
+    State,
+    Strategy,
+)
+from canary.reading import read_canary, read_revisions, read_target
+from canary.strategy import Defaults, parse_strategy
+from runtime.errors import NotFound
+from runtime.resources import DEPLOYMENTS, PODS, REPLICASETS, SERVICES
+
+NO_STRATEGY: Final = Strategy(interval=timedelta(minutes=1), threshold=1, weights=(100,))
+"""Stands in where a Canary is invalid, to find the routes and objects that may need cleaning."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """What was read, with the objects that actions are written against.
+
+    `service` is None where there is no stable Service, `selector_key` is "" where none is usable.
+    """
+
+    key: Key
+    target: Json
+    canary: Json
+    state: State
+    strategy: Strategy
+    service: Json | None
+    selector_key: str
+    observed: Observed
+    queries: tuple[Query, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """Reads targets. Nothing here writes.
+
+    Args:
+        cluster: the API server.
+        router: the routes.
+        sampler: the metrics.
+        hooks: calls hooks, which are questions too.
+        defaults: the admin's settings.
+
+    """
+
+    cluster: Cluster
+    router: Router
+    sampler: Sampler
+    hooks: HookCaller
+    defaults: Defaults
+
+    async def look(self, key: Key, target: Json, canary: Json, *, enabled: bool) -> Scene:
+        """Read everything that is there without asking metrics or hooks.
+
+        Args:
+            key: the target's key.
+            target: the Deployment, just read.
+            canary: its Canary object, just read.
+            enabled: whether the namespace carries the label.
+
+        """
+        parsed = parse_strategy(canary, self.defaults)
+        strategy = _fallback(canary) if isinstance(parsed, InvalidStrategy) else parsed
+        service = await self._service(key, strategy)
+        if service is None and strategy.health_is_enough:
+            service = await self._any_service(key, target)
+            if service is not None:
+                strategy = replace(strategy, service_name=service["metadata"]["name"])
+        async with asyncio.TaskGroup() as group:
+            revisions = group.create_task(self._revisions(key, target))
+            present = group.create_task(self._canary(key))
+            split = group.create_task(self.router.read_split(key, strategy))
+            prepared = group.create_task(self.sampler.prepare(key, strategy))
+        queries, problems = prepared.result()
+        found, stranger = present.result()
+        label, unsuitable = _label(target, service)
+        observed = Observed(
+            key=key,
+            target=read_target(target, enabled=enabled),
+            revisions=read_revisions(revisions.result(), target),
+            strategy=parsed if isinstance(parsed, InvalidStrategy) else strategy,
+            canary=found,
+            split=split.result(),
+            problems=(*_missing_service(key, strategy, service), *unsuitable, *stranger, *problems),
+        )
+        return Scene(
+            key=key,
+            target=target,
+            canary=canary,
+            state=state_of(canary),
+            strategy=strategy,
+            service=service,
+            selector_key=label,
+            observed=observed,
+            queries=queries,
+        )
+
+    async def ask(self, scene: Scene, questions: Questions) -> Scene:
+        """Return the scene with the answers to the questions."""
+        if not questions.metrics and questions.hooks is None:
+            return scene
+        wanted = [hook for hook in scene.strategy.hooks if hook.type is questions.hooks]
+        payload = hook_payload(scene.key, scene.state)
+        async with asyncio.TaskGroup() as group:
+            samples = group.create_task(
+                self.sampler.ask(scene.queries if questions.metrics else ())
+            )
+            calls = [group.create_task(self.hooks.call(hook, payload)) for hook in wanted]
+        results: tuple[HookResult, ...] = tuple(call.result() for call in calls)
+        observed = replace(scene.observed, samples=samples.result(), hooks=results, asked=True)
+        return replace(scene, observed=observed)
+
+    async def _service(self, key: Key, strategy: Strategy) -> Json | None:
+        try:
+            return await self.cluster.get(SERVICES, key.namespace, strategy.service_name)
+        except NotFound:
+            return None
+
+    async def _any_service(self, key: Key, target: Json) -> Json | None:
+        """Find a Service of another name in front of the target's pods."""
+        labels = target["spec"]["template"]["metadata"].get("labels") or {}
+        for service in (await self.cluster.list(SERVICES, key.namespace)).items:
+            selector = service["spec"].get("selector")
+            if selector and selector.items() <= labels.items():
+                return dict(service)
+        return None
+
+    async def _revisions(self, key: Key, target: Json) -> list[Json]:
+        labels = target["spec"]["selector"].get("matchLabels") or {}
+        selector = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+        found = await self.cluster.list(REPLICASETS, key.namespace, label_selector=selector)
+        return list(found.items)
+
+    async def _canary(self, key: Key) -> tuple[CanaryAbsent | CanaryPresent, tuple[str, ...]]:
+        name = canary_name(key.name)
+        try:
+            obj = await self.cluster.get(DEPLOYMENTS, key.namespace, name)
+        except NotFound:
+            return CanaryAbsent(), ()
+        if (obj["metadata"].get("labels") or {}).get(MANAGED_BY_LABEL) != MANAGED_BY:
+            problem = f"deployment {name} exists and is not Headgate's; rename or delete it"
+            return CanaryAbsent(), (problem,)
+        pods = await self.cluster.list(
+            PODS, key.namespace, label_selector=f"{TARGET_LABEL}={key.name}"
+        )
+        return read_canary(obj, list(pods.items)), ()
+
+
+def hook_payload(key: Key, state: State) -> Json:
+    """Return what hooks are told, in Flagger's fields."""
+    return {
+        "name": key.name,
+        "namespace": key.namespace,
+        "phase": str(state.phase),
+        "checksum": state.candidate,
+    }
+
+
+def _fallback(canary: Json) -> Strategy:
+    spec = canary["spec"]
+    name = (spec.get("service") or {}).get("name") or spec["targetRef"]["name"]
+    return replace(NO_STRATEGY, service_name=name)
+
+
+def _label(target: Json, service: Json | None) -> tuple[str, tuple[str, ...]]:
+    selector = None if service is None else service["spec"].get("selector") or {}
+    try:
+        return selector_key(target, selector), ()
+    except UnsuitableTarget as problem:
+        return "", (str(problem),)
+
+
+def _missing_service(key: Key, strategy: Strategy, service: Json | None) -> tuple[str, ...]:
+    if service is not None or strategy.own_route is not None or strategy.health_is_enough:
+        return ()
+    problem = (
+        f"Service {key.namespace}/{strategy.service_name} does not exist; create it, or name "
+        "the Service of this deployment in spec.service.name of the Canary"
+    )
+    return (problem,)

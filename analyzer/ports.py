@@ -1,0 +1,87 @@
+"""The seams of the daemon. Adapters implement them; the loop knows nothing else of the outside."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from canary.model import Hook, HookResult, Json, Key, Split, Strategy
+from runtime.resources import ListResult, Resource
+
+
+class ProviderError(Exception):
+    """A metric provider could not answer: unreachable, refused the query, or not known.
+
+    The message is for the reader of `Canary.status`: what failed and how to mend it.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderSpec:
+    """Where to ask: `MetricTemplate.spec.provider` with its Secret's data read (decoded)."""
+
+    type: str
+    address: str
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    secret: Mapping[str, str] = field(default_factory=dict, repr=False)
+    verify_tls: bool = True
+
+
+class MetricProvider(Protocol):
+    """Answers one query of one provider type."""
+
+    async def query(self, spec: ProviderSpec, query: str) -> float | None:
+        """Return the query's value now, None where it has none (empty or NaN).
+
+        Raises:
+            ProviderError: there is no answer to be had.
+
+        """
+
+
+class HookCaller(Protocol):
+    """Calls the hooks of a run."""
+
+    async def call(self, hook: Hook, payload: Mapping[str, Any]) -> HookResult:
+        """POST the payload; never raises for what the other side does wrong."""
+
+
+class Router(Protocol):
+    """Splits traffic between the stable and the canary Service on routes of one kind."""
+
+    async def read_split(self, key: Key, strategy: Strategy) -> Split:
+        """Return the split as it stands on every route to the stable Service."""
+
+    async def write_split(self, key: Key, strategy: Strategy, weight: int) -> None:
+        """Give the canary `weight` percent on every route; repeat without effect."""
+
+    async def clean(self, key: Key) -> None:
+        """Leave every route as the team wrote it, whatever a run had put there."""
+
+    async def ensure(self, key: Key, strategy: Strategy, owner: Json) -> None:
+        """Make the own route if the strategy asks for one; adopt otherwise."""
+
+
+class Cluster(Protocol):
+    """The part of `runtime.kube.Cluster` that the daemon uses; the contract is written there."""
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Json:
+        """Return one object."""
+
+    async def create(self, resource: Resource, obj: Json) -> Json:
+        """Create an object."""
+
+    async def apply(self, resource: Resource, obj: Json) -> Json:
+        """Apply an object on the server side."""
+
+    async def merge_patch(
+        self, resource: Resource, namespace: str, name: str, patch: Json, *, subresource: str = ""
+    ) -> Json:
+        """Merge a patch into an object."""
+
+    async def delete(self, resource: Resource, namespace: str, name: str) -> None:
+        """Delete an object; one that is not there is a success."""
+
+    async def list(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
+    ) -> ListResult:
+        """Return all objects that match."""

@@ -1,0 +1,143 @@
+"""One reconcile of one target: observe, decide, act."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from analyzer.act import Actor, Overtaken
+from analyzer.observe import Observer
+from analyzer.ports import Cluster, Router
+from analyzer.records import Records, state_of
+from canary.contract import COMMANDS, HOLD, PROMOTING, STABLE
+from canary.decide import decide, questions
+from canary.desired import canary_name
+from canary.endings import IDLE_PHASES
+from canary.hashing import template_hash
+from canary.model import Json, Key, Phase, Timing
+from canary.reading import annotations
+from runtime.errors import NotFound
+from runtime.resources import DEPLOYMENTS
+
+log = structlog.get_logger("analyzer")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a reconcile says of the next one; None where only a change calls for it."""
+
+    requeue_after: timedelta | None = None
+
+
+class Index(Protocol):
+    """What the informers have heard last."""
+
+    def target(self, key: Key) -> Json | None:
+        """Return the Deployment of a key."""
+
+    def canary(self, key: Key) -> Json | None:
+        """Return the Canary that speaks of a target."""
+
+    def enabled(self, namespace: str) -> bool:
+        """Tell whether a namespace carries the label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciler:
+    """Brings one target to where it should be.
+
+    Args:
+        cluster: the API server.
+        index: what the informers know, so that idle targets cost no call.
+        router: the routes.
+        records: the Canary objects.
+        observer: reads the world.
+        actor: writes to it.
+        timing: the admin's times.
+        clock: the time.
+
+    """
+
+    cluster: Cluster
+    index: Index
+    router: Router
+    records: Records
+    observer: Observer
+    actor: Actor
+    timing: Timing
+    clock: Callable[[], datetime]
+
+    async def reconcile(self, key: Key) -> Result:
+        """Look at one target and do what it needs.
+
+        Args:
+            key: the target.
+
+        Raises:
+            ApiError: the API server could not do its part; the key is to be tried again.
+
+        """
+        known, canary = self.index.target(key), self.index.canary(key)
+        enabled = self.index.enabled(key.namespace)
+        beside = self.index.target(Key(namespace=key.namespace, name=canary_name(key.name)))
+        if known is not None and beside is None and _rests(known, canary, enabled=enabled):
+            return Result()
+        try:
+            target = await self.cluster.get(DEPLOYMENTS, key.namespace, key.name)
+        except NotFound:
+            # Its canary went with it, by owner reference; a route has no such owner.
+            await self.router.clean(key)
+            return Result()
+        if canary is None:
+            if not enabled or HOLD not in annotations(target):
+                return Result()
+            canary = await self.records.create(target)
+        try:
+            canary = await self.records.read(canary)
+        except NotFound:
+            return Result(requeue_after=timedelta(0))
+        return await self._reconcile(key, target, canary, enabled=enabled)
+
+    async def _reconcile(self, key: Key, target: Json, canary: Json, *, enabled: bool) -> Result:
+        scene = await self.observer.look(key, target, canary, enabled=enabled)
+        now = self.clock()
+        wanted = questions(scene.state, scene.observed, now, self.timing)
+        scene = await self.observer.ask(scene, wanted)
+        decision = decide(scene.state, scene.observed, now, self.timing)
+        try:
+            await self.actor.run(scene, decision, now)
+        except Overtaken as overtaken:
+            log.info("overtaken", why=str(overtaken))
+            return Result(requeue_after=timedelta(0))
+        log.info(
+            "reconciled",
+            phase=str(decision.state.phase),
+            weight=decision.state.weight,
+            reason=decision.reason,
+            message=decision.message,
+            actions=[type(action).__name__ for action in decision.actions],
+        )
+        return Result(requeue_after=decision.requeue_after)
+
+
+def _rests(target: Json, canary: Json | None, *, enabled: bool) -> bool:
+    """Tell whether a target needs nothing, by what the informers know; a doubt means no."""
+    notes = annotations(target)
+    marked = HOLD in notes or PROMOTING in notes or STABLE in notes
+    if marked or any(command in notes for command in COMMANDS):
+        return False
+    if canary is None:
+        return True
+    state = state_of(canary)
+    if not enabled and state.changed_at is None:
+        return True
+    settled = state.phase is not Phase.SUCCEEDED or state.post_rollout_called
+    return (
+        state.phase in IDLE_PHASES
+        and settled
+        and state.changed_at is not None
+        and not target["spec"].get("paused")
+        and state.stable == template_hash(target["spec"]["template"])
+    )

@@ -1,0 +1,84 @@
+"""Canary objects as the store of runs: found by target, made from defaults, written as status."""
+
+from datetime import datetime
+from typing import Final
+
+from analyzer.ports import Cluster
+from canary.contract import AUTO_LABEL, AUTO_VALUE, MANAGED_BY, MANAGED_BY_LABEL
+from canary.desired import owner_reference
+from canary.model import Json, Key, State
+from canary.status import state_from_status, status_from_state
+from canary.strategy import Defaults, default_spec
+from runtime.errors import AlreadyExists
+from runtime.resources import CANARIES
+
+API_VERSION: Final = "flagger.app/v1beta1"
+
+
+def target_of(canary: Json) -> Key:
+    """Return the key of the target that a Canary speaks of."""
+    return Key(namespace=canary["metadata"]["namespace"], name=canary["spec"]["targetRef"]["name"])
+
+
+class Records:
+    """Reads and writes Canary objects."""
+
+    def __init__(self, cluster: Cluster, defaults: Defaults) -> None:
+        self._cluster = cluster
+        self._defaults = defaults
+
+    async def create(self, target: Json) -> Json:
+        """Make the Canary of a target whose team has written none, owned by the target.
+
+        Args:
+            target: the Deployment.
+
+        """
+        metadata = target["metadata"]
+        obj = {
+            "apiVersion": API_VERSION,
+            "kind": "Canary",
+            "metadata": {
+                "name": metadata["name"],
+                "namespace": metadata["namespace"],
+                "labels": {MANAGED_BY_LABEL: MANAGED_BY, AUTO_LABEL: AUTO_VALUE},
+                "ownerReferences": [owner_reference(target)],
+            },
+            "spec": default_spec(metadata["name"], self._defaults),
+        }
+        try:
+            return await self._cluster.create(CANARIES, obj)
+        except AlreadyExists:
+            return await self._cluster.get(CANARIES, metadata["namespace"], metadata["name"])
+
+    async def read(self, canary: Json) -> Json:
+        """Return the Canary as it is stored now.
+
+        Raises:
+            NotFound: it is gone.
+
+        """
+        metadata = canary["metadata"]
+        return await self._cluster.get(CANARIES, metadata["namespace"], metadata["name"])
+
+    async def save(self, canary: Json, state: State, now: datetime) -> Json:
+        """Write the state of a run and return the Canary as it is stored then."""
+        metadata = canary["metadata"]
+        status = status_from_state(
+            state,
+            previous=canary.get("status") or {},
+            generation=metadata.get("generation", 0),
+            now=now,
+        )
+        return await self._cluster.merge_patch(
+            CANARIES,
+            metadata["namespace"],
+            metadata["name"],
+            {"status": status},
+            subresource="status",
+        )
+
+
+def state_of(canary: Json) -> State:
+    """Return the state that a Canary carries."""
+    return state_from_status(canary.get("status") or {})

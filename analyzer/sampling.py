@@ -1,0 +1,178 @@
+"""Asks metric providers for what a strategy judges by."""
+
+import asyncio
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from analyzer.ports import Cluster, MetricProvider, ProviderError, ProviderSpec
+from canary.desired import canary_name
+from canary.model import Builtin, Json, Key, Metric, Sample, Strategy, TemplateRef
+from canary.queries import SourceQuery, builtin_queries
+from canary.templates import TemplateError, TemplateValues, render
+from runtime.errors import Forbidden, NotFound
+from runtime.resources import METRICTEMPLATES, SECRETS
+
+DEFAULT_PROVIDER: Final = "prometheus"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One metric, ready to be asked: its texts in the order in which they are tried."""
+
+    metric: Metric
+    spec: ProviderSpec
+    texts: tuple[SourceQuery, ...]
+    baselines: tuple[SourceQuery, ...] = ()
+    secret: tuple[str, str] | None = None
+
+
+class Sampler:
+    """Prepares queries, so that every fault in them is known before a canary is made, and asks.
+
+    Args:
+        cluster: where MetricTemplates and their Secrets are.
+        providers: by the provider type of a MetricTemplate.
+        metrics_server: address of the Prometheus for metrics without a template.
+
+    """
+
+    def __init__(
+        self, cluster: Cluster, providers: Mapping[str, MetricProvider], metrics_server: str
+    ) -> None:
+        self._cluster = cluster
+        self._providers = providers
+        self._metrics_server = metrics_server
+
+    async def prepare(
+        self, key: Key, strategy: Strategy
+    ) -> tuple[tuple[Query, ...], tuple[str, ...]]:
+        """Return the queries of a strategy and what is wrong with it, in words."""
+        queries, problems = [], []
+        for metric in strategy.metrics:
+            try:
+                queries.append(await self._prepare(key, strategy, metric))
+            except (ProviderError, TemplateError) as error:
+                problems.append(f"metric {metric.name}: {error}")
+        return tuple(queries), tuple(problems)
+
+    async def ask(self, queries: tuple[Query, ...]) -> tuple[Sample, ...]:
+        """Ask all queries at once; what cannot be answered is in the sample's `problem`."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._sample(query)) for query in queries]
+        return tuple(task.result() for task in tasks)
+
+    async def _prepare(self, key: Key, strategy: Strategy, metric: Metric) -> Query:
+        source = metric.source
+        if isinstance(source, TemplateRef):
+            return await self._from_template(key, strategy, metric, source)
+        address = strategy.metrics_server or self._metrics_server
+        spec = ProviderSpec(type=DEFAULT_PROVIDER, address=address)
+        if not isinstance(source, Builtin):
+            text = render(source, _values(key, strategy, metric))
+            return Query(metric, spec, (SourceQuery(source="query", query=text),))
+        return Query(
+            metric,
+            spec,
+            _builtin(key, strategy, metric, canary_name),
+            _builtin(key, strategy, metric, str),
+        )
+
+    async def _from_template(
+        self, key: Key, strategy: Strategy, metric: Metric, ref: TemplateRef
+    ) -> Query:
+        where = f"MetricTemplate {ref.namespace}/{ref.name}"
+        try:
+            template = await self._cluster.get(METRICTEMPLATES, ref.namespace, ref.name)
+        except NotFound:
+            raise ProviderError(f"{where} does not exist; create it or mend templateRef") from None
+        provider = template["spec"]["provider"]
+        if provider["type"] not in self._providers:
+            known = ", ".join(sorted(self._providers))
+            raise ProviderError(f"{where}: unknown provider {provider['type']}; known: {known}")
+        text = render(template["spec"]["query"], _values(key, strategy, metric))
+        secret = (provider.get("secretRef") or {}).get("name")
+        return Query(
+            metric,
+            _spec(provider, self._metrics_server),
+            (SourceQuery(source=ref.name, query=text),),
+            secret=(ref.namespace, secret) if secret else None,
+        )
+
+    async def _sample(self, query: Query) -> Sample:
+        try:
+            spec = await self._with_secret(query)
+            found, source = await self._first(spec, query.texts)
+            baseline = None
+            if query.baselines and (found is None or query.metric.leeway is not None):
+                same = tuple(b for b in query.baselines if b.source == source or found is None)
+                baseline, _ = await self._first(spec, same)
+        except ProviderError as error:
+            return Sample(metric=query.metric, problem=str(error))
+        return Sample(metric=query.metric, value=found, baseline=baseline, source=source)
+
+    async def _first(
+        self, spec: ProviderSpec, texts: tuple[SourceQuery, ...]
+    ) -> tuple[float | None, str]:
+        for text in texts:
+            value = await self._providers[spec.type].query(spec, text.query)
+            if value is not None:
+                return value, text.source
+        return None, ""
+
+    async def _with_secret(self, query: Query) -> ProviderSpec:
+        if query.secret is None:
+            return query.spec
+        namespace, name = query.secret
+        try:
+            secret = await self._cluster.get(SECRETS, namespace, name)
+        except (NotFound, Forbidden) as error:
+            raise ProviderError(f"Secret {namespace}/{name} cannot be read: {error}") from error
+        return _add_secret(query.spec, secret)
+
+
+def _add_secret(spec: ProviderSpec, secret: Json) -> ProviderSpec:
+    data = secret.get("data") or {}
+    return ProviderSpec(
+        type=spec.type,
+        address=spec.address,
+        headers=spec.headers,
+        secret={name: base64.b64decode(value).decode() for name, value in data.items()},
+        verify_tls=spec.verify_tls,
+    )
+
+
+def _spec(provider: Json, default_address: str) -> ProviderSpec:
+    headers = provider.get("headers") or {}
+    return ProviderSpec(
+        type=provider["type"],
+        address=provider.get("address") or default_address,
+        headers={name: tuple(values) for name, values in headers.items()},
+        verify_tls=not provider.get("insecureSkipVerify"),
+    )
+
+
+def _values(key: Key, strategy: Strategy, metric: Metric) -> TemplateValues:
+    return TemplateValues(
+        name=key.name,
+        namespace=key.namespace,
+        workload=canary_name(key.name),
+        baseline=key.name,
+        service=strategy.service_name,
+        interval=metric.interval,
+        variables=metric.variables,
+    )
+
+
+def _builtin(
+    key: Key, strategy: Strategy, metric: Metric, name_of: Callable[[str], str]
+) -> tuple[SourceQuery, ...]:
+    """Return a built-in metric's queries for the canary or, with names unchanged, the stable."""
+    return builtin_queries(
+        Builtin(str(metric.source)),
+        namespace=key.namespace,
+        service=name_of(strategy.service_name),
+        workload=name_of(key.name),
+        interval=metric.interval,
+    )

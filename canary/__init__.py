@@ -1,0 +1,1 @@
+"""What to do with a release: pure rules over frozen values, no clock and no I/O."""

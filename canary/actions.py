@@ -1,0 +1,130 @@
+"""What a decision asks for: each action is a value, idempotent when it is carried out."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from canary.contract import Command
+from canary.model import State
+
+
+@dataclass(frozen=True, slots=True)
+class SaveState:
+    """Write the decision's state into `Canary.status`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetWeight:
+    """Give the canary this share on every route, in percent."""
+
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureCanary:
+    """Make the canary Deployment and Service run the target's template."""
+
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureRoute:
+    """Make the own route, where the Canary asks for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteCanary:
+    """Delete the canary Deployment and Service, and leave the routes as the team wrote them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseTarget:
+    """Clear the pause; with `promoting`, mark the native rollout that follows as ours."""
+
+    promoting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SettleTarget:
+    """Take every annotation of ours from a target that is not held any more."""
+
+    keep_refused: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class HoldTarget:
+    """Pause the target again: the first write of an undo."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleDownRevision:
+    """Scale the ReplicaSet of this template hash to 0, so that the old one grows back."""
+
+    template_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarkRefused:
+    """Remember the refused candidate on the target and end its progress condition."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReopenProgress:
+    """Take the verdict of an earlier run from the target's progress condition."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetRefused:
+    """Take the memory of a refused candidate from the target (retry)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClearCommands:
+    """Remove the command annotations that were acted on."""
+
+    commands: frozenset[Command]
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """A Kubernetes event on the Canary and the target."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallPostRollout:
+    """Call the post-rollout hooks; a failure is reported and changes nothing."""
+
+
+Action = (
+    SaveState
+    | SetWeight
+    | EnsureCanary
+    | EnsureRoute
+    | DeleteCanary
+    | ReleaseTarget
+    | SettleTarget
+    | HoldTarget
+    | ScaleDownRevision
+    | MarkRefused
+    | ReopenProgress
+    | ForgetRefused
+    | ClearCommands
+    | Emit
+    | CallPostRollout
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One answer of `decide`: why, the next state, what to do in order, and when to look again."""
+
+    reason: str
+    message: str
+    state: State
+    actions: tuple[Action, ...] = ()
+    requeue_after: timedelta | None = None

@@ -1,0 +1,158 @@
+"""Layer 1 of the judge: the Canary's own rules, one check per metric, hook and health rule."""
+
+from canary.model import (
+    Builtin,
+    CanaryAbsent,
+    CanaryPresent,
+    Check,
+    HookResult,
+    Metric,
+    Observed,
+    Outcome,
+    Sample,
+    Strategy,
+)
+
+HEALTH = "canary-health"
+_UNITS = {Builtin.SUCCESS_RATE: "%", Builtin.DURATION: "ms"}
+
+
+def judge(observed: Observed, strategy: Strategy, restarts_before: int) -> tuple[Check, ...]:
+    """Hold everything that was read against its bound.
+
+    Args:
+        observed: the world with its samples and hook results.
+        strategy: what the Canary asks for.
+        restarts_before: container restarts of the canary at the tick before.
+
+    """
+    return (
+        check_health(observed.canary, restarts_before),
+        *(check_hook(result) for result in observed.hooks),
+        *(
+            check_sample(sample, health_is_enough=strategy.health_is_enough)
+            for sample in observed.samples
+        ),
+    )
+
+
+def overall(checks: tuple[Check, ...]) -> Outcome:
+    """A failure outweighs missing data, and missing data outweighs every pass."""
+    outcomes = {check.outcome for check in checks}
+    for outcome in (Outcome.FAILED, Outcome.NO_DATA):
+        if outcome in outcomes:
+            return outcome
+    return Outcome.PASSED
+
+
+def summary(checks: tuple[Check, ...], outcome: Outcome) -> str:
+    """Join the messages of the checks that had this outcome."""
+    return "; ".join(check.message for check in checks if check.outcome is outcome)
+
+
+def check_health(canary: CanaryAbsent | CanaryPresent, restarts_before: int) -> Check:
+    """Judge the canary's pods themselves: ready, no restart, no crash."""
+    match canary:
+        case CanaryAbsent():
+            return Check(name=HEALTH, outcome=Outcome.FAILED, message="the canary has no pods")
+        case CanaryPresent():
+            return _check_pods(canary, restarts_before)
+
+
+def _check_pods(canary: CanaryPresent, restarts_before: int) -> Check:
+    outcome, message = Outcome.PASSED, f"{canary.ready} of {canary.replicas} canary pods are ready"
+    if canary.trouble:
+        outcome, message = Outcome.FAILED, canary.trouble
+    elif canary.restarts > restarts_before:
+        outcome = Outcome.FAILED
+        message = f"canary containers restarted {canary.restarts - restarts_before} times"
+    elif canary.ready < canary.replicas:
+        outcome = Outcome.FAILED
+    return Check(
+        name=HEALTH,
+        outcome=outcome,
+        message=message,
+        value=float(canary.ready),
+        bound=float(canary.replicas),
+    )
+
+
+def check_hook(result: HookResult) -> Check:
+    """A hook that does not agree is a failed check, as in Flagger."""
+    outcome = Outcome.PASSED if result.ok else Outcome.FAILED
+    message = f"hook {result.hook.name} passed" if result.ok else result.message
+    return Check(name=result.hook.name, outcome=outcome, message=message)
+
+
+def check_sample(sample: Sample, *, health_is_enough: bool = False) -> Check:
+    """Hold one metric against its bounds; both are inclusive.
+
+    Args:
+        sample: what was read.
+        health_is_enough: whether a metric that neither arm has may be passed over, in which case
+            the canary's health is all that is judged and the message says so.
+
+    """
+    metric, value = sample.metric, sample.value
+    if value is None:
+        return _no_value(sample, health_is_enough=health_is_enough)
+    floor, ceiling = _laxer_floor(metric, sample.baseline), _laxer_ceiling(metric, sample.baseline)
+    if floor is not None and value < floor:
+        return _missed(metric, value, floor, f"< {_show(metric, floor)}, below")
+    if ceiling is not None and value > ceiling:
+        return _missed(metric, value, ceiling, f"> {_show(metric, ceiling)}, above")
+    bound = ceiling if ceiling is not None else floor
+    return Check(
+        name=metric.name,
+        outcome=Outcome.PASSED,
+        message=f"{metric.name} {_show(metric, value)} is within its bound",
+        value=value,
+        bound=bound,
+    )
+
+
+def _missed(metric: Metric, value: float, bound: float, how: str) -> Check:
+    by = _show(metric, abs(value - bound))
+    return Check(
+        name=metric.name,
+        outcome=Outcome.FAILED,
+        message=f"{metric.name} {_show(metric, value)} {how} its bound by {by}",
+        value=value,
+        bound=bound,
+    )
+
+
+def _no_value(sample: Sample, *, health_is_enough: bool) -> Check:
+    name = sample.metric.name
+    if health_is_enough and sample.baseline is None and not sample.problem:
+        return Check(
+            name=name,
+            outcome=Outcome.PASSED,
+            message=f"{name} was found for neither version: judged by the canary's health alone",
+        )
+    why = sample.problem or "no values found; is there traffic to the canary?"
+    return Check(name=name, outcome=Outcome.NO_DATA, message=f"{name}: {why}")
+
+
+def _laxer_floor(metric: Metric, baseline: float | None) -> float | None:
+    if metric.minimum is None or metric.leeway is None or baseline is None:
+        return metric.minimum
+    return min(metric.minimum, baseline * (1 - _share(metric)))
+
+
+def _laxer_ceiling(metric: Metric, baseline: float | None) -> float | None:
+    if metric.maximum is None or metric.leeway is None or baseline is None:
+        return metric.maximum
+    return max(metric.maximum, baseline * (1 + _share(metric)))
+
+
+def _share(metric: Metric) -> float:
+    """A success rate has no room for a quarter less; one percent of it is the same leniency."""
+    leeway = metric.leeway or 0.0
+    return leeway / 25 if metric.source is Builtin.SUCCESS_RATE else leeway
+
+
+def _show(metric: Metric, value: float) -> str:
+    unit = _UNITS.get(metric.source, "") if isinstance(metric.source, Builtin) else ""
+    text = f"{value:.2f}".rstrip("0").rstrip(".")
+    return f"{text or '0'}{unit}"

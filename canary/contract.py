@@ -1,0 +1,100 @@
+"""Every name that Headgate writes into a cluster, once.
+
+Changing a value here changes the product's contract with clusters that already run it.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+DOMAIN: Final = "headgate.dev"
+
+# Labels.
+NAMESPACE_LABEL: Final = f"{DOMAIN}/canary"
+NAMESPACE_ENABLED: Final = "enabled"
+TARGET_LABEL: Final = f"{DOMAIN}/target"
+MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
+MANAGED_BY: Final = "headgate"
+
+# Annotations on the target that only the webhook and the analyzer write.
+HOLD: Final = f"{DOMAIN}/hold"
+"""Hash of the candidate that is held; present if and only if the pause is Headgate's."""
+STABLE: Final = f"{DOMAIN}/stable"
+"""Hash of the template that serves while a candidate is held or rolls."""
+PROMOTING: Final = f"{DOMAIN}/promoting"
+"""Hash of the candidate whose native rollout is under way."""
+REFUSED: Final = f"{DOMAIN}/refused"
+"""Hash of the candidate that was refused last."""
+REFUSED_WHY: Final = f"{DOMAIN}/refused-why"
+"""One sentence: why that candidate was refused."""
+REQUESTED_BY: Final = f"{DOMAIN}/requested-by"
+"""Who wrote the command annotation, as the API server authenticated them."""
+INTERNAL_ANNOTATIONS: Final = (HOLD, STABLE, PROMOTING, REFUSED, REFUSED_WHY, REQUESTED_BY)
+
+HOLD_UNKNOWN: Final = "unknown"
+"""Value of HOLD when the webhook could not read the write and held it all the same."""
+
+# Annotations on the target that people write.
+OPT_OUT: Final = NAMESPACE_LABEL
+OPT_OUT_VALUE: Final = "disabled"
+
+
+class Command(StrEnum):
+    """What people can ask for by an annotation on the target."""
+
+    PROMOTE = f"{DOMAIN}/promote"
+    ABORT = f"{DOMAIN}/abort"
+    RETRY = f"{DOMAIN}/retry"
+    PAUSE = f"{DOMAIN}/pause"
+
+
+COMMANDS: Final = frozenset(Command)
+
+# Annotations on routes and on Canary objects.
+SPLIT: Final = f"{DOMAIN}/split"
+"""The split on a route, as JSON: stable and canary Service, canary's share in percent."""
+ON_NO_DATA: Final = f"{DOMAIN}/on-no-data"
+"""On a Canary: hold, fail, or pass, when a metric has had no value for ON_NO_DATA_AFTER."""
+ON_NO_DATA_AFTER: Final = f"{DOMAIN}/on-no-data-after"
+FAILURES_COUNT: Final = f"{DOMAIN}/failed-checks"
+"""On a Canary: consecutive (default) or cumulative, as Flagger counts."""
+AUTO_LABEL: Final = f"{DOMAIN}/created-from"
+AUTO_VALUE: Final = "defaults"
+
+# Keys of a template that change no behaviour that a canary could judge.
+IGNORED_TEMPLATE_ANNOTATIONS: Final = ("kubectl.kubernetes.io/restartedAt",)
+POD_TEMPLATE_HASH: Final = "pod-template-hash"
+
+CANARY_SUFFIX: Final = "-canary"
+SELECTOR_KEYS: Final = ("app", "name", "app.kubernetes.io/name")
+"""Keys of which one gets a `-canary` value, in the order in which Flagger looks for them."""
+
+FIELD_MANAGER: Final = "headgate"
+SYSTEM_NAMESPACE: Final = "headgate-system"
+ANALYZER_USER: Final = f"system:serviceaccount:{SYSTEM_NAMESPACE}:headgate-analyzer"
+
+
+class Reason(StrEnum):
+    """CamelCase reasons: the same word in condition, event, log line and metric label."""
+
+    INITIALIZED = "Initialized"
+    HELD = "Held"
+    WAITING_FOR_CANARY = "WaitingForCanary"
+    PRE_ROLLOUT = "PreRolloutPending"
+    ADVANCED = "Advanced"
+    CHECK_FAILED = "CheckFailed"
+    CHECKS_PASSED = "ChecksPassed"
+    NO_DATA = "NoData"
+    PROGRESSING = "Progressing"
+    SUSPENDED = "Suspended"
+    PAUSED = "Paused"
+    PROMOTING = "Promoting"
+    FINALISING = "Finalising"
+    SUCCEEDED = "Succeeded"
+    REFUSED = "Refused"
+    ABORTED = "Aborted"
+    REVERTED = "Reverted"
+    SUPERSEDED = "Superseded"
+    UNDOING = "UndoingPromotion"
+    INVALID = "InvalidConfiguration"
+    RELEASED = "Released"
+    UNGATED = "UngatedUpdate"

@@ -1,0 +1,275 @@
+"""The rules of a run that is under way: what is asked, and what each tick of the analysis means."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from canary.actions import (
+    Decision,
+    Emit,
+    EnsureCanary,
+    EnsureRoute,
+    SaveState,
+    ScaleDownRevision,
+    SetWeight,
+)
+from canary.analysis import check_hook, judge, overall, summary
+from canary.contract import Reason
+from canary.desired import canary_size
+from canary.endings import Context, promote, refuse, wait
+from canary.model import (
+    CanaryAbsent,
+    CanaryPresent,
+    Check,
+    FailureCount,
+    HookType,
+    NoDataPolicy,
+    Outcome,
+    Phase,
+    Questions,
+    State,
+    Strategy,
+)
+from canary.status import age
+
+
+def due_in(ctx: Context, strategy: Strategy) -> timedelta:
+    """Return the time until the next tick of the analysis; never below zero."""
+    if ctx.state.checked_at is None:
+        return timedelta(0)
+    return max(timedelta(0), ctx.state.checked_at + strategy.interval - ctx.now)
+
+
+def run_questions(ctx: Context, strategy: Strategy) -> Questions:
+    """Return what a running analysis wants to know now."""
+    state, canary = ctx.state, ctx.observed.canary
+    if state.phase is Phase.PROMOTING:
+        return Questions(metrics=not due_in(ctx, strategy))
+    if not isinstance(canary, CanaryPresent) or not canary.current or due_in(ctx, strategy):
+        return Questions()
+    if state.weight:
+        return Questions(metrics=state.checked_at is not None, hooks=HookType.ROLLOUT)
+    if _is_ready(canary, strategy) and not state.pre_rollout_passed:
+        return Questions(hooks=HookType.PRE_ROLLOUT)
+    return Questions()
+
+
+def progress(ctx: Context, strategy: Strategy) -> Decision:
+    """Decide the next move of a run that is under way."""
+    for rule in (_undo_first, _make_canary, _canary_broken, _canary_not_ready, _skip, _before):
+        if (decision := rule(ctx, strategy)) is not None:
+            return decision
+    if ctx.observed.asked:
+        return _tick(ctx, strategy)
+    return resync(ctx, strategy)
+
+
+def _undo_first(ctx: Context, strategy: Strategy) -> Decision | None:
+    """A promotion that was superseded half-way is taken back before anything is judged."""
+    del strategy
+    undoing = ctx.state.undoing
+    if not undoing:
+        return None
+    left = [r for r in ctx.observed.revisions if r.template_hash == undoing and r.replicas]
+    if left:
+        message = f"undoing the half-way promotion of {undoing} first"
+        return replace(
+            wait(ctx, Reason.UNDOING, message, ctx.timing.poll),
+            actions=(ScaleDownRevision(undoing),),
+        )
+    stable = [r for r in ctx.observed.revisions if r.template_hash == ctx.state.stable]
+    if any(r.ready < r.replicas or r.replicas < ctx.observed.target.replicas for r in stable):
+        return wait(ctx, Reason.UNDOING, "waiting for the stable pods to be back", ctx.timing.poll)
+    return None
+
+
+def _make_canary(ctx: Context, strategy: Strategy) -> Decision | None:
+    """The canary runs the candidate, at the size that the largest step needs."""
+    canary = ctx.observed.canary
+    size = canary_size(ctx.observed.target.replicas, strategy.weights)
+    match canary:
+        case CanaryPresent(template_hash=found) if found != ctx.candidate:
+            # Pods of the candidate before may still have connections to finish.
+            if (left := ctx.timing.drain - ctx.since_change()) > timedelta(0):
+                return wait(ctx, Reason.SUPERSEDED, "draining the previous canary", left)
+        case CanaryPresent(replicas=replicas) if replicas == size:
+            return None
+        case _:
+            pass
+    message = f"New revision detected! Scaling up {ctx.observed.key}"
+    decision = wait(ctx, Reason.WAITING_FOR_CANARY, message, ctx.timing.poll)
+    return replace(decision, actions=(*decision.actions, EnsureRoute(), EnsureCanary(size)))
+
+
+def _canary_broken(ctx: Context, strategy: Strategy) -> Decision | None:
+    """A pod that cannot come up needs no statistics."""
+    del strategy
+    canary = ctx.observed.canary
+    if isinstance(canary, CanaryAbsent) or not canary.trouble:
+        return None
+    return refuse(ctx, Reason.REFUSED, canary.trouble)
+
+
+def _canary_not_ready(ctx: Context, strategy: Strategy) -> Decision | None:
+    """Before the first weight the canary must be ready, within the progress deadline."""
+    canary = ctx.observed.canary
+    if isinstance(canary, CanaryAbsent) or ctx.state.weight:
+        return None
+    if canary.current and _is_ready(canary, strategy):
+        return None
+    waited = ctx.now - (ctx.state.started_at or ctx.now)
+    if waited > strategy.progress_deadline:
+        limit = int(strategy.progress_deadline.total_seconds())
+        why = f"{canary.ready} of {canary.replicas} canary pods are ready after {limit} s"
+        return refuse(ctx, Reason.REFUSED, why)
+    message = f"waiting for canary pods: {canary.ready} of {canary.replicas} are ready"
+    return wait(ctx, Reason.WAITING_FOR_CANARY, message, ctx.timing.poll)
+
+
+def _is_ready(canary: CanaryPresent, strategy: Strategy) -> bool:
+    # Rounded up: a threshold under 100 % must not turn one pod into none.
+    return canary.ready * 100 >= canary.replicas * strategy.ready_percent and canary.ready > 0
+
+
+def _skip(ctx: Context, strategy: Strategy) -> Decision | None:
+    return promote(ctx, "analysis is skipped (skipAnalysis)") if strategy.skip_analysis else None
+
+
+def _before(ctx: Context, strategy: Strategy) -> Decision | None:
+    """At weight 0: pre-rollout hooks first, then the first weight."""
+    if ctx.state.weight:
+        return None
+    needed = [hook for hook in strategy.hooks if hook.type is HookType.PRE_ROLLOUT]
+    if not ctx.state.pre_rollout_passed and needed:
+        if not ctx.observed.asked:
+            return wait(ctx, Reason.PRE_ROLLOUT, ctx.state.message, due_in(ctx, strategy))
+        checks = tuple(check_hook(result) for result in ctx.observed.hooks)
+        if overall(checks) is not Outcome.PASSED:
+            return _failed(ctx, strategy, checks)
+    return _first_weight(ctx, strategy, passed=[hook.name for hook in needed])
+
+
+def _first_weight(ctx: Context, strategy: Strategy, *, passed: list[str]) -> Decision:
+    state = replace(ctx.state, pre_rollout_passed=True, checks=())
+    start = Emit(str(Reason.PROGRESSING), f"Starting canary analysis for {ctx.observed.key}")
+    hooks = [Emit(str(Reason.PROGRESSING), f"Pre-rollout check {name} passed") for name in passed]
+    decision = _set_weight(ctx, state, strategy.weights[0], after=timedelta(0))
+    # The hooks of the first step are called at once: they may be what brings the traffic.
+    unseen = replace(decision.state, checked_at=None)
+    return replace(decision, state=unseen, actions=(*hooks, start, *decision.actions))
+
+
+def _set_weight(ctx: Context, state: State, weight: int, *, after: timedelta) -> Decision:
+    """Advance: the intent is saved before the route is touched, so a restart completes it."""
+    message = f"Advance {ctx.observed.key} canary weight {weight}"
+    if not ctx.observed.split.routes:
+        message += " (no route leads to its Service: no live traffic is shifted)"
+    advanced = replace(
+        state,
+        weight=weight,
+        reason=str(Reason.ADVANCED),
+        message=message,
+        checked_at=ctx.now,
+    )
+    return Decision(
+        reason=advanced.reason,
+        message=message,
+        state=advanced,
+        actions=(Emit(str(Reason.ADVANCED), message), SaveState(), SetWeight(weight)),
+        requeue_after=after,
+    )
+
+
+def _tick(ctx: Context, strategy: Strategy) -> Decision:
+    """One look at everything that was asked."""
+    if ctx.state.checked_at is None:
+        checks = tuple(check_hook(result) for result in ctx.observed.hooks)
+    else:
+        checks = judge(ctx.observed, strategy, ctx.state.restarts)
+    match overall(checks):
+        case Outcome.FAILED:
+            return _failed(ctx, strategy, checks)
+        case Outcome.NO_DATA:
+            return _no_data(ctx, strategy, checks)
+        case Outcome.PASSED:
+            return _passed(ctx, strategy, checks)
+
+
+def _seen(ctx: Context, checks: tuple[Check, ...]) -> State:
+    canary = ctx.observed.canary
+    restarts = canary.restarts if isinstance(canary, CanaryPresent) else 0
+    return replace(ctx.state, checks=checks, checked_at=ctx.now, restarts=restarts)
+
+
+def _failed(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Decision:
+    why = summary(checks, Outcome.FAILED)
+    count = ctx.state.failed_checks + 1
+    state = replace(_seen(ctx, checks), failed_checks=count, no_data_since=None)
+    if count >= strategy.threshold:
+        verdict = f"failed checks threshold reached {count}: {why}"
+        return refuse(ctx, Reason.REFUSED, verdict, state)
+    message = f"Halt {ctx.observed.key} advancement, check {count} of {strategy.threshold}: {why}"
+    return _stay(ctx, strategy, state, Reason.CHECK_FAILED, message)
+
+
+def _no_data(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Decision:
+    """A metric without a value is never a pass by itself; the policy says what it becomes."""
+    since = ctx.state.no_data_since or ctx.now
+    state = replace(_seen(ctx, checks), no_data_since=since)
+    waited = ctx.now - since
+    if waited >= strategy.no_data_after and strategy.no_data is not NoDataPolicy.HOLD:
+        if strategy.no_data is NoDataPolicy.FAIL:
+            why = f"no data for {age(since, ctx.now)}: {summary(checks, Outcome.NO_DATA)}"
+            return refuse(ctx, Reason.REFUSED, why, state)
+        return _passed(ctx, strategy, checks)
+    message = (
+        f"Halt {ctx.observed.key} advancement, holding at weight {state.weight}: "
+        f"{summary(checks, Outcome.NO_DATA)}"
+    )
+    return _stay(ctx, strategy, state, Reason.NO_DATA, message)
+
+
+def _passed(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Decision:
+    state = replace(_seen(ctx, checks), no_data_since=None)
+    if strategy.failure_count is FailureCount.CONSECUTIVE:
+        state = replace(state, failed_checks=0)
+    if ctx.state.phase is Phase.PROMOTING or ctx.state.checked_at is None:
+        return _stay(ctx, strategy, state, ctx.state.reason, ctx.state.message)
+    if ctx.state.paused:
+        message = f"paused at weight {state.weight}; all checks passed"
+        return _stay(ctx, strategy, state, Reason.PAUSED, message)
+    for weight in strategy.weights:
+        if weight > state.weight:
+            return _set_weight(ctx, state, weight, after=strategy.interval)
+    return promote(ctx, "all checks passed at the last weight", state)
+
+
+def _stay(ctx: Context, strategy: Strategy, state: State, reason: str, message: str) -> Decision:
+    """Keep the weight; say so once per message."""
+    stay = replace(state, reason=str(reason), message=message)
+    warn = reason in {Reason.CHECK_FAILED, Reason.NO_DATA} and message != ctx.state.message
+    events = (Emit(str(reason), message, warning=True),) if warn else ()
+    return Decision(
+        reason=stay.reason,
+        message=message,
+        state=stay,
+        actions=(*events, SaveState()),
+        requeue_after=strategy.interval,
+    )
+
+
+def resync(ctx: Context, strategy: Strategy) -> Decision:
+    """Between two ticks: the routes carry what the state says, whoever has changed them."""
+    split, state = ctx.observed.split, ctx.state
+    moved = split.routes and (split.weight != state.weight or not split.even)
+    return Decision(
+        reason=state.reason,
+        message=state.message,
+        state=state,
+        actions=(SetWeight(state.weight),) if moved else (),
+        requeue_after=due_in(ctx, strategy),
+    )
+
+
+def tick_while_promoting(ctx: Context, strategy: Strategy) -> Decision:
+    """The candidate is judged while it rolls, and a refusal undoes the promotion."""
+    return _tick(ctx, strategy) if ctx.observed.asked else resync(ctx, strategy)

@@ -1,0 +1,137 @@
+"""`Canary.status` to and from the state of a run: Flagger's fields, and our own under `run`."""
+
+from datetime import datetime, timedelta
+
+from canary.contract import Reason
+from canary.durations import format_duration
+from canary.model import Check, Json, Outcome, Phase, State
+
+CONDITION = "Promoted"
+_TIMES = ("started_at", "changed_at", "checked_at", "no_data_since")
+
+
+def state_from_status(status: Json) -> State:
+    """Read what an earlier reconcile, perhaps of another process, has stored."""
+    run = status.get("run") or {}
+    phase = status.get("phase")
+    condition: Json = next(iter(status.get("conditions") or ()), {})
+    return State(
+        phase=Phase(phase) if phase in set(Phase) else Phase.INITIALIZED,
+        candidate=status.get("lastAppliedSpec", ""),
+        stable=status.get("lastPromotedSpec", ""),
+        weight=int(status.get("canaryWeight") or 0),
+        failed_checks=int(status.get("failedChecks") or 0),
+        pre_rollout_passed=bool(run.get("preRolloutPassed")),
+        paused=bool(run.get("paused")),
+        undoing=run.get("undoing", ""),
+        post_rollout_called=bool(run.get("postRolloutCalled")),
+        restarts=int(run.get("restarts") or 0),
+        reason=condition.get("reason", ""),
+        message=condition.get("message", ""),
+        checks=tuple(_check(entry) for entry in run.get("checks") or ()),
+        **{name: _read_time(run.get(_camel(name))) for name in _TIMES},
+    )
+
+
+def status_from_state(state: State, *, previous: Json, generation: int, now: datetime) -> Json:
+    """Return the whole status to store.
+
+    Args:
+        state: what to remember.
+        previous: the status that is stored now; its transition times stand where nothing moved.
+        generation: the Canary's generation that was read.
+        now: the time of this reconcile.
+
+    """
+    return {
+        "phase": str(state.phase),
+        "canaryWeight": state.weight,
+        "failedChecks": state.failed_checks,
+        "iterations": 0,
+        "lastAppliedSpec": state.candidate,
+        "lastPromotedSpec": state.stable,
+        "lastTransitionTime": _transition_time(state, previous, now),
+        "observedGeneration": generation,
+        "conditions": [_condition(state, previous, now)],
+        "run": {
+            "preRolloutPassed": state.pre_rollout_passed,
+            "paused": state.paused,
+            "undoing": state.undoing,
+            "postRolloutCalled": state.post_rollout_called,
+            "restarts": state.restarts,
+            "checks": [_dump(check) for check in state.checks],
+            **{_camel(name): _write_time(getattr(state, name)) for name in _TIMES},
+        },
+    }
+
+
+def _transition_time(state: State, previous: Json, now: datetime) -> str:
+    """Move with phase or weight only: each write would hide when something last happened."""
+    moved = (
+        previous.get("phase") != str(state.phase) or previous.get("canaryWeight") != state.weight
+    )
+    stored = previous.get("lastTransitionTime")
+    return stored if stored and not moved else _seconds(now)
+
+
+def _condition(state: State, previous: Json, now: datetime) -> Json:
+    status = {
+        Phase.INITIALIZED: "True",
+        Phase.SUCCEEDED: "True",
+        Phase.FAILED: "False",
+    }.get(state.phase, "Unknown")
+    if state.reason == Reason.INVALID:
+        status = "False"
+    before: Json = next(iter(previous.get("conditions") or ()), {})
+    same = before.get("status") == status
+    return {
+        "type": CONDITION,
+        "status": status,
+        "reason": state.reason or str(state.phase),
+        "message": state.message,
+        "lastUpdateTime": _seconds(now),
+        "lastTransitionTime": before["lastTransitionTime"] if same else _seconds(now),
+    }
+
+
+def _check(entry: Json) -> Check:
+    return Check(
+        name=entry.get("name", ""),
+        outcome=Outcome(entry.get("outcome", Outcome.NO_DATA)),
+        message=entry.get("message", ""),
+        value=entry.get("value"),
+        bound=entry.get("bound"),
+    )
+
+
+def _dump(check: Check) -> Json:
+    fields = {
+        "name": check.name,
+        "outcome": str(check.outcome),
+        "message": check.message,
+        "value": check.value,
+        "bound": check.bound,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _read_time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _write_time(time: datetime | None) -> str | None:
+    return time.isoformat() if time else None
+
+
+def _seconds(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def age(since: datetime | None, now: datetime) -> str:
+    """Write how long ago something was, for messages."""
+    return format_duration(now - since) if since else format_duration(timedelta(0))

@@ -1,0 +1,337 @@
+"""From a `Canary` object to a strategy that can be followed, or to every reason why not."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from canary.contract import (
+    AUTO_LABEL,
+    AUTO_VALUE,
+    FAILURES_COUNT,
+    ON_NO_DATA,
+    ON_NO_DATA_AFTER,
+)
+from canary.durations import parse_duration
+from canary.model import (
+    Builtin,
+    FailureCount,
+    GatewayRoute,
+    Hook,
+    HookType,
+    InvalidStrategy,
+    Json,
+    Metric,
+    NoDataPolicy,
+    Strategy,
+    TemplateRef,
+)
+
+MIN_INTERVAL = timedelta(seconds=10)
+FULL = 100
+DEFAULT_LEEWAY = 0.25
+"""How far above the stable's own latency, as a share, a canary made from defaults may be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """What the admin sets for targets that have no Canary of their own.
+
+    `min_success_rate` is in percent, `max_duration_ms` in milliseconds (P99); a stable that is
+    worse already sets the bound itself. `min_interval` is the shortest analysis interval taken.
+    """
+
+    weights: tuple[int, ...] = (5, 10, 25, 50)
+    interval: timedelta = timedelta(seconds=30)
+    threshold: int = 3
+    min_success_rate: float = 99
+    max_duration_ms: float = 500
+    min_interval: timedelta = MIN_INTERVAL
+
+
+@dataclass(slots=True)
+class _Problems:
+    """Collects what is wrong, so that a team mends it in one go."""
+
+    found: list[str] = field(default_factory=list)
+
+    def read(self, where: str, parse: Callable[[Any], Any], value: Any, default: Any) -> Any:
+        """Parse a value or note why it cannot be."""
+        try:
+            return default if value is None else parse(value)
+        except ValueError as error:
+            self.found.append(f"{where}: {error}")
+            return default
+
+
+def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrategy:
+    """Read and check a Canary object.
+
+    Args:
+        canary: the object as the API server stores it.
+        defaults: the admin's settings; only `min_interval` concerns a team's own Canary.
+
+    """
+    spec = canary["spec"]
+    analysis = spec.get("analysis") or {}
+    problems = _Problems()
+    problems.found += _unsupported(spec, analysis)
+    interval = problems.read("analysis.interval", parse_duration, analysis.get("interval"), None)
+    if interval is None:
+        interval = timedelta(minutes=1)
+    namespace = canary["metadata"].get("namespace", "")
+    auto = _is_auto(canary)
+    metrics = _metrics(analysis, namespace, problems, auto=auto)
+    service = spec.get("service") or {}
+    strategy = Strategy(
+        interval=max(interval, defaults.min_interval),
+        threshold=max(1, int(analysis.get("threshold") or 1)),
+        weights=_weights(analysis, problems),
+        metrics=metrics,
+        hooks=_hooks(analysis, problems),
+        service_name=service.get("name") or spec["targetRef"]["name"],
+        service_port=service.get("port"),
+        target_port=service.get("targetPort") or service.get("port"),
+        own_route=_own_route(service, spec["targetRef"]["name"]),
+        progress_deadline=timedelta(seconds=spec.get("progressDeadlineSeconds") or 600),
+        ready_percent=int(analysis.get("canaryReadyThreshold") or FULL),
+        skip_analysis=bool(spec.get("skipAnalysis")),
+        suspended=bool(spec.get("suspend")),
+        metrics_server=spec.get("metricsServer") or "",
+        health_is_enough=auto,
+        **_annotated(canary, problems),
+    )
+    return InvalidStrategy(problems=tuple(problems.found)) if problems.found else strategy
+
+
+def default_spec(target: str, defaults: Defaults) -> Json:
+    """Return the spec of the Canary that a target gets when its team has written none."""
+    return {
+        "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target},
+        "analysis": {
+            "interval": f"{int(defaults.interval.total_seconds())}s",
+            "threshold": defaults.threshold,
+            "stepWeights": list(defaults.weights),
+            "metrics": [
+                {
+                    "name": str(Builtin.SUCCESS_RATE),
+                    "interval": "1m",
+                    "thresholdRange": {"min": defaults.min_success_rate},
+                },
+                {
+                    "name": str(Builtin.DURATION),
+                    "interval": "1m",
+                    "thresholdRange": {"max": defaults.max_duration_ms},
+                },
+            ],
+        },
+    }
+
+
+def _is_auto(canary: Json) -> bool:
+    return bool((canary["metadata"].get("labels") or {}).get(AUTO_LABEL) == AUTO_VALUE)
+
+
+def _unsupported(spec: Json, analysis: Json) -> list[str]:
+    """Name what would change a verdict and is not there yet: never pass over it in silence."""
+    found = []
+    if spec["targetRef"].get("kind", "Deployment") != "Deployment":
+        found.append(f"targetRef.kind {spec['targetRef']['kind']}: only Deployment can be gated")
+    if spec.get("autoscalerRef", {}).get("kind") == "ScaledObject":
+        found.append("autoscalerRef: a KEDA ScaledObject is not supported yet; remove it")
+    for name, what in (
+        ("iterations", "A/B and blue/green analysis"),
+        ("match", "A/B matching"),
+        ("mirror", "traffic mirroring"),
+        ("sessionAffinity", "session affinity"),
+    ):
+        if analysis.get(name):
+            found.append(f"analysis.{name}: {what} is not supported yet; use stepWeight")
+    known = {*HookType, ""}
+    for hook in analysis.get("webhooks") or ():
+        kind = hook.get("type", "")
+        if kind not in known:
+            found.append(f"webhook {hook.get('name')}: type {kind} is not supported yet; remove it")
+    return found
+
+
+def _weights(analysis: Json, problems: _Problems) -> tuple[int, ...]:
+    if steps := analysis.get("stepWeights"):
+        weights = tuple(min(FULL, int(step)) for step in steps)
+        if list(weights) != sorted(set(weights)) or weights[0] < 1:
+            problems.found.append(
+                "analysis.stepWeights: must rise from 1 to 100, as in [5, 20, 50]"
+            )
+        return weights
+    step = int(analysis.get("stepWeight") or 0)
+    if step < 1:
+        problems.found.append("analysis: needs stepWeight (such as 10) or stepWeights")
+        return (FULL,)
+    top = min(FULL, int(analysis.get("maxWeight") or FULL))
+    # The last step is capped at maxWeight; Flagger would pass it by the rest of a step.
+    return (*range(step, top, step), top)
+
+
+def _metrics(
+    analysis: Json, namespace: str, problems: _Problems, *, auto: bool
+) -> tuple[Metric, ...]:
+    return tuple(
+        metric
+        for entry in analysis.get("metrics") or ()
+        if (metric := _metric(entry, namespace, problems, auto=auto)) is not None
+    )
+
+
+def _metric(entry: Json, namespace: str, problems: _Problems, *, auto: bool) -> Metric | None:
+    name = entry["name"]
+    source = _source(entry, namespace)
+    if source is None:
+        problems.found.append(
+            f"metric {name}: needs a templateRef or a query, or one of the built-in names "
+            f"{', '.join(Builtin)}"
+        )
+        return None
+    where = f"metric {name} interval"
+    interval = problems.read(where, parse_duration, entry.get("interval"), timedelta(minutes=1))
+    minimum, maximum = _bounds(entry, source)
+    return Metric(
+        name=name,
+        source=source,
+        interval=interval,
+        minimum=minimum,
+        maximum=maximum,
+        variables=entry.get("templateVariables") or {},
+        leeway=DEFAULT_LEEWAY if auto else None,
+    )
+
+
+def _source(entry: Json, namespace: str) -> TemplateRef | str | Builtin | None:
+    if ref := entry.get("templateRef"):
+        return TemplateRef(namespace=ref.get("namespace") or namespace, name=ref["name"])
+    if query := entry.get("query"):
+        return str(query)
+    return Builtin(entry["name"]) if entry["name"] in set(Builtin) else None
+
+
+def _bounds(entry: Json, source: object) -> tuple[float | None, float | None]:
+    """Read thresholdRange, else `threshold` as Flagger does: a floor for success rate only."""
+    if bounds := entry.get("thresholdRange"):
+        return bounds.get("min"), bounds.get("max")
+    threshold = float(entry.get("threshold") or 0)
+    return (threshold, None) if source is Builtin.SUCCESS_RATE else (None, threshold)
+
+
+def _hooks(analysis: Json, problems: _Problems) -> tuple[Hook, ...]:
+    return tuple(
+        Hook(
+            name=entry["name"],
+            type=HookType(entry.get("type") or HookType.ROLLOUT),
+            url=entry["url"],
+            timeout=problems.read(
+                f"webhook {entry['name']} timeout",
+                parse_duration,
+                entry.get("timeout"),
+                timedelta(seconds=10),
+            ),
+            retries=int(entry.get("retries") or 0),
+            verify_tls=not entry.get("disableTLS"),
+            metadata=entry.get("metadata") or {},
+        )
+        for entry in analysis.get("webhooks") or ()
+        if (entry.get("type") or HookType.ROLLOUT) in set(HookType)
+    )
+
+
+def _own_route(service: Json, target: str) -> GatewayRoute | None:
+    """Return what the own HTTPRoute is made of, where the Canary names gateways for one."""
+    if not service.get("gatewayRefs"):
+        return None
+    rule: Json = {}
+    if match := service.get("match"):
+        rule["matches"] = [_match(entry) for entry in match]
+    timeouts = {
+        ours: service[theirs]
+        for ours, theirs in (("request", "timeout"), ("backendRequest", "backendTimeout"))
+        if service.get(theirs)
+    }
+    if timeouts:
+        rule["timeouts"] = timeouts
+    if filters := _filters(service):
+        rule["filters"] = filters
+    return GatewayRoute(
+        parents=tuple(service["gatewayRefs"]),
+        hosts=tuple(service.get("hosts") or (service.get("name") or target,)),
+        rule=rule,
+    )
+
+
+_KINDS = {"exact": "Exact", "prefix": "PathPrefix", "regex": "RegularExpression"}
+
+
+def _match(entry: Json) -> Json:
+    """Turn Istio's HTTPMatchRequest, which Flagger takes, into a Gateway API match."""
+    match: Json = {}
+    for kind, value in (entry.get("uri") or {}).items():
+        match["path"] = {"type": _KINDS[kind], "value": value}
+    for field_, ours in (("headers", "headers"), ("queryParams", "queryParams")):
+        if entries := entry.get(field_):
+            match[ours] = [
+                {"name": name, "type": _KINDS[kind].replace("PathPrefix", "Exact"), "value": value}
+                for name, test in entries.items()
+                for kind, value in test.items()
+                if kind in _KINDS
+            ]
+    if method := (entry.get("method") or {}).get("exact"):
+        match["method"] = method
+    return match
+
+
+def _filters(service: Json) -> list[Json]:
+    filters: list[Json] = []
+    for direction in ("request", "response"):
+        changes = (service.get("headers") or {}).get(direction) or {}
+        modifier = {
+            op: [{"name": n, "value": v} for n, v in changes[op].items()]
+            for op in ("add", "set")
+            if changes.get(op)
+        }
+        if changes.get("remove"):
+            modifier["remove"] = list(changes["remove"])
+        if modifier:
+            kind = "RequestHeaderModifier" if direction == "request" else "ResponseHeaderModifier"
+            filters.append({"type": kind, f"{direction}HeaderModifier": modifier})
+    if rewrite := service.get("rewrite"):
+        filters.append({"type": "URLRewrite", "urlRewrite": _rewrite(rewrite)})
+    return filters
+
+
+def _rewrite(rewrite: Json) -> Json:
+    out: Json = {}
+    if uri := rewrite.get("uri"):
+        kind = rewrite.get("type") or "ReplaceFullPath"
+        key = "replacePrefixMatch" if kind == "ReplacePrefixMatch" else "replaceFullPath"
+        out["path"] = {"type": kind, key: uri}
+    if authority := rewrite.get("authority"):
+        out["hostname"] = authority
+    return out
+
+
+def _annotated(canary: Json, problems: _Problems) -> dict[str, Any]:
+    notes = canary["metadata"].get("annotations") or {}
+    return {
+        "no_data": problems.read(
+            f"annotation {ON_NO_DATA}", NoDataPolicy, notes.get(ON_NO_DATA), NoDataPolicy.HOLD
+        ),
+        "no_data_after": problems.read(
+            f"annotation {ON_NO_DATA_AFTER}",
+            parse_duration,
+            notes.get(ON_NO_DATA_AFTER),
+            timedelta(minutes=10),
+        ),
+        "failure_count": problems.read(
+            f"annotation {FAILURES_COUNT}",
+            FailureCount,
+            notes.get(FAILURES_COUNT),
+            FailureCount.CONSECUTIVE,
+        ),
+    }

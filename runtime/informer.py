@@ -1,0 +1,193 @@
+"""A copy of all objects of one kind, kept up to date by list and watch.
+
+```text
+        +--> list --> watch from its version --+--> ended or lost: watch from the last version
+        |                                      |
+        +------------- 410 Expired ------------+
+```
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from types import MappingProxyType
+from typing import Any, Final, Never, Protocol
+
+import structlog
+
+from runtime.backoff import Backoff
+from runtime.errors import ApiError, Expired
+from runtime.resources import ListResult, Resource, WatchEvent
+
+Json = dict[str, Any]
+Handler = Callable[[str, str, Json | None, Json | None], None]
+"""Called with namespace, name, the object before and after; None where there was or is none.
+
+It must be quick and must not raise: it puts a key into a queue.
+"""
+
+# A watch that fails at once is tried again at most every 30 s, as client-go's reflector does.
+_FIRST_DELAY: Final = 0.5
+_LONGEST_DELAY: Final = 30.0
+
+_log = structlog.get_logger()
+
+
+class ListWatch(Protocol):
+    """The part of `runtime.kube.Cluster` that an informer needs."""
+
+    async def list(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
+    ) -> ListResult:
+        """Return all objects, and the version of that state."""
+
+    def watch(
+        self,
+        resource: Resource,
+        *,
+        resource_version: str,
+        namespace: str | None = None,
+        label_selector: str = "",
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """Yield the changes after a version."""
+
+
+def without_managed_fields(obj: Json) -> Json:
+    """Drop the owners of the fields: half of an object's size, and read by nobody here."""
+    obj.get("metadata", {}).pop("managedFields", None)
+    return obj
+
+
+class Informer:
+    """Keeps `store` equal to the cluster and calls the handlers on every difference.
+
+    Args:
+        cluster: where the objects are.
+        resource: their kind.
+        namespace: None for all namespaces.
+        label_selector: as `kubectl -l`.
+        trim: returns what is to be kept of an object.
+        backoff: delays after failures.
+
+    """
+
+    def __init__(  # all but two have defaults
+        self,
+        cluster: ListWatch,
+        resource: Resource,
+        *,
+        namespace: str | None = None,
+        label_selector: str = "",
+        trim: Callable[[Json], Json] = without_managed_fields,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.resource = resource
+        self.synced = asyncio.Event()
+        """Set once the store holds a first complete list, and from then on."""
+        self.trouble = ""
+        """Reason of the last failure, "" while all is well."""
+        self._cluster = cluster
+        self._namespace = namespace
+        self._selector = label_selector
+        self._trim = trim
+        self._backoff = backoff or Backoff(_FIRST_DELAY, _LONGEST_DELAY)
+        self._handlers: list[Handler] = []
+        self._store: dict[tuple[str, str], Json] = {}
+        self._version = ""
+
+    @property
+    def store(self) -> Mapping[tuple[str, str], Json]:
+        """The objects by namespace and name, as last heard; not to be changed."""
+        return MappingProxyType(self._store)
+
+    def get(self, namespace: str, name: str) -> Json | None:
+        """Return one object as last heard, None if there is none."""
+        return self._store.get((namespace, name))
+
+    def add_handler(self, handler: Handler) -> None:
+        """Call `handler` on every change from now on; add it before `run`."""
+        self._handlers.append(handler)
+
+    async def run(self) -> Never:
+        """Follow the cluster until cancelled. Failures of the API server are waited out."""
+        while True:
+            try:
+                if not self._version:
+                    await self._relist()
+                heard = await self._follow()
+            except Expired:
+                self._version = ""
+                await self._pause("Expired")
+            except ApiError as error:
+                await self._pause(error.reason)
+            else:
+                # A watch that ends without a word may do so at once, every time.
+                if not heard:
+                    await asyncio.sleep(self._backoff.next())
+
+    async def _pause(self, reason: str) -> None:
+        self.trouble = reason
+        delay = self._backoff.next()
+        _log.warning(
+            "watch_interrupted", resource=self.resource.plural, reason=reason, delay=round(delay, 3)
+        )
+        await asyncio.sleep(delay)
+
+    async def _relist(self) -> None:
+        result = await self._cluster.list(
+            self.resource, self._namespace, label_selector=self._selector
+        )
+        found = {_key(item): item for item in result.items}
+        for key in self._store.keys() - found.keys():
+            self._put(key, None)
+        for key, item in found.items():
+            self._put(key, item)
+        self._version = result.resource_version
+        self._healthy()
+        self.synced.set()
+
+    async def _follow(self) -> bool:
+        """Watch until the server ends it; return whether it said anything."""
+        heard = False
+        stream = self._cluster.watch(
+            self.resource,
+            resource_version=self._version,
+            namespace=self._namespace,
+            label_selector=self._selector,
+        )
+        async with aclosing(stream):
+            async for event in stream:
+                heard = True
+                self._healthy()
+                if event.type != "BOOKMARK":
+                    gone = event.type == "DELETED"
+                    self._put(_key(event.object), None if gone else event.object)
+                self._version = event.object["metadata"]["resourceVersion"]
+        return heard
+
+    def _healthy(self) -> None:
+        self.trouble = ""
+        self._backoff.reset()
+
+    def _put(self, key: tuple[str, str], obj: Json | None) -> None:
+        old = self._store.get(key)
+        if obj is None:
+            if old is None:
+                return
+            del self._store[key]
+        else:
+            if old is not None and _version(old) == _version(obj):
+                return
+            obj = self._trim(obj)
+            self._store[key] = obj
+        for handler in self._handlers:
+            handler(*key, old, obj)
+
+
+def _key(obj: Json) -> tuple[str, str]:
+    metadata = obj["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]
+
+
+def _version(obj: Json) -> Any:
+    return obj["metadata"].get("resourceVersion")

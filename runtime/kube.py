@@ -1,0 +1,359 @@
+"""All that Headgate reads from and writes to Kubernetes goes through `Cluster`.
+
+Objects are plain JSON values. Every call has one deadline over all its attempts. Inside it two
+things are repeated: a lost connection and 429. Whatever else goes wrong becomes one type of
+`runtime.errors`, once, here, and goes up to the caller, who knows better when to try again.
+"""
+
+import os
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Final, Self
+
+from canary.contract import FIELD_MANAGER
+from runtime.connection import Connection, Json, Request, decode, lines, load_configuration
+from runtime.errors import Expired, NotFound, from_status
+from runtime.resources import ListResult, Resource, WatchEvent
+
+# Objects per page of a list: what client-go's pager asks for (tools/pager/pager.go).
+PAGE_SIZE: Final = 500
+# How long a watch lives at the server. An expired one costs one request, thanks to bookmarks;
+# a connection that died without a word is noticed no later than this.
+WATCH_SECONDS: Final = 240.0
+_WATCH_GRACE: Final = 10.0
+
+_Query = tuple[tuple[str, str], ...]
+
+
+class Cluster:
+    """One API server. Make it with `Cluster.connect`.
+
+    Args:
+        connection: sends the requests.
+
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls, kubeconfig: str | Path | None = None, *, deadline: float = 10.0
+    ) -> AsyncIterator[Self]:
+        """Connect while the context lasts.
+
+        Looks at `kubeconfig`, then $KUBECONFIG, then the service account of the pod, whose token
+        is read again every minute, then ~/.kube/config.
+
+        Args:
+            kubeconfig: path of a kubeconfig, None to look in the environment.
+            deadline: seconds that one call may take.
+
+        Raises:
+            ConfigurationError: none of these can be used.
+
+        """
+        configuration = await load_configuration(kubeconfig, os.environ)
+        # Jitter is no secret.
+        connection = Connection(configuration, deadline=deadline, rng=random.Random())  # noqa: S311
+        try:
+            yield cls(connection)
+        finally:
+            await connection.aclose()
+
+    # --- reading ------------------------------------------------------------------------------
+
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Json:
+        """Return one object.
+
+        Raises:
+            NotFound: there is none.
+
+        """
+        return await self._call(Request(method="GET", path=resource.path(namespace, name)))
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> ListResult:
+        """Return all objects that match, page by page, in one consistent state.
+
+        Args:
+            resource: their kind.
+            namespace: None for all namespaces.
+            label_selector: as `kubectl -l`.
+            field_selector: as `kubectl --field-selector`.
+
+        """
+        query = _query(
+            limit=str(PAGE_SIZE), labelSelector=label_selector, fieldSelector=field_selector
+        )
+        path = resource.path(namespace)
+
+        async def all_pages() -> ListResult:
+            try:
+                return await self._pages(resource, path, query)
+            except Expired:
+                # The pages took longer than the server keeps their state: ask without pages.
+                return await self._pages(resource, path, query[1:])
+
+        return await self._connection.within_deadline(all_pages)
+
+    async def watch(
+        self,
+        resource: Resource,
+        *,
+        resource_version: str,
+        namespace: str | None = None,
+        label_selector: str = "",
+        seconds: float = WATCH_SECONDS,
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """Yield the changes after `resource_version` until the server ends the watch.
+
+        Close it (`contextlib.aclosing`) where the loop is left early.
+
+        Args:
+            resource: their kind.
+            resource_version: of the list or the last event, BOOKMARK included.
+            namespace: None for all namespaces.
+            label_selector: as `kubectl -l`.
+            seconds: after which the server ends the watch.
+
+        Raises:
+            Expired: list again, the version is too old.
+            Unavailable: the connection was lost; watch again from the last version.
+
+        """
+        query = _query(
+            watch="true",
+            allowWatchBookmarks="true",
+            resourceVersion=resource_version,
+            labelSelector=label_selector,
+            timeoutSeconds=str(max(1, round(seconds))),
+        )
+        request = Request(
+            method="GET",
+            path=resource.path(namespace),
+            query=query,
+            silence=seconds + _WATCH_GRACE,
+        )
+        response = await self._connection.within_deadline(lambda: self._connection.stream(request))
+        async with aclosing(lines(response)) as received:
+            async for line in received:
+                yield _watch_event(decode(line))
+
+    async def version(self) -> Json:
+        """Return what the API server says of its own version (`gitVersion`, ...)."""
+        return await self._call(Request(method="GET", path="/version"))
+
+    # --- writing ------------------------------------------------------------------------------
+
+    async def create(
+        self, resource: Resource, obj: Json, *, field_manager: str = FIELD_MANAGER
+    ) -> Json:
+        """Create an object and return it as stored.
+
+        Raises:
+            AlreadyExists: there is one of that name.
+
+        """
+        return await self._call(
+            Request(
+                method="POST",
+                path=resource.path(_metadata(obj).get("namespace")),
+                query=_query(fieldManager=field_manager),
+                body=_typed(resource, obj),
+                idempotent=False,
+            )
+        )
+
+    async def apply(
+        self,
+        resource: Resource,
+        obj: Json,
+        *,
+        field_manager: str = FIELD_MANAGER,
+        force: bool = True,
+        dry_run: bool = False,
+    ) -> Json:
+        """Apply an object on the server side and return it as stored.
+
+        Args:
+            resource: its kind.
+            obj: all fields that `field_manager` wants, and no other.
+            field_manager: owner of the fields.
+            force: take fields over from other managers.
+            dry_run: only say what would be stored.
+
+        Raises:
+            Conflict: without `force`, another manager owns a field with another value.
+
+        """
+        query = _query(
+            fieldManager=field_manager,
+            force="true" if force else "false",
+            dryRun="All" if dry_run else "",
+        )
+        return await self._call(
+            Request(
+                method="PATCH",
+                path=_object_path(resource, obj),
+                query=query,
+                body=_typed(resource, obj),
+                content_type="application/apply-patch+yaml",
+            )
+        )
+
+    async def replace(
+        self, resource: Resource, obj: Json, *, field_manager: str = FIELD_MANAGER
+    ) -> Json:
+        """Replace an object; its resourceVersion, if given, must still be the stored one.
+
+        Raises:
+            Conflict: it was written in between, be it by this very request, whose answer was
+                lost on the way.
+            NotFound: there is none.
+
+        """
+        return await self._call(
+            Request(
+                method="PUT",
+                path=_object_path(resource, obj),
+                query=_query(fieldManager=field_manager),
+                body=_typed(resource, obj),
+            )
+        )
+
+    async def json_patch(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        ops: Sequence[Json],
+        *,
+        subresource: str = "",
+        field_manager: str = FIELD_MANAGER,
+    ) -> Json:
+        """Run RFC 6902 operations on an object, all or none, and return it as stored.
+
+        Raises:
+            Invalid: an operation does not fit the object, or its `test` failed.
+
+        """
+        return await self._call(
+            Request(
+                method="PATCH",
+                path=resource.path(namespace, name, subresource),
+                query=_query(fieldManager=field_manager),
+                body=ops,
+                content_type="application/json-patch+json",
+                idempotent=False,
+            )
+        )
+
+    async def merge_patch(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        patch: Json,
+        *,
+        subresource: str = "",
+        field_manager: str = FIELD_MANAGER,
+    ) -> Json:
+        """Merge an RFC 7386 patch into an object and return it as stored.
+
+        A resourceVersion in the patch makes it conditional.
+
+        Raises:
+            Conflict: as `replace`.
+
+        """
+        return await self._call(
+            Request(
+                method="PATCH",
+                path=resource.path(namespace, name, subresource),
+                query=_query(fieldManager=field_manager),
+                body=patch,
+                content_type="application/merge-patch+json",
+            )
+        )
+
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        *,
+        uid: str | None = None,
+        propagation: str = "Background",
+    ) -> None:
+        """Delete an object; one that is not there is a success.
+
+        Args:
+            resource: its kind.
+            namespace: where it is, None for kinds without namespaces.
+            name: its name.
+            uid: delete only the object of that uid.
+            propagation: Background, Foreground or Orphan, for what it owns.
+
+        Raises:
+            Conflict: the object of that name has another uid.
+
+        """
+        body: Json = {"propagationPolicy": propagation}
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
+        request = Request(method="DELETE", path=resource.path(namespace, name), body=body)
+        try:
+            await self._call(request)
+        except NotFound:
+            return
+
+    async def _call(self, request: Request) -> Json:
+        return await self._connection.within_deadline(lambda: self._connection.fetch(request))
+
+    async def _pages(self, resource: Resource, path: str, query: _Query) -> ListResult:
+        items: list[Json] = []
+        token = ""
+        while True:
+            request = Request(method="GET", path=path, query=query + _query(**{"continue": token}))
+            page = await self._connection.fetch(request)
+            # The items of a list carry no type of their own.
+            items += (_typed(resource, item) for item in page.get("items") or ())
+            token = _metadata(page).get("continue", "")
+            if not token:
+                return ListResult(items, _metadata(page).get("resourceVersion", ""))
+
+
+def _query(**values: str) -> _Query:
+    """Return the parameters that have a value."""
+    return tuple((name, value) for name, value in values.items() if value)
+
+
+def _metadata(obj: Json) -> Json:
+    metadata: Json = obj.get("metadata") or {}
+    return metadata
+
+
+def _typed(resource: Resource, obj: Json) -> Json:
+    return {"apiVersion": resource.api_version, "kind": resource.kind, **obj}
+
+
+def _object_path(resource: Resource, obj: Json) -> str:
+    metadata = _metadata(obj)
+    return resource.path(metadata.get("namespace"), metadata["name"])
+
+
+def _watch_event(event: Json) -> WatchEvent:
+    """Return the event, or raise what an ERROR event says."""
+    if event["type"] == "ERROR":
+        raise from_status(event["object"])
+    return WatchEvent(event["type"], event["object"])

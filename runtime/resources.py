@@ -1,0 +1,93 @@
+"""The kinds of objects that Headgate reads or writes, and where the API server keeps them."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind, as the API server serves it.
+
+    Args:
+        group: API group, "" for the core group.
+        version: API version such as "v1".
+        plural: last part of the path, such as "deployments".
+        kind: such as "Deployment".
+        namespaced: False for kinds that live beside namespaces.
+
+    """
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        """The `apiVersion` of its objects."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str | None = None, name: str = "", subresource: str = "") -> str:
+        """Return the path of the collection, of one object, or of its subresource.
+
+        Args:
+            namespace: None or "" for all namespaces; ignored for kinds without one.
+            name: object, "" for the collection.
+            subresource: such as "status", "" for the object itself.
+
+        """
+        parts = ["apis", self.group, self.version] if self.group else ["api", self.version]
+        if self.namespaced and namespace:
+            parts += ["namespaces", quote(namespace, safe="")]
+        parts.append(self.plural)
+        if name:
+            parts.append(quote(name, safe=""))
+        if subresource:
+            parts.append(subresource)
+        return "/" + "/".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class ListResult:
+    """What a list call found, and the version from which a watch goes on."""
+
+    items: list[dict[str, Any]]
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """One change: ADDED, MODIFIED, DELETED, or BOOKMARK (only a newer resourceVersion)."""
+
+    type: str
+    object: dict[str, Any]
+
+
+NAMESPACES: Final = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
+PODS: Final = Resource("", "v1", "pods", "Pod")
+SERVICES: Final = Resource("", "v1", "services", "Service")
+EVENTS: Final = Resource("", "v1", "events", "Event")
+SECRETS: Final = Resource("", "v1", "secrets", "Secret")
+DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment")
+REPLICASETS: Final = Resource("apps", "v1", "replicasets", "ReplicaSet")
+LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease")
+HTTPROUTES: Final = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
+CANARIES: Final = Resource("flagger.app", "v1beta1", "canaries", "Canary")
+METRICTEMPLATES: Final = Resource("flagger.app", "v1beta1", "metrictemplates", "MetricTemplate")
+ALERTPROVIDERS: Final = Resource("flagger.app", "v1beta1", "alertproviders", "AlertProvider")
+MUTATINGWEBHOOKCONFIGURATIONS: Final = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "mutatingwebhookconfigurations",
+    "MutatingWebhookConfiguration",
+    namespaced=False,
+)
+CRDS: Final = Resource(
+    "apiextensions.k8s.io",
+    "v1",
+    "customresourcedefinitions",
+    "CustomResourceDefinition",
+    namespaced=False,
+)

@@ -1,0 +1,1 @@
+"""The admission process: answers reviews, and reaches no cluster."""

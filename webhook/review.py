@@ -1,0 +1,138 @@
+"""AdmissionReview to values and back: the API server's wire format, and nothing of the rules."""
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+import jsonpatch
+import orjson
+
+from canary.admission import Allowed, Denied
+from canary.contract import SPLIT
+from canary.model import Json
+from canary.route_admission import RouteAnswer
+
+MAX_WARNING = 256
+"""The API server truncates warnings beyond this many characters."""
+
+
+class BadReview(ValueError):  # noqa: N818 - the API server's mistake, told back to it
+    """A body that is no AdmissionReview of an UPDATE; `uid` is set where it could be read."""
+
+    def __init__(self, message: str, uid: str = "") -> None:
+        super().__init__(message)
+        self.uid = uid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """One request for admission."""
+
+    uid: str
+    user: str
+    dry_run: bool
+    old: Json
+    new: Json
+
+    @property
+    def name(self) -> str:
+        """Name of the object under review."""
+        return str(self.new["metadata"].get("name", ""))
+
+    @property
+    def namespace(self) -> str:
+        """Namespace of the object under review."""
+        return str(self.new["metadata"].get("namespace", ""))
+
+
+def read_review(body: bytes) -> Review:
+    """Decode a request body.
+
+    Raises:
+        BadReview: it is not a review that can be answered.
+
+    """
+    try:
+        document = orjson.loads(body)
+        request = document["request"]
+        uid = str(request["uid"])
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise BadReview(f"not an AdmissionReview: {error}") from error
+    old, new = request.get("oldObject"), request.get("object")
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        raise BadReview("only UPDATE reviews with object and oldObject are answered", uid)
+    if "metadata" not in new or "spec" not in new or "metadata" not in old or "spec" not in old:
+        raise BadReview("object and oldObject need metadata and spec", uid)
+    return Review(
+        uid=uid,
+        user=str((request.get("userInfo") or {}).get("username", "")),
+        dry_run=bool(request.get("dryRun")),
+        old=old,
+        new=new,
+    )
+
+
+def answer_write(uid: str, new: Json, answer: Allowed | Denied) -> bytes:
+    """Encode the answer to a write to a target."""
+    if isinstance(answer, Denied):
+        return denied(uid, answer.message)
+    operations = _annotation_operations(new, answer.annotations)
+    if answer.paused is True:
+        operations.append({"op": "add", "path": "/spec/paused", "value": True})
+    elif answer.paused is False and "paused" in new["spec"]:
+        operations.append({"op": "remove", "path": "/spec/paused"})
+    return _allowed(uid, operations, answer.warnings)
+
+
+def answer_route(uid: str, new: Json, answer: RouteAnswer) -> bytes:
+    """Encode the answer to a write to a route."""
+    marks: dict[str, str | None] = {SPLIT: answer.mark} if answer.mark is not None else {}
+    operations = _annotation_operations(new, marks)
+    if answer.rules is not None:
+        operations.append({"op": "add", "path": "/spec/rules", "value": answer.rules})
+    return _allowed(uid, operations, answer.warnings)
+
+
+def denied(uid: str, message: str, code: int = 403) -> bytes:
+    """Encode a refusal; the client prints the message."""
+    reason = "Forbidden" if code == 403 else "BadRequest"  # noqa: PLR2004 - HTTP's own numbers
+    status = {"code": code, "message": message, "reason": reason}
+    return _envelope({"uid": uid, "allowed": False, "status": status})
+
+
+def _allowed(uid: str, operations: list[Json], warnings: tuple[str, ...]) -> bytes:
+    response: dict[str, Any] = {"uid": uid, "allowed": True}
+    if operations:
+        patch = jsonpatch.JsonPatch(operations).to_string(dumps=_dumps)
+        response["patchType"] = "JSONPatch"
+        response["patch"] = base64.b64encode(patch.encode()).decode()
+    if warnings:
+        response["warnings"] = [warning[:MAX_WARNING] for warning in warnings]
+    return _envelope(response)
+
+
+def _dumps(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _envelope(response: Json) -> bytes:
+    return orjson.dumps(
+        {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}
+    )
+
+
+def _annotation_operations(new: Json, annotations: dict[str, str | None]) -> list[Json]:
+    if not annotations:
+        return []
+    present = new["metadata"].get("annotations")
+    operations: list[Json] = []
+    if not present:
+        operations.append({"op": "add", "path": "/metadata/annotations", "value": {}})
+        present = {}
+    for key, value in annotations.items():
+        path = f"/metadata/annotations/{key.replace('~', '~0').replace('/', '~1')}"
+        if value is not None:
+            operations.append({"op": "add", "path": path, "value": value})
+        elif key in present:
+            operations.append({"op": "remove", "path": path})
+    return operations

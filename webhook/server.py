@@ -1,0 +1,136 @@
+"""The review server: two paths, one guard.
+
+The guard is one of the three places with a broad `except`: an error of ours must neither let an
+update through ungated nor block a team, so the write is held and the analyzer looks at it.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Self
+
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from canary.admission import Allowed, Write, admit, bare_hold
+from canary.route_admission import RouteWrite, admit_route
+from webhook.review import (
+    BadReview,
+    Review,
+    answer_route,
+    answer_write,
+    denied,
+    read_review,
+)
+from webhook.settings import Settings
+
+MAX_BODY: Final = 7 * 1024 * 1024
+"""Two objects of at most 3 MiB each (etcd's limit, in JSON) and the rest, as controller-runtime."""
+
+log = structlog.get_logger("webhook")
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """What the webhook counts."""
+
+    reviews: Counter
+    seconds: Histogram
+
+    @classmethod
+    def create(cls, registry: CollectorRegistry) -> Self:
+        """Register the metrics."""
+        return cls(
+            reviews=Counter(
+                "headgate_webhook_reviews",
+                "Admission reviews by path and outcome.",
+                ["path", "outcome"],
+                registry=registry,
+            ),
+            seconds=Histogram(
+                "headgate_webhook_review_duration_seconds",
+                "Time from the request's body to its answer.",
+                ["path"],
+                buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1),
+                registry=registry,
+            ),
+        )
+
+
+Judge = Callable[[Review], tuple[bytes, str]]
+
+
+def create_app(settings: Settings, metrics: Metrics) -> web.Application:
+    """Return the application that answers reviews.
+
+    Args:
+        settings: the webhook's settings.
+        metrics: where reviews are counted.
+
+    """
+
+    def judge_target(review: Review) -> tuple[bytes, str]:
+        write = Write(old=review.old, new=review.new, user=review.user)
+        answer = admit(write, settings.policy)
+        return answer_write(review.uid, review.new, answer), answer.outcome
+
+    def judge_route(review: Review) -> tuple[bytes, str]:
+        by_analyzer = review.user == settings.analyzer_user
+        answer = admit_route(RouteWrite(old=review.old, new=review.new, by_analyzer=by_analyzer))
+        return answer_route(review.uid, review.new, answer), answer.outcome
+
+    app = web.Application(client_max_size=MAX_BODY)
+    app.router.add_post("/targets", _handler("targets", judge_target, _hold, metrics))
+    app.router.add_post("/routes", _handler("routes", judge_route, _pass, metrics))
+    return app
+
+
+def _hold(review: Review) -> bytes:
+    return answer_write(review.uid, review.new, bare_hold(review.name))
+
+
+def _pass(review: Review) -> bytes:
+    """Let the route through: the analyzer puts a lost split back."""
+    return answer_write(review.uid, review.new, Allowed(outcome="error"))
+
+
+def _handler(
+    path: str, judge: Judge, fallback: Callable[[Review], bytes], metrics: Metrics
+) -> Callable[[web.Request], Awaitable[web.Response]]:
+    seconds = metrics.seconds.labels(path)
+
+    async def handle(request: web.Request) -> web.Response:
+        body = await request.read()
+        with seconds.time():
+            answer, outcome = _answer(path, body, judge, fallback)
+        metrics.reviews.labels(path, outcome).inc()
+        return web.Response(body=answer, content_type="application/json")
+
+    return handle
+
+
+def _answer(
+    path: str, body: bytes, judge: Judge, fallback: Callable[[Review], bytes]
+) -> tuple[bytes, str]:
+    try:
+        review = read_review(body)
+    except BadReview as error:
+        log.warning("review unreadable", path=path, error=str(error), request_uid=error.uid)
+        return denied(error.uid, str(error), code=400), "unreadable"
+    try:
+        answer, outcome = judge(review)
+    except Exception:
+        answer, outcome = fallback(review), "error"
+        log.exception("review failed", path=path, **_identity(review))
+        return answer, outcome
+    log.info("review", path=path, outcome=outcome, dry_run=review.dry_run, **_identity(review))
+    return answer, outcome
+
+
+def _identity(review: Review) -> dict[str, str]:
+    return {
+        "request_uid": review.uid,
+        "namespace": review.namespace,
+        "name": review.name,
+        "user": review.user,
+    }
