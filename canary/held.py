@@ -43,7 +43,7 @@ def command(ctx: Context) -> Decision | None:
         verdict = refuse(ctx, Reason.ABORTED, by(ctx, "aborted"), _stable_of(ctx))
         return acted(Command.ABORT, verdict)
     if Command.PROMOTE in commands:
-        return acted(Command.PROMOTE, promote(ctx, by(ctx, "promoted"), _stable_of(ctx)))
+        return acted(Command.PROMOTE, promote(ctx, by(ctx, "promoted"), _forced(ctx)))
     if Command.RETRY in commands and failed:
         decision = _start(ctx, by(ctx, "retried"))
         return acted(Command.RETRY, decision, ForgetRefused())
@@ -157,6 +157,10 @@ def _start(ctx: Context, why: str) -> Decision:
         actions=(*to_stable(ctx), Emit(str(reason), message), SaveState(), *reopen),
         requeue_after=timedelta(0),
     )
+
+
+def _forced(ctx: Context) -> State:
+    return replace(_stable_of(ctx), forced=True)
 
 
 def _stable_of(ctx: Context) -> State:

@@ -182,7 +182,8 @@ class State:
 
     `failed_checks` counts toward the strategy's threshold. `checked_at` is when the last analysis
     tick was, `changed_at` when the phase last changed, `no_data_since` since when a metric has had
-    no value. `undoing` is the hash of a candidate whose half-way promotion is taken back.
+    no value. `undoing` is the hash of a candidate whose half-way promotion is taken back, `forced` whether a person promoted it
+    and so answers for it.
     """
 
     phase: Phase = Phase.INITIALIZED
@@ -198,6 +199,7 @@ class State:
     paused: bool = False
     undoing: str = ""
     post_rollout_called: bool = False
+    forced: bool = False
     reason: str = ""
     message: str = ""
     checks: tuple[Check, ...] = ()

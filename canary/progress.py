@@ -42,9 +42,11 @@ def due_in(ctx: Context, strategy: Strategy) -> timedelta:
 def run_questions(ctx: Context, strategy: Strategy) -> Questions:
     """Return what a running analysis wants to know now."""
     state, canary = ctx.state, ctx.observed.canary
+    if not isinstance(canary, CanaryPresent) or due_in(ctx, strategy):
+        return Questions()
     if state.phase is Phase.PROMOTING:
-        return Questions(metrics=not due_in(ctx, strategy))
-    if not isinstance(canary, CanaryPresent) or not canary.current or due_in(ctx, strategy):
+        return Questions(metrics=not state.forced)
+    if not canary.current:
         return Questions()
     if state.weight:
         return Questions(metrics=state.checked_at is not None, hooks=HookType.ROLLOUT)

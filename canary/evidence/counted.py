@@ -1,0 +1,210 @@
+"""All tests of one metric of counts, over one small state.
+
+The step is what runs for every canary, metric and scrape, so it is written for speed: states are
+tuples, and a scrape without a bad request only adds up totals.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+from canary.evidence.bound import BoundTest
+from canary.evidence.counters import Stratum
+from canary.evidence.dispersion import Calibration, learned_bound, uncalibrated
+from canary.evidence.mixture import NOTHING, Logs, log_mean
+from canary.evidence.plan import CountPlan
+from canary.evidence.policy import Policy
+from canary.evidence.promotion import USUAL_RATE, against_rate, against_stable
+from canary.evidence.rate import RateTest
+from canary.evidence.ratio import RatioTest
+
+_MEMORY = 60.0
+"""Over how many seconds the present rate of requests is averaged."""
+
+
+class CountEvidence(NamedTuple):
+    """What the tests of one metric remember.
+
+    `bad` and `requests` are the canary's counts divided by its dispersion; the four that follow are
+    what was really counted. `quiet` counts scrapes without a bad canary request, `volume` is the
+    present rate of canary requests per second.
+    """
+
+    ratio: Logs
+    promotion: Logs
+    bets: Logs
+    excess: tuple[Logs, ...]
+    quiet: int = 0
+    bad: float = 0.0
+    requests: float = 0.0
+    canary_bad: float = 0.0
+    canary_all: float = 0.0
+    stable_bad: float = 0.0
+    stable_all: float = 0.0
+    volume: float = 0.0
+    strata: int = 0
+
+
+class Values(NamedTuple):
+    """Logarithms of evidence: of every test, of the metric, and of what the guard asks for."""
+
+    tests: dict[str, float]
+    metric: float
+    guard: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountTrial:
+    """The tests of one metric with their constants."""
+
+    plan: CountPlan
+    calibration: Calibration
+    ratio: RatioTest | None
+    promotion: RatioTest | None
+    worst: RateTest
+    bound: BoundTest | None
+    rates: tuple[tuple[str, RateTest], ...]
+    flat: float | None
+
+    @classmethod
+    def of(cls, plan: CountPlan, policy: Policy) -> Self:
+        """Lay out the tests that a plan asks for."""
+        calibration = plan.calibration or uncalibrated(policy)
+        cap = policy.cap(calibration.levels[0][1], known=calibration.known)
+        betting = plan.maximum is not None and not plan.independent
+        rate = policy.inferior_rate or plan.maximum or USUAL_RATE
+        margin = calibration.margin
+        flat = calibration.levels[0][1] if len(calibration.levels) == 1 else None
+        return cls(
+            plan=plan,
+            calibration=calibration,
+            ratio=RatioTest(margin=margin, cap=cap) if plan.baseline else None,
+            promotion=against_stable(policy.inferior_margin) if plan.baseline else None,
+            worst=against_rate(rate),
+            bound=BoundTest(maximum=plan.maximum or 1.0, cap=cap) if betting else None,
+            rates=tuple(_rates(plan, policy, calibration, cap)),
+            flat=flat if flat is None or math.isfinite(flat) else None,
+        )
+
+    def start(self) -> CountEvidence:
+        """Return the evidence before the first request."""
+        return CountEvidence(
+            ratio=self.ratio.start() if self.ratio else (),
+            promotion=self.promotion.start() if self.promotion else (),
+            bets=self.bound.start() if self.bound else (),
+            excess=((),) * len(self.rates),
+        )
+
+    def step(self, evidence: CountEvidence, stratum: Stratum) -> CountEvidence:
+        """Add one stratum. Without canary requests it says nothing."""
+        if stratum.canary_all <= 0:
+            return evidence
+        volume = _volume(evidence, stratum)
+        if self.ratio and stratum.stable_all <= 0:
+            return self._step_bound(evidence, stratum)._replace(volume=volume)
+        return self._step_all(evidence, stratum, volume)
+
+    def _step_all(
+        self, old: CountEvidence, stratum: Stratum, volume: float
+    ) -> CountEvidence:
+        canary_bad, canary_all, stable_bad, stable_all, _ = stratum
+        phi = self.flat or self.calibration.at(old.volume or volume)
+        bad, requests = canary_bad / phi, canary_all / phi
+        ratio, promotion, bets, excess, quiet = old[:5]
+        if self.ratio and self.promotion and (canary_bad or stable_bad):
+            other = self.calibration.stable
+            both = (bad, requests, stable_bad / other, stable_all / other)
+            ratio = self.ratio.step(ratio, *both)
+            promotion = self.promotion.step(promotion, *both)
+        if not canary_bad:
+            quiet += 1
+        else:
+            if self.bound:
+                bets = self.bound.step(bets, canary_bad / canary_all)
+            excess = tuple(
+                [
+                    test.excess(before, bad, requests)
+                    for (_, test), before in zip(self.rates, excess, strict=True)
+                ]
+            )
+        return CountEvidence(
+            ratio,
+            promotion,
+            bets,
+            excess,
+            quiet,
+            old.bad + bad,
+            old.requests + requests,
+            old.canary_bad + canary_bad,
+            old.canary_all + canary_all,
+            old.stable_bad + stable_bad,
+            old.stable_all + stable_all,
+            volume,
+            old.strata + 1,
+        )
+
+    def _step_bound(self, evidence: CountEvidence, stratum: Stratum) -> CountEvidence:
+        """Add a stratum without the stable: only the bound is held against it."""
+        if not self.bound:
+            return evidence
+        evidence = evidence._replace(
+            canary_bad=evidence.canary_bad + stratum.canary_bad,
+            canary_all=evidence.canary_all + stratum.canary_all,
+            strata=evidence.strata + 1,
+        )
+        if not stratum.canary_bad:
+            return evidence._replace(quiet=evidence.quiet + 1)
+        fraction = stratum.canary_bad / stratum.canary_all
+        return evidence._replace(bets=self.bound.step(evidence.bets, fraction))
+
+    def values(self, evidence: CountEvidence) -> Values:
+        """Return how much there is against the candidate.
+
+        The comparison with the stable also has to be beyond the floor, so the smaller of the two
+        counts. The metric's evidence is the mean of its tests. The guard asks for the one that
+        holds without any assumption: the comparison, or the bound where there is no stable.
+        """
+        tests = {
+            name: test.value(evidence.bad, evidence.requests, excess)
+            for (name, test), excess in zip(self.rates, evidence.excess, strict=True)
+        }
+        floor = tests.pop("floor", math.inf)
+        if self.ratio:
+            tests["ratio"] = min(log_mean(evidence.ratio), floor)
+        if self.bound:
+            tests["bound"] = self.bound.value(evidence.bets, evidence.quiet)
+        guard = tests["ratio"] if self.ratio else tests.get("bound", NOTHING)
+        return Values(tests, log_mean(tuple(tests.values())), guard)
+
+    def passing(self, evidence: CountEvidence) -> float:
+        """Return the logarithm of the evidence that the candidate is not inferior."""
+        worst = self.worst.value(evidence.bad, evidence.requests)
+        if not self.promotion:
+            return worst
+        return log_mean((worst, log_mean(evidence.promotion)))
+
+
+def _rates(
+    plan: CountPlan, policy: Policy, calibration: Calibration, cap: float
+) -> list[tuple[str, RateTest]]:
+    floor = min(policy.floor, plan.maximum or 1.0)
+    tests = []
+    if plan.baseline and floor > 0:
+        tests.append(("floor", RateTest(bound=floor, cap=cap)))
+    learned = learned_bound(calibration, floor)
+    if plan.baseline and learned is not None:
+        tests.append(("learned", RateTest(bound=learned, cap=cap)))
+    if plan.maximum is not None and plan.independent:
+        tests.append(("bound", RateTest(bound=plan.maximum, cap=cap)))
+    return tests
+
+
+def _volume(old: CountEvidence, stratum: Stratum) -> float:
+    """Return the present rate of canary requests per second, averaged over a minute."""
+    seconds = stratum.seconds
+    if seconds <= 0:
+        return old.volume
+    now = stratum.canary_all / seconds
+    if not old.volume:
+        return now
+    return old.volume + (now - old.volume) * (seconds / _MEMORY if seconds < _MEMORY else 1.0)

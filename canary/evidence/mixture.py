@@ -1,0 +1,52 @@
+"""Evidence as logarithms: means of e-values, and the grid of alternatives the tests bet on.
+
+An e-process is a running product that starts at 1 and whose expectation stays at most 1 while the
+null hypothesis holds. It exceeds 1/alpha at any time at all with a chance of at most alpha (Ville's
+inequality; Howard, Ramdas, McAuliffe, Sekhon, Annals of Statistics 49(2), 2021), so it may be
+looked at after every sample. A weighted mean of e-processes is one too, whatever their dependence,
+and no other way to merge them is better (Vovk and Wang, Annals of Statistics 49(3), 2021).
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+Logs = tuple[float, ...]
+"""Logarithms of e-values, one for each alternative that a test bets on."""
+
+MULTIPLES: Final[Logs] = (1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0, 1000.0)
+"""The alternatives, as multiples of the ratio or the odds that the null hypothesis allows."""
+
+NOTHING: Final = 0.0
+"""The logarithm of no evidence."""
+
+
+def log_mean(logs: Sequence[float]) -> float:
+    """Return the logarithm of the mean of e-values that are given as logarithms."""
+    top = max(logs)
+    total = 0.0
+    for log in logs:
+        total += math.exp(log - top)
+    return top + math.log(total / len(logs))
+
+
+def log_weighted(parts: Iterable[tuple[float, float]]) -> float:
+    """Return the logarithm of a weighted sum of e-values, from pairs of weight and logarithm."""
+    kept = [(weight, log) for weight, log in parts if weight > 0]
+    if not kept:
+        return -math.inf
+    top = max(log for _, log in kept)
+    return top + math.log(sum(weight * math.exp(log - top) for weight, log in kept))
+
+
+def log_needed(logs: Sequence[float], growth: Sequence[float], target: float) -> float | None:
+    """Return how many steps take the mean of the e-values to a target, None for never.
+
+    Each logarithm grows by its `growth` per step. The answer errs to the long side: it waits for
+    one alternative to reach the target alone.
+    """
+    alone = target + math.log(len(logs))
+    waits = [
+        max(0.0, alone - log) / rise for log, rise in zip(logs, growth, strict=True) if rise > 0
+    ]
+    return min(waits, default=None)

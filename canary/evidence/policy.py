@@ -1,0 +1,104 @@
+"""The policy of the evidence layer: what a wrong verdict may cost. All of it can be set."""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Inconclusive(StrEnum):
+    """What happens to a run whose evidence is still open at its deadline."""
+
+    HOLD = "hold"
+    ROLLBACK = "rollback"
+    PROMOTE = "promote"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How sure the judge has to be. Rates are fractions (0.01 is 1 %), times are seconds.
+
+    Refusing. `alpha` bounds the chance that a healthy candidate is refused in its whole run, all
+    metrics, steps and looks together; `alpha_history` is the part of it that the learned bounds
+    may use up by being too low. `alpha_guard` bounds the same chance when nothing at all may be
+    assumed about the stable (an incident that hits both). `margin` is how many times the stable's
+    bad rate is still healthy, `floor` the bad rate that is never held against a candidate.
+
+    Promoting. `beta` bounds the chance that a metric whose rate is `inferior_margin` times the
+    stable's and `inferior_rate` or worse passes as non-inferior. Without `inferior_rate` the
+    metric's own maximum stands in, or 0.3 %.
+
+    Caution. One scrape adds at most `cap_calm` of the evidence that a refusal takes, `cap_bursty`
+    where the dispersion is `bursty` or more or is not known, so that every refusal rests on two
+    scrapes. A history is trusted from `history_seconds` and `history_errors` on, or when it is
+    `history_longest` long; a shorter one counts as dispersed `unknown_dispersion` times at least.
+    `blocks` are the lengths over which bursts are looked for. `pod_deviations` is how many
+    standard deviations of the stable pods among each other are still healthy.
+
+    Scalars. One sample in `scalar_spacing` is used; `scalar_margin` is what a canary pod may be
+    worse by. `warmup` is left out at the start of every pod.
+    """
+
+    enabled: bool = True
+    alpha: float = 0.01
+    alpha_history: float = 0.001
+    alpha_guard: float = 0.1
+    beta: float = 0.05
+    margin: float = 1.5
+    floor: float = 0.001
+    inferior_margin: float = 3.0
+    inferior_rate: float | None = None
+    on_inconclusive: Inconclusive = Inconclusive.HOLD
+    warmup: float = 30.0
+    cap_calm: float = 0.8
+    cap_bursty: float = 0.5
+    bursty: float = 1.5
+    unknown_dispersion: float = 2.0
+    blocks: tuple[float, ...] = (5.0, 30.0, 60.0)
+    pod_deviations: float = 2.6
+    history_seconds: float = 3 * 3600.0
+    history_longest: float = 24 * 3600.0
+    history_errors: float = 300.0
+    scalar_margin: float = 1.25
+    scalar_spacing: float = 120.0
+
+    def __post_init__(self) -> None:
+        """Refuse a policy whose bounds could not hold.
+
+        Raises:
+            ValueError: a value is outside of its range; the message names it.
+
+        """
+        for name in ("alpha", "alpha_guard", "beta"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name} must lie between 0 and 1")
+        if not 0 <= self.alpha_history < self.alpha:
+            raise ValueError("alpha_history must be smaller than alpha")
+        if not 0 <= self.floor < 1:
+            raise ValueError("floor must be a rate below 1")
+        for name in ("margin", "inferior_margin", "scalar_margin", "unknown_dispersion"):
+            if not 1 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be at least 1")
+        if self.inferior_rate is not None and not 0 < self.inferior_rate < 1:
+            raise ValueError("inferior_rate must lie between 0 and 1")
+        if min(self.cap_calm, self.cap_bursty) <= 0:
+            raise ValueError("cap_calm and cap_bursty must be positive")
+
+    @property
+    def refuse_at(self) -> float:
+        """Logarithm of the evidence that a refusal takes."""
+        return -math.log(self.alpha - self.alpha_history)
+
+    @property
+    def guard_at(self) -> float:
+        """Logarithm of the evidence against the stable that a refusal takes besides."""
+        return -math.log(self.alpha_guard)
+
+    @property
+    def promote_at(self) -> float:
+        """Logarithm of the evidence that non-inferiority takes."""
+        return -math.log(self.beta)
+
+    def cap(self, dispersion: float, *, known: bool) -> float:
+        """Return the largest logarithm of evidence that one scrape may add."""
+        share = self.cap_calm if known and dispersion < self.bursty else self.cap_bursty
+        return share * self.refuse_at

@@ -1,0 +1,64 @@
+"""The ratio test: canary against the stable that serves at the same time.
+
+H0: p_c(t) <= margin * p_s(t) for every scrape t, where p_s(t) is unknown and may move as it
+likes. With counts k of n requests, r_j = margin * multiple_j and D(x) = x n_c + n_s, one scrape
+adds
+
+    L_j += min(cap, k_c ln(r_j / margin) + (k_c + k_s) ln(D(margin) / D(r_j)))
+
+This is the likelihood ratio of the bad requests' split between the arms given their sum, taken
+per scrape, so that whatever both arms share cancels: the weight, its changes, and a rate that
+moves (Lindon and Malek, NeurIPS 2022, arXiv 2011.03567; Turner, Ly, Grunwald, JSPI 230, 2024;
+Turner and Grunwald, arXiv 2302.11401). With a = multiple D(margin)/D(r) and b = D(margin)/D(r),
+ln E[a^k_c b^k_s] <= n_c p_c (a - 1) + n_s p_s (b - 1), which is 0 where p_c = margin p_s and lower
+inside H0: it is exact for Bernoulli and Poisson counts of any rate. A clipped factor stays an
+e-value.
+
+With multiples below 1 the same formula tests the other side, p_c >= margin * p_s.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+from canary.evidence.mixture import MULTIPLES, Logs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatioTest:
+    """A ratio test with its grid. `cap` bounds what one scrape may add to a logarithm."""
+
+    margin: float
+    multiples: Logs = MULTIPLES
+    cap: float = math.inf
+    _grid: tuple[tuple[float, float], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Compute the grid once."""
+        grid = tuple((self.margin * multiple, math.log(multiple)) for multiple in self.multiples)
+        object.__setattr__(self, "_grid", grid)
+
+    def start(self) -> Logs:
+        """Return the evidence before the first request."""
+        return (0.0,) * len(self.multiples)
+
+    def step(
+        self, logs: Logs, canary_bad: float, canary_all: float, stable_bad: float, stable_all: float
+    ) -> Logs:
+        """Add one scrape. Counts may be divided by a dispersion; both totals are positive."""
+        log, bad = math.log, canary_bad + stable_bad
+        base = bad * log(self.margin * canary_all + stable_all)
+        adds = [
+            base + canary_bad * log_multiple - bad * log(ratio * canary_all + stable_all)
+            for ratio, log_multiple in self._grid
+        ]
+        if canary_bad and max(adds) > self.cap:
+            adds = [min(self.cap, add) for add in adds]
+        return tuple([old + add for old, add in zip(logs, adds, strict=True)])
+
+    def growth(
+        self, canary_rate: float, stable_rate: float, canary_all: float, stable_all: float
+    ) -> Logs:
+        """Return what one more canary request adds on average, at these rates and shares."""
+        bad, stable_bad = canary_rate * canary_all, stable_rate * stable_all
+        step = self.step(self.start(), bad, canary_all, stable_bad, stable_all)
+        return tuple(add / canary_all for add in step)

@@ -1,0 +1,41 @@
+"""A `MetricProvider` that asks nobody; verified by the contract tests of the real one."""
+
+import math
+from collections import deque
+
+from analyzer.ports import ProviderError, ProviderSpec
+
+Value = float | None | ProviderError
+
+
+class FakeMetricProvider:
+    """Answers with scripted values, the last one again and again; None without a script.
+
+    `asked` holds each spec and query, in order.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[ProviderSpec, str]] = []
+        self._scripts: dict[str, deque[Value]] = {}
+
+    def script(self, part: str, *values: Value) -> None:
+        """Set what queries that contain `part` answer, in order; an error is raised.
+
+        Of several scripts that fit a query, the one set last answers.
+        """
+        self._scripts.pop(part, None)
+        self._scripts[part] = deque(values)
+
+    async def query(self, spec: ProviderSpec, query: str) -> float | None:
+        """Answer as a provider does."""
+        self.asked.append((spec, query))
+        value = self._next(query)
+        if isinstance(value, ProviderError):
+            raise value
+        return None if value is None or math.isnan(value) else value
+
+    def _next(self, query: str) -> Value:
+        for part, script in reversed(self._scripts.items()):
+            if part in query:
+                return script.popleft() if len(script) > 1 else script[0]
+        return None

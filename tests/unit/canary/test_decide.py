@@ -1,0 +1,365 @@
+"""The rules of a run, on a world in miniature; every run also with a death at every step."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from canary.contract import Command
+from canary.model import (
+    FailureCount,
+    Hook,
+    HookType,
+    InvalidStrategy,
+    NoDataPolicy,
+    Phase,
+    Strategy,
+)
+from tests.fakes.world import STRATEGY, World
+
+Story = Callable[[World], None]
+MOST_ACTIONS = 45
+"""More than any of the stories below takes."""
+
+
+def good(world: World) -> None:
+    world.update("v2")
+
+
+def bad(world: World) -> None:
+    world.update("v2")
+    world.values["v2"] = 20.0
+
+
+def promoted(world: World) -> None:
+    assert world.state.phase is Phase.SUCCEEDED
+    assert (world.template, world.paused, world.held) == ("v2", False, False)
+    assert world.pods == {"v2": 4}
+    clean(world)
+
+
+def refused(world: World) -> None:
+    assert world.state.phase is Phase.FAILED
+    assert (world.template, world.paused, world.held) == ("v2", True, True)
+    assert world.pods == {"v1": 4}
+    assert world.marks["refused"] == "v2"
+    assert world.verdict
+    clean(world)
+
+
+def clean(world: World) -> None:
+    assert (world.weight, world.canary) == (0, "")
+
+
+@pytest.mark.parametrize("crash_at", [None, *range(MOST_ACTIONS)])
+@pytest.mark.parametrize(
+    ("story", "ending"), [(good, promoted), (bad, refused)], ids=["good", "bad"]
+)
+def test_a_run_ends_the_same_however_the_process_dies(
+    story: Story, ending: Story, crash_at: int | None
+) -> None:
+    world = World()
+    story(world)
+    world.run(crash_at=crash_at)
+    ending(world)
+
+
+def test_a_good_version_takes_the_steps_and_is_promoted() -> None:
+    world = World()
+    world.update("v2")
+    world.run()
+    assert world.weights == [10, 20, 30, 40, 50, 0]
+    assert world.post_rollouts == ["Succeeded"]
+    assert "promoting" not in world.marks
+
+
+def test_a_bad_version_is_refused_at_the_threshold_with_its_figures() -> None:
+    world = World()
+    bad(world)
+    start = world.now
+    world.run()
+    assert world.weights == [10, 0]
+    assert world.now - start < timedelta(minutes=4)
+    rolled_back = next(text for text in world.events if text.startswith("Rolling back web.prod"))
+    assert "threshold reached 3" in rolled_back
+    assert "error-rate 20 > 1, above its bound by 19" in rolled_back
+    assert world.post_rollouts == ["Failed"]
+
+
+def until(world: World, condition: Callable[[], bool]) -> None:
+    for _ in range(400):
+        if condition():
+            return
+        decision = world.reconcile()
+        world.roll()
+        world.now += max(decision.requeue_after or timedelta(0), timedelta(milliseconds=100))
+    raise AssertionError("it never came to that")
+
+
+def test_a_refusal_while_it_rolls_undoes_the_promotion() -> None:
+    world = World()
+    world.strategy = replace(STRATEGY, threshold=1, interval=timedelta(seconds=10))
+    world.update("v2")
+    until(world, lambda: world.state.phase is Phase.PROMOTING and world.pods.get("v2", 0) > 0)
+    world.values["v2"] = 20.0
+    world.replicas, world.pods["v1"] = 400, 400  # a slow rollout: the next tick falls into it
+    world.run()
+    assert world.pods == {"v1": 400}
+    assert world.state.phase is Phase.FAILED
+    assert (world.paused, world.held) == (True, True)
+    clean(world)
+
+
+@pytest.mark.parametrize("crash_at", range(12))
+def test_an_undo_goes_on_after_a_death(crash_at: int) -> None:
+    world = World()
+    world.update("v2")
+    until(world, lambda: world.state.phase is Phase.PROMOTING and world.pods.get("v2", 0) > 0)
+    world.command(Command.ABORT)
+    world.run(crash_at=crash_at)
+    refused(world)
+
+
+def test_a_newer_version_restarts_at_weight_zero() -> None:
+    world = World()
+    world.update("v2")
+    until(world, lambda: world.weight == 30)
+    world.update("v3")
+    world.run()
+    assert world.weights == [10, 20, 30, 0, 10, 20, 30, 40, 50, 0]
+    assert world.pods == {"v3": 4}
+
+
+def test_a_newer_version_while_one_rolls_is_judged_against_the_old_stable() -> None:
+    world = World()
+    world.update("v2")
+    until(world, lambda: world.state.phase is Phase.PROMOTING and world.pods.get("v2", 0) > 0)
+    world.update("v3")
+    until(world, lambda: world.weight == 10)
+    assert world.pods == {"v1": 4}
+    assert world.state.stable == "v1"
+    world.run()
+    assert world.pods == {"v3": 4}
+
+
+@pytest.mark.parametrize("weight", [0, 10, 50])
+def test_the_stable_template_again_ends_the_run(weight: int) -> None:
+    world = World()
+    world.update("v2")
+    until(world, lambda: world.weight == weight and bool(world.canary))
+    world.update("v1")
+    world.run()
+    assert world.state.phase is Phase.INITIALIZED
+    assert world.pods == {"v1": 4}
+    clean(world)
+
+
+def test_a_refused_version_gets_no_second_run_until_somebody_asks() -> None:
+    world = World()
+    bad(world)
+    world.run()
+    world.update("v1")
+    world.run()
+    world.values.clear()
+    world.weights.clear()
+    world.update("v2")
+    world.run()
+    assert world.state.phase is Phase.FAILED
+    assert world.weights == []
+    world.command(Command.RETRY)
+    world.run()
+    promoted(world)
+    assert any("retried by alice" in event for event in world.events)
+
+
+def test_promote_releases_without_waiting() -> None:
+    world = World()
+    world.update("v2")
+    until(world, lambda: world.weight == 10)
+    world.command(Command.PROMOTE)
+    world.run()
+    promoted(world)
+    assert world.weights == [10, 0]
+    assert any("promoted by alice" in event for event in world.events)
+
+
+def test_a_refused_version_can_be_promoted_all_the_same() -> None:
+    world = World()
+    bad(world)
+    world.run()
+    world.values.clear()
+    world.command(Command.PROMOTE)
+    world.run()
+    promoted(world)
+
+
+def test_abort_refuses() -> None:
+    world = World()
+    world.update("v2")
+    until(world, lambda: world.weight == 20)
+    world.command(Command.ABORT)
+    world.run()
+    refused(world)
+    assert not world.commands
+
+
+def test_pause_keeps_the_weight_until_it_is_taken_back() -> None:
+    world = World()
+    world.update("v2")
+    until(world, lambda: world.weight == 20)
+    world.command(Command.PAUSE)
+    world.run(until=timedelta(minutes=20))
+    assert world.weight == 20
+    world.command(Command.PAUSE, "false")
+    world.run()
+    promoted(world)
+
+
+def test_an_invalid_canary_keeps_the_hold_and_makes_nothing() -> None:
+    world = World(strategy=InvalidStrategy(problems=("metric x: unknown",)))
+    world.update("v2")
+    world.run(until=timedelta(minutes=5))
+    assert (world.held, world.canary, world.weights) == (True, "", [])
+    assert "metric x: unknown" in world.state.message
+    assert len([e for e in world.events if "metric x" in e]) == 1
+    world.strategy = STRATEGY
+    world.run()
+    promoted(world)
+
+
+def test_a_problem_in_the_middle_of_a_run_changes_no_weight() -> None:
+    world = World()
+    world.update("v2")
+    until(world, lambda: world.weight == 20)
+    world.problems = ("Service gone",)
+    world.run(until=timedelta(minutes=10))
+    assert world.weight == 20
+    world.problems = ()
+    world.run()
+    promoted(world)
+
+
+@pytest.mark.parametrize(
+    ("policy", "phase"),
+    [
+        (NoDataPolicy.HOLD, Phase.PROGRESSING),
+        (NoDataPolicy.FAIL, Phase.FAILED),
+        (NoDataPolicy.PASS, Phase.SUCCEEDED),
+    ],
+)
+def test_no_data_is_what_the_policy_says(policy: NoDataPolicy, phase: Phase) -> None:
+    world = World(strategy=replace(STRATEGY, no_data=policy))
+    world.update("v2")
+    world.values["v2"] = None
+    world.run(until=timedelta(minutes=5))
+    assert world.state.phase is Phase.PROGRESSING
+    assert world.weight == 10
+    assert "no values found" in world.state.message
+    world.run(until=timedelta(hours=3))
+    assert world.state.phase is phase
+
+
+@pytest.mark.parametrize(
+    ("count", "phase"),
+    [(FailureCount.CONSECUTIVE, Phase.SUCCEEDED), (FailureCount.CUMULATIVE, Phase.FAILED)],
+)
+def test_failures_add_up_as_the_setting_says(count: FailureCount, phase: Phase) -> None:
+    world = World(strategy=replace(STRATEGY, failure_count=count))
+    world.update("v2")
+    until(world, lambda: world.weight == 10)
+    for minute in range(9):
+        world.values["v2"] = 20.0 if minute % 2 else 0.0
+        world.run(until=timedelta(minutes=1))
+    world.values.clear()
+    world.run()
+    assert world.state.phase is phase
+
+
+def with_hook(kind: HookType) -> Strategy:
+    return replace(STRATEGY, hooks=(Hook(name="gate", type=kind, url="http://x"),))
+
+
+def test_a_pre_rollout_hook_keeps_traffic_away_until_it_passes() -> None:
+    world = World(strategy=with_hook(HookType.PRE_ROLLOUT), refuse_hooks={"gate"})
+    world.update("v2")
+    world.run(until=timedelta(seconds=90))
+    assert (world.weights, world.state.failed_checks) == ([], 2)
+    world.refuse_hooks.clear()
+    world.run()
+    promoted(world)
+
+
+@pytest.mark.parametrize("kind", [HookType.PRE_ROLLOUT, HookType.ROLLOUT])
+def test_a_hook_that_keeps_failing_refuses(kind: HookType) -> None:
+    world = World(strategy=with_hook(kind), refuse_hooks={"gate"})
+    world.update("v2")
+    world.run()
+    refused(world)
+
+
+def test_a_canary_that_crashes_is_refused_at_once() -> None:
+    world = World(trouble="container app of pod x is in CrashLoopBackOff: Error, exit code 1")
+    world.update("v2")
+    start = world.now
+    world.run()
+    refused(world)
+    assert world.now - start < timedelta(seconds=30)
+    assert "exit code 1" in world.verdict
+
+
+def test_a_canary_that_is_never_ready_is_refused_at_the_deadline() -> None:
+    strategy = replace(STRATEGY, progress_deadline=timedelta(seconds=60))
+    world = World(canary_ready=False, strategy=strategy)
+    world.update("v2")
+    world.run()
+    refused(world)
+
+
+def test_without_a_route_the_steps_go_on_and_the_status_says_so() -> None:
+    world = World(routes=0)
+    world.update("v2")
+    until(world, lambda: world.state.weight == 10)
+    assert "no live traffic is shifted" in world.state.message
+    world.run()
+    promoted(world)
+
+
+def test_a_hold_of_the_serving_template_is_released() -> None:
+    world = World(paused=True, held=True)
+    world.run()
+    assert (world.paused, world.held, world.template) == (False, False, "v1")
+    clean(world)
+
+
+def test_a_suspended_canary_waits() -> None:
+    world = World(strategy=replace(STRATEGY, suspended=True))
+    world.update("v2")
+    world.run(until=timedelta(minutes=5))
+    assert (world.held, world.canary) == (True, "")
+
+
+def test_a_namespace_without_its_label_is_let_go() -> None:
+    world = World()
+    world.update("v2")
+    until(world, lambda: world.weight == 20)
+    world.enabled = False
+    world.run(until=timedelta(minutes=5))
+    clean(world)
+    assert (world.paused, world.held) == (True, False)
+    assert world.pods == {"v1": 4}
+
+
+def test_an_update_past_the_webhook_is_said_aloud() -> None:
+    world = World()
+    world.run()
+    world.template = "v2"
+    world.run()
+    assert any("updated without a canary" in event for event in world.events)
+
+
+def test_skip_analysis_promotes_once_the_canary_is_ready() -> None:
+    world = World(strategy=replace(STRATEGY, skip_analysis=True))
+    world.update("v2")
+    world.run()
+    promoted(world)
