@@ -91,3 +91,9 @@ CRDS: Final = Resource(
     "CustomResourceDefinition",
     namespaced=False,
 )
+CLUSTERROLES: Final = Resource(
+    "rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", namespaced=False
+)
+CLUSTERROLEBINDINGS: Final = Resource(
+    "rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False
+)

@@ -1,0 +1,42 @@
+# The image that runs every process of Headgate, and the load tester made from it.
+#   docker build --target headgate -t headgate/headgate:dev .
+#   docker build --target loadtester -t headgate/loadtester:dev .
+# BASE_IMAGE must bring python3 (3.11 or later) with venv; PIP_OPTIONS is for machines that
+# install from a folder of wheels.
+ARG BASE_IMAGE=docker.io/library/python:3.11-slim-bookworm
+
+FROM ${BASE_IMAGE} AS build
+ARG PIP_OPTIONS=""
+COPY requirements.lock /src/requirements.lock
+RUN python3 -m venv /opt/headgate \
+ && /opt/headgate/bin/pip install --no-cache-dir --no-compile ${PIP_OPTIONS} \
+      --require-hashes -r /src/requirements.lock \
+ && /opt/headgate/bin/pip uninstall -y -q pip setuptools
+
+FROM ${BASE_IMAGE} AS headgate
+COPY --from=build /opt/headgate /opt/headgate
+COPY canary /app/canary
+COPY runtime /app/runtime
+COPY certs /app/certs
+COPY webhook /app/webhook
+COPY analyzer /app/analyzer
+COPY loadtester /app/loadtester
+# The root file system is read-only at run time, so byte code is written here or never.
+RUN /opt/headgate/bin/python -m compileall -q /opt/headgate/lib /app
+ENV PATH=/opt/headgate/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    PYTHONPATH=/app \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+WORKDIR /app
+USER 65532:65532
+ENTRYPOINT []
+CMD ["python", "-m", "webhook"]
+
+FROM headgate AS loadtester
+USER 0:0
+# hey, wrk and curl where the base image has none; k6 and ghz are used where an image adds them.
+RUN command -v hey >/dev/null && command -v wrk >/dev/null && command -v curl >/dev/null \
+ || (apt-get update && apt-get install -y --no-install-recommends hey wrk curl \
+     && rm -rf /var/lib/apt/lists/*)
+USER 65532:65532
+CMD ["python", "-m", "loadtester"]

@@ -1,0 +1,60 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+export PYTHONPATH := $(CURDIR)
+CHECKED := canary runtime webhook analyzer certs loadtester sandbox tests
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.ready: requirements-dev.lock
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install -q --require-hashes -r requirements-dev.lock
+	touch $@
+
+venv: $(VENV)/.ready ## Make the virtual environment with every pinned dependency
+
+lock: $(VENV)/.ready ## Write the lock files anew from pyproject.toml (needs uv in the venv)
+	$(VENV)/bin/uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.lock
+	$(VENV)/bin/uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --extra dev pyproject.toml -o requirements-dev.lock
+
+lint: $(VENV)/.ready ## Style, import contracts
+	$(VENV)/bin/ruff check $(CHECKED)
+	$(VENV)/bin/ruff format --check $(CHECKED)
+	$(VENV)/bin/lint-imports --no-cache
+
+typecheck: $(VENV)/.ready ## mypy --strict on the product, the sandbox and the tests
+	$(VENV)/bin/mypy
+
+unit: $(VENV)/.ready ## Tests that need nothing but this checkout
+	$(PYTHON) -m pytest -m "not cluster"
+
+sandbox-up: $(VENV)/.ready ## Start a real single-node Kubernetes on this machine (root; builds once)
+	$(PYTHON) -m sandbox up
+
+sandbox-down: $(VENV)/.ready ## Stop it and leave nothing behind
+	$(PYTHON) -m sandbox down
+
+integration: $(VENV)/.ready ## Tests on a real cluster: KUBECONFIG, else the sandbox
+	$(PYTHON) -m pytest -m cluster
+
+integration-fast: $(VENV)/.ready ## The same without those that take minutes
+	$(PYTHON) -m pytest -m "cluster and not slow"
+
+test: $(VENV)/.ready lint typecheck ## Everything: style, types, unit tests, the real cluster
+	$(PYTHON) -m pytest
+
+bench: $(VENV)/.ready ## Measure speed, and print it with the version and the machine
+	$(PYTHON) -m tests.bench
+
+demo: $(VENV)/.ready ## From nothing to a good and a bad release, shown as they happen
+	$(PYTHON) -m sandbox demo
+
+install: $(VENV)/.ready ## Install Headgate into the cluster of KUBECONFIG
+	kubectl apply --server-side -k manifests
+
+uninstall: $(VENV)/.ready ## End every run and remove Headgate; MODE=stable (default) or release
+	$(PYTHON) -m analyzer.uninstall --candidates $(or $(MODE),stable)
+
+.PHONY: help venv lock lint typecheck unit sandbox-up sandbox-down integration integration-fast test bench demo install uninstall

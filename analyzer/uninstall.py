@@ -1,0 +1,236 @@
+"""`python -m analyzer.uninstall`: end every run and remove Headgate without an outage.
+
+The order matters: first nothing decides any more, then nothing catches writes any more, then
+traffic leaves the canaries, and only then do they go.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final
+
+from analyzer.ports import Cluster
+from analyzer.routers.gateway_api import GatewayApiRouter
+from canary.contract import (
+    AUTO_LABEL,
+    AUTO_VALUE,
+    HOLD,
+    INTERNAL_ANNOTATIONS,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    POD_TEMPLATE_HASH,
+    STABLE,
+    SYSTEM_NAMESPACE,
+    TARGET_LABEL,
+)
+from canary.model import Json, Key
+from canary.reading import annotations, read_revisions
+from runtime import kube
+from runtime.errors import NotFound
+from runtime.resources import (
+    ALERTPROVIDERS,
+    CANARIES,
+    CLUSTERROLEBINDINGS,
+    CLUSTERROLES,
+    CRDS,
+    DEPLOYMENTS,
+    METRICTEMPLATES,
+    MUTATINGWEBHOOKCONFIGURATIONS,
+    NAMESPACES,
+    PODS,
+    REPLICASETS,
+    SERVICES,
+    Resource,
+)
+
+ANALYZER: Final = "headgate-analyzer"
+WEBHOOKS: Final = "headgate"
+PART_OF: Final = "app.kubernetes.io/part-of=headgate"
+ANALYZER_PODS: Final = "app.kubernetes.io/component=analyzer"
+OURS: Final = f"{MANAGED_BY_LABEL}={MANAGED_BY},{TARGET_LABEL}"
+USER_KINDS: Final = (CANARIES, METRICTEMPLATES, ALERTPROVIDERS)
+
+
+class Candidates(StrEnum):
+    """What becomes of candidates that are held."""
+
+    STABLE = "stable"
+    RELEASE = "release"
+
+
+class Uninstall:
+    """Removes Headgate from a cluster, step by step; each step can be repeated.
+
+    Args:
+        cluster: the API server, with an admin's rights.
+        candidates: whether the stable keeps serving or held candidates are released.
+        drain: seconds that connections to canaries get.
+        say: tells the admin what is done.
+
+    """
+
+    def __init__(
+        self, cluster: Cluster, candidates: Candidates, drain: float, say: Callable[[str], None]
+    ) -> None:
+        self._cluster = cluster
+        self._candidates = candidates
+        self._drain = drain
+        self._say = say
+
+    async def run(self) -> None:
+        """Remove everything.
+
+        Raises:
+            ApiError: the API server could not do its part; run it again.
+            TimeoutError: the analyzer's pods did not end.
+
+        """
+        await self._stop_analyzer()
+        await self._cluster.delete(MUTATINGWEBHOOKCONFIGURATIONS, "", WEBHOOKS)
+        self._say("writes are not caught any more")
+        await self._plain_routes()
+        for target in await self._list(DEPLOYMENTS):
+            if any(mark in annotations(target) for mark in INTERNAL_ANNOTATIONS):
+                await self._let_go(target)
+        await self._delete_canaries()
+        await self._delete_records()
+        await self._delete_ourselves()
+
+    async def _stop_analyzer(self) -> None:
+        await self._cluster.delete(DEPLOYMENTS, SYSTEM_NAMESPACE, ANALYZER)
+        async with asyncio.timeout(60):
+            while await self._list(PODS, ANALYZER_PODS):  # noqa: ASYNC110 - nothing announces it
+                await asyncio.sleep(0.5)
+        self._say("the analyzer has stopped")
+
+    async def _plain_routes(self) -> None:
+        router = GatewayApiRouter(self._cluster)
+        keys = {
+            Key(
+                namespace=obj["metadata"]["namespace"],
+                name=obj["metadata"]["labels"][TARGET_LABEL],
+            )
+            for obj in await self._list(DEPLOYMENTS, OURS)
+        }
+        for key in sorted(keys):
+            await router.clean(key)
+            self._say(f"all traffic of {key} goes to its stable pods")
+
+    async def _let_go(self, target: Json) -> None:
+        metadata, notes = target["metadata"], annotations(target)
+        held = HOLD in notes and target["spec"].get("paused")
+        patch: Json = {
+            "metadata": {
+                "resourceVersion": metadata["resourceVersion"],
+                "annotations": dict.fromkeys(INTERNAL_ANNOTATIONS),
+            }
+        }
+        said = "is not marked any more"
+        if held:
+            patch["spec"] = {"paused": None}
+            said = "its new version is released"
+            if self._candidates is Candidates.STABLE:
+                patch["spec"]["template"] = await self._stable_template(target)
+                said = "keeps its stable version"
+        namespace, name = metadata["namespace"], metadata["name"]
+        await self._cluster.merge_patch(DEPLOYMENTS, namespace, name, patch)
+        self._say(f"{name}.{namespace}: {said}")
+
+    async def _stable_template(self, target: Json) -> Json:
+        """Return the patch that makes the target's template that of the pods that serve."""
+        namespace = target["metadata"]["namespace"]
+        objects = (await self._cluster.list(REPLICASETS, namespace)).items
+        revisions = read_revisions(objects, target)
+        mark = annotations(target).get(STABLE)
+        serving = [r for r in revisions if r.template_hash == mark and r.replicas] or list(
+            revisions
+        )
+        name = max(serving, key=lambda revision: revision.ready).name
+        wanted = next(obj for obj in objects if obj["metadata"]["name"] == name)
+        template = dict(wanted["spec"]["template"])
+        labels = dict(template["metadata"].get("labels") or {})
+        labels.pop(POD_TEMPLATE_HASH, None)
+        template["metadata"] = {**template["metadata"], "labels": labels}
+        return merge_difference(target["spec"]["template"], template)
+
+    async def _delete_canaries(self) -> None:
+        deployments = await self._list(DEPLOYMENTS, OURS)
+        if deployments:
+            self._say(f"connections to {len(deployments)} canaries get {self._drain:g} s to end")
+            await asyncio.sleep(self._drain)
+        for resource in (SERVICES, DEPLOYMENTS):
+            for obj in await self._list(resource, OURS):
+                metadata = obj["metadata"]
+                if resource is SERVICES and not metadata["name"].endswith("-canary"):
+                    continue  # a stable Service that was made for a team stays with it
+                await self._cluster.delete(resource, metadata["namespace"], metadata["name"])
+
+    async def _delete_records(self) -> None:
+        for canary in await self._list(CANARIES, f"{AUTO_LABEL}={AUTO_VALUE}"):
+            metadata = canary["metadata"]
+            await self._cluster.delete(CANARIES, metadata["namespace"], metadata["name"])
+        left = {kind.plural: len(await self._list(kind)) for kind in USER_KINDS}
+        if any(left.values()):
+            kept = ", ".join(f"{count} {plural}" for plural, count in left.items() if count)
+            self._say(f"the CRDs stay, because teams own {kept}")
+            return
+        for kind in USER_KINDS:
+            await self._cluster.delete(CRDS, "", f"{kind.plural}.{kind.group}")
+        self._say("the CRDs are gone")
+
+    async def _delete_ourselves(self) -> None:
+        for resource in (CLUSTERROLEBINDINGS, CLUSTERROLES):
+            for obj in await self._list(resource, PART_OF):
+                await self._cluster.delete(resource, "", obj["metadata"]["name"])
+        await self._cluster.delete(NAMESPACES, "", SYSTEM_NAMESPACE)
+        self._say(f"namespace {SYSTEM_NAMESPACE} is going")
+
+    async def _list(self, resource: Resource, selector: str = "") -> list[Json]:
+        try:
+            return (await self._cluster.list(resource, label_selector=selector)).items
+        except NotFound:  # a kind that this cluster does not have
+            return []
+
+
+def merge_difference(before: Json, after: Json) -> Json:
+    """Return the merge patch (RFC 7386) that turns one object into another."""
+    patch: Json = {key: None for key in before if key not in after}
+    for key, value in after.items():
+        if before.get(key) == value:
+            continue
+        old = before.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            patch[key] = merge_difference(old, value)
+        else:
+            patch[key] = value
+    return patch
+
+
+async def _main(arguments: argparse.Namespace) -> None:
+    async with kube.Cluster.connect(arguments.kubeconfig) as cluster:
+
+        def say(text: str) -> None:
+            sys.stdout.write(f"{text}\n")
+
+        uninstall = Uninstall(cluster, Candidates(arguments.candidates), arguments.drain, say)
+        await uninstall.run()
+
+
+def main() -> None:
+    """Read the command line and remove Headgate."""
+    parser = argparse.ArgumentParser(prog="python -m analyzer.uninstall", description=__doc__)
+    parser.add_argument("--kubeconfig", default=None)
+    parser.add_argument(
+        "--candidates",
+        choices=[str(choice) for choice in Candidates],
+        default=str(Candidates.STABLE),
+        help="held candidates: keep the stable version, or release the new one",
+    )
+    parser.add_argument("--drain", type=float, default=5.0, help="seconds for open connections")
+    asyncio.run(_main(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
