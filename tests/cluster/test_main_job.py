@@ -1,0 +1,353 @@
+"""The main job on a real cluster: real pods, real traffic, a real Prometheus."""
+
+import copy
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster.kit import (
+    Json,
+    Kubectl,
+    Traffic,
+    WeightLog,
+    canary,
+    message,
+    metric_template,
+    phase,
+    route,
+    service,
+    split_of,
+    wait_for,
+    watching,
+    web,
+)
+
+pytestmark = pytest.mark.cluster
+GOOD, BETTER, BAD = "headgate/demo:1.0", "headgate/demo:1.1", "headgate/demo:bad"
+
+
+def deploy(kubectl: Kubectl, host: str, *, with_canary: bool = True, **spec: Any) -> Json:
+    """Set the team's objects up, wait until they serve, return the route as the team wrote it."""
+    objects = [web(GOOD), service(), route(host)]
+    if with_canary:
+        objects += [metric_template(kubectl.namespace), canary(kubectl.namespace, **spec)]
+    kubectl.apply(*objects)
+    kubectl("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
+    return kubectl.get("httproute", "web")
+
+
+def serving(traffic: Traffic) -> None:
+    """Wait until the gateway serves the route, then forget what was before."""
+    wait_for(
+        "answers through the gateway",
+        lambda: traffic.answers and traffic.answers[-1][1] == 200,
+        60,
+    )
+    traffic.answers.clear()
+
+
+def set_image(kubectl: Kubectl, image: str) -> str:
+    done = kubectl.run("set", "image", "deployment/web", f"web={image}")
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def image_of(kubectl: Kubectl) -> str:
+    target = kubectl.get("deployment", "web")
+    return str(target["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+def events(kubectl: Kubectl) -> list[str]:
+    return [str(event["message"]) for event in kubectl.items("events")]
+
+
+def no_headgate_failures(traffic: Traffic, *, errors_allowed: bool = False) -> None:
+    """No request may be lost; answers of 500 come from a bad version alone."""
+    statuses = set(traffic.statuses)
+    assert statuses <= ({200, 500} if errors_allowed else {200}), traffic.statuses
+
+
+def back_as_written(kubectl: Kubectl, written: Json) -> None:
+    now = kubectl.get("httproute", "web")
+    assert now["spec"] == written["spec"]
+    assert "headgate.dev/split" not in (now["metadata"].get("annotations") or {})
+
+
+def promoted(kubectl: Kubectl, image: str, written: Json) -> None:
+    assert image_of(kubectl) == image
+    assert not kubectl.get("deployment", "web")["spec"].get("paused")
+    assert kubectl.find("deployment", "web-canary") is None
+    assert kubectl.find("service", "web-canary") is None
+    back_as_written(kubectl, written)
+
+
+def refused(kubectl: Kubectl, image: str, written: Json) -> None:
+    assert image_of(kubectl) == image, "what is asked for and what is stored stay equal"
+    assert kubectl.get("deployment", "web")["spec"]["paused"] is True
+    wait_for("no canary", lambda: kubectl.find("deployment", "web-canary") is None, 60)
+    back_as_written(kubectl, written)
+
+
+def run_good(kubectl: Kubectl, host: str, traffic: Traffic, interval: str, deadline: float) -> None:
+    written = deploy(kubectl, host, interval=interval)
+    serving(traffic)
+    warning = set_image(kubectl, BETTER)
+    assert "held as a canary" in warning
+    log = WeightLog(kubectl)
+    log.follow({"Succeeded", "Failed"}, deadline)
+    assert log.shares == [0, 10, 20, 30, 40, 50, 0], (log.statuses, events(kubectl))
+    promoted(kubectl, BETTER, written)
+    no_headgate_failures(traffic)
+    assert traffic.answers[-1][2] != traffic.answers[0][2]
+
+
+def run_bad(kubectl: Kubectl, host: str, traffic: Traffic, interval: str, deadline: float) -> None:
+    written = deploy(kubectl, host, interval=interval)
+    serving(traffic)
+    with watching(kubectl, "get", "canary", "web", "-w") as lines:
+        set_image(kubectl, BAD)
+        WeightLog(kubectl).follow({"Succeeded", "Failed"}, deadline)
+        wait_for("Failed with weight 0", lambda: "Failed        0" in "".join(lines), 10)
+    rows = [line.split()[1:3] for line in lines]
+    assert ["Progressing", "10"] in rows
+    described = kubectl("describe", "canary", "web")
+    rolled_back = next(line for line in described.splitlines() if "Rolling back" in line)
+    assert "error-rate" in rolled_back
+    assert "> 1, above its bound by" in rolled_back
+    status = kubectl.run("rollout", "status", "deployment/web", "--timeout=20s")
+    assert status.returncode == 1, status.stdout
+    assert "exceeded its progress deadline" in status.stderr
+    refused(kubectl, BAD, written)
+    at = traffic.now()
+    wait_for("more answers", lambda: traffic.now() > at + 3, 10)
+    assert set(traffic.versions(since=at)) == {traffic.answers[0][2]}, (
+        "all traffic is on the stable"
+    )
+    no_headgate_failures(traffic, errors_allowed=True)
+
+
+def test_a_good_version_is_promoted(namespace: Kubectl, host: str, traffic: Traffic) -> None:
+    run_good(namespace, host, traffic, "10s", 240)
+
+
+def test_a_bad_version_is_refused_and_explained(
+    namespace: Kubectl, host: str, traffic: Traffic
+) -> None:
+    run_bad(namespace, host, traffic, "10s", 180)
+
+
+@pytest.mark.slow
+def test_a_good_version_with_the_interval_as_written(
+    namespace: Kubectl, host: str, traffic: Traffic
+) -> None:
+    run_good(namespace, host, traffic, "1m", 720)
+
+
+@pytest.mark.parametrize(("image", "ending"), [(BETTER, "Succeeded"), (BAD, "Failed")])
+def test_a_label_is_enough(
+    namespace: Kubectl, host: str, traffic: Traffic, image: str, ending: str
+) -> None:
+    written = deploy(namespace, host, with_canary=False)
+    serving(traffic)
+    set_image(namespace, image)
+    wait_for("a canary object", lambda: namespace.find("canary", "web"), 30)
+    log = WeightLog(namespace)
+    assert log.follow({"Succeeded", "Failed"}, 300) == ending, (log.statuses, events(namespace))
+    if ending == "Succeeded":
+        assert log.shares == [0, 5, 10, 25, 50, 0]
+        promoted(namespace, image, written)
+        no_headgate_failures(traffic)
+    else:
+        refused(namespace, image, written)
+        assert "request-success-rate" in message(namespace)
+
+
+def test_applying_again_changes_nothing(namespace: Kubectl, host: str, traffic: Traffic) -> None:
+    deploy(namespace, host)
+    serving(traffic)
+    objects = [web(BETTER), service(), route(host)]
+    namespace.apply(*objects)
+    wait_for("weight 10", lambda: split_of(namespace.get("httproute", "web")).get("web-canary"), 90)
+    before = {kind: namespace.get(kind, "web") for kind in ("deployment", "httproute")}
+    for server_side in (False, True):
+        copies = copy.deepcopy(objects)
+        if server_side:
+            namespace(
+                "apply",
+                "--server-side",
+                "--force-conflicts",
+                "--field-manager=flux",
+                "-f",
+                "-",
+                stdin=_yaml(copies),
+            )
+        namespace.apply(*copies, server_side=False)
+        now = {kind: namespace.get(kind, "web") for kind in before}
+        assert now["deployment"]["spec"] == before["deployment"]["spec"]
+        assert "web-canary" in split_of(now["httproute"])
+        assert (
+            now["deployment"]["metadata"]["generation"]
+            == (before["deployment"]["metadata"]["generation"])
+        )
+    diff = namespace.run(
+        "diff",
+        "--server-side",
+        "--force-conflicts",
+        "--field-manager=flux",
+        "-f",
+        "-",
+        stdin=_yaml([web(BETTER), service()]),
+    )
+    assert diff.returncode == 0, diff.stdout
+    log = WeightLog(namespace)
+    assert log.follow({"Succeeded", "Failed"}, 240) == "Succeeded", events(namespace)
+
+
+def _yaml(objects: list[Json]) -> str:
+    return str(yaml.safe_dump_all(objects))
+
+
+def _unknown_provider(objects: dict[str, Json]) -> None:
+    objects["template"]["spec"]["provider"]["type"] = "datadog"
+
+
+def _broken_template(objects: dict[str, Json]) -> None:
+    objects["template"]["spec"]["query"] = "up{{ wrong }}"
+
+
+def _no_template(objects: dict[str, Json]) -> None:
+    objects["template"]["metadata"]["name"] = "another"
+
+
+def _no_service(objects: dict[str, Json]) -> None:
+    objects["canary"]["spec"]["service"]["name"] = "nowhere"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (_unknown_provider, "unknown provider datadog"),
+        (_broken_template, "wrong"),
+        (_no_template, "error-rate does not exist"),
+        (_no_service, "nowhere does not exist"),
+    ],
+    ids=["provider", "template", "no template", "no Service"],
+)
+def test_bad_input_is_said_and_the_hold_is_kept(
+    namespace: Kubectl, host: str, spoil: Any, said: str
+) -> None:
+    objects = {
+        "template": metric_template(namespace.namespace),
+        "canary": canary(namespace.namespace),
+    }
+    spoil(objects)
+    namespace.apply(web(GOOD), service(), route(host), *objects.values())
+    namespace("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
+    set_image(namespace, BETTER)
+    wait_for("the message", lambda: said in message(namespace), 30)
+    assert any(said in text for text in events(namespace))
+    target = namespace.get("deployment", "web")
+    assert target["spec"]["paused"] is True
+    assert "headgate.dev/hold" in target["metadata"]["annotations"]
+    assert namespace.find("deployment", "web-canary") is None
+    # Mended, it goes on by itself.
+    namespace.apply(metric_template(namespace.namespace), canary(namespace.namespace))
+    wait_for("a canary", lambda: namespace.find("deployment", "web-canary"), 60)
+
+
+def test_the_analyzer_may_die_at_every_step(
+    namespace: Kubectl, host: str, traffic: Traffic
+) -> None:
+    written = deploy(namespace, host)
+    serving(traffic)
+    set_image(namespace, BETTER)
+    system = namespace.within("headgate-system")
+    log, killed = WeightLog(namespace), set()
+
+    def ended() -> str | None:
+        now = log.look()
+        step = log.statuses[-1]
+        if step not in killed and now not in {"Succeeded", "Failed"}:
+            killed.add(step)
+            system(
+                "delete",
+                "pod",
+                "-l",
+                "app.kubernetes.io/component=analyzer",
+                "--grace-period=0",
+                "--force",
+                "--wait=false",
+            )
+        return now if now in {"Succeeded", "Failed"} else None
+
+    assert wait_for("the end", ended, 600) == "Succeeded", (log.statuses, events(namespace))
+    assert len(killed) >= 6, killed
+    assert log.shares == [0, 10, 20, 30, 40, 50, 0]
+    promoted(namespace, BETTER, written)
+    no_headgate_failures(traffic)
+    system("rollout", "status", "deployment/headgate-analyzer", "--timeout=120s", deadline=130)
+
+
+def test_nobody_releases_a_hold_in_silence(namespace: Kubectl, host: str) -> None:
+    deploy(namespace, host)
+    set_image(namespace, BETTER)
+    resumed = namespace.run("rollout", "resume", "deployment/web")
+    assert resumed.returncode != 0
+    assert "headgate.dev/promote" in resumed.stderr
+    assert "headgate.dev/abort" in resumed.stderr
+    namespace("scale", "deployment/web", "--replicas=3")
+    assert namespace.get("deployment", "web")["spec"]["paused"] is True
+    namespace("annotate", "deployment/web", "headgate.dev/promote=now")
+    wait_for("the promotion", lambda: phase(namespace) == "Succeeded", 120)
+    assert image_of(namespace) == BETTER
+    assert any("promoted by" in text for text in events(namespace))
+
+
+def test_the_stable_template_again_ends_a_run(
+    namespace: Kubectl, host: str, traffic: Traffic
+) -> None:
+    written = deploy(namespace, host)
+    serving(traffic)
+    pods = {pod["metadata"]["uid"] for pod in namespace.items("pods", "-l", "app=web")}
+    set_image(namespace, BETTER)
+    wait_for("weight 10", lambda: split_of(namespace.get("httproute", "web")).get("web-canary"), 90)
+    set_image(namespace, GOOD)
+    wait_for("no canary", lambda: namespace.find("deployment", "web-canary") is None, 60)
+    promoted(namespace, GOOD, written)
+    assert {p["metadata"]["uid"] for p in namespace.items("pods", "-l", "app=web")} == pods
+    no_headgate_failures(traffic)
+
+
+def test_a_half_way_promotion_is_undone(namespace: Kubectl, host: str, traffic: Traffic) -> None:
+    slow = web(GOOD, replicas=4)
+    slow["spec"]["minReadySeconds"] = 8
+    namespace.apply(
+        slow,
+        service(),
+        route(host),
+        metric_template(namespace.namespace),
+        canary(namespace.namespace, maxWeight=10),
+    )
+    namespace("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
+    written = namespace.get("httproute", "web")
+    serving(traffic)
+    set_image(namespace, BETTER)
+    wait_for("the promotion", lambda: phase(namespace) == "Promoting", 120)
+    wait_for(
+        "new pods",
+        lambda: namespace.get("deployment", "web").get("status", {}).get("updatedReplicas"),
+        60,
+    )
+    namespace("annotate", "deployment/web", "headgate.dev/abort=now")
+    wait_for("the verdict", lambda: phase(namespace) == "Failed", 30)
+
+    def restored() -> bool:
+        pods = namespace.items("pods", "-l", "app=web")
+        images = [pod["spec"]["containers"][0]["image"] for pod in pods]
+        ready = namespace.get("deployment", "web")["status"].get("readyReplicas", 0)
+        return images == [GOOD] * 4 and ready == 4
+
+    wait_for("four old pods", restored, 90)
+    refused(namespace, BETTER, written)
+    no_headgate_failures(traffic)

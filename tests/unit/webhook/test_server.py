@@ -1,0 +1,198 @@
+"""The review server over real TLS: answers with the UID in every case, whatever is sent."""
+
+import base64
+import io
+import json
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import jsonpatch
+import pytest
+import trustme
+from prometheus_client import CollectorRegistry
+
+import webhook.server
+from canary.contract import HOLD, HOLD_UNKNOWN, SPLIT, STABLE
+from canary.split import Mark, carries
+from runtime import probes
+from tests.fakes.objects import Json, annotated, changed, deployment
+from webhook.server import Metrics, create_app
+from webhook.settings import Settings, read_settings
+
+OLD, NEW = deployment(), deployment(image="web:2")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running webhook and a client that trusts it."""
+
+    port: int
+    session: aiohttp.ClientSession
+    registry: CollectorRegistry
+
+    async def post(self, path: str, body: bytes) -> tuple[int, Json]:
+        url = f"https://localhost:{self.port}{path}"
+        async with self.session.post(url, data=io.BytesIO(body)) as response:
+            if response.content_type != "application/json":
+                return response.status, {}
+            return response.status, await response.json()
+
+    async def review(self, old: Json, new: Json, path: str = "/targets", **more: Any) -> Json:
+        status, answer = await self.post(path, review(old, new, **more))
+        assert status == 200
+        assert answer["response"]["uid"] == "u-1"
+        response: Json = answer["response"]
+        return response
+
+    def count(self, path: str, outcome: str) -> float:
+        labels = {"path": path, "outcome": outcome}
+        return self.registry.get_sample_value("headgate_webhook_reviews_total", labels) or 0
+
+
+def review(
+    old: Json | None, new: Json | None, *, user: str = "alice", dry_run: bool = False
+) -> bytes:
+    request = {
+        "uid": "u-1",
+        "userInfo": {"username": user},
+        "dryRun": dry_run,
+        "operation": "UPDATE",
+        "object": new,
+        "oldObject": old,
+    }
+    body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+    return json.dumps(body).encode()
+
+
+def patched(new: Json, response: Json) -> Json:
+    if "patch" not in response:
+        return new
+    assert response["patchType"] == "JSONPatch"
+    result: Json = jsonpatch.apply_patch(new, base64.b64decode(response["patch"]).decode())
+    return result
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    registry = CollectorRegistry()
+    app = create_app(Settings(), Metrics.create(registry))
+    async with (
+        probes.serve(app, port=0, host="localhost", ssl_context=context) as port,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting)) as session,
+    ):
+        yield Server(port, session, registry)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_an_update_is_held(server: Server, *, dry_run: bool) -> None:
+    response = await server.review(OLD, NEW, dry_run=dry_run)
+    stored = patched(NEW, response)
+    assert stored["spec"]["paused"] is True
+    assert {HOLD, STABLE} <= stored["metadata"]["annotations"].keys()
+    assert "held as a canary" in response["warnings"][0]
+    assert server.count("targets", "held") == 1
+
+
+async def test_a_revert_is_resumed(server: Server) -> None:
+    held = patched(NEW, await server.review(OLD, NEW))
+    reverted = changed(held, template=OLD["spec"]["template"])
+    stored = patched(reverted, await server.review(held, reverted))
+    assert "paused" not in stored["spec"]
+    assert HOLD not in stored["metadata"]["annotations"]
+
+
+async def test_a_resume_is_denied_with_a_message(server: Server) -> None:
+    held = patched(NEW, await server.review(OLD, NEW))
+    response = await server.review(held, changed(held, paused=False))
+    assert response["allowed"] is False
+    assert "headgate.dev/abort" in response["status"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "uid"),
+    [
+        (b"not json", ""),
+        (b"{}", ""),
+        (b"[]", ""),
+        (b'{"request": {"uid": "u-1"}}', "u-1"),
+        (review(None, NEW), "u-1"),
+        (review({}, {}), "u-1"),
+    ],
+)
+async def test_what_is_no_review_is_answered_all_the_same(
+    server: Server, body: bytes, uid: str
+) -> None:
+    status, answer = await server.post("/targets", body)
+    assert status == 200
+    assert answer["response"]["uid"] == uid
+    assert answer["response"]["allowed"] is False
+
+
+async def test_an_internal_error_holds_and_is_counted(server: Server) -> None:
+    broken = changed(NEW, template="not a template")
+    response = await server.review(OLD, broken)
+    assert response["allowed"] is True
+    stored = patched(broken, response)
+    assert stored["spec"]["paused"] is True
+    assert stored["metadata"]["annotations"] == {HOLD: HOLD_UNKNOWN}
+    assert server.count("targets", "error") == 1
+
+
+async def test_a_review_of_two_megabytes_is_taken(server: Server) -> None:
+    large = annotated(NEW, {"note": "x" * 2_000_000})
+    response = await server.review(OLD, large)
+    assert response["allowed"] is True
+
+
+async def test_a_body_beyond_the_limit_is_not_read(server: Server) -> None:
+    status, _ = await server.post("/targets", b"x" * (webhook.server.MAX_BODY + 1))
+    assert status == 413
+
+
+def route(mark: str | None) -> Json:
+    notes = {} if mark is None else {SPLIT: mark}
+    backends = [{"name": "web", "port": 80, "weight": 1}]
+    return {
+        "metadata": {"name": "web", "annotations": notes},
+        "spec": {"rules": [{"backendRefs": backends}]},
+    }
+
+
+async def test_a_route_keeps_its_split(server: Server) -> None:
+    mark = Mark(target="web", stable="web", canary="web-canary", weight=30)
+    new = route(None)
+    stored = patched(new, await server.review(route(mark.dump()), new, path="/routes"))
+    assert carries(stored["spec"]["rules"], mark)
+    assert stored["metadata"]["annotations"][SPLIT] == mark.dump()
+
+
+async def test_the_analyzer_may_take_the_split_away(server: Server) -> None:
+    mark = Mark(target="web", stable="web", canary="web-canary", weight=30)
+    user = Settings().analyzer_user
+    marked = route(mark.dump())
+    split = patched(marked, await server.review(route(None), marked, path="/routes", user=user))
+    plain = {**split, "metadata": {"name": "web", "annotations": {}}}
+    stored = patched(plain, await server.review(split, plain, path="/routes", user=user))
+    assert stored["spec"] == route(None)["spec"]
+
+
+async def test_a_route_that_cannot_be_judged_passes(server: Server) -> None:
+    mark = Mark(target="web", stable="web", canary="web-canary", weight=30)
+    broken = {"metadata": {"name": "web"}, "spec": {"rules": [1]}}
+    response = await server.review(route(mark.dump()), broken, path="/routes")
+    assert (response["allowed"], "patch" in response) == (True, False)
+
+
+def test_settings_are_read_and_faults_name_their_variable() -> None:
+    settings = read_settings({"HEADGATE_PORT": "9443", "HEADGATE_ALLOW_OPT_OUT": "true"})
+    assert (settings.port, settings.policy.allow_opt_out) == (9443, True)
+    with pytest.raises(ValueError, match="HEADGATE_PORT"):
+        read_settings({"HEADGATE_PORT": "https"})
