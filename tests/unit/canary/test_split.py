@@ -57,7 +57,7 @@ def test_other_backends_keep_their_part() -> None:
 
 
 def test_rules_that_lead_elsewhere_are_not_touched() -> None:
-    written = [{"backendRefs": [ref("api")], "filters": [{"type": "URLRewrite"}]}, {"name": "x"}]
+    written: list[Json] = [{"backendRefs": [ref("api")], "filters": [{"type": "URLRewrite"}]}, {"name": "x"}]
     assert with_split(written, MARK) == written
     assert not leads_to(written, "web")
 

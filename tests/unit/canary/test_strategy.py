@@ -49,13 +49,22 @@ def test_the_steps(analysis: dict[str, Any], weights: tuple[int, ...]) -> None:
 def test_the_main_job_s_metrics_and_hooks() -> None:
     strategy = parse(
         metrics=[
-            {"name": "error-rate", "templateRef": {"name": "error-rate"},
-             "thresholdRange": {"max": 1}, "interval": "1m"},
+            {
+                "name": "error-rate",
+                "templateRef": {"name": "error-rate"},
+                "thresholdRange": {"max": 1},
+                "interval": "1m",
+            },
             {"name": "request-duration", "thresholdRange": {"max": 500}},
         ],
         webhooks=[
-            {"name": "load-test", "type": "rollout", "url": "http://x/", "timeout": "15s",
-             "metadata": {"cmd": "hey"}},
+            {
+                "name": "load-test",
+                "type": "rollout",
+                "url": "http://x/",
+                "timeout": "15s",
+                "metadata": {"cmd": "hey"},
+            },
             {"name": "untyped", "url": "http://x/"},
         ],
     )
@@ -147,7 +156,9 @@ def test_gateway_refs_make_a_route_of_its_own() -> None:
     assert [f["type"] for f in rule["filters"]] == ["RequestHeaderModifier", "URLRewrite"]
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("1m", 60), ("1m30s", 90), ("2h", 7200)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("1m", 60), ("1m30s", 90), ("2h", 7200)]
+)
 def test_durations_read_and_write(text: str, seconds: int) -> None:
     duration = parse_duration(text)
     assert duration == timedelta(seconds=seconds)

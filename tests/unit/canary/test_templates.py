@@ -85,8 +85,8 @@ def test_interval_is_a_prometheus_duration(interval: timedelta, text: str) -> No
         (
             "sum({{ cluster }})",
             (
-                "{{ cluster }} at line 1, column 5 is not known; there are: name, namespace, target, "
-                "baseline, service, ingress, route, interval, variables.<key>"
+                "{{ cluster }} at line 1, column 5 is not known; there are: name, namespace, "
+                "target, baseline, service, ingress, route, interval, variables.<key>"
             ),
         ),
         ("a\nb {{ .Name }}", "{{ .Name }} at line 2, column 3 is not known"),
