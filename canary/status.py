@@ -1,5 +1,6 @@
 """`Canary.status` to and from the state of a run: Flagger's fields, and our own under `run`."""
 
+import math
 from datetime import datetime, timedelta
 
 from canary.contract import Reason
@@ -114,7 +115,12 @@ def _dump(check: Check) -> Json:
         "value": check.value,
         "bound": check.bound,
     }
-    return {name: value for name, value in fields.items() if value is not None}
+    # JSON has no infinity; the message still says what the value was.
+    return {
+        name: value
+        for name, value in fields.items()
+        if value is not None and not (isinstance(value, float) and not math.isfinite(value))
+    }
 
 
 def _camel(name: str) -> str:

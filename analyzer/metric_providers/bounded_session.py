@@ -1,4 +1,4 @@
-"""A `requests` session whose answers end: by time, by size, and at the address that was asked."""
+"""A `requests` session whose answers are 200, short and in time, and from the address asked."""
 
 import io
 import time
@@ -15,6 +15,12 @@ class TooMuch(requests.RequestException):
     """The answer is longer than the session reads."""
 
 
+class Refused(requests.RequestException):
+    """The answer is not 200 OK; `response` is the whole of it."""
+
+    response: requests.Response
+
+
 class Credentials(AuthBase):
     """A bearer token, or user name and password, or nothing.
 
@@ -26,6 +32,7 @@ class Credentials(AuthBase):
         self._token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add the credentials to a request, in place."""
         if self._token:
             request.headers["Authorization"] = f"Bearer {self._token}"
         elif self._basic:
@@ -59,6 +66,7 @@ class BoundedSession(requests.Session):
         Raises:
             requests.Timeout: the answer took too long.
             TooMuch: the answer is too long.
+            Refused: the answer is not 200 OK.
             requests.RequestException: as `requests` has it.
 
         """
@@ -67,6 +75,8 @@ class BoundedSession(requests.Session):
         with response:
             body = self._read(response.raw)
         response.raw = io.BytesIO(body)
+        if response.status_code != requests.codes.ok:
+            raise Refused(response=response)
         return response
 
     def _read(self, raw: Any) -> bytes:

@@ -18,7 +18,7 @@ import requests
 import urllib3
 from prometheus_api_client import PrometheusConnect
 
-from analyzer.metric_providers.bounded_session import BoundedSession, Credentials, TooMuch
+from analyzer.metric_providers.bounded_session import BoundedSession, Credentials, Refused, TooMuch
 from analyzer.ports import ProviderError, ProviderSpec
 from canary.durations import format_duration
 
@@ -110,27 +110,33 @@ class PrometheusProvider:
 
     def _explain(self, error: requests.RequestException, address: str) -> ProviderError:
         match error:
-            case _Refused() | TooMuch():
-                return ProviderError(f"Prometheus at {address} {_complaint(error)}")
             case requests.JSONDecodeError():
                 return _not_prometheus(address)
-            case requests.exceptions.SSLError():
-                return ProviderError(
-                    f"the certificate of Prometheus at {address} is not trusted, or it speaks no "
-                    "TLS; mend it, or set insecureSkipVerify in the MetricTemplate's provider"
-                )
             case requests.Timeout():
                 return self._silent(address)
+            case Refused():
+                what = _complaint(error.response)
+            case TooMuch():
+                what = (
+                    f"answers more than {_MAX_ANSWER // 1024**2} MiB; let the query make one "
+                    "series of all, with sum() or the like"
+                )
+            case requests.exceptions.SSLError():
+                what = (
+                    "has a certificate that is not trusted, or speaks no TLS; mend it, or set "
+                    "insecureSkipVerify in the MetricTemplate's provider"
+                )
             case requests.ConnectionError():
-                return ProviderError(
-                    f"Prometheus at {address} cannot be reached ({_cause(error)}); see whether "
-                    "the address is right and a Service answers there"
+                what = (
+                    f"cannot be reached ({_cause(error)}); see whether the address is right and "
+                    "a Service answers there"
                 )
             case _:
-                return ProviderError(
-                    f"Prometheus at {address} cannot be asked ({type(error).__name__}); mend the "
-                    "address or the headers of the MetricTemplate's provider"
+                what = (
+                    f"cannot be asked ({type(error).__name__}); mend the address or the headers "
+                    "of the MetricTemplate's provider"
                 )
+        return ProviderError(f"Prometheus at {address} {what}")
 
 
 # --- one connection ---------------------------------------------------------------------------
@@ -146,12 +152,6 @@ class _Identity:
     password: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
     verify_tls: bool = True
-
-
-class _Refused(requests.RequestException):
-    """The answer's status is not 200; `response` is the whole answer."""
-
-    response: requests.Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +172,6 @@ class _Connection:
         session.auth = Credentials(
             username=identity.username, password=identity.password, token=identity.token
         )
-        # The library tells of an error in one text, from which status and reason would have to be
-        # parsed again.
-        session.hooks["response"].append(_refuse)
         client = PrometheusConnect(
             url=identity.address,
             session=session,
@@ -189,3 +186,127 @@ class _Connection:
         """Take no more queries, and close when those that were taken have been asked."""
         self.threads.submit(self.session.close)
         self.threads.shutdown(wait=False)
+
+
+# --- from a spec, and from an answer ----------------------------------------------------------
+
+
+def _identify(spec: ProviderSpec) -> _Identity:
+    try:
+        url = urlsplit(spec.address.strip())
+        usable = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+    except ValueError:
+        usable, url = False, urlsplit("")
+    if not usable or url.query or url.fragment:
+        raise ProviderError(
+            f"the provider's address is no URL of a Prometheus{_named(url)}; write it as "
+            "http://prometheus.monitoring:9090"
+        )
+    return _Identity(
+        address=_shown(url).rstrip("/"),
+        headers=tuple(sorted((name, ", ".join(values)) for name, values in spec.headers.items())),
+        verify_tls=spec.verify_tls,
+        **_credentials(spec.secret, url),
+    )
+
+
+def _credentials(secret: Mapping[str, str], url: SplitResult) -> dict[str, str]:
+    # Files that Secrets are made from end in a newline more often than not.
+    given = {key: value.strip() for key, value in secret.items()}
+    if given.get("token"):
+        return {"token": given["token"]}
+    if given.get("username") and "password" in given:
+        return {"username": given["username"], "password": given["password"]}
+    if given:
+        raise ProviderError(
+            f"the Secret for Prometheus at {_shown(url)} has neither the key token nor the keys "
+            "username and password; add them, or take secretRef out of the MetricTemplate"
+        )
+    return {"username": unquote(url.username or ""), "password": unquote(url.password or "")}
+
+
+def _value(result: Any, address: str) -> float | None:
+    match result:
+        case []:
+            return None
+        case [*_, {"value": [_, str(number)]}] | [float() | int(), str(number)]:
+            return _number(number, address)
+        case [*_, {"values": _}]:
+            raise ProviderError(
+                f"Prometheus at {address} gives a range of values for the query, where one number "
+                "is needed; wrap it in rate(), avg_over_time() or the like"
+            )
+        case [*_, {"histogram": _}]:
+            raise ProviderError(
+                f"Prometheus at {address} gives a histogram for the query, where one number is "
+                "needed; wrap it in histogram_quantile() or the like"
+            )
+        case _:
+            raise _not_prometheus(address)
+
+
+def _number(text: str, address: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise ProviderError(
+            f"Prometheus at {address} gives the text {text[:_SHOWN]!r} for the query, where one "
+            "number is needed"
+        ) from error
+    return None if math.isnan(value) else value
+
+
+_ADVICE: Final = {
+    400: "mend the query",
+    401: "see whether the Secret has the right token, or username and password",
+    403: "see whether the credentials may query it",
+    404: "see whether the address leads to Prometheus, with the path before /api/v1 if it has one",
+    422: "mend the query",
+    429: "ask it less often, or let it answer more",
+}
+
+
+def _complaint(response: requests.Response) -> str:
+    """Say what Prometheus said: https://prometheus.io/docs/prometheus/latest/querying/api/."""
+    status = f"answers {response.status_code}"
+    if response.is_redirect:
+        target = urlsplit(urljoin(response.url, response.headers["Location"]))
+        return f"{status}, a redirect to {_shown(target)}; make that the provider's address"
+    advice = _ADVICE.get(response.status_code, "see its logs, or make the query cheaper")
+    return f"{status}{_own_words(response)}; {advice}"
+
+
+def _own_words(response: requests.Response) -> str:
+    # Nothing is quoted that is not in Prometheus' own form: the address is the team's to choose,
+    # and what answers there may tell the analyzer what it would not tell the team.
+    try:
+        said = response.json()
+    except requests.JSONDecodeError:
+        return f" {response.reason}" if response.reason else ""
+    return f": {str(said['error'])[:_SHOWN]}" if isinstance(said, dict) and "error" in said else ""
+
+
+def _not_prometheus(address: str) -> ProviderError:
+    return ProviderError(
+        f"what answers at {address} is not the API of a Prometheus; see whether the address leads "
+        "to one, with the path before /api/v1 if it has one"
+    )
+
+
+def _cause(error: requests.ConnectionError) -> str:
+    match getattr(error.args[0], "reason", None) if error.args else None:
+        case urllib3.exceptions.NameResolutionError():
+            return "the name does not resolve"
+        case urllib3.exceptions.NewConnectionError(__cause__=OSError(strerror=str(text))):
+            return text
+        case _:
+            return "the connection broke"
+
+
+def _shown(url: SplitResult) -> str:
+    """Return the address without what may be secret in it."""
+    return url._replace(netloc=url.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def _named(url: SplitResult) -> str:
+    return f" ({_shown(url)})" if url.netloc else ""

@@ -11,11 +11,13 @@ A scrape without a bad request multiplies every bet by the same constant: those 
 
 import math
 from dataclasses import dataclass, field
+from operator import add
 from typing import Final
 
 from canary.evidence.mixture import Logs, log_mean
 
 _SHARES: Final[Logs] = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 0.95)
+_ENDLESS: Final = 700.0
 _QUIET: Final[Logs] = tuple(math.log1p(-share) for share in _SHARES)
 
 
@@ -26,10 +28,13 @@ class BoundTest:
     maximum: float
     cap: float = math.inf
     _bets: Logs = field(init=False)
+    _most: float = field(init=False)
 
     def __post_init__(self) -> None:
         """Compute the bets once."""
+        most = math.expm1(self.cap) / _SHARES[-1] if self.cap < _ENDLESS else math.inf
         object.__setattr__(self, "_bets", tuple(share / self.maximum for share in _SHARES))
+        object.__setattr__(self, "_most", self.maximum * most)
 
     def start(self) -> Logs:
         """Return the evidence before the first request."""
@@ -37,11 +42,11 @@ class BoundTest:
 
     def step(self, logs: Logs, fraction: float) -> Logs:
         """Add one scrape that has bad requests; one without is counted as quiet instead."""
-        log, above, cap = math.log, fraction - self.maximum, self.cap
+        log, above = math.log, fraction - self.maximum
         adds = [log(1.0 + bet * above) for bet in self._bets]
-        if max(adds) > cap:
-            adds = [min(cap, add) for add in adds]
-        return tuple([old + add for old, add in zip(logs, adds, strict=True)])
+        if above > self._most:
+            adds = [min(self.cap, more) for more in adds]
+        return tuple(map(add, logs, adds))
 
     def logs(self, logs: Logs, quiet: int) -> Logs:
         """Return the evidence for every bet, with this many scrapes without a bad request."""
@@ -51,10 +56,6 @@ class BoundTest:
         """Return the logarithm of the evidence."""
         return log_mean(self.logs(logs, quiet))
 
-    def growth(self, fractions: tuple[float, ...]) -> Logs:
-        """Return what one more scrape adds on average, if it is like one of these."""
-        rises = [
-            [min(self.cap, math.log1p(bet * (fraction - self.maximum))) for bet in self._bets]
-            for fraction in fractions
-        ]
-        return tuple(sum(column) / len(rises) for column in zip(*rises, strict=True))
+    def growth(self, fraction: float) -> Logs:
+        """Return what one more scrape adds if this fraction of it is bad."""
+        return self.step(self.start(), fraction)

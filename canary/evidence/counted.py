@@ -25,9 +25,9 @@ _MEMORY = 60.0
 class CountEvidence(NamedTuple):
     """What the tests of one metric remember.
 
-    `bad` and `requests` are the canary's counts divided by its dispersion; the four that follow are
-    what was really counted. `quiet` counts scrapes without a bad canary request, `volume` is the
-    present rate of canary requests per second.
+    `excess` is that of each rate test, `quiet` counts scrapes without a bad canary request. `bad`
+    and `requests` are the canary's counts divided by its dispersion, the four that follow are what
+    was really counted. `volume` is the present rate of canary requests per second.
     """
 
     ratio: Logs
@@ -104,9 +104,7 @@ class CountTrial:
             return self._step_bound(evidence, stratum)._replace(volume=volume)
         return self._step_all(evidence, stratum, volume)
 
-    def _step_all(
-        self, old: CountEvidence, stratum: Stratum, volume: float
-    ) -> CountEvidence:
+    def _step_all(self, old: CountEvidence, stratum: Stratum, volume: float) -> CountEvidence:
         canary_bad, canary_all, stable_bad, stable_all, _ = stratum
         phi = self.flat or self.calibration.at(old.volume or volume)
         bad, requests = canary_bad / phi, canary_all / phi
@@ -190,7 +188,8 @@ def _rates(
     floor = min(policy.floor, plan.maximum or 1.0)
     tests = []
     if plan.baseline and floor > 0:
-        tests.append(("floor", RateTest(bound=floor, cap=cap)))
+        # The comparison is capped, and the smaller of the two counts: the floor needs no cap.
+        tests.append(("floor", RateTest(bound=floor)))
     learned = learned_bound(calibration, floor)
     if plan.baseline and learned is not None:
         tests.append(("learned", RateTest(bound=learned, cap=cap)))

@@ -122,13 +122,11 @@ def count(counters: Counters, scrape: Scrape) -> Counted:
     needed = {Arm.CANARY} if counters.alone else {Arm.CANARY, Arm.STABLE}
     if scrape.time <= counters.time or not needed <= arms:
         return Counted(counters, None, {})
-    seen = {
-        name: pod for name, pod in counters.seen.items() if pod.time > scrape.time - _KEPT
-    }
+    seen = {name: pod for name, pod in counters.seen.items() if pod.time > scrape.time - _KEPT}
     pods: dict[str, tuple[float, float]] = {}
     for name, found in readings.items():
         before = counters.seen.get(name)
-        counts = before is not None or _fresh(counters, known[name])
+        counts = before is not None or known[name].born >= counters.began
         since = before or PodCounters(
             arm=known[name].arm, born=known[name].born, time=known[name].born, values={}
         )
@@ -141,18 +139,11 @@ def count(counters: Counters, scrape: Scrape) -> Counted:
     return Counted(after, stratum, pods)
 
 
-def _fresh(counters: Counters, pod: Pod) -> bool:
-    """Tell whether a pod that was never read before can count from its birth."""
-    return pod.born >= counters.began
-
-
 def _known(counters: Counters, scrape: Scrape) -> Mapping[str, Pod | PodCounters]:
     return {**counters.seen, **scrape.pods}
 
 
-def _by_pod(
-    scrape: Scrape, known: Mapping[str, Pod | PodCounters]
-) -> Mapping[str, list[Reading]]:
+def _by_pod(scrape: Scrape, known: Mapping[str, Pod | PodCounters]) -> Mapping[str, list[Reading]]:
     """Group what can be counted: finite, not negative, and of a pod that is known."""
     found: dict[str, list[Reading]] = {}
     for reading in scrape.readings:

@@ -161,14 +161,10 @@ def _blocks(values: Sequence[float], block: int) -> Sequence[float]:
     if block == 1:
         return values
     sums = [0.0, *accumulate(values)]
-    return [
-        sums[at + block] - sums[at] for at in range(0, len(values) - block + 1, block)
-    ]
+    return [sums[at + block] - sums[at] for at in range(0, len(values) - block + 1, block)]
 
 
-def _spread(
-    pods: Sequence[PodHistory], rate: float, dispersion: float, deviations: float
-) -> float:
+def _spread(pods: Sequence[PodHistory], rate: float, dispersion: float, deviations: float) -> float:
     """Return how far a healthy pod's rate may lie above the mean, as a share of the mean.
 
     The variance between the pods' own rates, less what chance explains; few pods say little about

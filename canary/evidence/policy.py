@@ -3,6 +3,11 @@
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+_ABOVE_0: Final = 1e-9
+_BELOW_1: Final = 1 - 1e-9
+_FINITE: Final = 1e9
 
 
 class Inconclusive(StrEnum):
@@ -68,20 +73,18 @@ class Policy:
             ValueError: a value is outside of its range; the message names it.
 
         """
-        for name in ("alpha", "alpha_guard", "beta"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name} must lie between 0 and 1")
-        if not 0 <= self.alpha_history < self.alpha:
-            raise ValueError("alpha_history must be smaller than alpha")
-        if not 0 <= self.floor < 1:
-            raise ValueError("floor must be a rate below 1")
-        for name in ("margin", "inferior_margin", "scalar_margin", "unknown_dispersion"):
-            if not 1 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be at least 1")
-        if self.inferior_rate is not None and not 0 < self.inferior_rate < 1:
-            raise ValueError("inferior_rate must lie between 0 and 1")
-        if min(self.cap_calm, self.cap_bursty) <= 0:
-            raise ValueError("cap_calm and cap_bursty must be positive")
+        for names, low, high in (
+            (("alpha", "alpha_guard", "beta"), _ABOVE_0, _BELOW_1),
+            (("alpha_history",), 0.0, self.alpha * _BELOW_1),
+            (("floor",), 0.0, _BELOW_1),
+            (("margin", "inferior_margin", "scalar_margin", "unknown_dispersion"), 1.0, _FINITE),
+            (("inferior_rate",), _ABOVE_0, _BELOW_1),
+            (("cap_calm", "cap_bursty", "scalar_spacing"), _ABOVE_0, math.inf),
+        ):
+            for name in names:
+                value = getattr(self, name)
+                if value is not None and not low <= value <= high:
+                    raise ValueError(f"{name} must lie between {low:.4g} and {high:.4g}")
 
     @property
     def refuse_at(self) -> float:

@@ -1,4 +1,4 @@
-"""The promotion test: is the candidate shown to be no worse than what may be let through?
+"""The promotion test: the candidate is shown to be no worse than what may be let through.
 
 H0: p_c >= max(margin * p_s, rate). Either half refutes it, so the mean of two e-processes does:
 the ratio test with multiples below 1, and the rate test with odds below the rate's. The proofs are

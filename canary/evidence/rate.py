@@ -6,13 +6,14 @@ mixture of Bernoulli likelihood ratios over alternatives whose odds are multiple
 
     L_j = K (ln(p_j / p0) - ln((1 - p_j) / (1 - p0))) + N ln((1 - p_j) / (1 - p0))
 
-and, where a scrape added more than `cap`, the excess that is taken off again.
+and, where a scrape added more than `cap` to an L_j, the excess that is taken off again.
 
 With multiples below 1 it tests the other side, that the chance is at least the bound.
 """
 
 import math
 from dataclasses import dataclass, field
+from operator import add, sub
 
 from canary.evidence.mixture import MULTIPLES, Logs, log_mean
 
@@ -32,20 +33,21 @@ class RateTest:
         object.__setattr__(self, "_grid", grid)
 
     def excess(self, before: Logs, bad: float, requests: float) -> Logs:
-        """Return the excess so far with that of one scrape; an empty one stands for none."""
-        if self._most(bad, requests) <= self.cap:
+        """Return the excess so far with that of one scrape that has bad requests.
+
+        An empty one stands for none.
+        """
+        expected = requests * self.bound
+        # No alternative at all gains more from a scrape than n KL(k/n, bound), which is below this.
+        if bad <= expected or bad * math.log(bad / expected) <= self.cap:
             return before
         excess = [max(0.0, bad * up + requests * down - self.cap) for up, down in self._grid]
-        return tuple(map(sum, zip(before or (0.0,) * len(excess), excess, strict=True)))
+        return tuple(map(add, before or (0.0,) * len(excess), excess))
 
     def logs(self, bad: float, requests: float, excess: Logs = ()) -> Logs:
         """Return the evidence of these totals for every alternative."""
-        if not excess:
-            return tuple([bad * up + requests * down for up, down in self._grid])
-        return tuple(
-            bad * up + requests * down - less
-            for (up, down), less in zip(self._grid, excess, strict=True)
-        )
+        logs = tuple([bad * up + requests * down for up, down in self._grid])
+        return tuple(map(sub, logs, excess)) if excess else logs
 
     def value(self, bad: float, requests: float, excess: Logs = ()) -> float:
         """Return the logarithm of the evidence of these totals."""
@@ -54,14 +56,6 @@ class RateTest:
     def growth(self, rate: float) -> Logs:
         """Return what one more request adds on average, at this rate."""
         return self.logs(rate, 1.0)
-
-    def _most(self, bad: float, requests: float) -> float:
-        """Bound what any alternative at all could gain from a scrape: n KL(k/n, bound)."""
-        if bad <= requests * self.bound:
-            return 0.0
-        good = requests - bad
-        gain = bad * math.log(bad / (requests * self.bound))
-        return gain + (good * math.log(good / (requests * (1 - self.bound))) if good > 0 else 0.0)
 
 
 def _weights(bound: float, multiple: float) -> tuple[float, float]:

@@ -19,6 +19,7 @@ With multiples below 1 the same formula tests the other side, p_c >= margin * p_
 
 import math
 from dataclasses import dataclass, field
+from operator import add
 
 from canary.evidence.mixture import MULTIPLES, Logs
 
@@ -48,12 +49,12 @@ class RatioTest:
         log, bad = math.log, canary_bad + stable_bad
         base = bad * log(self.margin * canary_all + stable_all)
         adds = [
-            base + canary_bad * log_multiple - bad * log(ratio * canary_all + stable_all)
-            for ratio, log_multiple in self._grid
+            base + canary_bad * bet - bad * log(ratio * canary_all + stable_all)
+            for ratio, bet in self._grid
         ]
         if canary_bad and max(adds) > self.cap:
-            adds = [min(self.cap, add) for add in adds]
-        return tuple([old + add for old, add in zip(logs, adds, strict=True)])
+            adds = [min(self.cap, more) for more in adds]
+        return tuple(map(add, logs, adds))
 
     def growth(
         self, canary_rate: float, stable_rate: float, canary_all: float, stable_all: float
@@ -61,4 +62,4 @@ class RatioTest:
         """Return what one more canary request adds on average, at these rates and shares."""
         bad, stable_bad = canary_rate * canary_all, stable_rate * stable_all
         step = self.step(self.start(), bad, canary_all, stable_bad, stable_all)
-        return tuple(add / canary_all for add in step)
+        return tuple(more / canary_all for more in step)

@@ -60,7 +60,12 @@ def admin(cluster_kubeconfig: Path) -> Kubectl:
 
 @pytest.fixture(scope="session")
 def installed(admin: Kubectl) -> Kubectl:
-    """Install Headgate as its users do and wait until it is ready."""
+    """Install Headgate as its users do and wait until it is ready.
+
+    With HEADGATE_INSTALLED set, what is installed already is what is tested.
+    """
+    if os.environ.get("HEADGATE_INSTALLED"):
+        return admin
     if "KUBECONFIG" not in os.environ:
         _sandbox("images")
     admin("apply", "--server-side", "-k", str(MANIFESTS))

@@ -28,11 +28,16 @@ class KubectlError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Kubectl:
-    """kubectl against one cluster and, by default, one namespace."""
+    """kubectl against one cluster, and one namespace where it has a name."""
 
     kubeconfig: Path
     program: str = "kubectl"
-    namespace: str = "default"
+    namespace: str = ""
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the words of a call."""
+        where = ["-n", self.namespace] if self.namespace else []
+        return [self.program, *where, *arguments]
 
     def __call__(self, *arguments: str, stdin: str | None = None, deadline: float = 120) -> str:
         """Run kubectl and return what it printed.
@@ -51,7 +56,7 @@ class Kubectl:
     ) -> subprocess.CompletedProcess[str]:
         """Run kubectl and return how it ended."""
         return subprocess.run(  # noqa: S603 - kubectl, with the test's own words
-            [self.program, "-n", self.namespace, *arguments],
+            self.command(*arguments),
             input=stdin,
             env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
             capture_output=True,
@@ -343,7 +348,7 @@ def watching(kubectl: Kubectl, *arguments: str) -> Iterator[list[str]]:
     """Run a kubectl that does not end (`-w`) and collect its lines."""
     lines: list[str] = []
     process = subprocess.Popen(  # noqa: S603 - kubectl, with the test's own words
-        [kubectl.program, "-n", kubectl.namespace, *arguments],
+        kubectl.command(*arguments),
         env={**os.environ, "KUBECONFIG": str(kubectl.kubeconfig)},
         stdout=subprocess.PIPE,
         text=True,

@@ -6,7 +6,6 @@ leave nothing behind.
 
 import json
 import os
-import shutil
 import subprocess
 import time
 from base64 import b64encode
@@ -21,6 +20,8 @@ import trustme
 import yaml
 
 from canary.contract import ANALYZER_USER, NAMESPACE_ENABLED, NAMESPACE_LABEL
+from tests.cluster.kit import MANIFESTS
+from tests.cluster.kit import Kubectl as AdminKubectl
 from tests.unit.manifests.flagger_objects import (
     ACCEPTED,
     EVERY_AFFINITY_FIELD,
@@ -41,10 +42,10 @@ from tests.unit.manifests.writes import (
     deployment,
 )
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.cluster
 
-MANIFESTS = Path(__file__).parents[2] / "manifests"
 CRDS = ("canaries", "metrictemplates", "alertproviders")
+SERVER_SIDE = ("--server-side", "--force-conflicts")
 NOWHERE = "https://127.0.0.1:1/"
 
 Json = dict[str, Any]
@@ -52,7 +53,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Kubectl:
-    """kubectl with one kubeconfig; `run` reports, `ok` insists."""
+    """kubectl that names no namespace by itself; `run` reports, `ok` insists."""
 
     program: str
     kubeconfig: Path
@@ -84,11 +85,8 @@ def stream(objects: Iterable[Json]) -> str:
 
 
 @pytest.fixture(scope="module")
-def kubectl(cluster_kubeconfig: Path) -> Kubectl:
-    program = shutil.which("kubectl")
-    if program is None:
-        pytest.fail("these tests need kubectl on the PATH")
-    return Kubectl(program, cluster_kubeconfig)
+def kubectl(admin: AdminKubectl) -> Kubectl:
+    return Kubectl(admin.program, admin.kubeconfig)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +95,7 @@ def namespace(kubectl: Kubectl) -> Iterator[str]:
     name = f"manifests-{uuid4().hex[:8]}"
     manifest = yaml.safe_load((MANIFESTS / "namespace.yaml").read_text())
     manifest["metadata"]["name"] = name
-    kubectl.ok("apply", "-f", "-", stdin=json.dumps(manifest))
+    kubectl.ok("apply", *SERVER_SIDE, "-f", "-", stdin=json.dumps(manifest))
     yield name
     kubectl.ok("delete", "namespace", name, "--wait=false")
 
@@ -105,7 +103,7 @@ def namespace(kubectl: Kubectl) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def crds(kubectl: Kubectl) -> Kubectl:
     """Install the CRDs. They stay: other tests and users of the cluster may count on them."""
-    kubectl.ok("apply", "-k", str(MANIFESTS / "crds"))
+    kubectl.ok("apply", *SERVER_SIDE, "-k", str(MANIFESTS / "crds"))
     names = [f"crd/{plural}.flagger.app" for plural in CRDS]
     kubectl.ok("wait", "--for=condition=Established", "--timeout=60s", *names)
     return kubectl
@@ -334,7 +332,7 @@ def test_the_ways_of_the_clients(gate: Gate) -> None:
     same = json.dumps(deployment("plain", marks={TEAM: "shop"}))
     new = same.replace("web:1", "web:2")
     apply = ("apply", "-f", "-")
-    as_flux = (*apply, "--server-side", "--force-conflicts", "--field-manager=kustomize-controller")
+    as_flux = (*apply, *SERVER_SIDE, "--field-manager=kustomize-controller")
 
     assert not gate.asks(*apply, stdin=same)
     assert not gate.asks(*as_flux, stdin=same)
@@ -353,9 +351,9 @@ def test_apply_keeps_the_pause_of_a_held_target_and_asks_nobody(gate: Gate) -> N
     manifest = deployment("held")
     del manifest["metadata"]["annotations"]
     del manifest["spec"]["paused"]
-    flux = ("--server-side", "--force-conflicts", "--field-manager=kustomize-controller")
+    flux = ("apply", "-f", "-", *SERVER_SIDE, "--field-manager=kustomize-controller")
 
-    assert not gate.asks("apply", "-f", "-", *flux, stdin=json.dumps(manifest))
+    assert not gate.asks(*flux, stdin=json.dumps(manifest))
     assert gate.asks("replace", "-f", "-", stdin=json.dumps(manifest))
 
 
@@ -417,7 +415,8 @@ def overlay(tmp_path_factory: pytest.TempPathFactory, namespace: str) -> Path:
 def test_installation_is_valid_and_its_pods_meet_the_restricted_standard(
     kubectl: Kubectl, overlay: Path
 ) -> None:
-    done = kubectl.run("apply", "--dry-run=server", "--validate=strict", "-k", str(overlay))
+    dry = ("apply", *SERVER_SIDE, "--dry-run=server", "--validate=strict")
+    done = kubectl.run(*dry, "-k", str(overlay))
 
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -515,7 +514,7 @@ def test_process_may_not(rights: Rights, process: str, question: str) -> None:
     assert not rights.can(process, *question.split())
 
 
-@pytest.mark.parametrize("options", [(), ("--server-side", "--force-conflicts")], ids=str)
+@pytest.mark.parametrize("options", [(), SERVER_SIDE], ids=["client", "server"])
 def test_applying_again_keeps_the_ca_bundle(kubectl: Kubectl, options: tuple[str, ...]) -> None:
     name = f"manifests-{uuid4().hex[:8]}"
     service = {"service": {"name": "headgate-webhook", "namespace": "headgate-system"}}

@@ -153,9 +153,7 @@ class World:
             for hook in self.strategy.hooks
             if hook.type is wanted.hooks
         )
-        return replace(
-            observed, samples=samples if wanted.metrics else (), hooks=hooks, asked=True
-        )
+        return replace(observed, samples=samples if wanted.metrics else (), hooks=hooks, asked=True)
 
     def reconcile(self, crash_after: int | None = None) -> Decision:
         """Reconcile once; with `crash_after` the process dies after so many actions."""

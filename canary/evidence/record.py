@@ -1,0 +1,135 @@
+"""States, plans and policies as plain JSON, without loss: what is read back is equal.
+
+JSON numbers carry a float exactly, so a judge that goes on from a record ends in the same state as
+one that was never stopped.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from canary.evidence.counted import CountEvidence
+from canary.evidence.counters import Arm, Counters, PodCounters
+from canary.evidence.dispersion import Calibration
+from canary.evidence.judge import Judge, State
+from canary.evidence.plan import CountPlan, Plan, ScalarPlan
+from canary.evidence.policy import Inconclusive, Policy
+from canary.evidence.ranked import ScalarEvidence
+from canary.model import Json
+
+
+def dump_state(state: State) -> Json:
+    """Write a state."""
+    return {"metrics": [_dump_evidence(one) for one in state.metrics]}
+
+
+def load_state(record: Mapping[str, Any], judge: Judge) -> State:
+    """Read a state that this judge wrote.
+
+    Raises:
+        ValueError: it was written for other plans.
+
+    """
+    metrics = tuple(_load_evidence(one) for one in record["metrics"])
+    fresh = judge.start().metrics
+    if [_shape(one) for one in metrics] != [_shape(one) for one in fresh]:
+        raise ValueError("the state belongs to other plans")
+    return State(metrics)
+
+
+def dump_judge(judge: Judge) -> Json:
+    """Write what a judge is made of: its policy and its plans, with what they have learned."""
+    policy = {**dataclasses.asdict(judge.policy), "blocks": list(judge.policy.blocks)}
+    return {"policy": policy, "plans": [_dump_plan(plan) for plan in judge.plans]}
+
+
+def load_judge(record: Mapping[str, Any]) -> Judge:
+    """Make the judge that was written."""
+    values = dict(record["policy"])
+    policy = Policy(
+        **{
+            **values,
+            "blocks": tuple(values["blocks"]),
+            "on_inconclusive": Inconclusive(values["on_inconclusive"]),
+        }
+    )
+    return Judge(policy, [_load_plan(plan) for plan in record["plans"]])
+
+
+def dump_counters(counters: Counters) -> Json:
+    """Write where the counters of a metric stand."""
+    return {
+        "began": counters.began,
+        "warmup": counters.warmup,
+        "alone": counters.alone,
+        "time": counters.time if math.isfinite(counters.time) else None,
+        "clamped": counters.clamped,
+        "pods": {
+            name: [pod.arm.value, pod.born, pod.time, dict(pod.values)]
+            for name, pod in counters.seen.items()
+        },
+    }
+
+
+def load_counters(record: Mapping[str, Any]) -> Counters:
+    """Read where the counters of a metric stood."""
+    return Counters(
+        began=record["began"],
+        warmup=record["warmup"],
+        alone=record["alone"],
+        time=-math.inf if record["time"] is None else record["time"],
+        clamped=record["clamped"],
+        seen={
+            name: PodCounters(arm=Arm(arm), born=born, time=time, values=values)
+            for name, (arm, born, time, values) in record["pods"].items()
+        },
+    )
+
+
+def _dump_evidence(evidence: CountEvidence | ScalarEvidence) -> Json:
+    return {name: _listed(value) for name, value in evidence._asdict().items()}
+
+
+def _load_evidence(record: Mapping[str, Any]) -> CountEvidence | ScalarEvidence:
+    values = {name: _tupled(value) for name, value in record.items()}
+    return CountEvidence(**values) if "bets" in values else ScalarEvidence(**values)
+
+
+def _shape(evidence: CountEvidence | ScalarEvidence) -> tuple[int, ...]:
+    if isinstance(evidence, CountEvidence):
+        parts = (evidence.ratio, evidence.promotion, evidence.bets, evidence.excess)
+        return tuple(len(part) for part in parts)
+    return (len(evidence.logs),)
+
+
+def _dump_plan(plan: Plan) -> Json:
+    record = dataclasses.asdict(plan)
+    if isinstance(plan, CountPlan) and plan.calibration:
+        levels = [
+            [volume if math.isfinite(volume) else None, dispersion]
+            for volume, dispersion in plan.calibration.levels
+        ]
+        record["calibration"] = {**record["calibration"], "levels": levels}
+    return record
+
+
+def _load_plan(record: Mapping[str, Any]) -> Plan:
+    if "promotes" not in record:
+        return ScalarPlan(**record)
+    found = record["calibration"]
+    if found is None:
+        return CountPlan(**record)
+    levels = tuple(
+        (math.inf if volume is None else volume, dispersion)
+        for volume, dispersion in found["levels"]
+    )
+    return CountPlan(**{**record, "calibration": Calibration(**{**found, "levels": levels})})
+
+
+def _listed(value: object) -> object:
+    return [_listed(part) for part in value] if isinstance(value, tuple) else value
+
+
+def _tupled(value: object) -> Any:
+    return tuple(_tupled(part) for part in value) if isinstance(value, list) else value

@@ -1,0 +1,292 @@
+"""The built-in queries and the provider against a real Prometheus that scrapes a local exposition.
+
+The exposition's counters grow with each scrape, so that rates have a value after two of them.
+"""
+
+import json
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from analyzer.metric_providers.prometheus import PrometheusProvider
+from analyzer.ports import ProviderError, ProviderSpec
+from canary.model import Builtin
+from canary.queries import APP, GATEWAY, builtin_queries
+from sandbox.paths import cache
+
+BINARIES = sorted(cache().glob("bin/prometheus-*/prometheus"))
+WINDOW = timedelta(seconds=3)
+
+pytestmark = [
+    pytest.mark.skipif(
+        not BINARIES,
+        reason=f"no Prometheus in {cache()}/bin; the sandbox builds one",
+    ),
+    pytest.mark.timeout(60),
+]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What one workload answers: requests per scrape by status, and how long they all take.
+
+    Its Service has the workload's name. `pods` are the names that its pods have.
+    """
+
+    pods: tuple[str, ...]
+    per_scrape: dict[str, int]
+    milliseconds: float = 20
+    namespace: str = "prod"
+    port: int = 80
+
+
+BACKENDS = {
+    "good-canary": Backend(("good-canary-7d9c5b8f6d-x2x8z",), {"200": 10, "404": 1}),
+    "bad-canary": Backend(("bad-canary-7d9c5b8f6d-x2x8z",), {"500": 5, "503": 5}, 400),
+    "mixed-canary": Backend(
+        ("mixed-canary-7d9c5b8f6d-x2x8z", "mixed-canary-7d9c5b8f6d-b7b7b"), {"200": 8, "500": 2}, 20
+    ),
+    "idle-canary": Backend(("idle-canary-7d9c5b8f6d-x2x8z",), {"200": 0, "500": 0}),
+    # Beside the next one, whose pods' names Kubernetes has cut, and one of another namespace.
+    "web": Backend(("web-7d9c5b8f6d-x2x8z",), {"200": 10}),
+    "web-canary": Backend(
+        ("web-canary-7d9c5b8f6d-x2x8z", "web-canary-7d9c5bx2x8z"), {"500": 10}, 400
+    ),
+    "web.v2": Backend(("web.v2-7d9c5b8f6d-x2x8z",), {"200": 1, "500": 1}, port=8080),
+    "webxv2": Backend(("webxv2-7d9c5b8f6d-x2x8z",), {"200": 10}),
+    "elsewhere": Backend(("good-canary-7d9c5b8f6d-x2x8z",), {"500": 10}, namespace="test"),
+}
+BUCKETS_MS = (5, 25, 100, 500)
+
+
+def exposition(scrapes: int) -> str:
+    """Return what the gateway and the applications expose after so many scrapes."""
+    lines: list[str] = []
+    for service, backend in BACKENDS.items():
+        cluster = f'envoy_cluster_name="{backend.namespace}_{service}_{backend.port}"'
+        lines += counters(
+            backend, scrapes, "envoy_cluster_upstream_rq", cluster, "envoy_response_code"
+        )
+        lines += histogram(backend, scrapes, "envoy_cluster_upstream_rq_time", cluster, 1)
+        for pod in backend.pods:
+            labels = f'namespace="{backend.namespace}",kubernetes_pod_name="{pod}"'
+            lines += counters(backend, scrapes, "http_requests_total", labels, "status")
+            lines += histogram(backend, scrapes, "http_request_duration_seconds", labels, 1000)
+    return "\n".join([*lines, ""])
+
+
+def counters(backend: Backend, scrapes: int, name: str, labels: str, status: str) -> list[str]:
+    return [
+        f'{name}{{{labels},{status}="{code}"}} {count * scrapes}'
+        for code, count in backend.per_scrape.items()
+    ]
+
+
+def histogram(backend: Backend, scrapes: int, name: str, labels: str, scale: int) -> list[str]:
+    count = sum(backend.per_scrape.values()) * scrapes
+    return [
+        f'{name}_bucket{{{labels},le="{bound / scale}"}} '
+        f"{count if backend.milliseconds <= bound else 0}"
+        for bound in BUCKETS_MS
+    ] + [f'{name}_bucket{{{labels},le="+Inf"}} {count}']
+
+
+class Exposition(ThreadingHTTPServer):
+    """Serves the exposition, one step further with each scrape."""
+
+    daemon_threads = True
+    scrapes = 0
+
+
+class Scrape(BaseHTTPRequestHandler):
+    server: Exposition
+
+    def do_GET(self) -> None:
+        self.server.scrapes += 1
+        body = exposition(self.server.scrapes).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name is http.server's
+        """Say nothing."""
+
+
+@contextmanager
+def exposing() -> Iterator[int]:
+    with Exposition(("127.0.0.1", 0), Scrape) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start a Prometheus and wait until it has scraped often enough; its address."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    address = f"127.0.0.1:{free_port()}"
+    with exposing() as target:
+        (folder / "prometheus.yml").write_text(
+            "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
+            "scrape_configs:\n"
+            "- job_name: all\n"
+            "  honor_labels: true\n"
+            f"  static_configs: [{{targets: ['127.0.0.1:{target}']}}]\n"
+        )
+        with (folder / "log").open("w") as log:
+            process = subprocess.Popen(  # noqa: S603  # the binary that the sandbox built
+                [
+                    str(BINARIES[-1]),
+                    f"--config.file={folder}/prometheus.yml",
+                    f"--storage.tsdb.path={folder}/data",
+                    f"--web.listen-address={address}",
+                ],
+                stdout=log,
+                stderr=log,
+            )
+        with process:
+            try:
+                wait_for_samples(f"http://{address}", process, folder / "log")
+                yield f"http://{address}"
+            finally:
+                process.terminate()
+
+
+def wait_for_samples(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    query = urllib.parse.urlencode({"query": "max(count_over_time(http_requests_total[3s]))"})
+    for _ in range(500):
+        assert process.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(f"{address}/api/v1/query?{query}") as answer:  # noqa: S310  # loopback
+                result = json.load(answer)["data"]["result"]
+        except (urllib.error.URLError, ConnectionError):
+            result = []
+        if result and float(result[0]["value"][1]) >= 5:
+            return
+        time.sleep(0.05)
+    pytest.fail(f"Prometheus has no samples: {log.read_text()}")
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[PrometheusProvider]:
+    provider = PrometheusProvider()
+    yield provider
+    await provider.aclose()
+
+
+async def ask(
+    provider: PrometheusProvider, address: str, metric: Builtin, workload: str
+) -> dict[str, float | None]:
+    spec = ProviderSpec(type="prometheus", address=address)
+    queries = builtin_queries(
+        metric, namespace="prod", service=workload, workload=workload, interval=WINDOW
+    )
+    return {it.source: await provider.query(spec, it.query) for it in queries}
+
+
+@pytest.mark.parametrize(
+    ("workload", "percent"),
+    [
+        ("good-canary", 100),
+        ("bad-canary", 0),
+        ("mixed-canary", 80),
+        ("web", 100),
+        ("web-canary", 0),
+        ("web.v2", 50),
+        ("idle-canary", None),
+        ("unheard-of", None),
+    ],
+)
+async def test_success_rate(
+    provider: PrometheusProvider, prometheus: str, workload: str, percent: float | None
+) -> None:
+    rates = await ask(provider, prometheus, Builtin.SUCCESS_RATE, workload)
+
+    expected = None if percent is None else pytest.approx(percent)
+    assert rates == {GATEWAY: expected, APP: expected}
+
+
+@pytest.mark.parametrize(
+    ("workload", "bounds"),
+    [
+        ("good-canary", (5, 25)),
+        ("bad-canary", (100, 500)),
+        ("web", (5, 25)),
+        ("web-canary", (100, 500)),
+    ],
+)
+async def test_duration_is_in_milliseconds(
+    provider: PrometheusProvider, prometheus: str, workload: str, bounds: tuple[float, float]
+) -> None:
+    durations = await ask(provider, prometheus, Builtin.DURATION, workload)
+
+    low, high = bounds
+    expected = pytest.approx(low + 0.99 * (high - low))
+    assert durations == {GATEWAY: expected, APP: expected}
+
+
+@pytest.mark.parametrize("workload", ["idle-canary", "unheard-of"])
+async def test_no_duration_without_traffic(
+    provider: PrometheusProvider, prometheus: str, workload: str
+) -> None:
+    durations = await ask(provider, prometheus, Builtin.DURATION, workload)
+
+    assert durations == {GATEWAY: None, APP: None}
+
+
+@pytest.mark.parametrize(
+    ("query", "value"),
+    [("vector(7)", 7), ("scalar(vector(8))", 8), ("0/0", None), ("up == 5", None)],
+)
+async def test_reads_what_prometheus_answers(
+    provider: PrometheusProvider, prometheus: str, query: str, value: float | None
+) -> None:
+    spec = ProviderSpec(type="prometheus", address=prometheus)
+
+    assert await provider.query(spec, query) == value
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("sum(", "answers 400: "),
+        ("up[1m]", "gives a range of values"),
+        ('"text"', "gives the text 'text'"),
+        ("http_requests_total * on(namespace) http_requests_total", "answers 422: "),
+    ],
+)
+async def test_says_what_prometheus_complains_of(
+    provider: PrometheusProvider, prometheus: str, query: str, message: str
+) -> None:
+    spec = ProviderSpec(type="prometheus", address=prometheus)
+
+    with pytest.raises(ProviderError) as caught:
+        await provider.query(spec, query)
+
+    assert message in str(caught.value)
+    if "answers" in message:
+        assert "mend the query" in str(caught.value)

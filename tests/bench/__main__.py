@@ -1,0 +1,101 @@
+"""`python -m tests.bench`: measures, and prints what came out with the version and the machine."""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from runtime.errors import HeadgateError
+from tests.bench import api_writes, machine, releases, webhook_alone
+from tests.bench.figures import Figure, Section, table
+from tests.bench.load import LoadError
+from tests.bench.target_cluster import NoClusterError, Target, find
+from tests.cluster.kit import KubectlError
+
+BROKEN = (
+    LoadError,
+    KubectlError,
+    HeadgateError,
+    AssertionError,
+    OSError,
+    subprocess.SubprocessError,
+)
+SIMULATION = machine.ROOT / "tests" / "simulation" / "__main__.py"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the options."""
+    top = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    top.add_argument("--no-cluster", action="store_true", help="only what needs no Kubernetes")
+    top.add_argument("--long", action="store_true", help="the judge's simulation at length, too")
+    top.add_argument("--seconds", type=float, default=6, help="of each load on the webhook")
+    top.add_argument("--rounds", type=int, default=400, help="writes per arm")
+    return top
+
+
+def say(text: str) -> None:
+    """Print at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def sections(options: argparse.Namespace) -> Iterator[Section]:
+    """Measure one section after the other."""
+    yield _section("webhook alone", lambda: webhook_alone.figures(seconds=options.seconds))
+    steps: dict[str, Callable[[Target], list[Figure]]] = {
+        "writes through the API server": partial(api_writes.figures, rounds=options.rounds),
+        "releases on the sandbox": releases.figures,
+        "memory in the cluster": api_writes.memory,
+    }
+    target, missing = _cluster(wanted=not options.no_cluster)
+    for title, measure in steps.items():
+        if target is None:
+            yield Section(title, skipped=missing)
+        else:
+            yield _section(title, partial(measure, target))
+
+
+def _cluster(*, wanted: bool) -> tuple[Target | None, str]:
+    """Return the cluster, or why there is none."""
+    if not wanted:
+        return None, "no cluster, as asked"
+    try:
+        return find(), ""
+    except NoClusterError as reason:
+        return None, str(reason)
+
+
+def _section(title: str, measure: Callable[[], list[Figure]]) -> Section:
+    sys.stderr.write(f"measuring: {title} ...\n")
+    try:
+        return Section(title, measure())
+    except NoClusterError as reason:
+        return Section(title, skipped=str(reason))
+    except BROKEN as error:
+        return Section(title, broken=f"{error}")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure and print; 0 whatever the figures are, 1 if one could not be taken."""
+    options = parser().parse_args(words)
+    head = machine.describe()
+    measured = list(sections(options))
+    say("\n".join([*head, "", table(measured)]))
+    if options.long:
+        _simulate()
+    return 1 if any(section.broken for section in measured) else 0
+
+
+def _simulate() -> None:
+    say("")
+    if not SIMULATION.exists():
+        say("skipped: there is no simulation of the judge")
+        return
+    subprocess.run(
+        [sys.executable, "-m", "tests.simulation", "--long"], cwd=machine.ROOT, check=False
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""Two real releases under steady traffic: one that is promoted, and one that is refused."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from canary.contract import HOLD
+from runtime.resources import CANARIES, DEPLOYMENTS, HTTPROUTES, PODS
+from tests.bench.figures import Figure
+from tests.bench.target_cluster import NoClusterError, Target
+from tests.bench.watches import Change, Watches, watching
+from tests.cluster.kit import (
+    Kubectl,
+    Traffic,
+    canary,
+    metric_template,
+    route,
+    service,
+    split_of,
+    wait_for,
+    web,
+)
+
+STABLE, GOOD, BAD = "headgate/demo:1.0", "headgate/demo:1.1", "headgate/demo:bad"
+RATE: Final = 100.0
+DEADLINE: Final = 100.0
+APP_ANSWERS: Final = {200, 500}
+"""What the demo app itself answers; anything else is a request lost on the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where releases are made: a namespace with the team's objects, watched, under traffic."""
+
+    kubectl: Kubectl
+    traffic: Traffic
+    seen: Watches
+
+    def update(self, image: str) -> Change:
+        """Set an image and return when the API server had accepted it, held."""
+        since = time.monotonic()
+        self.kubectl("set", "image", "deployment/web", f"web={image}")
+        return self.seen.first(
+            "the hold",
+            DEPLOYMENTS,
+            lambda change: change.name == "web" and HOLD in _annotations(change),
+            since=since,
+            deadline=10,
+        )
+
+    def phase(self, phase: str, since: float) -> Change:
+        """Wait for a phase of the Canary."""
+        return self.seen.first(
+            f"phase {phase}",
+            CANARIES,
+            lambda change: (change.object.get("status") or {}).get("phase") == phase,
+            since=since,
+            deadline=DEADLINE,
+        )
+
+    def sent(self, version: str, since: float) -> list[float]:
+        """Return when requests were sent, from a moment on, that this version answered."""
+        started = time.monotonic() - self.traffic.now()
+        answers = list(self.traffic.answers)
+        return [
+            started + at
+            for at, _, said in answers
+            if said.endswith(f" {version}") and started + at >= since
+        ]
+
+    def lost(self, since: float) -> tuple[int, int, Counter[int]]:
+        """Return how many requests were sent since then, how many were lost, and all statuses."""
+        started = time.monotonic() - self.traffic.now()
+        statuses = Counter(s for at, s, _ in list(self.traffic.answers) if started + at >= since)
+        lost = sum(count for status, count in statuses.items() if status not in APP_ANSWERS)
+        return statuses.total(), lost, statuses
+
+
+def figures(target: Target) -> list[Figure]:
+    """Make both releases and return what they took.
+
+    Raises:
+        NoClusterError: the cluster is not the sandbox, whose gateway, images and clock are known.
+
+    """
+    if not target.local:
+        raise NoClusterError("releases are measured on the sandbox only")
+    envoy = target.kubectl.within("projectcontour").get("service", "envoy")
+    address = f"http://{envoy['spec']['clusterIP']}"
+    with target.namespace(enabled=True) as kubectl:
+        host = f"{kubectl.namespace}.example"
+        _deploy(kubectl, host)
+        with (
+            watching(target.kubeconfig, kubectl.namespace) as seen,
+            Traffic(address, host=host, rate=RATE) as traffic,
+        ):
+            stage = Stage(kubectl, traffic, seen)
+            _serving(traffic)
+            return [*_good(stage), *_bad(stage)]
+
+
+def _deploy(kubectl: Kubectl, host: str) -> None:
+    kubectl.apply(
+        web(STABLE),
+        service(),
+        route(host),
+        metric_template(kubectl.namespace),
+        canary(kubectl.namespace, stepWeight=50, threshold=1, webhooks=[]),
+    )
+    kubectl("rollout", "status", "deployment/web", "--timeout=60s", deadline=70)
+
+
+def _serving(traffic: Traffic) -> None:
+    """Wait until the gateway has answered well for a second, then forget what was before."""
+
+    def settled() -> bool:
+        recent = [status for at, status, _ in list(traffic.answers) if at > traffic.now() - 1]
+        return len(recent) > RATE / 2 and set(recent) == {200}
+
+    wait_for("answers through the gateway", settled, 60)
+    traffic.answers.clear()
+
+
+def _good(stage: Stage) -> list[Figure]:
+    written = stage.update(GOOD)
+    first = wait_for(
+        "an answer of the new version", lambda: stage.sent("1.1", written.at)[:1], DEADLINE, 0.05
+    )[0]
+    pods = stage.seen.all(PODS, _is_canary, since=written.at)
+    added = min(change.at for change in pods if change.type == "ADDED")
+    names = {change.name for change in pods if change.type == "ADDED"}
+    ready = max(
+        min((c.at for c in pods if c.name == name and _is_ready(c)), default=first)
+        for name in names
+    )
+    stage.phase("Succeeded", written.at)
+    time.sleep(2)
+    count, lost, statuses = stage.lost(written.at)
+    before, after = added - written.at, first - ready
+    return [
+        Figure(
+            name="write to first canary request, beyond pod start",
+            value=before + after,
+            unit="s",
+            aim=1,
+            note=f"write to pod {before:.2f} s, pod start {ready - added:.2f} s, "
+            f"ready to first request {after:.2f} s",
+        ),
+        _lost("requests lost in a promotion", count, lost, statuses),
+    ]
+
+
+def _bad(stage: Stage) -> list[Figure]:
+    # The canary of the release before is on its way out until the verdict is a second old.
+    wait_for("no canary", lambda: not stage.kubectl.find("deployment", "web-canary"), DEADLINE)
+    written = stage.update(BAD)
+    stage.seen.first(
+        "a weight on the route", HTTPROUTES, _share, since=written.at, deadline=DEADLINE
+    )
+    failed = stage.phase("Failed", written.at)
+    zero = stage.seen.first(
+        "weight 0 on the route",
+        HTTPROUTES,
+        lambda change: not _share(change),
+        since=_last_weight(stage, written.at),
+        deadline=30,
+    )
+    time.sleep(2)
+    sampled = datetime.fromisoformat(failed.object["status"]["run"]["checkedAt"]).timestamp()
+    last = max(stage.sent("bad", written.at), default=zero.at)
+    count, lost, statuses = stage.lost(written.at)
+    return [
+        Figure(
+            name="refusing sample to weight 0 on the route",
+            value=zero.time - sampled,
+            unit="s",
+            aim=0.5,
+            note=f"the last request it got was sent {last - zero.at:+.2f} s after that; "
+            f"write to refusal {failed.at - written.at:.1f} s",
+        ),
+        _lost("requests lost in a refusal", count, lost, statuses),
+    ]
+
+
+def _last_weight(stage: Stage, since: float) -> float:
+    return max(change.at for change in stage.seen.all(HTTPROUTES, _share, since=since))
+
+
+def _lost(name: str, count: int, lost: int, statuses: Counter[int]) -> Figure:
+    answers = ", ".join(f"{n} x {status}" for status, n in sorted(statuses.items()))
+    return Figure(
+        name=name,
+        value=lost,
+        unit=f"of {count}",
+        aim=0,
+        note=f"steady {RATE:.0f}/s from the write to 2 s after the verdict: {answers}",
+    )
+
+
+def _annotations(change: Change) -> dict[str, str]:
+    found: dict[str, str] = change.object["metadata"].get("annotations") or {}
+    return found
+
+
+def _is_canary(change: Change) -> bool:
+    return change.name.startswith("web-canary-")
+
+
+def _is_ready(change: Change) -> bool:
+    conditions = (change.object.get("status") or {}).get("conditions") or []
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def _share(change: Change) -> int:
+    return split_of(change.object).get("web-canary", 0)

@@ -1,0 +1,355 @@
+"""The rows of the suite: what is run, and the bound or aim that it is held to."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from canary.evidence.counters import Stratum
+from canary.evidence.dispersion import Calibration
+from canary.evidence.policy import Policy
+from canary.evidence.record import dump_state
+from tests.simulation import many, scalars, scrapes
+from tests.simulation.runs import (
+    NAME,
+    gated,
+    healthy,
+    judge_of,
+    promoted,
+    promoted_seconds,
+    requests_needed,
+    seconds,
+    share,
+    sick,
+    too_many,
+)
+from tests.simulation.traffic import CORRELATED, IID, INCIDENT, UNSEEN, Kind, Service
+
+SEED = 20261123
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a row showed, and whether it kept its bound."""
+
+    text: str
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of a table. `run` takes the number of runs; `quick` rows belong to every test run.
+
+    `cost` divides the number of runs where a single one takes long.
+    """
+
+    table: str
+    name: str
+    aim: str
+    run: Callable[[int], Result]
+    quick: bool = False
+    cost: int = 1
+
+
+def rows() -> tuple[Row, ...]:
+    """Return every row, in the order in which they are printed."""
+    return (
+        *_requests(),
+        *_seconds(),
+        *_healthy(),
+        *_guarded(),
+        *_promotions(),
+        *_counters(),
+        *_scalars(),
+        *_cost(),
+    )
+
+
+def _rng() -> np.random.Generator:
+    return np.random.default_rng(SEED)
+
+
+REGRESSIONS = (
+    (0.001, 0.006),
+    (0.001, 0.01),
+    (0.001, 0.05),
+    (0.001, 0.2),
+    (0.001, 0.5),
+    (0.01, 0.05),
+    (0.01, 0.2),
+    (0.01, 0.5),
+)
+
+
+def _requests() -> Iterator[Row]:
+    for stable, canary in REGRESSIONS:
+        yield Row(
+            table="requests to a refusal",
+            name=f"{stable:.1%} -> {canary:.1%}",
+            aim="<= 1.7 x the two-sample bound",
+            run=partial(_run_requests, stable, canary),
+            quick=canary >= 0.05,
+            cost=4 if canary < 0.05 else 2,
+        )
+    for metrics, limit in ((1, 80), (2, 85), (5, 105), (10, 115), (20, 120)):
+        yield Row(
+            table="requests to a refusal",
+            name=f"one of {metrics} metrics sick, 0.1 % -> 5 %",
+            aim=f"<= {limit}",
+            run=partial(_run_many, metrics, limit),
+            quick=metrics == 5,
+            cost=10,
+        )
+
+
+def _run_requests(stable: float, canary: float, runs: int) -> Result:
+    mean, bound = requests_needed(stable, canary, _rng(), runs=runs)
+    return Result(
+        text=f"{mean:.1f} requests, bound {bound:.1f}, ratio {mean / bound:.2f}",
+        ok=mean <= 1.7 * bound,
+    )
+
+
+def _run_many(metrics: int, limit: float, runs: int) -> Result:
+    mean = many.requests_needed(metrics, _rng(), runs=runs)
+    return Result(text=f"{mean:.1f} requests", ok=mean <= limit)
+
+
+def _seconds() -> Iterator[Row]:
+    for stable, canary in REGRESSIONS:
+        for rps in (5, 50, 500):
+            limit = _limit(canary, rps)
+            yield Row(
+                table="seconds to a refusal",
+                name=f"{stable:.1%} -> {canary:.1%} at {rps} rps",
+                aim=">= 2 scrapes" + (f", median <= {limit} s" if limit < math.inf else ""),
+                run=partial(_run_seconds, stable, canary, rps, limit),
+                quick=rps == 50 and canary >= 0.05,
+                cost=50 if rps == 5 else 10,
+            )
+
+
+def _limit(canary: float, rps: float) -> float:
+    if rps < 50:
+        return math.inf
+    return 12.0 if canary >= 0.2 else 68.0 if canary >= 0.05 else math.inf
+
+
+def _run_seconds(stable: float, canary: float, rps: float, limit: float, runs: int) -> Result:
+    maximum = 0.01 if stable < 0.01 else 0.02
+    service = Service(rps=rps, rate=stable)
+    outcomes = sick(service, _rng(), rate=canary, runs=runs, maximum=maximum)
+    first = min(one.refused or math.inf for one in outcomes)
+    median, late = seconds(outcomes), seconds(outcomes, 0.95)
+    caught = share(outcomes)
+    return Result(
+        text=f"median {median:.0f} s, 95 % in {late:.0f} s, caught {caught:.1%}",
+        ok=first >= 2 and median <= limit and (rps < 50 or caught >= 0.95),
+    )
+
+
+def _healthy() -> Iterator[Row]:
+    for kind in (IID, *CORRELATED, *UNSEEN):
+        for rate, maximum in ((0.001, 0.01), (0.01, 0.02)):
+            for rps in (5, 50, 500):
+                yield Row(
+                    table="healthy canaries refused",
+                    name=f"{kind.name}, {rate:.1%} at {rps} rps",
+                    aim="<= 1 %",
+                    run=partial(_run_healthy, kind, rate, maximum, rps, 0.01, 1.0),
+                    quick=rate == 0.01 and rps == 50,
+                )
+    yield Row(
+        table="healthy canaries refused",
+        name="five metrics, 0.1 % at 50 rps",
+        aim="<= 1 %",
+        run=_run_five,
+        cost=5,
+    )
+
+
+def _guarded() -> Iterator[Row]:
+    for kind, drift, name in ((INCIDENT, 1.0, INCIDENT.name), (IID, 3.0, "both arms x 3")):
+        for rate, maximum in ((0.001, 0.01), (0.01, 0.02)):
+            for rps in (5, 50, 500):
+                yield Row(
+                    table="healthy canaries refused while the stable is not itself",
+                    name=f"{name}, {rate:.1%} at {rps} rps",
+                    aim="<= 10 %",
+                    run=partial(_run_healthy, kind, rate, maximum, rps, 0.1, drift),
+                    quick=rate == 0.01 and rps == 50,
+                )
+    yield Row(
+        table="healthy canaries refused while the stable is not itself",
+        name=f"{scrapes.OUTAGE.name}, 1.0% at 50 rps",
+        aim="<= 10 %",
+        run=partial(_run_scrapes, scrapes.OUTAGE, 0.1),
+        cost=10,
+    )
+
+
+def _run_healthy(
+    kind: Kind, rate: float, maximum: float, rps: float, bound: float, drift: float, runs: int
+) -> Result:
+    outcomes = healthy(
+        Service(rps=rps, rate=rate, kind=kind),
+        _rng(),
+        runs=runs,
+        maximum=maximum,
+        drift=drift,
+        histories=min(40, max(3, runs // 50)),
+    )
+    return _bounded(sum(one.refused is not None for one in outcomes), runs, bound)
+
+
+def _run_five(runs: int) -> Result:
+    return _bounded(many.false_refusals(5, _rng(), runs=runs), runs, 0.01)
+
+
+def _bounded(failures: int, runs: int, bound: float) -> Result:
+    """Judge a share by its bound; few runs get the benefit of chance."""
+    return Result(
+        text=f"{failures} of {runs}: {failures / runs:.2%}",
+        ok=not too_many(failures, runs, bound),
+    )
+
+
+def _promotions() -> Iterator[Row]:
+    gate, hidden = Policy(inferior_rate=0.01), Policy(inferior_rate=0.003)
+    for rps in (5, 50, 500):
+        for canary in (0.01, 0.02):
+            yield Row(
+                table="promotion at 5 %",
+                name=f"{canary:.0%} canary, 1 % is too much, {rps} rps",
+                aim="wrongly passed <= 5 %",
+                run=partial(_run_wrong, canary, rps, gate),
+                quick=rps == 50 and canary == 0.01,
+                cost=20,
+            )
+        yield Row(
+            table="promotion at 5 %",
+            name=f"0.6 % canary, 0.3 % is too much, {rps} rps",
+            aim="wrongly passed <= 5 %",
+            run=partial(_run_wrong, 0.006, rps, hidden),
+            cost=50,
+        )
+        yield Row(
+            table="promotion at 5 %",
+            name=f"0.1 % canary, 1 % is too much, {rps} rps",
+            aim="500 rps: <= 15 s",
+            run=partial(_run_right, rps, gate),
+            quick=rps == 500,
+            cost=20,
+        )
+
+
+def _run_wrong(canary: float, rps: float, policy: Policy, runs: int) -> Result:
+    service = Service(rps=rps, rate=0.001)
+    outcomes = gated(service, _rng(), rate=canary, runs=runs, policy=policy)
+    passed = promoted(outcomes)
+    return Result(
+        text=f"passed {passed:.2%}, refused {share(outcomes):.1%}",
+        ok=not too_many(round(passed * runs), runs, policy.beta),
+    )
+
+
+def _run_right(rps: float, policy: Policy, runs: int) -> Result:
+    service = Service(rps=rps, rate=0.001)
+    outcomes = gated(service, _rng(), rate=0.001, runs=runs, policy=policy)
+    median = promoted_seconds(outcomes)
+    return Result(
+        text=f"passed {promoted(outcomes):.1%}, median {median:.0f} s",
+        ok=rps < 500 or median <= 15,
+    )
+
+
+def _counters() -> Iterator[Row]:
+    for trouble in scrapes.TROUBLES:
+        yield Row(
+            table="healthy canaries refused, counters read through scrapes",
+            name=f"{trouble.name}, 1.0% at 50 rps",
+            aim="<= 1 %",
+            run=partial(_run_scrapes, trouble, 0.01),
+            quick=trouble.name == "restarts and churn",
+            cost=10,
+        )
+
+
+def _run_scrapes(trouble: scrapes.Trouble, bound: float, runs: int) -> Result:
+    outcomes = scrapes.healthy(trouble, _rng(), runs=runs, rps=50, rate=0.01)
+    return _bounded(sum(one.refused is not None for one in outcomes), runs, bound)
+
+
+def _scalars() -> Iterator[Row]:
+    every, apart = Policy(scalar_spacing=SPACING, scalar_margin=1.0), Policy()
+    for noise, policy, name in (
+        (scalars.calm, every, "independent"),
+        (scalars.heavy, every, "heavy tails"),
+        (scalars.shocks, every, "shocks on both arms"),
+        (scalars.slow, apart, "slow, one sample in 120 s"),
+    ):
+        yield Row(
+            table="scalar metrics",
+            name=f"healthy, {name}",
+            aim="<= 1 %",
+            run=partial(_run_scalar, noise, policy),
+            quick=noise is scalars.slow,
+            cost=5,
+        )
+    for noise, name in ((scalars.calm, "independent"), (scalars.heavy, "heavy tails")):
+        yield Row(
+            table="scalar metrics",
+            name=f"x 1.5, {name}",
+            aim="median <= 240 s",
+            run=partial(_run_shift, noise, every),
+            cost=20,
+        )
+
+
+SPACING = 5.0
+
+
+def _run_scalar(noise: scalars.Noise, policy: Policy, runs: int) -> Result:
+    outcomes = scalars.runs_of(noise, _rng(), runs=runs, policy=policy)
+    return _bounded(sum(one.refused is not None for one in outcomes), runs, 0.01)
+
+
+def _run_shift(noise: scalars.Noise, policy: Policy, runs: int) -> Result:
+    outcomes = scalars.runs_of(noise, _rng(), runs=runs, policy=policy, shift=1.5)
+    median = seconds(outcomes)
+    return Result(text=f"median {median:.0f} s, caught {share(outcomes):.1%}", ok=median <= 240)
+
+
+def _cost() -> Iterator[Row]:
+    cases = (
+        ("no bad request", Stratum(0.0, 25.0, 0.0, 225.0, 5.0)),
+        ("bad requests on the stable", Stratum(0.0, 25.0, 1.0, 225.0, 5.0)),
+        ("bad requests on both arms", Stratum(1.0, 25.0, 2.0, 225.0, 5.0)),
+    )
+    for name, stratum in cases:
+        yield Row(
+            table="cost of one update",
+            name=name,
+            aim="<= 5 us on an idle core",
+            run=partial(_run_cost, stratum),
+        )
+
+
+def _run_cost(stratum: Stratum, runs: int) -> Result:
+    """Time an update: the best of many short batches, and no failure, for cores differ."""
+    calibration = Calibration(
+        levels=((2.5, 1.1), (10.0, 1.2)), stable=1.1, margin=1.5, known=True, learned=0.0012
+    )
+    judge = judge_of(Policy(), 0.01, calibration)
+    best, sample = math.inf, {NAME: stratum}
+    for _ in range(max(20, min(300, runs))):
+        state, began = judge.start(), time.perf_counter()
+        for _ in range(1000):
+            state = judge.update(state, sample)
+        best = min(best, (time.perf_counter() - began) / 1000)
+    size = len(json.dumps(dump_state(judge.start())))
+    return Result(text=f"{best * 1e6:.1f} us, {size} bytes of JSON per metric", ok=size < 4000)

@@ -1,0 +1,108 @@
+"""What the API server sends to the webhook, and what it does without one."""
+
+from typing import Any
+
+import pytest
+
+from canary.contract import (
+    ANALYZER_USER,
+    DOMAIN,
+    NAMESPACE_ENABLED,
+    NAMESPACE_LABEL,
+    SPLIT,
+    SYSTEM_NAMESPACE,
+)
+from tests.unit.manifests.installation import the
+
+CONFIGURATION = the("MutatingWebhookConfiguration", "headgate")
+WEBHOOKS = {it["name"]: it for it in CONFIGURATION["webhooks"]}
+TARGETS, ROUTES = f"targets.{DOMAIN}", f"routes.{DOMAIN}"
+each = pytest.mark.parametrize("name", [TARGETS, ROUTES])
+
+
+def condition(webhook: str, name: str) -> str:
+    (only,) = [it for it in WEBHOOKS[webhook]["matchConditions"] if it["name"] == name]
+    return str(only["expression"])
+
+
+def test_there_is_one_webhook_for_targets_and_one_for_routes() -> None:
+    assert list(WEBHOOKS) == [TARGETS, ROUTES]
+
+
+@pytest.mark.parametrize(
+    ("name", "group", "resource"),
+    [(TARGETS, "apps", "deployments"), (ROUTES, "gateway.networking.k8s.io", "httproutes")],
+)
+def test_only_updates_of_the_objects_themselves_are_sent(
+    name: str, group: str, resource: str
+) -> None:
+    assert WEBHOOKS[name]["rules"] == [
+        {
+            "apiGroups": [group],
+            "apiVersions": ["v1"],
+            "operations": ["UPDATE"],
+            "resources": [resource],
+            "scope": "Namespaced",
+        }
+    ]
+
+
+@each
+def test_review_costs_little_and_leaves_nothing(name: str) -> None:
+    expected: dict[str, Any] = {
+        "sideEffects": "None",
+        "timeoutSeconds": 3,
+        "matchPolicy": "Equivalent",
+        "reinvocationPolicy": "IfNeeded",
+        "admissionReviewVersions": ["v1"],
+    }
+
+    assert {key: WEBHOOKS[name][key] for key in expected} == expected
+
+
+@each
+def test_namespace_is_enabled_by_its_label(name: str) -> None:
+    selector = WEBHOOKS[name]["namespaceSelector"]
+
+    assert selector["matchLabels"] == {NAMESPACE_LABEL: NAMESPACE_ENABLED}
+
+
+@each
+def test_webhook_never_gates_its_own_repair(name: str) -> None:
+    assert WEBHOOKS[name]["namespaceSelector"]["matchExpressions"] == [
+        {
+            "key": "kubernetes.io/metadata.name",
+            "operator": "NotIn",
+            "values": [SYSTEM_NAMESPACE],
+        }
+    ]
+
+
+def test_without_a_webhook_updates_are_refused_and_routes_pass() -> None:
+    assert WEBHOOKS[TARGETS]["failurePolicy"] == "Fail"
+    assert WEBHOOKS[ROUTES]["failurePolicy"] == "Ignore"
+
+
+def test_writes_of_targets_by_the_analyzer_are_its_own_affair() -> None:
+    own = condition(TARGETS, "not-the-analyzer")
+
+    assert own == f'request.userInfo.username != "{ANALYZER_USER}"'
+
+
+def test_conditions_name_the_annotations_of_the_contract() -> None:
+    assert f'startsWith("{DOMAIN}/")' in condition(TARGETS, "update-resume-or-command")
+    assert f'"{SPLIT}" in' in condition(ROUTES, "has-or-gets-a-split")
+
+
+@each
+def test_calls_go_to_the_service_of_the_webhook(name: str) -> None:
+    service = the("Service", "headgate-webhook")
+
+    assert WEBHOOKS[name]["clientConfig"] == {
+        "service": {
+            "name": service["metadata"]["name"],
+            "namespace": service["metadata"]["namespace"],
+            "port": service["spec"]["ports"][0]["port"],
+            "path": "/targets" if name == TARGETS else "/routes",
+        }
+    }

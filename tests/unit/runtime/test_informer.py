@@ -1,0 +1,150 @@
+"""Informers over real HTTP: list, watch, expiry, loss, and what the handlers are told."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from runtime.backoff import Backoff
+from runtime.informer import Informer
+from runtime.resources import PODS
+from tests.unit.runtime.scripted_api import Answer, ScriptedApi, events, hang_up, ok, status
+
+Seen = tuple[str, str, str | None, str | None]
+
+
+def pod(name: str, version: int, **metadata: Any) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "namespace": "shop",
+            "name": name,
+            "resourceVersion": str(version),
+            **metadata,
+        }
+    }
+
+
+def listed(version: int, *pods: dict[str, Any]) -> Answer:
+    return ok(metadata={"resourceVersion": str(version)}, items=list(pods))
+
+
+def event(kind: str, obj: dict[str, Any]) -> dict[str, Any]:
+    return {"type": kind, "object": obj}
+
+
+def bookmark(version: int) -> dict[str, Any]:
+    return event("BOOKMARK", {"metadata": {"resourceVersion": str(version)}})
+
+
+class Watcher:
+    """Runs an informer until it has said so many things and asked so many times."""
+
+    def __init__(self, api: ScriptedApi) -> None:
+        self.api = api
+        self.seen: list[Seen] = []
+        self.informer: Informer | None = None
+        self._enough = asyncio.Event()
+        self._exhausted = asyncio.Event()
+
+    def on_change(
+        self, namespace: str, name: str, old: dict[str, Any] | None, new: dict[str, Any] | None
+    ) -> None:
+        def version(obj: dict[str, Any] | None) -> str | None:
+            return None if obj is None else str(obj["metadata"]["resourceVersion"])
+
+        self.seen.append((namespace, name, version(old), version(new)))
+
+    async def last(self, _request: Any) -> Any:
+        self._exhausted.set()
+        await asyncio.Event().wait()
+
+    async def run(self, *answers: Answer) -> Informer:
+        self.api.answers = [*answers, self.last]
+        async with self.api.cluster(deadline=1) as cluster, asyncio.TaskGroup() as group:
+            informer = Informer(cluster, PODS, backoff=Backoff(0.01, 0.02))
+            informer.add_handler(self.on_change)
+            task = group.create_task(informer.run())
+            await self._exhausted.wait()
+            task.cancel()
+        assert task.cancelled()
+        return informer
+
+
+@pytest.fixture
+async def watcher(api: ScriptedApi) -> Watcher:
+    return Watcher(api)
+
+
+async def test_follows_changes(watcher: Watcher) -> None:
+    informer = await watcher.run(
+        listed(5, pod("a", 3), pod("b", 4)),
+        events(
+            event("ADDED", pod("c", 6)),
+            event("MODIFIED", pod("a", 7)),
+            event("DELETED", pod("b", 8)),
+        ),
+    )
+    assert watcher.seen == [
+        ("shop", "a", None, "3"),
+        ("shop", "b", None, "4"),
+        ("shop", "c", None, "6"),
+        ("shop", "a", "3", "7"),
+        ("shop", "b", "4", None),
+    ]
+    assert set(informer.store) == {("shop", "a"), ("shop", "c")}
+    assert informer.get("shop", "b") is None
+    assert informer.synced.is_set()
+
+
+async def test_ended_watch_goes_on_from_the_bookmark_without_a_list(watcher: Watcher) -> None:
+    await watcher.run(listed(5), events(bookmark(40)), events(bookmark(41)))
+    asked = [request.query.get("resourceVersion") for request in watcher.api.requests]
+    assert asked == [None, "5", "40", "41"]
+
+
+async def test_lost_connection_goes_on_from_the_last_change(watcher: Watcher) -> None:
+    informer = await watcher.run(
+        listed(5), events(event("ADDED", pod("a", 6)), cut=True), hang_up(), status(503)
+    )
+    asked = [request.query.get("resourceVersion") for request in watcher.api.requests]
+    assert asked[:2] == [None, "5"]
+    assert set(asked[2:]) == {"6"}
+    assert informer.trouble == "Unknown"
+
+
+async def test_expired_version_lists_again_and_finds_what_was_deleted(watcher: Watcher) -> None:
+    gone = event("ERROR", {"kind": "Status", "code": 410, "reason": "Expired", "message": ""})
+    informer = await watcher.run(
+        listed(5, pod("a", 3), pod("b", 4), pod("c", 2)),
+        events(gone),
+        listed(90, pod("a", 80), pod("c", 2)),
+    )
+    assert watcher.seen[3:] == [("shop", "b", "4", None), ("shop", "a", "3", "80")]
+    assert informer.trouble == ""
+
+
+async def test_kind_that_is_not_installed_is_waited_for(watcher: Watcher) -> None:
+    informer = await watcher.run(status(404, "NotFound"), status(404, "NotFound"))
+    assert informer.trouble == "NotFound"
+    assert not informer.synced.is_set()
+
+
+async def test_managed_fields_are_dropped(watcher: Watcher) -> None:
+    informer = await watcher.run(listed(5, pod("a", 3, managedFields=[{"manager": "m"}])))
+    assert informer.store["shop", "a"]["metadata"].keys() == {
+        "namespace",
+        "name",
+        "resourceVersion",
+    }
+
+
+async def test_bug_in_a_handler_is_not_swallowed(api: ScriptedApi) -> None:
+    def broken(*_: Any) -> None:
+        raise ValueError("bug")
+
+    api.answers = [listed(5, pod("a", 3))]
+    async with api.cluster() as cluster:
+        informer = Informer(cluster, PODS)
+        informer.add_handler(broken)
+        with pytest.raises(ValueError, match="bug"):
+            await informer.run()

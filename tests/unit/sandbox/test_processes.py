@@ -1,0 +1,38 @@
+"""A process is stopped only if it is the one that was started."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+from sandbox import processes
+
+
+def test_started_once_and_stopped_by_its_record(tmp_path: Path) -> None:
+    pids, logs = tmp_path / "pids", tmp_path / "log"
+    assert processes.ensure(pids, logs, "sleeper", ["sleep", "60"])
+    assert not processes.ensure(pids, logs, "sleeper", ["sleep", "60"])
+    assert processes.running(pids) == ["sleeper"]
+    processes.stop(pids, "sleeper")
+    assert processes.running(pids) == []
+
+
+def test_a_pid_that_was_used_again_is_left_alone(tmp_path: Path) -> None:
+    me = processes.identify(os.getpid())
+    earlier = dataclasses.replace(me, start=me.start - 1)
+    processes.save(tmp_path / "old.json", earlier)
+    assert me.alive()
+    assert not earlier.alive()
+    processes.stop(tmp_path, "old")
+    assert me.alive()
+
+
+def test_a_record_of_another_boot_names_nothing(tmp_path: Path) -> None:
+    me = processes.identify(os.getpid())
+    processes.save(tmp_path / "old.json", dataclasses.replace(me, boot="earlier"))
+    assert processes.running(tmp_path) == []
+
+
+def test_a_record_cut_short_is_no_process(tmp_path: Path) -> None:
+    (tmp_path / "cut.json").write_text('{"pid": 1')
+    assert processes.load(tmp_path / "cut.json") is None
+    assert processes.running(tmp_path) == []
