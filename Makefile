@@ -37,13 +37,12 @@ sandbox-down: $(VENV)/.ready ## Stop it and leave nothing behind
 	$(PYTHON) -m sandbox down
 
 integration: $(VENV)/.ready ## Tests on a real cluster: KUBECONFIG, else the sandbox
-	$(PYTHON) -m pytest -m cluster
+	$(PYTHON) -m pytest -m cluster -n 4 --dist worksteal
 
 integration-fast: $(VENV)/.ready ## The same without those that take minutes
-	$(PYTHON) -m pytest -m "cluster and not slow"
+	$(PYTHON) -m pytest -m "cluster and not slow" -n 4 --dist worksteal
 
-test: $(VENV)/.ready lint typecheck ## Everything: style, types, unit tests, the real cluster
-	$(PYTHON) -m pytest
+test: lint typecheck unit integration ## Everything: style, types, unit tests, the real cluster
 
 bench: $(VENV)/.ready ## Measure speed, and print it with the version and the machine
 	$(PYTHON) -m tests.bench

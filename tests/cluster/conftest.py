@@ -1,11 +1,14 @@
 """The cluster of the tests: $KUBECONFIG if it is set, else this checkout's sandbox."""
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,8 +16,19 @@ import pytest
 from tests.cluster.kit import MANIFESTS, Kubectl, Traffic, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
+PROCESSES = ("headgate-certs", "headgate-webhook", "headgate-analyzer")
 START_DEADLINE = 3000
 """Seconds: a cold cache means building Kubernetes from source."""
+
+
+RUN = "HEADGATE_TEST_RUN"
+"""Names the folder that the workers of one test run share."""
+
+
+def pytest_configure() -> None:
+    """Make the shared folder; workers inherit its name."""
+    if RUN not in os.environ:
+        os.environ[RUN] = tempfile.mkdtemp(prefix="headgate-tests-")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,6 +36,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "cluster" in item.keywords and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(START_DEADLINE))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End a sandbox that this run has started, once all workers have ended."""
+    if hasattr(session.config, "workerinput"):
+        return
+    if (_shared("started")).exists():
+        _sandbox("down")
+    shutil.rmtree(os.environ.pop(RUN), ignore_errors=True)
+
+
+def _shared(name: str) -> Path:
+    return Path(os.environ[RUN]) / name
+
+
+@contextmanager
+def _once(name: str) -> Iterator[bool]:
+    """Tell one of the workers to do something, while the others wait until it is done."""
+    done = _shared(f"{name}.done")
+    with _shared(f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield not done.exists()
+        done.touch()
+
+
+@contextmanager
+def _cluster_use(how: int) -> Iterator[None]:
+    """Use the installation together with other tests, or alone."""
+    with _shared("use.lock").open("w") as lock:
+        fcntl.flock(lock, how)
+        yield
 
 
 def _sandbox(*arguments: str) -> str:
@@ -37,16 +82,17 @@ def _sandbox(*arguments: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def cluster_kubeconfig() -> Iterator[Path]:
-    """Return the kubeconfig of a cluster that is up; a sandbox that was started here is stopped."""
+def cluster_kubeconfig() -> Path:
+    """Return the kubeconfig of a cluster that is up."""
     if given := os.environ.get("KUBECONFIG"):
-        yield Path(given)
-        return
-    was_up = "running" in _sandbox("status")
-    _sandbox("up")
-    yield Path(_sandbox("kubeconfig"))
-    if not was_up:
-        _sandbox("down")
+        return Path(given)
+    with _once("up") as mine:
+        if mine:
+            was_up = _sandbox("status").startswith("up")
+            _sandbox("up")
+            if not was_up:
+                _shared("started").touch()
+    return Path(_sandbox("kubeconfig"))
 
 
 @pytest.fixture(scope="session")
@@ -64,19 +110,23 @@ def installed(admin: Kubectl) -> Kubectl:
 
     With HEADGATE_INSTALLED set, what is installed already is what is tested.
     """
-    if os.environ.get("HEADGATE_INSTALLED"):
-        return admin
-    if "KUBECONFIG" not in os.environ:
-        _sandbox("images")
-    admin("apply", "--server-side", "-k", str(MANIFESTS))
+    with _once("install") as mine:
+        if mine and not os.environ.get("HEADGATE_INSTALLED"):
+            if "KUBECONFIG" not in os.environ:
+                _sandbox("images")
+            install(admin)
+    return admin
+
+
+def install(admin: Kubectl) -> None:
+    """Apply the manifests and wait until everything is ready."""
+    admin("apply", "--server-side", "--force-conflicts", "-k", str(MANIFESTS))
     system = admin.within("headgate-system")
-    for name in ("headgate-certs", "headgate-webhook", "headgate-analyzer"):
-        # A pod of an image that was made anew under its old name is the old one until it restarts.
-        system("rollout", "restart", f"deployment/{name}")
-    for name in ("headgate-certs", "headgate-webhook", "headgate-analyzer"):
+    # A pod of an image that was made anew under its old name is the old one until it restarts.
+    system("rollout", "restart", *(f"deployment/{name}" for name in PROCESSES))
+    for name in PROCESSES:
         system("rollout", "status", f"deployment/{name}", "--timeout=180s", deadline=200)
     wait_for("a caBundle in the webhook configuration", lambda: _ca_bundle(admin), 60)
-    return admin
 
 
 def _ca_bundle(admin: Kubectl) -> str:
@@ -85,9 +135,22 @@ def _ca_bundle(admin: Kubectl) -> str:
 
 
 @pytest.fixture
+def alone(installed: Kubectl) -> Iterator[Kubectl]:
+    """Return kubectl for a test that changes the installation itself; it is made anew after it."""
+    with _cluster_use(fcntl.LOCK_EX):
+        yield installed
+        install(installed)
+
+
+@pytest.fixture
 def namespace(installed: Kubectl) -> Iterator[Kubectl]:
     """Return kubectl for a namespace of its own that is enabled, with the load tester in it."""
-    name = f"prod-{uuid.uuid4().hex[:6]}"
+    with _cluster_use(fcntl.LOCK_SH):
+        yield from enabled_namespace(installed, f"prod-{uuid.uuid4().hex[:6]}")
+
+
+def enabled_namespace(installed: Kubectl, name: str) -> Iterator[Kubectl]:
+    """Make a namespace with the label and the load tester, and delete it in the end."""
     installed("create", "namespace", name)
     installed("label", "namespace", name, "headgate.dev/canary=enabled")
     kubectl = installed.within(name)

@@ -22,7 +22,9 @@ TOKEN = re.compile(r"`([^`\s]+)`")
 IN_A_DRAWING = re.compile(rf"\b(?:{'|'.join(PACKAGES)})/[\w/]+\.py\b")
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 HEADING = re.compile(r"^#+ (?P<text>.+)$", re.MULTILINE)
-MAKE = re.compile(r"(?:`|^)make (?P<targets>[a-z][a-z -]*)", re.MULTILINE)
+CODE = re.compile(r"`([^`\n]+)`")
+DOTTED = re.compile(r"\w+(\.\w+)+")
+MAKE = re.compile(r"make (?P<targets>[a-z][a-z -]*)")
 VARIABLE = re.compile(r"\bHEADGATE_[A-Z_]*[A-Z]\b")
 KEY = re.compile(r"(?<![\w./-])headgate\.dev/[a-z-]+")
 
@@ -35,14 +37,30 @@ def prose(document: Path) -> str:
     return FENCE.sub("", document.read_text())
 
 
+def drawings(document: Path) -> str:
+    return "\n".join(FENCE.findall(document.read_text()))
+
+
+def is_a_path(token: str) -> bool:
+    return token in FILES or ("/" in token and token.split("/", maxsplit=1)[0] in FOLDERS)
+
+
+def is_a_name(token: str) -> bool:
+    return DOTTED.fullmatch(token) is not None and token.split(".", maxsplit=1)[0] in PACKAGES
+
+
 def named_paths(document: Path) -> Iterator[str]:
     """Everything in a document that claims to be a file, a folder, a module, or a name in one."""
-    for token in TOKEN.findall(prose(document)):
-        if token in FILES or token.split("/")[0] in FOLDERS and "/" in token:
-            yield token
-        elif token.split(".")[0] in PACKAGES and re.fullmatch(r"\w+(\.\w+)+", token):
-            yield token
-    yield from IN_A_DRAWING.findall(document.read_text())
+    tokens = TOKEN.findall(prose(document))
+    yield from (token for token in tokens if is_a_path(token) or is_a_name(token))
+    yield from IN_A_DRAWING.findall(drawings(document))
+
+
+def named_targets(document: Path) -> set[str]:
+    """Every target that a document tells its reader to make, in the text or in a block."""
+    lines = [*CODE.findall(prose(document)), *drawings(document).splitlines()]
+    found = (MAKE.match(line) for line in lines)
+    return {word for it in found if it is not None for word in it["targets"].split()}
 
 
 def exists(token: str) -> bool:
@@ -120,9 +138,7 @@ def test_the_map_names_every_process_and_library() -> None:
 
 @documents
 def test_make_targets_exist(document: Path) -> None:
-    named = {word for it in MAKE.finditer(document.read_text()) for word in it["targets"].split()}
-
-    assert named - targets_of_the_makefile() == set()
+    assert named_targets(document) - targets_of_the_makefile() == set()
 
 
 @documents
