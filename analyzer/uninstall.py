@@ -131,22 +131,24 @@ class Uninstall:
         if held:
             patch["spec"] = {"paused": None}
             said = "its new version is released"
-            if self._candidates is Candidates.STABLE:
-                patch["spec"]["template"] = await self._stable_template(target)
+            stable = await self._stable_template(target)
+            if self._candidates is Candidates.STABLE and stable is not None:
+                patch["spec"]["template"] = stable
                 said = "keeps its stable version"
         namespace, name = metadata["namespace"], metadata["name"]
         await self._cluster.merge_patch(DEPLOYMENTS, namespace, name, patch)
         self._say(f"{name}.{namespace}: {said}")
 
-    async def _stable_template(self, target: Json) -> Json:
-        """Return the patch that makes the target's template that of the pods that serve."""
+    async def _stable_template(self, target: Json) -> Json | None:
+        """Return the patch to the template of the pods that serve; None where none do."""
         namespace = target["metadata"]["namespace"]
         objects = (await self._cluster.list(REPLICASETS, namespace)).items
         revisions = read_revisions(objects, target)
         mark = annotations(target).get(STABLE)
-        serving = [r for r in revisions if r.template_hash == mark and r.replicas] or list(
-            revisions
-        )
+        serving = [r for r in revisions if r.template_hash == mark and r.replicas]
+        serving = serving or [r for r in revisions if r.replicas]
+        if not serving:
+            return None
         name = max(serving, key=lambda revision: revision.ready).name
         wanted = next(obj for obj in objects if obj["metadata"]["name"] == name)
         template = dict(wanted["spec"]["template"])

@@ -49,6 +49,9 @@ class Command(StrEnum):
 
 COMMANDS: Final = frozenset(Command)
 
+CANDIDATE: Final = f"{DOMAIN}/candidate"
+"""On the canary Deployment: hash of the target's template that it was made from."""
+
 # Annotations on routes and on Canary objects.
 SPLIT: Final = f"{DOMAIN}/split"
 """The split on a route, as JSON: stable and canary Service, canary's share in percent."""

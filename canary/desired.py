@@ -5,6 +5,7 @@ from copy import deepcopy
 
 from canary.contract import (
     CANARY_SUFFIX,
+    CANDIDATE,
     MANAGED_BY,
     MANAGED_BY_LABEL,
     SELECTOR_KEYS,
@@ -13,9 +14,6 @@ from canary.contract import (
 )
 from canary.hashing import template_hash
 from canary.model import Json, Key, Strategy
-
-CANDIDATE_ANNOTATION = "headgate.dev/candidate"
-"""On the canary Deployment: the hash of the target's template that it was made from."""
 
 
 class UnsuitableTarget(ValueError):  # noqa: N818 - a finding about the target, shown to its team
@@ -87,7 +85,7 @@ def canary_deployment(target: Json, *, key: str, replicas: int) -> Json:
         "kind": "Deployment",
         "metadata": {
             **_metadata(target),
-            "annotations": {CANDIDATE_ANNOTATION: template_hash(spec["template"])},
+            "annotations": {CANDIDATE: template_hash(spec["template"])},
         },
         "spec": {
             "replicas": replicas,

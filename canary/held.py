@@ -154,9 +154,23 @@ def _start(ctx: Context, why: str) -> Decision:
         reason=str(reason),
         message=message,
         state=state,
-        actions=(*to_stable(ctx), Emit(str(reason), message), SaveState(), *reopen),
+        actions=(
+            *to_stable(ctx),
+            Emit(str(reason), message),
+            *_say_ignored(ctx),
+            SaveState(),
+            *reopen,
+        ),
         requeue_after=timedelta(0),
     )
+
+
+def _say_ignored(ctx: Context) -> tuple[Action, ...]:
+    strategy = ctx.observed.strategy
+    if isinstance(strategy, InvalidStrategy) or not strategy.ignored:
+        return ()
+    text = f"not supported yet and passed over: {', '.join(strategy.ignored)}"
+    return (Emit("FieldsIgnored", text, warning=True),)
 
 
 def _forced(ctx: Context) -> State:

@@ -131,6 +131,7 @@ class Strategy:
     no_data_after: timedelta = timedelta(minutes=10)
     failure_count: FailureCount = FailureCount.CONSECUTIVE
     health_is_enough: bool = False
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,8 +183,8 @@ class State:
 
     `failed_checks` counts toward the strategy's threshold. `checked_at` is when the last analysis
     tick was, `changed_at` when the phase last changed, `no_data_since` since when a metric has had
-    no value. `undoing` is the hash of a candidate whose half-way promotion is taken back, `forced` whether a person promoted it
-    and so answers for it.
+    no value. `undoing` is the hash of a candidate whose half-way promotion is taken back, `forced`
+    whether a person promoted it and so answers for it.
     """
 
     phase: Phase = Phase.INITIALIZED

@@ -239,6 +239,12 @@ def _passed(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Deci
     if ctx.state.paused:
         message = f"paused at weight {state.weight}; all checks passed"
         return _stay(ctx, strategy, state, Reason.PAUSED, message)
+    split = ctx.observed.split
+    if split.routes and (split.weight != state.weight or not split.even):
+        # The process died before the route was written, or somebody moved it: what was judged
+        # is not this step.
+        again = _stay(ctx, strategy, state, state.reason, state.message)
+        return replace(again, actions=(*again.actions, SetWeight(state.weight)))
     for weight in strategy.weights:
         if weight > state.weight:
             return _set_weight(ctx, state, weight, after=strategy.interval)

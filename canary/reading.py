@@ -1,6 +1,7 @@
 """From the API server's objects to the values that the rules work on."""
 
 from canary.contract import (
+    CANDIDATE,
     COMMANDS,
     HOLD,
     PROMOTING,
@@ -9,7 +10,6 @@ from canary.contract import (
     STABLE,
     Command,
 )
-from canary.desired import CANDIDATE_ANNOTATION
 from canary.hashing import template_hash
 from canary.model import CanaryPresent, Hold, Json, Revision, Target
 
@@ -115,7 +115,7 @@ def read_canary(obj: Json, pods: list[Json]) -> CanaryPresent:
         and status.get("replicas", 0) == replicas
     )
     return CanaryPresent(
-        template_hash=annotations(obj).get(CANDIDATE_ANNOTATION, ""),
+        template_hash=annotations(obj).get(CANDIDATE, ""),
         replicas=replicas,
         ready=int(status.get("readyReplicas", 0)),
         restarts=sum(int(entry.get("restartCount", 0)) for pod in pods for entry in _each(pod)),

@@ -15,8 +15,9 @@ SCALE = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """The split that a route carries: target, Services, and the canary's share in percent."""
+    """The split that a route carries: target, Services, the canary's share in percent."""
 
+    namespace: str
     target: str
     stable: str
     canary: str
@@ -32,6 +33,7 @@ def load_mark(text: str) -> Mark | None:
     try:
         value = json.loads(text)
         return Mark(
+            namespace=str(value["namespace"]),
             target=str(value["target"]),
             stable=str(value["stable"]),
             canary=str(value["canary"]),
@@ -51,9 +53,11 @@ def without_split(rules: list[Json], mark: Mark) -> list[Json]:
     return [_plain_rule(rule, mark) for rule in rules]
 
 
-def leads_to(rules: list[Json], service: str) -> bool:
+def leads_to(rules: list[Json], service: str, namespace: str) -> bool:
     """Tell whether any rule sends traffic to the Service."""
-    return any(_is(ref, service) for rule in rules for ref in rule.get("backendRefs") or ())
+    return any(
+        _is(ref, service, namespace) for rule in rules for ref in rule.get("backendRefs") or ()
+    )
 
 
 def carries(rules: list[Json], mark: Mark) -> bool:
@@ -66,27 +70,27 @@ def shares(rules: list[Json], mark: Mark) -> frozenset[int]:
     return frozenset(
         _share(rule, mark)
         for rule in rules
-        if any(_is(ref, mark.stable) for ref in rule.get("backendRefs") or ())
+        if any(_is(ref, mark.stable, mark.namespace) for ref in rule.get("backendRefs") or ())
     )
 
 
 def _share(rule: Json, mark: Mark) -> int:
     refs = rule["backendRefs"]
-    canary = sum(_weight(ref) for ref in refs if _is(ref, mark.canary))
-    stable = sum(_weight(ref) for ref in refs if _is(ref, mark.stable))
+    canary = sum(_weight(ref) for ref in refs if _is(ref, mark.canary, mark.namespace))
+    stable = sum(_weight(ref) for ref in refs if _is(ref, mark.stable, mark.namespace))
     return round(100 * canary / (canary + stable)) if canary + stable else 0
 
 
 def _split_rule(rule: Json, mark: Mark) -> Json:
     refs = rule.get("backendRefs") or []
-    if not any(_is(ref, mark.stable) for ref in refs):
+    if not any(_is(ref, mark.stable, mark.namespace) for ref in refs):
         return rule
     return {**rule, "backendRefs": [new for ref in refs for new in _split_ref(ref, mark)]}
 
 
 def _split_ref(ref: Json, mark: Mark) -> list[Json]:
     weight = _weight(ref)
-    if not _is(ref, mark.stable):
+    if not _is(ref, mark.stable, mark.namespace):
         return [{**ref, "weight": weight * SCALE}]
     return [
         {**ref, "weight": weight * (SCALE - mark.weight)},
@@ -96,20 +100,24 @@ def _split_ref(ref: Json, mark: Mark) -> list[Json]:
 
 def _plain_rule(rule: Json, mark: Mark) -> Json:
     refs = rule.get("backendRefs") or []
-    if not any(_is(ref, mark.canary) for ref in refs):
+    if not any(_is(ref, mark.canary, mark.namespace) for ref in refs):
         return rule
     taken: dict[Any, int] = {}
     for ref in refs:
-        if _is(ref, mark.canary):
+        if _is(ref, mark.canary, mark.namespace):
             taken[ref.get("port")] = _weight(ref)
     return {
         **rule,
-        "backendRefs": [_plain_ref(ref, mark, taken) for ref in refs if not _is(ref, mark.canary)],
+        "backendRefs": [
+            _plain_ref(ref, mark, taken)
+            for ref in refs
+            if not _is(ref, mark.canary, mark.namespace)
+        ],
     }
 
 
 def _plain_ref(ref: Json, mark: Mark, taken: dict[Any, int]) -> Json:
-    share = taken.get(ref.get("port"), 0) if _is(ref, mark.stable) else 0
+    share = taken.get(ref.get("port"), 0) if _is(ref, mark.stable, mark.namespace) else 0
     total = _weight(ref) + share
     # A weight that nobody of ours has multiplied is left as somebody wrote it.
     return {**ref, "weight": total // SCALE if total % SCALE == 0 else total}
@@ -119,6 +127,6 @@ def _weight(ref: Json) -> int:
     return int(ref.get("weight", 1))
 
 
-def _is(ref: Json, service: str) -> bool:
-    kind = ref.get("kind", "Service")
-    return kind == "Service" and not ref.get("namespace") and ref.get("name") == service
+def _is(ref: Json, service: str, namespace: str) -> bool:
+    here = ref.get("namespace") in {None, namespace}
+    return here and ref.get("kind", "Service") == "Service" and ref.get("name") == service

@@ -13,6 +13,8 @@ _TIMES = ("started_at", "changed_at", "checked_at", "no_data_since")
 
 def state_from_status(status: Json) -> State:
     """Read what an earlier reconcile, perhaps of another process, has stored."""
+    if "run" not in status:
+        return State()  # nobody's, or Flagger's, whose phases tell of its own primary
     run = status.get("run") or {}
     phase = status.get("phase")
     condition: Json = next(iter(status.get("conditions") or ()), {})

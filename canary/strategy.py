@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from canary.contract import (
     AUTO_LABEL,
@@ -16,7 +16,6 @@ from canary.durations import parse_duration
 from canary.model import (
     Builtin,
     FailureCount,
-    GatewayRoute,
     Hook,
     HookType,
     InvalidStrategy,
@@ -26,11 +25,26 @@ from canary.model import (
     Strategy,
     TemplateRef,
 )
+from canary.own_route import MATCHED, own_route
 
+PROVIDERS: Final = frozenset({"", "kubernetes", "contour", "gatewayapi:v1", "gatewayapi:v1beta1"})
+"""Values of `spec.provider` under which the Gateway API is what splits traffic, or nothing does."""
 MIN_INTERVAL = timedelta(seconds=10)
 FULL = 100
 DEFAULT_LEEWAY = 0.25
 """How far above the stable's own latency, as a share, a canary made from defaults may be."""
+
+
+_UNUSED_SERVICE_FIELDS: Final = (
+    "retries",
+    "mirror",
+    "corsPolicy",
+    "trafficPolicy",
+    "apex",
+    "primary",
+    "canary",
+    "backends",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +106,14 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
         service_name=service.get("name") or spec["targetRef"]["name"],
         service_port=service.get("port"),
         target_port=service.get("targetPort") or service.get("port"),
-        own_route=_own_route(service, spec["targetRef"]["name"]),
+        own_route=own_route(service, spec["targetRef"]["name"]),
         progress_deadline=timedelta(seconds=spec.get("progressDeadlineSeconds") or 600),
         ready_percent=int(analysis.get("canaryReadyThreshold") or FULL),
         skip_analysis=bool(spec.get("skipAnalysis")),
         suspended=bool(spec.get("suspend")),
         metrics_server=spec.get("metricsServer") or "",
         health_is_enough=auto,
+        ignored=_ignored(spec, analysis),
         **_annotated(canary, problems),
     )
     return InvalidStrategy(problems=tuple(problems.found)) if problems.found else strategy
@@ -134,25 +149,63 @@ def _is_auto(canary: Json) -> bool:
 
 def _unsupported(spec: Json, analysis: Json) -> list[str]:
     """Name what would change a verdict and is not there yet: never pass over it in silence."""
+    return [*_strange_target(spec), *_strange_routing(spec), *_strange_analysis(analysis)]
+
+
+def _strange_target(spec: Json) -> list[str]:
     found = []
     if spec["targetRef"].get("kind", "Deployment") != "Deployment":
         found.append(f"targetRef.kind {spec['targetRef']['kind']}: only Deployment can be gated")
     if spec.get("autoscalerRef", {}).get("kind") == "ScaledObject":
         found.append("autoscalerRef: a KEDA ScaledObject is not supported yet; remove it")
-    for name, what in (
-        ("iterations", "A/B and blue/green analysis"),
-        ("match", "A/B matching"),
-        ("mirror", "traffic mirroring"),
-        ("sessionAffinity", "session affinity"),
-    ):
-        if analysis.get(name):
-            found.append(f"analysis.{name}: {what} is not supported yet; use stepWeight")
-    known = {*HookType, ""}
-    for hook in analysis.get("webhooks") or ():
-        kind = hook.get("type", "")
-        if kind not in known:
-            found.append(f"webhook {hook.get('name')}: type {kind} is not supported yet; remove it")
     return found
+
+
+def _strange_routing(spec: Json) -> list[str]:
+    found = [
+        f"{name}: only Gateway API routes are split; remove it"
+        for name in ("ingressRef", "routeRef", "upstreamRef")
+        if spec.get(name)
+    ]
+    if spec.get("provider", "") not in PROVIDERS:
+        found.append(f"provider {spec['provider']}: only the Gateway API is routed; remove it")
+    strange = {
+        name for entry in (spec.get("service") or {}).get("match") or () for name in entry
+    } - MATCHED
+    if strange:
+        found.append(f"service.match: {', '.join(sorted(strange))} cannot be matched; remove it")
+    return found
+
+
+def _strange_analysis(analysis: Json) -> list[str]:
+    found = [
+        f"analysis.{name}: {what} is not supported yet; use stepWeight"
+        for name, what in (
+            ("iterations", "A/B and blue/green analysis"),
+            ("match", "A/B matching"),
+            ("mirror", "traffic mirroring"),
+            ("sessionAffinity", "session affinity"),
+        )
+        if analysis.get(name)
+    ]
+    known = {*HookType, ""}
+    return found + [
+        f"webhook {hook.get('name')}: type {hook['type']} is not supported yet; remove it"
+        for hook in analysis.get("webhooks") or ()
+        if hook.get("type", "") not in known
+    ]
+
+
+def _ignored(spec: Json, analysis: Json) -> tuple[str, ...]:
+    """Name what is passed over because it changes no verdict; a run says so when it starts."""
+    service = spec.get("service") or {}
+    fields = {
+        "analysis.alerts": analysis.get("alerts"),
+        "analysis.stepWeightPromotion": analysis.get("stepWeightPromotion"),
+        "analysis.primaryReadyThreshold": analysis.get("primaryReadyThreshold"),
+        **{f"service.{name}": service.get(name) for name in _UNUSED_SERVICE_FIELDS},
+    }
+    return tuple(name for name, value in fields.items() if value)
 
 
 def _weights(analysis: Json, problems: _Problems) -> tuple[int, ...]:
@@ -240,80 +293,6 @@ def _hooks(analysis: Json, problems: _Problems) -> tuple[Hook, ...]:
         for entry in analysis.get("webhooks") or ()
         if (entry.get("type") or HookType.ROLLOUT) in set(HookType)
     )
-
-
-def _own_route(service: Json, target: str) -> GatewayRoute | None:
-    """Return what the own HTTPRoute is made of, where the Canary names gateways for one."""
-    if not service.get("gatewayRefs"):
-        return None
-    rule: Json = {}
-    if match := service.get("match"):
-        rule["matches"] = [_match(entry) for entry in match]
-    timeouts = {
-        ours: service[theirs]
-        for ours, theirs in (("request", "timeout"), ("backendRequest", "backendTimeout"))
-        if service.get(theirs)
-    }
-    if timeouts:
-        rule["timeouts"] = timeouts
-    if filters := _filters(service):
-        rule["filters"] = filters
-    return GatewayRoute(
-        parents=tuple(service["gatewayRefs"]),
-        hosts=tuple(service.get("hosts") or (service.get("name") or target,)),
-        rule=rule,
-    )
-
-
-_KINDS = {"exact": "Exact", "prefix": "PathPrefix", "regex": "RegularExpression"}
-
-
-def _match(entry: Json) -> Json:
-    """Turn Istio's HTTPMatchRequest, which Flagger takes, into a Gateway API match."""
-    match: Json = {}
-    for kind, value in (entry.get("uri") or {}).items():
-        match["path"] = {"type": _KINDS[kind], "value": value}
-    for field_, ours in (("headers", "headers"), ("queryParams", "queryParams")):
-        if entries := entry.get(field_):
-            match[ours] = [
-                {"name": name, "type": _KINDS[kind].replace("PathPrefix", "Exact"), "value": value}
-                for name, test in entries.items()
-                for kind, value in test.items()
-                if kind in _KINDS
-            ]
-    if method := (entry.get("method") or {}).get("exact"):
-        match["method"] = method
-    return match
-
-
-def _filters(service: Json) -> list[Json]:
-    filters: list[Json] = []
-    for direction in ("request", "response"):
-        changes = (service.get("headers") or {}).get(direction) or {}
-        modifier = {
-            op: [{"name": n, "value": v} for n, v in changes[op].items()]
-            for op in ("add", "set")
-            if changes.get(op)
-        }
-        if changes.get("remove"):
-            modifier["remove"] = list(changes["remove"])
-        if modifier:
-            kind = "RequestHeaderModifier" if direction == "request" else "ResponseHeaderModifier"
-            filters.append({"type": kind, f"{direction}HeaderModifier": modifier})
-    if rewrite := service.get("rewrite"):
-        filters.append({"type": "URLRewrite", "urlRewrite": _rewrite(rewrite)})
-    return filters
-
-
-def _rewrite(rewrite: Json) -> Json:
-    out: Json = {}
-    if uri := rewrite.get("uri"):
-        kind = rewrite.get("type") or "ReplaceFullPath"
-        key = "replacePrefixMatch" if kind == "ReplacePrefixMatch" else "replaceFullPath"
-        out["path"] = {"type": kind, key: uri}
-    if authority := rewrite.get("authority"):
-        out["hostname"] = authority
-    return out
 
 
 def _annotated(canary: Json, problems: _Problems) -> dict[str, Any]:

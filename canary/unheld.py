@@ -9,6 +9,7 @@ from canary.actions import (
     ClearCommands,
     Decision,
     Emit,
+    EnsureRoute,
     SaveState,
     SettleTarget,
 )
@@ -194,6 +195,6 @@ def _initialise(ctx: Context) -> Decision:
         reason=state.reason,
         message=message,
         state=state,
-        actions=(Emit(str(Reason.INITIALIZED), message), SaveState()),
+        actions=(Emit(str(Reason.INITIALIZED), message), EnsureRoute(), SaveState()),
         requeue_after=timedelta(0),
     )

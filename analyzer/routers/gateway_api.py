@@ -44,6 +44,7 @@ class GatewayApiRouter:
     async def write_split(self, key: Key, strategy: Strategy, weight: int) -> None:
         """Give the canary `weight` percent on every route; repeat without effect."""
         mark = Mark(
+            namespace=key.namespace,
             target=key.name,
             stable=strategy.service_name,
             canary=canary_name(strategy.service_name),
@@ -69,7 +70,7 @@ class GatewayApiRouter:
 
     async def _routes(self, key: Key, service: str) -> list[Json]:
         routes = await self._list(key.namespace)
-        return [route for route in routes if leads_to(_rules(route), service)]
+        return [route for route in routes if leads_to(_rules(route), service, key.namespace)]
 
     async def _list(self, namespace: str) -> list[Json]:
         try:
@@ -106,7 +107,7 @@ class GatewayApiRouter:
     async def _take_out(self, route: Json, mark: Mark) -> None:
         """Take the canary out together with the mark, where the webhook does it, else before."""
         stored = await self._annotate(route, None)
-        if leads_to(_rules(stored), mark.canary):
+        if leads_to(_rules(stored), mark.canary, mark.namespace):
             await self._write_rules(stored, without_split(_rules(stored), mark))
 
     async def _again(self, route: Json) -> Json:
@@ -131,9 +132,9 @@ class GatewayApiRouter:
 def _orphan(route: Json, key: Key) -> Mark | None:
     """Return the mark of a route whose mark was removed when its canary was not yet."""
     canary = canary_name(key.name)
-    if not leads_to(_rules(route), canary):
+    if not leads_to(_rules(route), canary, key.namespace):
         return None
-    return Mark(target=key.name, stable=key.name, canary=canary, weight=0)
+    return Mark(namespace=key.namespace, target=key.name, stable=key.name, canary=canary, weight=0)
 
 
 def _rules(route: Json) -> list[Json]:

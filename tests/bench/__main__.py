@@ -45,7 +45,8 @@ def sections(options: argparse.Namespace) -> Iterator[Section]:
     yield _section("webhook alone", lambda: webhook_alone.figures(seconds=options.seconds))
     steps: dict[str, Callable[[Target], list[Figure]]] = {
         "writes through the API server": partial(api_writes.figures, rounds=options.rounds),
-        "releases on the sandbox": releases.figures,
+        "a good release on the sandbox": releases.promotion,
+        "a bad release on the sandbox": releases.refusal,
         "memory in the cluster": api_writes.memory,
     }
     target, missing = _cluster(wanted=not options.no_cluster)

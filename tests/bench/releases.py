@@ -2,6 +2,8 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -15,6 +17,7 @@ from tests.cluster.kit import (
     Kubectl,
     Traffic,
     canary,
+    message,
     metric_template,
     route,
     service,
@@ -51,14 +54,17 @@ class Stage:
         )
 
     def phase(self, phase: str, since: float) -> Change:
-        """Wait for a phase of the Canary."""
-        return self.seen.first(
-            f"phase {phase}",
-            CANARIES,
-            lambda change: (change.object.get("status") or {}).get("phase") == phase,
-            since=since,
-            deadline=DEADLINE,
-        )
+        """Wait for a phase of the Canary; say where it stands if it does not come."""
+        try:
+            return self.seen.first(
+                f"phase {phase}",
+                CANARIES,
+                lambda change: (change.object.get("status") or {}).get("phase") == phase,
+                since=since,
+                deadline=DEADLINE,
+            )
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {message(self.kubectl)}") from error
 
     def sent(self, version: str, since: float) -> list[float]:
         """Return when requests were sent, from a moment on, that this version answered."""
@@ -78,8 +84,31 @@ class Stage:
         return statuses.total(), lost, statuses
 
 
-def figures(target: Target) -> list[Figure]:
-    """Make both releases and return what they took.
+def promotion(target: Target) -> list[Figure]:
+    """Release a good version.
+
+    Raises:
+        NoClusterError: as `_stage`.
+
+    """
+    with _stage(target) as stage:
+        return _good(stage)
+
+
+def refusal(target: Target) -> list[Figure]:
+    """Release a version that fails every fifth request.
+
+    Raises:
+        NoClusterError: as `_stage`.
+
+    """
+    with _stage(target) as stage:
+        return _bad(stage)
+
+
+@contextmanager
+def _stage(target: Target) -> Iterator[Stage]:
+    """Set the team's objects up, with traffic that is answered.
 
     Raises:
         NoClusterError: the cluster is not the sandbox, whose gateway, images and clock are known.
@@ -98,7 +127,7 @@ def figures(target: Target) -> list[Figure]:
         ):
             stage = Stage(kubectl, traffic, seen)
             _serving(traffic)
-            return [*_good(stage), *_bad(stage)]
+            yield stage
 
 
 def _deploy(kubectl: Kubectl, host: str) -> None:
@@ -153,8 +182,6 @@ def _good(stage: Stage) -> list[Figure]:
 
 
 def _bad(stage: Stage) -> list[Figure]:
-    # The canary of the release before is on its way out until the verdict is a second old.
-    wait_for("no canary", lambda: not stage.kubectl.find("deployment", "web-canary"), DEADLINE)
     written = stage.update(BAD)
     stage.seen.first(
         "a weight on the route", HTTPROUTES, _share, since=written.at, deadline=DEADLINE

@@ -20,9 +20,7 @@ def run_one(job: tuple[int, int]) -> tuple[int, Result, float]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument(
-        "--runs", type=int, default=LONG, help="runs per row (default: %(default)s)"
-    )
+    parser.add_argument("--runs", type=int, default=LONG, help="runs per row")
     parser.add_argument("--only", default="", help="rows whose table or name holds this text")
     parser.add_argument("--workers", type=int, default=multiprocessing.cpu_count())
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Runs of scalar metrics: one lognormal value per pod and scrape, one canary pod and nine stable."""
+"""Runs of scalar metrics: a lognormal value per scrape of one canary and nine stable pods."""
 
 import math
 from collections.abc import Callable

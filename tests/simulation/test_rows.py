@@ -4,7 +4,7 @@ import pytest
 
 from tests.simulation.rows import Row, rows
 
-QUICK = 400
+QUICK = 250
 SLOW = 1000
 
 

@@ -363,3 +363,23 @@ def test_skip_analysis_promotes_once_the_canary_is_ready() -> None:
     world.update("v2")
     world.run()
     promoted(world)
+
+
+def test_no_step_is_skipped_by_a_process_that_died_before_the_route_was_written() -> None:
+    world = World()
+    world.update("v2")
+    until(world, lambda: world.weight == 10)
+    world.now += timedelta(minutes=1)
+    decision = world.reconcile(crash_after=2)  # the event and the state, not the route
+    assert decision.state.weight == 20
+    world.now += timedelta(minutes=5)  # nobody takes over for a while
+    world.run()
+    assert world.weights == [10, 20, 30, 40, 50, 0]
+    promoted(world)
+
+
+def test_what_is_passed_over_is_said_when_the_run_starts() -> None:
+    world = World(strategy=replace(STRATEGY, ignored=("analysis.alerts",)))
+    world.update("v2")
+    world.reconcile()
+    assert any("analysis.alerts" in event for event in world.events)

@@ -11,7 +11,7 @@ from canary.model import Json
 from canary.route_admission import RouteAnswer, RouteWrite, admit_route
 from canary.split import Mark, carries, leads_to, load_mark, shares, with_split, without_split
 
-MARK = Mark(target="web", stable="web", canary="web-canary", weight=20)
+MARK = Mark(namespace="prod", target="web", stable="web", canary="web-canary", weight=20)
 
 
 def ref(name: str, weight: int = 1, port: int = 80) -> Json:
@@ -25,7 +25,9 @@ refs = st.lists(
 )
 rules = st.lists(st.fixed_dictionaries({"backendRefs": refs}), max_size=3)
 marks = st.integers(0, 100).map(
-    lambda weight: Mark(target="web", stable="web", canary="web-canary", weight=weight)
+    lambda weight: Mark(
+        namespace="prod", target="web", stable="web", canary="web-canary", weight=weight
+    )
 )
 
 
@@ -57,14 +59,17 @@ def test_other_backends_keep_their_part() -> None:
 
 
 def test_rules_that_lead_elsewhere_are_not_touched() -> None:
-    written: list[Json] = [{"backendRefs": [ref("api")], "filters": [{"type": "URLRewrite"}]}, {"name": "x"}]
+    written: list[Json] = [
+        {"backendRefs": [ref("api")], "filters": [{"type": "URLRewrite"}]},
+        {"name": "x"},
+    ]
     assert with_split(written, MARK) == written
-    assert not leads_to(written, "web")
+    assert not leads_to(written, "web", "prod")
 
 
 def test_a_service_of_another_namespace_is_not_ours() -> None:
     foreign = {**ref("web"), "namespace": "other"}
-    assert not leads_to([{"backendRefs": [foreign]}], "web")
+    assert not leads_to([{"backendRefs": [foreign]}], "web", "prod")
 
 
 @pytest.mark.parametrize("text", ["", "x", "{}", '{"stable":"web"}', "[]"])
@@ -98,7 +103,7 @@ def test_an_apply_of_the_team_gets_the_split_put_back(*, kept: bool) -> None:
 
 
 def test_a_team_cannot_change_the_mark() -> None:
-    forged = Mark(target="web", stable="web", canary="web-canary", weight=100)
+    forged = Mark(namespace="prod", target="web", stable="web", canary="web-canary", weight=100)
     answer = admit(route(MARK, SPLIT_REFS), route(forged, SPLIT_REFS))
     assert answer.mark == MARK.dump()
 

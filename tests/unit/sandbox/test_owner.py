@@ -52,7 +52,7 @@ def test_a_second_command_is_told_who_is_at_work(tmp_path: Path) -> None:
     with (
         owner.exclusive(lock),
         pytest.raises(SandboxError, match="is at work"),
-        owner.exclusive(lock),
+        owner.exclusive(lock, patience_s=0),
     ):
         pytest.fail("two commands hold the lock")
     with owner.exclusive(lock):

@@ -167,7 +167,7 @@ def route(mark: str | None) -> Json:
 
 
 async def test_a_route_keeps_its_split(server: Server) -> None:
-    mark = Mark(target="web", stable="web", canary="web-canary", weight=30)
+    mark = Mark(namespace="prod", target="web", stable="web", canary="web-canary", weight=30)
     new = route(None)
     stored = patched(new, await server.review(route(mark.dump()), new, path="/routes"))
     assert carries(stored["spec"]["rules"], mark)
@@ -175,7 +175,7 @@ async def test_a_route_keeps_its_split(server: Server) -> None:
 
 
 async def test_the_analyzer_may_take_the_split_away(server: Server) -> None:
-    mark = Mark(target="web", stable="web", canary="web-canary", weight=30)
+    mark = Mark(namespace="prod", target="web", stable="web", canary="web-canary", weight=30)
     user = Settings().analyzer_user
     marked = route(mark.dump())
     split = patched(marked, await server.review(route(None), marked, path="/routes", user=user))
@@ -185,7 +185,7 @@ async def test_the_analyzer_may_take_the_split_away(server: Server) -> None:
 
 
 async def test_a_route_that_cannot_be_judged_passes(server: Server) -> None:
-    mark = Mark(target="web", stable="web", canary="web-canary", weight=30)
+    mark = Mark(namespace="prod", target="web", stable="web", canary="web-canary", weight=30)
     broken = {"metadata": {"name": "web"}, "spec": {"rules": [1]}}
     response = await server.review(route(mark.dump()), broken, path="/routes")
     assert (response["allowed"], "patch" in response) == (True, False)

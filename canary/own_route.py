@@ -1,0 +1,90 @@
+"""From Flagger's `Canary.spec.service`, in Istio's words, to a Gateway API rule of our own."""
+
+import re
+from typing import Final
+
+from canary.model import GatewayRoute, Json
+
+MATCHED: Final = frozenset({"uri", "headers", "queryParams", "method", "name"})
+"""Fields of an HTTPMatchRequest that a Gateway API match can say."""
+
+
+def own_route(service: Json, target: str) -> GatewayRoute | None:
+    """Return what the own HTTPRoute is made of, where the Canary names gateways for one."""
+    if not service.get("gatewayRefs"):
+        return None
+    rule: Json = {}
+    if match := service.get("match"):
+        rule["matches"] = [_match(entry) for entry in match]
+    timeouts = {
+        ours: service[theirs]
+        for ours, theirs in (("request", "timeout"), ("backendRequest", "backendTimeout"))
+        if service.get(theirs)
+    }
+    if timeouts:
+        rule["timeouts"] = timeouts
+    if filters := _filters(service):
+        rule["filters"] = filters
+    return GatewayRoute(
+        parents=tuple(service["gatewayRefs"]),
+        hosts=tuple(service.get("hosts") or (service.get("name") or target,)),
+        rule=rule,
+    )
+
+
+_KINDS = {"exact": "Exact", "prefix": "PathPrefix", "regex": "RegularExpression"}
+_PATTERNS = {"prefix": "{}.*", "suffix": ".*{}"}
+
+
+def _match(entry: Json) -> Json:
+    """Turn Istio's HTTPMatchRequest, which Flagger takes, into a Gateway API match."""
+    match: Json = {}
+    for kind, value in (entry.get("uri") or {}).items():
+        match["path"] = {"type": _KINDS[kind], "value": value}
+    for field_, ours in (("headers", "headers"), ("queryParams", "queryParams")):
+        if entries := entry.get(field_):
+            match[ours] = [
+                {"name": name, **_value_match(kind, value)}
+                for name, test in entries.items()
+                for kind, value in test.items()
+            ]
+    if method := (entry.get("method") or {}).get("exact"):
+        match["method"] = method
+    return match
+
+
+def _value_match(kind: str, value: str) -> Json:
+    """Return a test of a header or parameter; the Gateway API knows exact values and patterns."""
+    if pattern := _PATTERNS.get(kind):
+        return {"type": "RegularExpression", "value": pattern.format(re.escape(value))}
+    return {"type": _KINDS.get(kind, "Exact"), "value": value}
+
+
+def _filters(service: Json) -> list[Json]:
+    filters: list[Json] = []
+    for direction in ("request", "response"):
+        changes = (service.get("headers") or {}).get(direction) or {}
+        modifier = {
+            op: [{"name": n, "value": v} for n, v in changes[op].items()]
+            for op in ("add", "set")
+            if changes.get(op)
+        }
+        if changes.get("remove"):
+            modifier["remove"] = list(changes["remove"])
+        if modifier:
+            kind = "RequestHeaderModifier" if direction == "request" else "ResponseHeaderModifier"
+            filters.append({"type": kind, f"{direction}HeaderModifier": modifier})
+    if rewrite := service.get("rewrite"):
+        filters.append({"type": "URLRewrite", "urlRewrite": _rewrite(rewrite)})
+    return filters
+
+
+def _rewrite(rewrite: Json) -> Json:
+    out: Json = {}
+    if uri := rewrite.get("uri"):
+        kind = rewrite.get("type") or "ReplaceFullPath"
+        key = "replacePrefixMatch" if kind == "ReplacePrefixMatch" else "replaceFullPath"
+        out["path"] = {"type": kind, key: uri}
+    if authority := rewrite.get("authority"):
+        out["hostname"] = authority
+    return out

@@ -1,0 +1,166 @@
+"""Every factor that a test multiplies by has an expectation of at most 1 inside its hypothesis."""
+
+import math
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from canary.evidence.bound import BoundTest
+from canary.evidence.mixture import Logs
+from canary.evidence.promotion import against_rate, against_stable
+from canary.evidence.rate import RateTest
+from canary.evidence.ratio import RatioTest
+from canary.evidence.scalar import RankTest, SignTest
+
+EXACT = 1 + 1e-9
+CAP = 3.7
+
+
+def _binomial(requests: int, rate: float) -> list[float]:
+    return [
+        math.comb(requests, bad) * rate**bad * (1 - rate) ** (requests - bad)
+        for bad in range(requests + 1)
+    ]
+
+
+def _expected(weighted: list[tuple[float, Logs]]) -> list[float]:
+    """Return the expectation of every alternative's factor."""
+    width = len(weighted[0][1])
+    return [sum(chance * math.exp(logs[at]) for chance, logs in weighted) for at in range(width)]
+
+
+def _ratio_factors(
+    test: RatioTest, sizes: tuple[int, int], canary: float, stable: float
+) -> list[float]:
+    requests, others = sizes
+    return _expected(
+        [
+            (one * other, test.step(test.start(), bad, requests, stable_bad, others))
+            for bad, one in enumerate(_binomial(requests, canary))
+            for stable_bad, other in enumerate(_binomial(others, stable))
+        ]
+    )
+
+
+GRID = tuple(product((1, 3, 12), (1, 7, 20), (0.0, 0.001, 0.05, 0.3), (1.0, 1.5, 3.0)))
+
+
+@pytest.mark.parametrize("cap", [math.inf, CAP, 0.5])
+@pytest.mark.parametrize(("requests", "others", "rate", "margin"), GRID)
+def test_ratio_factor_is_fair_for_every_alternative(
+    requests: int, others: int, rate: float, margin: float, cap: float
+) -> None:
+    test = RatioTest(margin=margin, cap=cap)
+    factors = _ratio_factors(test, (requests, others), margin * rate, rate)
+    assert max(factors) <= EXACT
+
+
+@pytest.mark.parametrize(("requests", "others", "rate", "margin"), GRID)
+def test_promotion_factor_is_fair_for_every_alternative(
+    requests: int, others: int, rate: float, margin: float
+) -> None:
+    factors = _ratio_factors(against_stable(margin), (requests, others), margin * rate, rate)
+    assert max(factors) <= EXACT
+
+
+@given(
+    margin=st.floats(1, 5),
+    multiple=st.floats(1.01, 1000),
+    sizes=st.tuples(st.integers(1, 10), st.integers(1, 10)),
+    stable=st.floats(0, 0.2),
+    below=st.floats(0, 1),
+)
+def test_ratio_factor_is_fair_everywhere_inside_the_hypothesis(
+    margin: float, multiple: float, sizes: tuple[int, int], stable: float, below: float
+) -> None:
+    test = RatioTest(margin=margin, multiples=(multiple,))
+    assert _ratio_factors(test, sizes, below * margin * stable, stable)[0] <= EXACT
+
+
+@pytest.mark.parametrize("cap", [math.inf, CAP, 0.5])
+@pytest.mark.parametrize(
+    ("requests", "bound", "below"),
+    product((1, 5, 40), (0.0005, 0.01, 0.2, 0.5), (0.0, 0.5, 1.0)),
+)
+def test_rate_factor_is_fair(requests: int, bound: float, below: float, cap: float) -> None:
+    test = RateTest(bound=bound, cap=cap)
+    factors = _expected(
+        [
+            (chance, test.logs(bad, requests, test.excess((), bad, requests) if bad else ()))
+            for bad, chance in enumerate(_binomial(requests, below * bound))
+        ]
+    )
+    assert max(factors) <= EXACT
+
+
+@pytest.mark.parametrize(("requests", "bound"), product((1, 5, 40), (0.003, 0.01, 0.3)))
+def test_promotion_rate_factor_is_fair(requests: int, bound: float) -> None:
+    test = against_rate(bound)
+    for rate in (bound, 1.5 * bound, 3 * bound):
+        chances = enumerate(_binomial(requests, rate))
+        factors = _expected([(chance, test.logs(bad, requests)) for bad, chance in chances])
+        assert max(factors) <= EXACT
+
+
+@given(
+    maximum=st.floats(0.001, 0.5),
+    fractions=st.lists(st.floats(0, 1), min_size=1, max_size=6),
+    cap=st.sampled_from([math.inf, CAP, 0.5]),
+)
+def test_bound_factor_is_fair_for_any_distribution(
+    maximum: float, fractions: list[float], cap: float
+) -> None:
+    # Any mix of bad fractions, diluted with clean scrapes until its mean is the maximum.
+    test, mean = BoundTest(maximum=maximum, cap=cap), sum(fractions) / len(fractions)
+    weight = min(1.0, maximum / mean) / len(fractions) if mean else 0.0
+    clean = 1 - weight * len(fractions)
+    spread = [(weight, test.step(test.start(), fraction)) for fraction in fractions]
+    assert max(_expected([*spread, (clean, test.logs(test.start(), 1))])) <= EXACT
+
+
+def test_bound_counts_a_quiet_scrape_as_a_step_without_bad_requests() -> None:
+    test = BoundTest(maximum=0.01)
+    assert test.step(test.start(), 0.0) == pytest.approx(test.logs(test.start(), 1))
+
+
+@pytest.mark.parametrize("pods", [1, 2, 9, 100])
+@pytest.mark.parametrize("cap", [math.inf, 1.0])
+def test_rank_factor_is_fair_over_all_ranks(pods: int, cap: float) -> None:
+    test = RankTest(cap=cap)
+    places = [float(place) for place in range(pods + 1)]
+    logs = [
+        (1 / (pods + 1), test.step(test.start(), [places[own]], places[:own] + places[own + 1 :]))
+        for own in range(pods + 1)
+    ]
+    assert max(_expected(logs)) <= EXACT
+
+
+def test_ties_are_resolved_for_the_canary() -> None:
+    test = RankTest()
+    assert test.step(test.start(), [1.0], [1.0] * 9) == test.step(test.start(), [0.0], [1.0] * 9)
+
+
+@pytest.mark.parametrize(("value", "worse"), [(-2.0, False), (2.0, True)])
+def test_lower_can_be_the_worse_side(value: float, worse: bool) -> None:  # noqa: FBT001
+    up, down = RankTest(), RankTest(higher_is_worse=False)
+    assert (up.step(up.start(), [value], [0.0])[-1] > 0) is worse
+    assert (down.step(down.start(), [value], [0.0])[-1] > 0) is not worse
+
+
+def test_margin_forgives_a_rank_that_is_barely_worse() -> None:
+    test = RankTest(margin=1.25)
+    best = test.step(test.start(), [0.0], [100.0] * 9)
+    assert test.step(test.start(), [124.0], [100.0] * 9) == best
+    assert test.step(test.start(), [126.0], [100.0] * 9)[-1] > 0
+
+
+def test_sign_factor_is_fair_at_the_median_and_takes_seven_breaches() -> None:
+    test = SignTest(maximum=1.0)
+    breach, kept = test.step(test.start(), [2.0]), test.step(test.start(), [0.5])
+    assert max(_expected([(0.5, breach), (0.5, kept)])) <= EXACT
+    logs = test.start()
+    for _ in range(7):
+        logs = test.step(logs, [2.0])
+    assert math.log(sum(map(math.exp, logs)) / len(logs)) < math.log(100)
