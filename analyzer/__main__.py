@@ -20,6 +20,7 @@ from analyzer.records import Records
 from analyzer.routers.gateway_api import GatewayApiRouter
 from analyzer.sampling import Sampler
 from analyzer.settings import Settings, read_settings
+from analyzer.telemetry import RunMetrics
 from runtime import logs, probes, supervisor
 from runtime.errors import ConfigurationError
 from runtime.informer import Informer
@@ -62,6 +63,7 @@ async def build(
             actor=Actor(cluster, router, hooks, records),
             timing=settings.timing,
             clock=lambda: datetime.now(UTC),
+            metrics=RunMetrics.create(registry),
         )
         try:
             yield index, Controller(index, reconciler, Metrics.create(registry))

@@ -133,10 +133,14 @@ class Actor:
     async def emit(self, scene: Scene, event: Emit, now: datetime) -> None:
         """Write a Kubernetes event on the Canary and on the target, once per run and message."""
         for subject in (scene.canary, scene.target):
-            try:
-                await self.cluster.create(EVENTS, _event(scene, subject, event, now))
-            except AlreadyExists:
-                continue
+            await self.report(subject, event, now, run=str(scene.state.started_at))
+
+    async def report(self, subject: Json, event: Emit, now: datetime, run: str = "") -> None:
+        """Write a Kubernetes event on one object, once per run and message."""
+        try:
+            await self.cluster.create(EVENTS, _event(subject, event, now, run))
+        except AlreadyExists:
+            return
 
     async def _ensure_route(self, scene: Scene) -> None:
         if scene.strategy.own_route is None:
@@ -286,10 +290,10 @@ def _progressing(status: str, reason: str, message: str, now: datetime) -> Json:
     }
 
 
-def _event(scene: Scene, subject: Json, event: Emit, now: datetime) -> Json:
+def _event(subject: Json, event: Emit, now: datetime, run: str) -> Json:
     """Return an event whose name says what it is, so that a repeated write meets itself."""
     metadata, time = subject["metadata"], now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    identity = f"{metadata['uid']}/{scene.state.started_at}/{event.reason}/{event.message}"
+    identity = f"{metadata['uid']}/{run}/{event.reason}/{event.message}"
     digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
     return {
         "metadata": {"name": f"{metadata['name']}.{digest}", "namespace": metadata["namespace"]},

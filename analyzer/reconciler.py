@@ -1,7 +1,7 @@
 """One reconcile of one target: observe, decide, act."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -11,7 +11,9 @@ from analyzer.act import Actor, Overtaken
 from analyzer.observe import Observer
 from analyzer.ports import Cluster, Router
 from analyzer.records import Records, state_of
-from canary.contract import COMMANDS, HOLD, PROMOTING, STABLE
+from analyzer.telemetry import RunMetrics
+from canary.actions import Emit
+from canary.contract import COMMANDS, HOLD, PROMOTING, STABLE, Reason
 from canary.decide import decide, questions
 from canary.desired import canary_name
 from canary.endings import IDLE_PHASES
@@ -57,6 +59,7 @@ class Reconciler:
         actor: writes to it.
         timing: the admin's times.
         clock: the time.
+        metrics: where runs are counted.
 
     """
 
@@ -68,6 +71,8 @@ class Reconciler:
     actor: Actor
     timing: Timing
     clock: Callable[[], datetime]
+    metrics: RunMetrics
+    _seen: dict[Key, str] = field(default_factory=dict)
 
     async def reconcile(self, key: Key) -> Result:
         """Look at one target and do what it needs.
@@ -83,12 +88,16 @@ class Reconciler:
         enabled = self.index.enabled(key.namespace)
         beside = self.index.target(Key(namespace=key.namespace, name=canary_name(key.name)))
         if known is not None and beside is None and _rests(known, canary, enabled=enabled):
+            if enabled and canary is None:
+                await self._report_ungated(key, known)
             return Result()
         try:
             target = await self.cluster.get(DEPLOYMENTS, key.namespace, key.name)
         except NotFound:
             # Its canary went with it, by owner reference; a route has no such owner.
             await self.router.clean(key)
+            self.metrics.forget(key)
+            self._seen.pop(key, None)
             return Result()
         if canary is None:
             if not enabled or HOLD not in annotations(target):
@@ -99,6 +108,16 @@ class Reconciler:
         except NotFound:
             return Result(requeue_after=timedelta(0))
         return await self._reconcile(key, target, canary, enabled=enabled)
+
+    async def _report_ungated(self, key: Key, target: Json) -> None:
+        """Say aloud that an update came past the webhook to a target that has no Canary yet."""
+        now = template_hash(target["spec"]["template"])
+        before = self._seen.get(key, now)
+        self._seen[key] = now
+        if before != now:
+            text = f"{key} was updated without a canary"
+            event = Emit(str(Reason.UNGATED), text, warning=True)
+            await self.actor.report(target, event, self.clock())
 
     async def _reconcile(self, key: Key, target: Json, canary: Json, *, enabled: bool) -> Result:
         scene = await self.observer.look(key, target, canary, enabled=enabled)
@@ -111,6 +130,7 @@ class Reconciler:
         except Overtaken as overtaken:
             log.info("overtaken", why=str(overtaken))
             return Result(requeue_after=timedelta(0))
+        self.metrics.record(key, scene.state, decision)
         log.info(
             "reconciled",
             phase=str(decision.state.phase),

@@ -10,7 +10,8 @@ comparison with the stable of the same moment, or the bound where there is none)
 false refusals below alpha while the stable's rate stands still; the second below alpha_guard
 whatever the stable does, so that an incident that hits both is not blamed on the candidate. Both
 hold over all metrics, steps and looks together (Ville; Vovk and Wang, Annals of Statistics 49(3)).
-A candidate is non-inferior once every metric that has a say has shown it.
+A candidate is non-inferior once every metric that has a say has shown it, and while none is bad on
+both arms: an incident is no time to promote, whoever's fault it is.
 
 The judge holds only constants. The state goes in and comes out, so the same strata give the same
 state, after a restart too.
@@ -110,7 +111,7 @@ class Judge:
         if refused := self._refusal(standings):
             return Refuse(finding=refused)
         outlook = self._outlook(standings)
-        if self._passes(standings):
+        if self._passes(standings) and not outlook.shared:
             return NonInferior(error_probability=self.policy.beta, outlook=outlook)
         if final:
             return Undecided(outlook=outlook, then=self.policy.on_inconclusive)

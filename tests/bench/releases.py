@@ -31,6 +31,17 @@ RATE: Final = 100.0
 DEADLINE: Final = 100.0
 APP_ANSWERS: Final = {200, 500}
 """What the demo app itself answers; anything else is a request lost on the way."""
+SHOWN: Final = 3
+"""Lost requests that are told of one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One request: when it was sent, and what came back."""
+
+    sent: float
+    status: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +77,43 @@ class Stage:
         except AssertionError as error:
             raise AssertionError(f"{error}: {message(self.kubectl)}") from error
 
+    def answers(self, since: float) -> list[Answer]:
+        """Return what was answered to requests sent from a moment on."""
+        started = time.monotonic() - self.traffic.now()
+        taken = [
+            Answer(started + at, status, text) for at, status, text in list(self.traffic.answers)
+        ]
+        return [answer for answer in taken if answer.sent >= since]
+
     def sent(self, version: str, since: float) -> list[float]:
         """Return when requests were sent, from a moment on, that this version answered."""
-        started = time.monotonic() - self.traffic.now()
-        answers = list(self.traffic.answers)
-        return [
-            started + at
-            for at, _, said in answers
-            if said.endswith(f" {version}") and started + at >= since
-        ]
+        answers = self.answers(since)
+        return [answer.sent for answer in answers if answer.text.endswith(f" {version}")]
 
-    def lost(self, since: float) -> tuple[int, int, Counter[int]]:
-        """Return how many requests were sent since then, how many were lost, and all statuses."""
-        started = time.monotonic() - self.traffic.now()
-        statuses = Counter(s for at, s, _ in list(self.traffic.answers) if started + at >= since)
-        lost = sum(count for status, count in statuses.items() if status not in APP_ANSWERS)
-        return statuses.total(), lost, statuses
+    def phase_at(self, moment: float) -> str:
+        """Return the phase that the Canary had."""
+        before = [change for change in self.seen.all(CANARIES, bool) if change.at <= moment]
+        return str((before[-1].object.get("status") or {}).get("phase")) if before else ""
+
+    def lost(self, name: str, since: float) -> Figure:
+        """Return how many of the requests since then the app has not answered."""
+        answers = self.answers(since)
+        lost = [answer for answer in answers if answer.status not in APP_ANSWERS]
+        statuses = sorted(Counter(answer.status for answer in answers).items())
+        first = "".join(
+            f"; lost at {answer.sent - since:.2f} s ({self.phase_at(answer.sent)}): "
+            f"{answer.status} {answer.text[:120]}"
+            for answer in lost[:SHOWN]
+        )
+        return Figure(
+            name=name,
+            value=len(lost),
+            unit=f"of {len(answers)}",
+            aim=0,
+            note=f"steady {RATE:.0f}/s from the write to 2 s after the verdict: "
+            + ", ".join(f"{count} x {status}" for status, count in statuses)
+            + first,
+        )
 
 
 def promotion(target: Target) -> list[Figure]:
@@ -166,7 +198,6 @@ def _good(stage: Stage) -> list[Figure]:
     )
     stage.phase("Succeeded", written.at)
     time.sleep(2)
-    count, lost, statuses = stage.lost(written.at)
     before, after = added - written.at, first - ready
     return [
         Figure(
@@ -177,7 +208,7 @@ def _good(stage: Stage) -> list[Figure]:
             note=f"write to pod {before:.2f} s, pod start {ready - added:.2f} s, "
             f"ready to first request {after:.2f} s",
         ),
-        _lost("requests lost in a promotion", count, lost, statuses),
+        stage.lost("requests lost in a promotion", written.at),
     ]
 
 
@@ -197,7 +228,6 @@ def _bad(stage: Stage) -> list[Figure]:
     time.sleep(2)
     sampled = datetime.fromisoformat(failed.object["status"]["run"]["checkedAt"]).timestamp()
     last = max(stage.sent("bad", written.at), default=zero.at)
-    count, lost, statuses = stage.lost(written.at)
     return [
         Figure(
             name="refusing sample to weight 0 on the route",
@@ -207,23 +237,12 @@ def _bad(stage: Stage) -> list[Figure]:
             note=f"the last request it got was sent {last - zero.at:+.2f} s after that; "
             f"write to refusal {failed.at - written.at:.1f} s",
         ),
-        _lost("requests lost in a refusal", count, lost, statuses),
+        stage.lost("requests lost in a refusal", written.at),
     ]
 
 
 def _last_weight(stage: Stage, since: float) -> float:
     return max(change.at for change in stage.seen.all(HTTPROUTES, _share, since=since))
-
-
-def _lost(name: str, count: int, lost: int, statuses: Counter[int]) -> Figure:
-    answers = ", ".join(f"{n} x {status}" for status, n in sorted(statuses.items()))
-    return Figure(
-        name=name,
-        value=lost,
-        unit=f"of {count}",
-        aim=0,
-        note=f"steady {RATE:.0f}/s from the write to 2 s after the verdict: {answers}",
-    )
 
 
 def _annotations(change: Change) -> dict[str, str]:

@@ -149,6 +149,14 @@ def namespace(installed: Kubectl) -> Iterator[Kubectl]:
         yield from enabled_namespace(installed, f"prod-{uuid.uuid4().hex[:6]}")
 
 
+@pytest.fixture
+def prod(installed: Kubectl) -> Iterator[Kubectl]:
+    """Return kubectl for the namespace that the main job's own objects name."""
+    with _cluster_use(fcntl.LOCK_SH):
+        installed("delete", "namespace", "prod", "--ignore-not-found", deadline=180)
+        yield from enabled_namespace(installed, "prod")
+
+
 def enabled_namespace(installed: Kubectl, name: str) -> Iterator[Kubectl]:
     """Make a namespace with the label and the load tester, and delete it in the end."""
     installed("create", "namespace", name)

@@ -20,6 +20,7 @@ Json = dict[str, Any]
 T = TypeVar("T")
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
 HOST = "web.example"
+FLUX = ("--server-side", "--force-conflicts", "--field-manager=kustomize-controller")
 
 
 class KubectlError(Exception):
@@ -65,10 +66,23 @@ class Kubectl:
             check=False,
         )
 
-    def apply(self, *objects: Json, server_side: bool = False) -> str:
+    def apply(self, *objects: Json) -> str:
         """Apply objects as a user would."""
-        flags = ["--server-side"] if server_side else []
-        return self("apply", *flags, "-f", "-", stdin=yaml.safe_dump_all(objects))
+        return self("apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
+
+    def applier(self, *, server_side: bool) -> Callable[..., str]:
+        """Return a team's way to apply: its own kubectl, or Flux's field manager with force."""
+
+        def apply(*objects: Json) -> str:
+            flags = FLUX if server_side else ()
+            return self("apply", *flags, "-f", "-", stdin=yaml.safe_dump_all(objects))
+
+        return apply
+
+    def diff(self, *objects: Json) -> None:
+        """Fail unless a server-side diff by Flux's field manager is empty."""
+        done = self.run("diff", *FLUX, "-f", "-", stdin=yaml.safe_dump_all(objects))
+        assert done.returncode == 0, done.stdout
 
     def get(self, kind: str, name: str) -> Json:
         """Return one object."""

@@ -129,7 +129,7 @@ def _seconds() -> Iterator[Row]:
                 aim=">= 2 scrapes" + (f", median <= {limit} s" if limit < math.inf else ""),
                 run=partial(_run_seconds, stable, canary, rps, limit),
                 quick=rps == 50 and canary >= 0.05,
-                cost=50 if rps == 5 else 10,
+                cost=20 if rps == 5 else 10,
             )
 
 

@@ -368,7 +368,7 @@ def test_skip_analysis_promotes_once_the_canary_is_ready() -> None:
 def test_no_step_is_skipped_by_a_process_that_died_before_the_route_was_written() -> None:
     world = World()
     world.update("v2")
-    until(world, lambda: world.weight == 10)
+    until(world, lambda: world.weight == 10 and world.state.checked_at is not None)
     world.now += timedelta(minutes=1)
     decision = world.reconcile(crash_after=2)  # the event and the state, not the route
     assert decision.state.weight == 20

@@ -82,7 +82,7 @@ def test_ratio_factor_is_fair_everywhere_inside_the_hypothesis(
 @pytest.mark.parametrize("cap", [math.inf, CAP, 0.5])
 @pytest.mark.parametrize(
     ("requests", "bound", "below"),
-    product((1, 5, 40), (0.0005, 0.01, 0.2, 0.5), (0.0, 0.5, 1.0)),
+    tuple(product((1, 5, 40), (0.0005, 0.01, 0.2, 0.5), (0.0, 0.5, 1.0))),
 )
 def test_rate_factor_is_fair(requests: int, bound: float, below: float, cap: float) -> None:
     test = RateTest(bound=bound, cap=cap)
@@ -95,7 +95,7 @@ def test_rate_factor_is_fair(requests: int, bound: float, below: float, cap: flo
     assert max(factors) <= EXACT
 
 
-@pytest.mark.parametrize(("requests", "bound"), product((1, 5, 40), (0.003, 0.01, 0.3)))
+@pytest.mark.parametrize(("requests", "bound"), tuple(product((1, 5, 40), (0.003, 0.01, 0.3))))
 def test_promotion_rate_factor_is_fair(requests: int, bound: float) -> None:
     test = against_rate(bound)
     for rate in (bound, 1.5 * bound, 3 * bound):
