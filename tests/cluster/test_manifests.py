@@ -474,7 +474,7 @@ def rights(kubectl: Kubectl, namespace: str, overlay: Path) -> Iterator[Rights]:
         ("analyzer", "patch deployments.apps --subresource=status -n default"),
         ("analyzer", "patch replicasets.apps --subresource=scale -n default"),
         ("analyzer", "patch canaries.flagger.app --subresource=status -n default"),
-        ("analyzer", "watch services -A"),
+        ("analyzer", "watch canaries.flagger.app -A"),
         ("analyzer", "get secrets -n default"),
         ("analyzer", "create leases.coordination.k8s.io -n ."),
         ("analyzer", "update leases.coordination.k8s.io/headgate-analyzer -n ."),

@@ -72,22 +72,21 @@ def test_certs_writes_two_secrets_and_one_webhook_configuration() -> None:
 
 
 def test_analyzer_rights_in_the_cluster() -> None:
-    make = READ | {"create", "patch", "delete"}
+    make = {"get", "list", "create", "patch"}
 
     assert rights("headgate-analyzer", "cluster") == {
-        "namespaces": READ,
-        "deployments": make,
+        "namespaces": READ - {"get"},
+        "deployments": make | {"watch", "delete"},
         "deployments/status": {"patch"},
         "replicasets": {"get", "list"},
         "replicasets/scale": {"patch"},
         "pods": {"get", "list"},
-        "services": make,
-        "events": {"create", "patch"},
+        "services": make | {"delete"},
+        "events": {"create"},
         "httproutes": make,
-        "canaries": READ | {"create", "patch"},
+        "canaries": READ | {"create"},
         "canaries/status": {"patch"},
-        "metrictemplates": READ,
-        "alertproviders": READ,
+        "metrictemplates": {"get"},
         "secrets": {"get"},
     }
 
@@ -95,7 +94,7 @@ def test_analyzer_rights_in_the_cluster() -> None:
 def test_analyzer_rights_in_its_namespace_are_its_lease() -> None:
     assert rights("headgate-analyzer", SYSTEM_NAMESPACE) == {"leases": {"create"}}
     assert named_rights("headgate-analyzer") == [
-        (SYSTEM_NAMESPACE, "leases", ["headgate-analyzer"], ["get", "update", "patch"]),
+        (SYSTEM_NAMESPACE, "leases", ["headgate-analyzer"], ["get", "update"]),
     ]
 
 

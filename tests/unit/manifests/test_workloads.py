@@ -153,12 +153,12 @@ def test_selector_meets_the_pods_of_this_deployment_only(name: str) -> None:
     assert met == [name]
 
 
-def test_webhook_can_start_before_its_certificate_exists() -> None:
+def test_the_kubelet_waits_for_the_certificate_of_the_webhook() -> None:
     (volume,) = pod("headgate-webhook")["volumes"]
     (mount,) = container("headgate-webhook")["volumeMounts"]
     env = {it["name"]: it.get("value") for it in container("headgate-webhook")["env"]}
 
-    assert volume["secret"]["optional"] is True
+    assert "optional" not in volume["secret"]
     assert env["HEADGATE_TLS_CERT"] == f"{mount['mountPath']}/tls.crt"
     assert env["HEADGATE_TLS_KEY"] == f"{mount['mountPath']}/tls.key"
     assert mount["readOnly"] is True

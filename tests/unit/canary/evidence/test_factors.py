@@ -116,13 +116,27 @@ def test_bound_factor_is_fair_for_any_distribution(
     test, mean = BoundTest(maximum=maximum, cap=cap), sum(fractions) / len(fractions)
     weight = min(1.0, maximum / mean) / len(fractions) if mean else 0.0
     clean = 1 - weight * len(fractions)
-    spread = [(weight, test.step(test.start(), fraction)) for fraction in fractions]
+    spread = [(weight, test.growth(fraction)) for fraction in fractions]
     assert max(_expected([*spread, (clean, test.logs(test.start(), 1))])) <= EXACT
 
 
 def test_bound_counts_a_quiet_scrape_as_a_step_without_bad_requests() -> None:
     test = BoundTest(maximum=0.01)
-    assert test.step(test.start(), 0.0) == pytest.approx(test.logs(test.start(), 1))
+    assert test.step(test.start(), 1e-12) == pytest.approx(test.logs(test.start(), 1))
+
+
+@pytest.mark.parametrize("margin", [1.0, 1.5])
+def test_rounded_shares_lose_next_to_nothing(margin: float) -> None:
+    test = RatioTest(margin=margin)
+    for requests, others in product((1.0, 7.3, 250.0), (1.0, 9.1, 2250.0)):
+        exact = [
+            2 * math.log(multiple)
+            + 5 * math.log((margin * requests + others) / (margin * multiple * requests + others))
+            for multiple in test.multiples
+        ]
+        found = test.step(test.start(), 2.0, requests, 3.0, others)
+        assert all(one <= full + 1e-12 for one, full in zip(found, exact, strict=True))
+        assert found == pytest.approx(exact, abs=0.026)
 
 
 @pytest.mark.parametrize("pods", [1, 2, 9, 100])
