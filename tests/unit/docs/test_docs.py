@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from canary import contract, desired
+from canary import contract
 
 ROOT = Path(__file__).parents[3]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -104,7 +104,7 @@ def anchors(document: Path) -> set[str]:
 
 def keys_of_the_code() -> set[str]:
     """Every label and annotation that a module of the contract spells out."""
-    values = [*vars(contract).values(), *contract.Command, desired.CANDIDATE_ANNOTATION]
+    values = [*vars(contract).values(), *contract.Command]
     return {str(value) for value in values if str(value).startswith(f"{contract.DOMAIN}/")}
 
 
