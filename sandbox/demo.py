@@ -24,6 +24,9 @@ MAIN_JOB = Path(__file__).resolve().parent / "mainjob"
 MANIFESTS = paths.CHECKOUT / "manifests"
 NAMESPACE = "prod"
 HOST = "web.example"
+OK, ERROR = 200, 500
+LONGEST_RELEASE = 300.0
+"""Seconds after which a release that has no verdict is given up."""
 INTERVAL = "5s"
 """Shorter than the product allows by default, so that nobody waits for minutes in a demo."""
 FIRST, GOOD, BAD = "headgate/demo:1.0", "headgate/demo:1.1", "headgate/demo:bad"
@@ -86,7 +89,7 @@ def set_up() -> None:
     )
     for name in ("flagger-loadtester", "web"):
         kubectl("-n", NAMESPACE, "rollout", "status", f"deployment/{name}", "--timeout=120s")
-    shell.wait_for(lambda: answer()[0] == 200, what="the route", seconds=60, log=None)
+    shell.wait_for(lambda: answer()[0] == OK, what="the route", seconds=60, log=None)
 
 
 # --- traffic ------------------------------------------------------------------------------------
@@ -105,9 +108,10 @@ def answer() -> tuple[int, str]:
     """Send one request through the gateway and return status and body; 0 for no answer."""
     if not _address:
         _address.append(gateway())
-    request = urllib.request.Request(f"http://{_address[0]}/", headers={"Host": HOST})
+    url = f"http://{_address[0]}/"
+    request = urllib.request.Request(url, headers={"Host": HOST})
     try:
-        with urllib.request.urlopen(request, timeout=5) as response:
+        with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310 - ours
             return response.status, response.read().decode().strip()
     except urllib.error.HTTPError as error:
         return error.code, ""
@@ -124,7 +128,7 @@ class Seen:
     def line(self) -> str:
         """Tell it and start anew."""
         now, self.statuses = self.statuses, Counter()
-        wrong = sum(count for status, count in now.items() if status >= 500)
+        wrong = sum(count for status, count in now.items() if status >= ERROR)
         lost = now.get(0, 0)
         return f"{sum(now.values()):4d} requests, {wrong:3d} errors, {lost} lost"
 
@@ -166,7 +170,7 @@ def release(image: str, seen: Seen) -> None:
     for line in (printed.stdout + printed.stderr).splitlines():
         say(f"  | {line}")
     started, shown = time.monotonic(), ""
-    while time.monotonic() - started < 300:
+    while time.monotonic() - started < LONGEST_RELEASE:
         status = _status()
         now = _row(status)
         if now != shown:

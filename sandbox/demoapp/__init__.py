@@ -1,0 +1,1 @@
+"""The demo's application: an HTTP server whose faults are known exactly."""

