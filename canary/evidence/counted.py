@@ -99,10 +99,9 @@ class CountTrial:
         """Add one stratum. Without canary requests it says nothing."""
         if stratum.canary_all <= 0:
             return evidence
-        volume = _volume(evidence, stratum)
         if self.ratio and stratum.stable_all <= 0:
-            return self._step_bound(evidence, stratum)._replace(volume=volume)
-        return self._step_all(evidence, stratum, volume)
+            return self._step_bound(evidence, stratum)
+        return self._step_all(evidence, stratum, _volume(evidence, stratum))
 
     def _step_all(self, old: CountEvidence, stratum: Stratum, volume: float) -> CountEvidence:
         canary_bad, canary_all, stable_bad, stable_all, _ = stratum
@@ -148,6 +147,7 @@ class CountTrial:
         evidence = evidence._replace(
             canary_bad=evidence.canary_bad + stratum.canary_bad,
             canary_all=evidence.canary_all + stratum.canary_all,
+            volume=_volume(evidence, stratum),
             strata=evidence.strata + 1,
         )
         if not stratum.canary_bad:

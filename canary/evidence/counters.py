@@ -94,16 +94,22 @@ class PodCounters:
 class Counters:
     """Where all counters of a metric stand.
 
-    `began` is when the rollout began. With `alone` there is no stable to wait for. `clamped` counts
-    the strata with more bad requests than requests.
+    `began` is when the rollout began. `lag` is how old a reading may be when it is read: the scrape
+    interval of what is queried, 0 where the pods are read directly. With `alone` there is no stable
+    to wait for. `clamped` counts the strata with more bad requests than requests.
     """
 
     began: float
     warmup: float = 30.0
+    lag: float = 0.0
     alone: bool = False
     time: float = -math.inf
     seen: Mapping[str, PodCounters] = field(default_factory=dict)
     clamped: int = 0
+
+    def warm(self, pod: PodCounters) -> float:
+        """Return from when on a reading holds all of a pod's warm-up."""
+        return pod.born + (self.warmup + self.lag if self.warmup else 0.0)
 
 
 class Counted(NamedTuple):
@@ -130,7 +136,7 @@ def count(counters: Counters, scrape: Scrape) -> Counted:
         since = before or PodCounters(
             arm=known[name].arm, born=known[name].born, time=known[name].born, values={}
         )
-        if counts and since.time >= since.born + counters.warmup:
+        if counts and since.time >= counters.warm(since):
             pods[name] = _deltas(since, found, in_full=since.born >= counters.began)
         values = {**since.values, **{one.series: one.value for one in found}}
         seen[name] = replace(since, time=scrape.time, values=values)

@@ -37,6 +37,8 @@ class RateTest:
 
         An empty one stands for none.
         """
+        if self.cap == math.inf:
+            return before
         expected = requests * self.bound
         # No alternative at all gains more from a scrape than n KL(k/n, bound), which is below this.
         if bad <= expected or bad * math.log(bad / expected) <= self.cap:

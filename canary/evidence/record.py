@@ -62,6 +62,7 @@ def dump_counters(counters: Counters) -> Json:
     return {
         "began": counters.began,
         "warmup": counters.warmup,
+        "lag": counters.lag,
         "alone": counters.alone,
         "time": counters.time if math.isfinite(counters.time) else None,
         "clamped": counters.clamped,
@@ -77,6 +78,7 @@ def load_counters(record: Mapping[str, Any]) -> Counters:
     return Counters(
         began=record["began"],
         warmup=record["warmup"],
+        lag=record["lag"],
         alone=record["alone"],
         time=-math.inf if record["time"] is None else record["time"],
         clamped=record["clamped"],

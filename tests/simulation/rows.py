@@ -249,10 +249,10 @@ def _promotions() -> Iterator[Row]:
 
 def _run_wrong(canary: float, rps: float, policy: Policy, runs: int) -> Result:
     service = Service(rps=rps, rate=0.001)
-    outcomes = gated(service, _rng(), rate=canary, runs=runs, policy=policy)
+    outcomes = gated(service, _rng(), rate=canary, runs=runs, policy=policy, refuses=False)
     passed = promoted(outcomes)
     return Result(
-        text=f"passed {passed:.2%}, refused {share(outcomes):.1%}",
+        text=f"passed {passed:.2%} of {runs} though nothing refused them",
         ok=not too_many(round(passed * runs), runs, policy.beta),
     )
 

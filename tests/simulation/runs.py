@@ -138,13 +138,23 @@ def sick(
 
 
 def gated(
-    service: Service, rng: np.random.Generator, *, rate: float, runs: int, policy: Policy
+    service: Service,
+    rng: np.random.Generator,
+    *,
+    rate: float,
+    runs: int,
+    policy: Policy,
+    refuses: bool = True,
 ) -> list[Outcome]:
-    """Run canaries to a refusal or to non-inferiority, for four hours at most."""
+    """Run canaries to non-inferiority, for four hours at most, or to a refusal if there are any."""
     calm = Calibration(levels=((math.inf, 1.0),), stable=1.0, margin=policy.margin, known=True)
-    judge = judge_of(policy, 0.01, calm)
+    plan = CountPlan(name=NAME, maximum=0.01, calibration=calm, refuses=refuses)
+    judge = Judge(policy, [plan])
     spread = np.ones(PODS)
-    return [decided_after(judge, lazily(service, rng, 2880, spread, rate)) for _ in range(runs)]
+    return [
+        decided_after(judge, lazily(service, rng, 2880 if refuses else LOOKS, spread, rate))
+        for _ in range(runs)
+    ]
 
 
 def lazily(

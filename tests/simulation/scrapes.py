@@ -61,7 +61,11 @@ def healthy(
     judge = judge_of(policy, 2 * rate, calibration)
     outcomes = []
     for _ in range(runs):
-        state, counters, refused = judge.start(), Counters(began=0.0, warmup=policy.warmup), None
+        state, counters, refused = (
+            judge.start(),
+            Counters(began=0.0, warmup=policy.warmup, lag=_EVERY),
+            None,
+        )
         for scrape in _scrapes(trouble, rng, rps, rate):
             counters, stratum, _ = count(counters, scrape)
             if stratum is not None:

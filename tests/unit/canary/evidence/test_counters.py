@@ -105,6 +105,14 @@ def test_warm_up_is_left_out_on_both_arms() -> None:
     ]
 
 
+def test_readings_that_may_be_old_lengthen_the_warm_up() -> None:
+    lagging = replace(START, warmup=30.0, lag=15.0)
+    scrapes = [
+        _scrape(time, _read("old", 100), _read("new", time, time)) for time in (35.0, 45.0, 50.0)
+    ]
+    assert [stratum.canary_all for stratum in _count(lagging, *scrapes)[1]] == [0, 0, 5]
+
+
 def test_pod_first_seen_after_its_warm_up_counts_from_there() -> None:
     late = replace(START, warmup=30.0)
     first, second = (
