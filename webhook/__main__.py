@@ -5,9 +5,9 @@ from contextlib import AbstractAsyncContextManager
 
 import structlog
 import uvloop
-from certs.reload import ServingCertificate
 from prometheus_client import CollectorRegistry
 
+from certs.reload import ServingCertificate
 from runtime import logs, probes, supervisor
 from runtime.errors import ConfigurationError
 from webhook.server import Metrics, create_app

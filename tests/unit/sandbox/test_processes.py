@@ -36,3 +36,12 @@ def test_a_record_cut_short_is_no_process(tmp_path: Path) -> None:
     (tmp_path / "cut.json").write_text('{"pid": 1')
     assert processes.load(tmp_path / "cut.json") is None
     assert processes.running(tmp_path) == []
+
+
+def test_several_are_asked_to_end_at_the_same_time(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        processes.ensure(tmp_path, tmp_path, name, ["sleep", "60"])
+    processes.ask(tmp_path, ("one", "two", "never-started"))
+    for name in ("one", "two"):
+        processes.stop(tmp_path, name)
+    assert processes.running(tmp_path) == []
