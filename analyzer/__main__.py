@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import aiohttp
 import structlog
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 
 from analyzer.act import Actor
 from analyzer.controller import ClusterIndex, Controller, Metrics
@@ -79,6 +79,7 @@ async def serve(settings: Settings) -> None:
 
     """
     registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
     leading = Gauge("headgate_analyzer_leader", "1 on the process that acts.", registry=registry)
     async with Cluster.connect() as cluster, build(settings, cluster, registry) as built:
         index, controller = built

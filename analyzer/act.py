@@ -46,7 +46,7 @@ from canary.desired import (
 )
 from canary.hashing import template_hash
 from canary.model import HookType, Json
-from canary.reading import VERDICT_PREFIX
+from canary.reading import VERDICT_PREFIX, read_revisions
 from runtime.errors import AlreadyExists, Conflict
 from runtime.resources import DEPLOYMENTS, EVENTS, REPLICASETS, SERVICES
 
@@ -190,7 +190,11 @@ class Actor:
         raise Overtaken(f"{scene.key} is written to all the time")
 
     async def _scale_down(self, scene: Scene, wanted: str) -> None:
-        for revision in scene.observed.revisions:
+        found = await self.cluster.list(REPLICASETS, scene.key.namespace)
+        revisions = read_revisions(found.items, scene.target)
+        if not any(r.replicas for r in revisions if r.template_hash != wanted):
+            return  # nothing else would serve: the rollout was faster than the undo
+        for revision in revisions:
             if revision.template_hash == wanted and revision.replicas:
                 await self.cluster.merge_patch(
                     REPLICASETS,

@@ -5,7 +5,8 @@ here it is the canonical JSON of what the API server stores, without the keys th
 """
 
 import hashlib
-import json
+
+import orjson
 
 from canary.contract import IGNORED_TEMPLATE_ANNOTATIONS, POD_TEMPLATE_HASH
 from canary.model import Json
@@ -19,8 +20,8 @@ def template_hash(template: Json) -> str:
             `pod-template-hash` label of a ReplicaSet and ignored annotations do not count.
 
     """
-    canonical = json.dumps(comparable(template), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:10]
+    canonical = orjson.dumps(comparable(template), option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(canonical).hexdigest()[:10]
 
 
 def comparable(template: Json) -> Json:

@@ -99,7 +99,10 @@ def _make_canary(ctx: Context, strategy: Strategy) -> Decision | None:
             pass
     message = f"New revision detected! Scaling up {ctx.observed.key}"
     decision = wait(ctx, Reason.WAITING_FOR_CANARY, message, ctx.timing.poll)
-    return replace(decision, actions=(*decision.actions, EnsureRoute(), EnsureCanary(size)))
+    # On the route with no share: a proxy that learns of a backend only together with its traffic
+    # answers 503 until it has it.
+    made = (EnsureRoute(), EnsureCanary(size), SetWeight(0))
+    return replace(decision, actions=(*decision.actions, *made))
 
 
 def _canary_broken(ctx: Context, strategy: Strategy) -> Decision | None:

@@ -65,18 +65,30 @@ def promoting(ctx: Context) -> Decision | None:
     rolling = state.phase is Phase.PROMOTING and ctx.same_candidate
     if not rolling or target.hold is not Hold.NONE:
         return None
+    if target.rollout_complete:
+        return _finalise(ctx)
+    return _roll(ctx)
+
+
+def _roll(ctx: Context) -> Decision:
+    """Decide while old pods are left, or the last new ones are not there yet."""
+    state, target = ctx.state, ctx.observed.target
+    if not _can_undo(ctx):
+        # The old pods are gone: taking the new ones down would leave nothing that serves.
+        return wait(ctx, Reason.PROMOTING, f"{ctx.observed.key}: its last pods start", RECHECK)
     if Command.ABORT in target.commands:
         return acted(Command.ABORT, refuse(ctx, Reason.ABORTED, by(ctx, "aborted")))
     if target.rollout_failed:
         return refuse(ctx, Reason.REFUSED, target.rollout_failed)
     strategy = ctx.observed.strategy
     if isinstance(strategy, InvalidStrategy):
-        judged = wait(ctx, Reason.PROMOTING, state.message, RECHECK)
-    else:
-        judged = tick_while_promoting(ctx, strategy)
-    if target.rollout_complete and judged.state.phase is Phase.PROMOTING:
-        return _finalise(replace(ctx, state=judged.state))
-    return judged
+        return wait(ctx, Reason.PROMOTING, state.message, RECHECK)
+    return tick_while_promoting(ctx, strategy)
+
+
+def _can_undo(ctx: Context) -> bool:
+    """Tell whether old pods are left that can grow back (see the design's facts)."""
+    return any(r.template_hash == ctx.state.stable and r.replicas for r in ctx.observed.revisions)
 
 
 def _finalise(ctx: Context) -> Decision:

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 
 import structlog
 import uvloop
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from certs.reload import ServingCertificate
 from runtime import logs, probes, supervisor
@@ -25,6 +25,7 @@ async def serve(settings: Settings) -> None:
 
     """
     registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
     certificate = ServingCertificate(settings.tls_cert, settings.tls_key, registry=registry)
     guard = supervisor.Supervisor(drain=DRAIN)
     ready = probes.Checks(

@@ -86,11 +86,13 @@ def answer_write(uid: str, new: Json, answer: Allowed | Denied) -> bytes:
 
 def answer_route(uid: str, new: Json, answer: RouteAnswer) -> bytes:
     """Encode the answer to a write to a route."""
-    marks: dict[str, str | None] = {SPLIT: answer.mark} if answer.mark is not None else {}
-    operations = _annotation_operations(new, marks)
+    wanted = {**new, "metadata": dict(new["metadata"]), "spec": dict(new["spec"])}
+    if answer.mark is not None:
+        notes = new["metadata"].get("annotations") or {}
+        wanted["metadata"]["annotations"] = {**notes, SPLIT: answer.mark}
     if answer.rules is not None:
-        operations.append({"op": "add", "path": "/spec/rules", "value": answer.rules})
-    return _allowed(uid, operations, answer.warnings)
+        wanted["spec"]["rules"] = answer.rules
+    return _allowed(uid, list(jsonpatch.make_patch(new, wanted)), answer.warnings)
 
 
 def denied(uid: str, message: str, code: int = 403) -> bytes:
@@ -103,16 +105,11 @@ def denied(uid: str, message: str, code: int = 403) -> bytes:
 def _allowed(uid: str, operations: list[Json], warnings: tuple[str, ...]) -> bytes:
     response: dict[str, Any] = {"uid": uid, "allowed": True}
     if operations:
-        patch = jsonpatch.JsonPatch(operations).to_string(dumps=_dumps)
         response["patchType"] = "JSONPatch"
-        response["patch"] = base64.b64encode(patch.encode()).decode()
+        response["patch"] = base64.b64encode(orjson.dumps(operations)).decode()
     if warnings:
         response["warnings"] = [warning[:MAX_WARNING] for warning in warnings]
     return _envelope(response)
-
-
-def _dumps(value: object) -> str:
-    return orjson.dumps(value).decode()
 
 
 def _envelope(response: Json) -> bytes:

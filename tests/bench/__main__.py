@@ -93,9 +93,7 @@ def _simulate() -> None:
     if not SIMULATION.exists():
         say("skipped: there is no simulation of the judge")
         return
-    subprocess.run(
-        [sys.executable, "-m", "tests.simulation", "--long"], cwd=machine.ROOT, check=False
-    )
+    subprocess.run([sys.executable, "-m", "tests.simulation"], cwd=machine.ROOT, check=False)
 
 
 if __name__ == "__main__":

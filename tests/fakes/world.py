@@ -207,8 +207,9 @@ class World:
             case SaveState():
                 self.state = state
             case SetWeight(weight):
-                self.weight = weight if self.routes else 0
-                self.weights.append(weight)
+                if weight != self.weight and self.routes:
+                    self.weight = weight
+                    self.weights.append(weight)
             case EnsureCanary():
                 self.canary = self.template
             case DeleteCanary():

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from canary.actions import SetWeight
 from canary.contract import Command
 from canary.model import (
     FailureCount,
@@ -383,3 +384,27 @@ def test_what_is_passed_over_is_said_when_the_run_starts() -> None:
     world.update("v2")
     world.reconcile()
     assert any("analysis.alerts" in event for event in world.events)
+
+
+def test_a_promotion_whose_old_pods_are_gone_is_never_undone() -> None:
+    world = World()
+    world.strategy = replace(STRATEGY, threshold=1)
+    world.update("v2")
+    until(world, lambda: world.state.phase is Phase.PROMOTING and not world.paused)
+    world.pods = {"v2": 4}
+    world.now += timedelta(minutes=2)
+    world.values["v2"] = 20.0
+    world.command(Command.ABORT)
+    world.run()
+    assert world.pods == {"v2": 4}
+    assert world.state.phase is Phase.SUCCEEDED
+
+
+def test_the_canary_is_on_the_route_before_it_gets_traffic() -> None:
+    world = World()
+    world.update("v2")
+    world.reconcile()
+    decision = world.reconcile()
+    names = [type(action).__name__ for action in decision.actions]
+    assert names[-3:] == ["EnsureRoute", "EnsureCanary", "SetWeight"]
+    assert decision.actions[-1] == SetWeight(0)
