@@ -33,6 +33,9 @@ CA_BEFORE: Final = "previous.crt"
 CERTIFICATE: Final = "tls.crt"
 KEY: Final = "tls.key"
 TLS_TYPE: Final = "kubernetes.io/tls"
+PEM_END: Final = "-----END CERTIFICATE-----"
+MOST_TRUSTED: Final = 4
+"""Authorities in a caBundle: the current one and, newest first, those it has replaced."""
 
 log = structlog.get_logger("certs")
 
@@ -78,8 +81,12 @@ class Bootstrap:
                 (Conflict, AlreadyExists): run it again.
 
         """
+        # Read before the authority is: another process that rotates it in between has then also
+        # written this object, and our write of an older bundle fails.
+        name = self.settings.webhook_configuration
+        trusting = await self.cluster.get(MUTATINGWEBHOOKCONFIGURATIONS, "", name)
         ca, before = await self._ensure_ca()
-        await self._ensure_trust(ca, before)
+        await self._ensure_trust(trusting, ca, before)
         await self._ensure_serving(ca)
 
     async def _ensure_ca(self) -> tuple[Pair, str]:
@@ -97,10 +104,14 @@ class Bootstrap:
         log.info("authority issued", reason=str(why))
         return new, old
 
-    async def _ensure_trust(self, ca: Pair, before: str) -> None:
+    async def _ensure_trust(self, found: Json, ca: Pair, before: str) -> None:
+        """Trust the authority, and until they expire those that were trusted before it."""
         name = self.settings.webhook_configuration
-        bundle = base64.b64encode(f"{ca.certificate}{before}".encode()).decode()
-        found = await self.cluster.get(MUTATINGWEBHOOKCONFIGURATIONS, "", name)
+        known = [pem for webhook in found["webhooks"] for pem in _bundled(webhook)]
+        valid = [pem for pem in (before, *known) if is_valid(pem, self.clock())]
+        trusted = list(dict.fromkeys(pem.strip() for pem in (ca.certificate, *valid)))
+        text = "".join(f"{pem}\n" for pem in trusted[:MOST_TRUSTED])
+        bundle = base64.b64encode(text.encode()).decode()
         patch: list[Json] = [
             {"op": "add", "path": f"/webhooks/{number}/clientConfig/caBundle", "value": bundle}
             for number, webhook in enumerate(found["webhooks"])
@@ -145,6 +156,13 @@ class Bootstrap:
             metadata["resourceVersion"] = found["metadata"]["resourceVersion"]
             secret["type"] = found.get("type", kind)  # a Secret's type cannot be changed
             await self.cluster.replace(SECRETS, secret)
+
+
+def _bundled(webhook: Json) -> list[str]:
+    """Return the certificates of a webhook's caBundle."""
+    value = webhook["clientConfig"].get("caBundle", "")
+    text = base64.b64decode(value).decode(errors="replace")
+    return [f"{part}{PEM_END}" for part in text.split(PEM_END) if part.strip()]
 
 
 def _text(secret: Json | None, key: str) -> str:

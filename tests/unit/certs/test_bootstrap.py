@@ -1,0 +1,150 @@
+"""The order in which certificates come into a cluster, and what happens when something is lost."""
+
+import base64
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from canary.model import Json
+from certs.bootstrap import Bootstrap
+from certs.issue import issue_ca
+from certs.settings import Settings
+from runtime.errors import Conflict, NotFound
+from runtime.resources import MUTATINGWEBHOOKCONFIGURATIONS, Resource
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SETTINGS = Settings()
+
+
+@dataclass
+class Store:
+    """Secrets and one webhook configuration, with resource versions as the API server keeps."""
+
+    secrets: dict[str, Json] = field(default_factory=dict)
+    bundles: list[str] = field(default_factory=lambda: ["", ""])
+    version: int = 1
+    writes: list[str] = field(default_factory=list)
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Json:
+        del namespace
+        if resource is MUTATINGWEBHOOKCONFIGURATIONS:
+            webhooks = [{"clientConfig": {"caBundle": bundle}} for bundle in self.bundles]
+            return {"metadata": {"resourceVersion": str(self.version)}, "webhooks": webhooks}
+        if name not in self.secrets:
+            raise NotFound(404, "NotFound", name)
+        return self.secrets[name]
+
+    async def create(self, resource: Resource, obj: Json) -> Json:
+        return await self.replace(resource, obj)
+
+    async def replace(self, resource: Resource, obj: Json) -> Json:
+        del resource
+        name = obj["metadata"]["name"]
+        obj["metadata"]["resourceVersion"] = "1"
+        self.secrets[name] = obj
+        self.writes.append(name)
+        return obj
+
+    async def json_patch(
+        self, resource: Resource, namespace: str | None, name: str, ops: list[Json]
+    ) -> Json:
+        del resource, namespace, name
+        if ops[0]["value"] != str(self.version):
+            raise Conflict(409, "Conflict", "stale")
+        for op in ops[1:]:
+            self.bundles[int(op["path"].split("/")[2])] = op["value"]
+        self.version += 1
+        self.writes.append("trust")
+        return {}
+
+    def trusted(self) -> str:
+        first, second = self.bundles
+        assert first == second
+        return base64.b64decode(first).decode()
+
+    def data(self, name: str, key: str) -> str:
+        return base64.b64decode(self.secrets[name]["data"][key]).decode()
+
+
+def bootstrap(store: Store, now: datetime = NOW) -> Bootstrap:
+    return Bootstrap(store, SETTINGS, lambda: now)
+
+
+async def test_trust_comes_before_the_first_certificate_and_a_second_look_writes_nothing() -> None:
+    store = Store()
+    await bootstrap(store).ensure()
+    assert store.writes == [SETTINGS.ca_secret, "trust", SETTINGS.serving_secret]
+    await bootstrap(store).ensure()
+    assert len(store.writes) == 3
+
+
+async def test_an_authority_near_its_end_is_replaced_and_stays_trusted() -> None:
+    store = Store()
+    await bootstrap(store).ensure()
+    old = store.data(SETTINGS.ca_secret, "ca.crt")
+    store.writes.clear()
+    await bootstrap(store, NOW + SETTINGS.ca_lifetime * 0.7).ensure()
+    assert store.writes == [SETTINGS.ca_secret, "trust", SETTINGS.serving_secret]
+    new = store.data(SETTINGS.ca_secret, "ca.crt")
+    assert new != old
+    assert store.trusted().index(new.strip()) < store.trusted().index(old.strip())
+
+
+async def test_a_serving_certificate_is_renewed_under_the_same_trust() -> None:
+    store = Store()
+    await bootstrap(store).ensure()
+    store.writes.clear()
+    await bootstrap(store, NOW + timedelta(days=61)).ensure()
+    assert store.writes == [SETTINGS.serving_secret]
+
+
+async def test_a_lost_authority_stays_trusted_while_pods_still_show_its_certificate() -> None:
+    store = Store()
+    await bootstrap(store).ensure()
+    old = store.data(SETTINGS.ca_secret, "ca.crt")
+    del store.secrets[SETTINGS.ca_secret]
+    await bootstrap(store).ensure()
+    assert old.strip() in store.trusted()
+
+
+async def test_a_lost_bundle_comes_back() -> None:
+    store = Store()
+    await bootstrap(store).ensure()
+    before = store.trusted()
+    store.bundles = ["", ""]
+    await bootstrap(store).ensure()
+    assert store.trusted() == before
+
+
+async def test_an_expired_authority_is_trusted_no_more() -> None:
+    store = Store()
+    expired = issue_ca("old", now=NOW - timedelta(days=9), lifetime=timedelta(days=1))
+    bundle = base64.b64encode(expired.certificate.encode()).decode()
+    store.bundles = [bundle, bundle]
+    await bootstrap(store).ensure()
+    assert expired.certificate.strip() not in store.trusted()
+
+
+async def test_a_slower_process_does_not_take_the_faster_one_s_trust_away() -> None:
+    store = Store()
+    await bootstrap(store).ensure()
+    later = NOW + SETTINGS.ca_lifetime * 0.7
+
+    class Overtaken(Store):
+        """A view in which another process rotates after the first read."""
+
+        async def get(self, resource: Resource, namespace: str, name: str) -> Json:
+            found = await store.get(resource, namespace, name)
+            if resource is MUTATINGWEBHOOKCONFIGURATIONS:
+                await bootstrap(store, later).ensure()
+                store.bundles = [*store.bundles]
+            return found
+
+        json_patch = store.json_patch
+
+    view = Overtaken(secrets=store.secrets)
+    store.bundles = ["", ""]
+    with pytest.raises(Conflict):
+        await bootstrap(view, later).ensure()
+    assert store.data(SETTINGS.ca_secret, "ca.crt").strip() in store.trusted()
