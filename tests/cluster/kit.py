@@ -302,7 +302,7 @@ class Traffic:
 
     address: str
     host: str = HOST
-    rate: float = 50.0
+    rate: float = 25.0
     answers: list[tuple[float, int, str]] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None

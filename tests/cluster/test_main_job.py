@@ -59,7 +59,9 @@ def image_of(kubectl: Kubectl) -> str:
 
 
 def events(kubectl: Kubectl) -> list[str]:
-    return [str(event["message"]) for event in kubectl.items("events")]
+    """Return what Headgate has said."""
+    ours = [e for e in kubectl.items("events") if e["source"].get("component") == "headgate"]
+    return [str(event["message"]) for event in ours]
 
 
 def no_headgate_failures(traffic: Traffic, *, errors_allowed: bool = False) -> None:
