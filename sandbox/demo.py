@@ -60,9 +60,12 @@ def install() -> None:
         if obj["kind"] == "ConfigMap" and obj["metadata"]["name"] == "headgate":
             obj["data"] = {**(obj.get("data") or {}), "HEADGATE_MIN_INTERVAL": INTERVAL}
     text = yaml.safe_dump_all(objects)
-    kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text)
     system = ("-n", "headgate-system")
-    kubectl(*system, "rollout", "restart", *(f"deployment/{name}" for name in PROCESSES))
+    before = kubectl(*system, "get", "deployments", "-o", "name", "--ignore-not-found")
+    kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text)
+    for name in before.split():
+        # A pod of an image that was made anew under its old name is the old one until it restarts.
+        kubectl(*system, "rollout", "restart", name)
     for name in PROCESSES:
         kubectl(*system, "rollout", "status", f"deployment/{name}", "--timeout=180s")
     shell.wait_for(_certified, what="the webhook's certificate", seconds=60, log=None)

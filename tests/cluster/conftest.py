@@ -9,6 +9,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -121,13 +122,20 @@ def installed(admin: Kubectl) -> Kubectl:
 
 def install(admin: Kubectl) -> None:
     """Apply the manifests and wait until everything is ready."""
-    admin("apply", "--server-side", "--force-conflicts", "-k", str(MANIFESTS))
     system = admin.within("headgate-system")
-    # A pod of an image that was made anew under its old name is the old one until it restarts.
-    system("rollout", "restart", *(f"deployment/{name}" for name in PROCESSES))
+    before = [name for name in PROCESSES if system.find("deployment", name)]
+    admin("apply", "--server-side", "--force-conflicts", "-k", str(MANIFESTS))
+    for name in before:
+        # A pod of an image that was made anew under its old name is the old one until it restarts.
+        # kubectl gives up where the Deployment is written to at the same time.
+        wait_for(f"a restart of {name}", partial(_restarted, system, name), 30)
     for name in PROCESSES:
         system("rollout", "status", f"deployment/{name}", "--timeout=180s", deadline=200)
     wait_for("a caBundle in the webhook configuration", lambda: _ca_bundle(admin), 60)
+
+
+def _restarted(system: Kubectl, name: str) -> bool:
+    return system.run("rollout", "restart", f"deployment/{name}").returncode == 0
 
 
 def _ca_bundle(admin: Kubectl) -> str:
