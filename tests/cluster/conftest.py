@@ -151,19 +151,31 @@ def alone(installed: Kubectl) -> Iterator[Kubectl]:
         install(installed)
 
 
+@pytest.fixture(scope="module")
+def whole(installed: Kubectl) -> Iterator[Kubectl]:
+    """Return the same as `together` for all tests of a module."""
+    with _cluster_use(fcntl.LOCK_SH):
+        yield installed
+
+
 @pytest.fixture
-def namespace(installed: Kubectl) -> Iterator[Kubectl]:
+def together(installed: Kubectl) -> Iterator[Kubectl]:
+    """Return kubectl while the installation is whole and nobody changes it."""
+    with _cluster_use(fcntl.LOCK_SH):
+        yield installed
+
+
+@pytest.fixture
+def namespace(together: Kubectl) -> Iterator[Kubectl]:
     """Return kubectl for a namespace of its own that is enabled, with the load tester in it."""
-    with _cluster_use(fcntl.LOCK_SH):
-        yield from enabled_namespace(installed, f"prod-{uuid.uuid4().hex[:6]}")
+    yield from enabled_namespace(together, f"prod-{uuid.uuid4().hex[:6]}")
 
 
 @pytest.fixture
-def prod(installed: Kubectl) -> Iterator[Kubectl]:
+def prod(together: Kubectl) -> Iterator[Kubectl]:
     """Return kubectl for the namespace that the main job's own objects name."""
-    with _cluster_use(fcntl.LOCK_SH):
-        installed("delete", "namespace", "prod", "--ignore-not-found", deadline=180)
-        yield from enabled_namespace(installed, "prod")
+    together("delete", "namespace", "prod", "--ignore-not-found", deadline=180)
+    yield from enabled_namespace(together, "prod")
 
 
 def enabled_namespace(installed: Kubectl, name: str) -> Iterator[Kubectl]:

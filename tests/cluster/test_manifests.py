@@ -85,8 +85,9 @@ def stream(objects: Iterable[Json]) -> str:
 
 
 @pytest.fixture(scope="module")
-def kubectl(admin: AdminKubectl) -> Kubectl:
-    return Kubectl(admin.program, admin.kubeconfig)
+def kubectl(whole: AdminKubectl) -> Kubectl:
+    """Return kubectl while Headgate is whole: half installed, it stops every enabled namespace."""
+    return Kubectl(whole.program, whole.kubeconfig)
 
 
 @pytest.fixture(scope="module")
