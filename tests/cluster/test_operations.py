@@ -4,6 +4,7 @@ import base64
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -75,7 +76,7 @@ def writing(kubectl: Kubectl) -> Iterator[list[str]]:
 @pytest.fixture
 def team(alone: Kubectl) -> Iterator[Kubectl]:
     """Return an enabled namespace while no other test uses the installation."""
-    yield from enabled_namespace(alone, "prod-alone")
+    yield from enabled_namespace(alone, f"prod-{uuid.uuid4().hex[:6]}")
 
 
 def serving_certificate(system: Kubectl) -> str:
@@ -150,7 +151,7 @@ def test_a_webhook_pod_may_go_and_no_write_is_refused(alone: Kubectl, team: Kube
 def test_uninstall_is_not_felt(
     alone: Kubectl, team: Kubectl, cluster_kubeconfig: Path, gateway: str, mode: str, image: str
 ) -> None:
-    host = "uninstall.example"
+    host = f"{team.namespace}.example"
     objects: list[Json] = [web(GOOD), service(), route(host)]
     team.apply(*objects, metric_template(team.namespace), canary(team.namespace))
     team("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
