@@ -85,7 +85,6 @@ class Reason(StrEnum):
     PRE_ROLLOUT = "PreRolloutPending"
     ADVANCED = "Advanced"
     CHECK_FAILED = "CheckFailed"
-    CHECKS_PASSED = "ChecksPassed"
     NO_DATA = "NoData"
     PROGRESSING = "Progressing"
     SUSPENDED = "Suspended"

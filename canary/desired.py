@@ -10,7 +10,6 @@ from canary.contract import (
     MANAGED_BY_LABEL,
     SELECTOR_KEYS,
     TARGET_LABEL,
-    Command,
 )
 from canary.hashing import template_hash
 from canary.model import Json, Key, Strategy
@@ -165,11 +164,6 @@ def owner_reference(obj: Json) -> Json:
         "name": obj["metadata"]["name"],
         "uid": obj["metadata"]["uid"],
     }
-
-
-def without_commands(annotations: dict[str, str], commands: frozenset[Command]) -> dict[str, None]:
-    """Return the merge patch that takes these command annotations away."""
-    return {str(command): None for command in commands if str(command) in annotations}
 
 
 def _metadata(target: Json) -> Json:
