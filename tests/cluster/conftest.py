@@ -151,6 +151,13 @@ def alone(installed: Kubectl) -> Iterator[Kubectl]:
         install(installed)
 
 
+@pytest.fixture
+def exclusive(installed: Kubectl) -> Iterator[Kubectl]:
+    """Return kubectl for a test that disturbs the installation, which mends itself afterwards."""
+    with _cluster_use(fcntl.LOCK_EX):
+        yield installed
+
+
 @pytest.fixture(scope="module")
 def whole(installed: Kubectl) -> Iterator[Kubectl]:
     """Return the same as `together` for all tests of a module."""
@@ -168,16 +175,19 @@ def together(installed: Kubectl) -> Iterator[Kubectl]:
 @pytest.fixture
 def namespace(together: Kubectl) -> Iterator[Kubectl]:
     """Return kubectl for a namespace of its own that is enabled, with the load tester in it."""
-    yield from enabled_namespace(together, f"prod-{uuid.uuid4().hex[:6]}")
+    with enabled_namespace(together, f"prod-{uuid.uuid4().hex[:6]}") as kubectl:
+        yield kubectl
 
 
 @pytest.fixture
 def prod(together: Kubectl) -> Iterator[Kubectl]:
     """Return kubectl for the namespace that the main job's own objects name."""
     together("delete", "namespace", "prod", "--ignore-not-found", deadline=180)
-    yield from enabled_namespace(together, "prod")
+    with enabled_namespace(together, "prod") as kubectl:
+        yield kubectl
 
 
+@contextmanager
 def enabled_namespace(installed: Kubectl, name: str) -> Iterator[Kubectl]:
     """Make a namespace with the label and the load tester, and delete it in the end."""
     installed("create", "namespace", name)
@@ -185,8 +195,10 @@ def enabled_namespace(installed: Kubectl, name: str) -> Iterator[Kubectl]:
     kubectl = installed.within(name)
     kubectl("apply", "-k", str(MANIFESTS / "loadtester"))
     kubectl("rollout", "status", "deployment/flagger-loadtester", "--timeout=120s", deadline=130)
-    yield kubectl
-    installed("delete", "namespace", name, "--wait=false")
+    try:
+        yield kubectl
+    finally:
+        installed("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture(scope="session")

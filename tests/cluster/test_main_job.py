@@ -1,10 +1,12 @@
 """The main job on a real cluster: real pods, real traffic, a real Prometheus."""
 
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.cluster.conftest import enabled_namespace
 from tests.cluster.kit import (
     Json,
     Kubectl,
@@ -258,37 +260,38 @@ def test_bad_input_is_said_and_the_hold_is_kept(
     wait_for("a canary", lambda: namespace.find("deployment", "web-canary"), 60)
 
 
-def test_the_analyzer_may_die_at_every_step(
-    namespace: Kubectl, host: str, traffic: Traffic
-) -> None:
-    written = deploy(namespace, host)
-    serving(traffic)
-    set_image(namespace, BETTER)
-    system = namespace.within("headgate-system")
-    log, killed = WeightLog(namespace), set()
+def test_the_analyzer_may_die_at_every_step(exclusive: Kubectl, gateway: str) -> None:
+    name = f"prod-{uuid.uuid4().hex[:6]}"
+    host = f"{name}.example"
+    with enabled_namespace(exclusive, name) as team, Traffic(gateway, host=host) as traffic:
+        written = deploy(team, host)
+        serving(traffic)
+        set_image(team, BETTER)
+        log, killed = WeightLog(team), set[tuple[str, int]]()
 
-    def ended() -> str | None:
-        now = log.look()
-        step = log.statuses[-1]
-        if step not in killed and now not in {"Succeeded", "Failed"}:
-            killed.add(step)
-            system(
-                "delete",
-                "pod",
-                "-l",
-                "app.kubernetes.io/component=analyzer",
-                "--grace-period=0",
-                "--force",
-                "--wait=false",
-            )
-        return now if now in {"Succeeded", "Failed"} else None
+        def ended() -> str | None:
+            now = log.look()
+            if now in {"Succeeded", "Failed"}:
+                return now
+            if log.statuses[-1] not in killed:
+                killed.add(log.statuses[-1])
+                kill_analyzers(exclusive)
+            return None
 
-    assert wait_for("the end", ended, 600) == "Succeeded", (log.statuses, events(namespace))
-    assert len(killed) >= 6, killed
-    assert log.shares == [0, 10, 20, 30, 40, 50, 0]
-    promoted(namespace, BETTER, written)
-    no_headgate_failures(traffic)
+        assert wait_for("the end", ended, 600) == "Succeeded", (log.statuses, events(team))
+        assert len(killed) >= 6, killed
+        assert log.shares == [0, 10, 20, 30, 40, 50, 0]
+        promoted(team, BETTER, written)
+        no_headgate_failures(traffic)
+    system = exclusive.within("headgate-system")
     system("rollout", "status", "deployment/headgate-analyzer", "--timeout=120s", deadline=130)
+
+
+def kill_analyzers(admin: Kubectl) -> None:
+    """End every analyzer at once, without a chance to say goodbye."""
+    every = ("-l", "app.kubernetes.io/component=analyzer")
+    now = ("--grace-period=0", "--force", "--wait=false")
+    admin.within("headgate-system")("delete", "pod", *every, *now)
 
 
 def test_nobody_releases_a_hold_in_silence(namespace: Kubectl, host: str) -> None:

@@ -76,7 +76,8 @@ def writing(kubectl: Kubectl) -> Iterator[list[str]]:
 @pytest.fixture
 def team(alone: Kubectl) -> Iterator[Kubectl]:
     """Return an enabled namespace while no other test uses the installation."""
-    yield from enabled_namespace(alone, f"prod-{uuid.uuid4().hex[:6]}")
+    with enabled_namespace(alone, f"prod-{uuid.uuid4().hex[:6]}") as kubectl:
+        yield kubectl
 
 
 def serving_certificate(system: Kubectl) -> str:
