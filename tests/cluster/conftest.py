@@ -3,9 +3,6 @@
 import fcntl
 import os
 import shutil
-import subprocess
-import sys
-import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,49 +12,32 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.kit import MANIFESTS, Kubectl, Traffic, wait_for
+from tests.sharing import START_DEADLINE, in_sandbox, shared
 
-ROOT = Path(__file__).resolve().parents[2]
 PROCESSES = ("headgate-certs", "headgate-webhook", "headgate-analyzer")
-START_DEADLINE = 3000
-"""Seconds: a cold cache means building Kubernetes from source."""
-
-
-RUN = "HEADGATE_TEST_RUN"
-"""Names the folder that the workers of one test run share."""
-
-
-def pytest_configure() -> None:
-    """Make the shared folder; workers inherit its name."""
-    if RUN not in os.environ:
-        os.environ[RUN] = tempfile.mkdtemp(prefix="headgate-tests-")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give tests on a cluster the time that pods take, and begin with those that take most."""
-    items.sort(key=lambda item: ("slow" not in item.keywords, "manifests" in item.nodeid))
+    """Give tests on a cluster the time that pods take; begin with the longest.
+
+    Those that want the installation for themselves come last: they wait for all others.
+    """
+    items.sort(key=_order)
     for item in items:
         if "cluster" in item.keywords and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(START_DEADLINE))
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """End a sandbox that this run has started, once all workers have ended."""
-    if hasattr(session.config, "workerinput"):
-        return
-    if (_shared("started")).exists():
-        _sandbox("down")
-    shutil.rmtree(os.environ.pop(RUN), ignore_errors=True)
-
-
-def _shared(name: str) -> Path:
-    return Path(os.environ[RUN]) / name
+def _order(item: pytest.Item) -> tuple[bool, bool, bool]:
+    alone = {"alone", "exclusive"} & set(getattr(item, "fixturenames", ()))
+    return "slow" not in item.keywords, bool(alone), "manifests" in item.nodeid
 
 
 @contextmanager
 def _once(name: str) -> Iterator[bool]:
     """Tell one of the workers to do something, while the others wait until it is done."""
-    done = _shared(f"{name}.done")
-    with _shared(f"{name}.lock").open("w") as lock:
+    done = shared(f"{name}.done")
+    with shared(f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield not done.exists()
         done.touch()
@@ -66,21 +46,9 @@ def _once(name: str) -> Iterator[bool]:
 @contextmanager
 def _cluster_use(how: int) -> Iterator[None]:
     """Use the installation together with other tests, or alone."""
-    with _shared("use.lock").open("w") as lock:
+    with shared("use.lock").open("w") as lock:
         fcntl.flock(lock, how)
         yield
-
-
-def _sandbox(*arguments: str) -> str:
-    done = subprocess.run(  # noqa: S603 - our own module
-        [sys.executable, "-m", "sandbox", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        timeout=START_DEADLINE,
-    )
-    return done.stdout.strip()
 
 
 @pytest.fixture(scope="session")
@@ -90,11 +58,11 @@ def cluster_kubeconfig() -> Path:
         return Path(given)
     with _once("up") as mine:
         if mine:
-            was_up = _sandbox("status").startswith("up")
-            _sandbox("up")
+            was_up = in_sandbox("status").startswith("up")
+            in_sandbox("up")
             if not was_up:
-                _shared("started").touch()
-    return Path(_sandbox("kubeconfig"))
+                shared("started").touch()
+    return Path(in_sandbox("kubeconfig"))
 
 
 @pytest.fixture(scope="session")
@@ -102,7 +70,7 @@ def admin(cluster_kubeconfig: Path) -> Kubectl:
     """Return kubectl with an admin's rights."""
     program = shutil.which("kubectl")
     if program is None:
-        program = _sandbox("kubectl")
+        program = in_sandbox("kubectl")
     return Kubectl(cluster_kubeconfig, program)
 
 
@@ -115,7 +83,7 @@ def installed(admin: Kubectl) -> Kubectl:
     with _once("install") as mine:
         if mine and not os.environ.get("HEADGATE_INSTALLED"):
             if "KUBECONFIG" not in os.environ:
-                _sandbox("images")
+                in_sandbox("images")
             install(admin)
     return admin
 

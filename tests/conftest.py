@@ -1,0 +1,20 @@
+"""What begins and ends with a test run.
+
+Here and not beside the tests on a cluster: pytest reads their conftest.py in the workers only,
+unless the folder is named on the command line, and then no two workers would share a lock.
+"""
+
+import pytest
+
+from tests import sharing
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make what the workers share."""
+    sharing.begin(config)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Take it down when the last worker has ended."""
+    if not hasattr(session.config, "workerinput"):
+        sharing.end()
