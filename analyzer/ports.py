@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from canary.counting.series import Series
 from canary.model import Hook, HookResult, Json, Key, Split, Strategy
 from runtime.resources import ListResult, Resource
 
@@ -34,6 +35,35 @@ class MetricProvider(Protocol):
 
         Raises:
             ProviderError: there is no answer to be had.
+
+        """
+
+
+class SeriesSource(Protocol):
+    """Reads raw counters where they are stored, one query for all series."""
+
+    async def series(self, spec: ProviderSpec, query: str) -> tuple[Series, ...]:
+        """Return every series of the query's result now; none is an empty result, not an error.
+
+        Values are passed on as they are, NaN included.
+
+        Raises:
+            ProviderError: there is no answer to be had, or it is no vector.
+
+        """
+
+
+class Scraper(Protocol):
+    """Reads raw counters where they arise, from a pod's own page of metrics."""
+
+    async def scrape(self, url: str, names: frozenset[str]) -> tuple[Series, ...]:
+        """Return the page's series with these sample names; none is not an error.
+
+        Names are as the page writes them: `http_requests_total`, `http_request_duration_sum`.
+        Values are passed on as they are, NaN included.
+
+        Raises:
+            ProviderError: the page cannot be had, or is no page of metrics.
 
         """
 

@@ -1,0 +1,1 @@
+"""From raw counters, as they are read, to what each pod has counted in a window."""
