@@ -10,7 +10,12 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
-from analyzer.metric_providers.exposition import read_openmetrics, read_text
+from analyzer.metric_providers.exposition import (
+    LONGEST_WANTED,
+    TooManyError,
+    read_openmetrics,
+    read_text,
+)
 from analyzer.ports import ProviderError
 from canary.counting.series import Series
 from canary.durations import format_duration
@@ -76,7 +81,7 @@ class PodScraper:
         """
         try:
             kind, body = await self._fetch(url)
-            # A line takes some 30 us: even a page of 100 lines would hold up the loop.
+            # A wanted line takes some 50 us: a hundred of them would hold up the loop.
             async with self._parsing:
                 return await asyncio.to_thread(_READERS[kind], body, names)
         except TimeoutError as error:
@@ -87,6 +92,9 @@ class PodScraper:
             raise _unread(url, what) from error
         except aiohttp.ClientError as error:
             raise _unread(url, _reason(error)) from error
+        except TooManyError as error:
+            what = f"has more than {LONGEST_WANTED / _MIB:g} MiB of the metrics that are judged"
+            raise _unread(url, f"{what}; let them have fewer labels") from error
         except ValueError as error:
             what = "gives a page that cannot be parsed; mend what promtool check metrics says of it"
             raise _unread(url, what) from error
@@ -142,6 +150,8 @@ def _reason(error: aiohttp.ClientError) -> str:
             return "cannot be asked: that is no URL; write it as http://10.0.0.7:8080/metrics"
         case aiohttp.ClientConnectorCertificateError():
             return "has a certificate that is not trusted; let its metrics be read over http"
+        case aiohttp.ClientResponseError():
+            return "gives what is no HTTP, or compressed in a way that nobody asked for; mend that"
         case aiohttp.ClientConnectorDNSError():
             why = "the name does not resolve"
         case aiohttp.ClientConnectorSSLError():
@@ -149,7 +159,7 @@ def _reason(error: aiohttp.ClientError) -> str:
         case aiohttp.ClientConnectorError():
             why = os.strerror(error.os_error.errno or errno.EIO)
         case _:
-            why = "the connection broke, or carried no HTTP"
+            why = "the connection broke"
     return f"cannot be reached ({why}); see whether it runs and serves its metrics at that port"
 
 
