@@ -6,68 +6,31 @@ The other side is a local server that answers as Prometheus' API does.
 import asyncio
 import base64
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 import trustme
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import unused_port
 
 from analyzer.metric_providers.prometheus import PrometheusProvider
 from analyzer.ports import MetricProvider, ProviderError, ProviderSpec
+from tests.adapters.metric_providers.prometheus_api import (
+    Prometheus,
+    Reply,
+    drip,
+    endless,
+    refusal,
+    replies,
+    result,
+    stay_silent,
+    vector,
+)
 from tests.fakes.metric_provider import FakeMetricProvider
 
-Reply = Callable[[web.Request], Awaitable[web.StreamResponse]]
 QUERY = 'sum(rate(http_requests_total{kubernetes_pod_name=~"web-canary-.+"}[1m]))'
-
-
-def replies(body: Any, status: int = 200, **headers: str) -> Reply:
-    async def reply(_request: web.Request) -> web.StreamResponse:
-        return web.json_response(body, status=status, headers=headers)
-
-    return reply
-
-
-def result(kind: str, value: Any) -> Reply:
-    return replies({"status": "success", "data": {"resultType": kind, "result": value}})
-
-
-def vector(*values: str) -> Reply:
-    series = [{"metric": {"n": str(n)}, "value": [17.5, it]} for n, it in enumerate(values)]
-    return result("vector", series)
-
-
-def refusal(status: int, text: str) -> Reply:
-    return replies({"status": "error", "errorType": "bad_data", "error": text}, status)
-
-
-@dataclass
-class Prometheus:
-    """The other side: gives each query its reply, and remembers what it was asked with."""
-
-    replies: dict[str, Reply] = field(default_factory=dict)
-    requests: list[web.Request] = field(default_factory=list)
-    connections: set[Any] = field(default_factory=set)
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        self.requests.append(request)
-        self.connections.add(request.transport and request.transport.get_extra_info("peername"))
-        return await self.replies.get(request.query["query"], vector())(request)
-
-    @asynccontextmanager
-    async def serve(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-        app = web.Application()
-        app.router.add_get("/api/v1/query", self.answer)
-        server = TestServer(app, scheme="https" if tls else "http")
-        await server.start_server(ssl=tls)
-        try:
-            yield str(server.make_url("")).rstrip("/")
-        finally:
-            await server.close()
 
 
 class World:
@@ -345,21 +308,6 @@ async def test_says_that_a_name_does_not_resolve(real: World) -> None:
     assert "cannot be reached (the name does not resolve)" in await complaint(real, spec)
 
 
-async def drip(request: web.Request) -> web.StreamResponse:
-    """Send an answer that does not end, fast enough that no single read waits long."""
-    response = web.StreamResponse()
-    await response.prepare(request)
-    while request.transport is not None:
-        await response.write(b" ")
-        await asyncio.sleep(0.02)
-    return response
-
-
-async def stay_silent(_request: web.Request) -> web.StreamResponse:
-    await asyncio.Event().wait()
-    return web.Response()
-
-
 @pytest.mark.parametrize("reply", [drip, stay_silent])
 async def test_ends_with_its_time_and_frees_its_thread(real: World, reply: Reply) -> None:
     provider = PrometheusProvider(timeout=timedelta(milliseconds=300), threads=1)
@@ -397,16 +345,6 @@ async def test_cancellation_passes_through(real: World) -> None:
 
 
 async def test_does_not_read_an_answer_that_is_too_long(real: World) -> None:
-    async def endless(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
-        await response.prepare(request)
-        while request.transport is not None:
-            try:
-                await response.write(b" " * 65536)
-            except ConnectionError:
-                break
-        return response
-
     real.there.replies[QUERY] = endless
 
     assert "answers more than 4 MiB; let the query make one series" in await complaint(real)

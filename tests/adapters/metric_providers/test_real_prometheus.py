@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -290,3 +290,60 @@ async def test_says_what_prometheus_complains_of(
     assert message in str(caught.value)
     if "answers" in message:
         assert "mend the query" in str(caught.value)
+
+
+async def test_gives_raw_counters_for_a_query_of_any_length(
+    provider: PrometheusProvider, prometheus: str
+) -> None:
+    spec = ProviderSpec(type="prometheus", address=prometheus)
+    pods = "|".join(["mixed-canary-7d9c5b8f6d-.+", *(f"web-{n:08}" for n in range(500))])
+
+    found = await provider.series(spec, f'http_requests_total{{kubernetes_pod_name=~"{pods}"}}')
+
+    assert {(it.labels["kubernetes_pod_name"], it.labels["status"]) for it in found} == {
+        (f"mixed-canary-7d9c5b8f6d-{pod}", status)
+        for pod in ("x2x8z", "b7b7b")
+        for status in ("200", "500")
+    }
+    assert all(it.labels["__name__"] == "http_requests_total" for it in found)
+    assert all(
+        it.value % BACKENDS["mixed-canary"].per_scrape[it.labels["status"]] == 0 for it in found
+    )
+
+
+async def test_gives_the_history_of_counters(provider: PrometheusProvider, prometheus: str) -> None:
+    spec = ProviderSpec(type="prometheus", address=prometheus)
+    end = datetime.now(UTC)
+    start, step = end - timedelta(seconds=1), timedelta(milliseconds=250)
+    query = (
+        'http_requests_total{kubernetes_pod_name=~"good-canary-.+",namespace="prod",status="200"}'
+    )
+
+    ((labels, points),) = await provider.history(spec, query, start=start, end=end, step=step)
+
+    asked = [start.timestamp() + n * step.total_seconds() for n in range(5)]
+    values = [value for _, value in points]
+    assert labels["status"] == "200"
+    # It may have begun within the time.
+    assert [at for at, _ in points] == pytest.approx(asked[-len(points) :], abs=0.002)
+    assert values == sorted(values)
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("sum(", "answers 400: "),
+        ("up[1m]", "leave the range"),
+        ("scalar(up)", "gives a single value"),
+        ('"text"', "gives a single value"),
+    ],
+)
+async def test_says_why_there_are_no_series(
+    provider: PrometheusProvider, prometheus: str, query: str, message: str
+) -> None:
+    spec = ProviderSpec(type="prometheus", address=prometheus)
+
+    with pytest.raises(ProviderError) as caught:
+        await provider.series(spec, query)
+
+    assert message in str(caught.value)
