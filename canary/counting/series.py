@@ -1,11 +1,197 @@
-"""One series of raw counters, as a page of metrics or Prometheus gives it."""
+"""Series and the selectors that pick them, as PromQL has them."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final, NamedTuple
+
+from canary.counting.automaton import matches
+
+NAME: Final = "__name__"
+"""The label that holds a metric's name."""
+LE: Final = "le"
+"""The label that holds the upper bound of a histogram's bucket."""
+
+_ADDED: Final = """
+namespace kubernetes_namespace k8s_namespace_name pod pod_name kubernetes_pod_name
+k8s_pod_name pod_ip pod_template_hash container container_name
+kubernetes_container_name node nodename node_name kubernetes_node
+kubernetes_node_name host hostname job instance endpoint service service_name
+kubernetes_name kubernetes_service_name deployment workload workload_name controller
+controller_name replicaset app k8s_app component release chart helm_sh_chart version
+tier team app_kubernetes_io_name app_kubernetes_io_instance
+app_kubernetes_io_version app_kubernetes_io_component app_kubernetes_io_part_of
+app_kubernetes_io_managed_by cluster cluster_name region zone env environment
+prometheus prometheus_replica
+"""
+TARGET_LABELS: Final = frozenset(_ADDED.split())
+"""Labels that scrape configurations usually add to what a pod exposes: from service discovery, the
+labels of the pod or its Service, and the external labels of the Prometheus. None of them tells a
+good answer from a bad one."""
+
+_EQUAL: Final = frozenset({"=", "=~"})
+_SPECIAL: Final = frozenset(r"\.+*?()|[]{}^$")
+"""What RE2 reads as more than itself (its QuoteMeta)."""
+_IDENTIFIER: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_METRIC: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
 
 class Series(NamedTuple):
-    """A series and its value now; the labels include `__name__`, and the value may be NaN."""
+    """One series at one moment. `labels` include its name, as `__name__`."""
 
     labels: Mapping[str, str]
     value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Matcher:
+    """A condition on one label. `op` is "=", "!=", "=~" or "!~"; expressions match as a whole."""
+
+    label: str
+    op: str
+    value: str
+
+    def accepts(self, value: str) -> bool:
+        """Say whether a label's value satisfies the condition; an absent label's is "".
+
+        Raises:
+            PatternError: the regular expression cannot be read.
+
+        """
+        if self.op in ("=~", "!~"):
+            return matches(self.value, value) == (self.op == "=~")
+        return self._same(value) == (self.op == "=")
+
+    def _same(self, value: str) -> bool:
+        if self.label != LE or value == self.value:
+            return value == self.value
+        # Prometheus 3 stores 1.0 where a pod exposes le="1", and queries are written for either.
+        mine, other = bound(self.value), bound(value)
+        return mine is not None and mine == other
+
+    def __str__(self) -> str:
+        label = self.label if _IDENTIFIER.fullmatch(self.label) else _string(self.label)
+        return f"{label}{self.op}{_string(self.value)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Selector:
+    """The conditions that pick series of one metric, with the one on its name."""
+
+    matchers: tuple[Matcher, ...]
+
+    @property
+    def name(self) -> str:
+        """The metric's name."""
+        return next(one.value for one in self.matchers if one.label == NAME and one.op == "=")
+
+    def accepts(self, labels: Mapping[str, str], *, given: frozenset[str] = frozenset()) -> bool:
+        """Say whether a series is picked.
+
+        Args:
+            labels: of the series, with its name.
+            given: labels that the place which the series comes from adds later: a condition on one
+                of them that the series does not carry counts as satisfied.
+
+        """
+        return all(
+            one.accepts(labels.get(one.label, ""))
+            for one in self.matchers
+            if one.label in labels or one.label not in given
+        )
+
+    def covers(self, other: "Selector") -> bool:
+        """Say whether each series of another selector is one of this one's, as far as is plain.
+
+        It is plain where the other has the same condition, or asks for one value that satisfies
+        this one's.
+        """
+        return all(
+            mine in other.matchers
+            or any(
+                its.label == mine.label and its.op == "=" and mine.accepts(its.value)
+                for its in other.matchers
+            )
+            for mine in self.matchers
+        )
+
+    def __str__(self) -> str:
+        plain = _METRIC.fullmatch(self.name) is not None
+        rest = [str(one) for one in self.matchers if not (plain and one.label == NAME)]
+        return f"{self.name if plain else ''}{{{','.join(rest)}}}" if rest else self.name
+
+
+def bound(text: str) -> float | None:
+    """Return a bucket's bound as a number; None where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def merged(selectors: Iterable[Selector]) -> tuple[str, ...]:
+    """Return queries that together fetch at least the series of all selectors, one per metric.
+
+    Selectors that differ in the values they ask for only become one with alternatives, which may
+    fetch more than they did: what comes is to be filtered by `Selector.accepts`.
+    """
+    ordered = sorted(set(selectors), key=lambda one: (one.name, one))
+    return tuple(
+        " or ".join(str(one) for one in _joined(list(group)))
+        for _, group in groupby(ordered, key=lambda one: one.name)
+    )
+
+
+def _joined(selectors: list[Selector]) -> list[Selector]:
+    """Merge the selectors of one metric as far as may be."""
+    shapes: dict[tuple[Matcher, ...], list[Selector]] = {}
+    for one in _widest(selectors):
+        shapes.setdefault(_shape(one), []).append(one)
+    return _widest(sorted(_alternatives(alike) for alike in shapes.values()))
+
+
+def _widest(selectors: list[Selector]) -> list[Selector]:
+    """Leave out the selectors that another one covers, the later of two that cover each other."""
+    kept: list[Selector] = []
+    for one in selectors:
+        if not any(other.covers(one) for other in kept):
+            kept = [*(other for other in kept if not one.covers(other)), one]
+    return kept
+
+
+def _shape(selector: Selector) -> tuple[Matcher, ...]:
+    """Return what merging must not change: everything but the values that are asked for."""
+    return tuple(
+        one if one.op not in _EQUAL else Matcher(label=one.label, op="=~", value="")
+        for one in _in_order(selector)
+    )
+
+
+def _in_order(selector: Selector) -> list[Matcher]:
+    """Sort by label, and conditions of a kind together, so that shapes can be compared."""
+    return sorted(
+        selector.matchers, key=lambda one: (one.label != NAME, one.label, one.op not in _EQUAL, one)
+    )
+
+
+def _alternatives(alike: list[Selector]) -> Selector:
+    columns = zip(*(_in_order(one) for one in alike), strict=True)
+    return Selector(matchers=tuple(_alternative(sorted(set(column))) for column in columns))
+
+
+def _alternative(column: list[Matcher]) -> Matcher:
+    if len(column) == 1:
+        return column[0]
+    values = "|".join(_quote(one.value) if one.op == "=" else f"(?:{one.value})" for one in column)
+    return Matcher(label=column[0].label, op="=~", value=values)
+
+
+def _quote(value: str) -> str:
+    return "".join(f"\\{character}" if character in _SPECIAL else character for character in value)
+
+
+def _string(text: str) -> str:
+    """Write a PromQL string: its escapes are Go's."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

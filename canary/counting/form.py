@@ -1,0 +1,133 @@
+"""From a share to counts: which counters are counted, out of which requests.
+
+A share of counters is written as `offset + scale * counted / requests`, where each counter is in
+either sum once, with plus or minus. There may be several ways: `(all - good) / all` is "all but
+good" as well as one minus "good". The simplest is taken, in which all signs agree.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import combinations
+
+from canary.counting.algebra import Share
+from canary.counting.errors import NotCounts
+from canary.counting.series import Selector
+
+Signs = Mapping[Selector, int]
+"""Counters, each with 1 or -1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """`offset + scale * counted / requests`."""
+
+    offset: Fraction
+    scale: Fraction
+    counted: Signs
+    requests: Signs
+
+    def span(self) -> tuple[Fraction, Fraction]:
+        """Return the lowest and the highest value: of no request counted, and of all."""
+        ends = (self.offset, self.offset + self.scale)
+        return min(ends), max(ends)
+
+    def fraction(self, value: Fraction) -> Fraction:
+        """Return which fraction of the requests is counted where the share has a value."""
+        return (value - self.offset) / self.scale
+
+    def others(self) -> Signs:
+        """Return the requests that are not counted.
+
+        Raises:
+            NotCounts: they are no count of requests.
+
+        """
+        signs = {one: self.requests.get(one, 0) - self.counted.get(one, 0) for one in self._all()}
+        if any(abs(sign) > 1 for sign in signs.values()) or max(signs.values()) < 1:
+            raise NotCounts("what is left of all requests without the good ones is no count")
+        return {one: sign for one, sign in signs.items() if sign}
+
+    def _all(self) -> tuple[Selector, ...]:
+        return tuple({**self.requests, **self.counted})
+
+
+def formed(share: Share) -> Form:
+    """Write a share as counts.
+
+    Raises:
+        NotCounts: it has no such form, or its parts cannot be of the same requests.
+
+    """
+    whole, requests = _requests(share.whole)
+    found = [form for form in _forms(share, whole, requests) if form]
+    if not found:
+        raise NotCounts("it weights counters differently, so that its value is no share of them")
+    best = next((form for form in found if len(set(form.counted.values())) == 1), found[0])
+    _check(best)
+    return best
+
+
+def _requests(whole: Mapping[Selector, Fraction]) -> tuple[Fraction, Signs]:
+    """Return the denominator as a factor above zero and signs."""
+    found = _signs(whole)
+    if found is None or max(found[1].values()) < 1:
+        raise NotCounts("what it divides by is no count of requests")
+    return found
+
+
+def _forms(share: Share, factor: Fraction, requests: Signs) -> Iterator[Form | None]:
+    for offset in _offsets(share):
+        rest = {
+            one: value
+            for one in {**share.part, **share.whole}
+            if (value := share.part.get(one, 0) - offset * share.whole.get(one, 0))
+        }
+        if not rest:
+            raise NotCounts("its value is always the same")
+        if found := _signs(rest):
+            yield _form(offset, found[0] / factor, found[1], requests)
+
+
+def _offsets(share: Share) -> tuple[Fraction, ...]:
+    """Return the offsets that take at least one counter out of the numerator; zero first."""
+    taken = {share.part.get(one, Fraction(0)) / value for one, value in share.whole.items()}
+    return (Fraction(0), *sorted(taken - {0}))
+
+
+def _form(offset: Fraction, scale: Fraction, signs: Signs, requests: Signs) -> Form:
+    # What falls with its counters is written with a scale below zero, so that these stay counts.
+    # With both signs, what an offset was taken out for is something that it is "all but".
+    falls = max(signs.values()) < 1 or (bool(offset) and min(signs.values()) < 0)
+    if not falls:
+        return Form(offset=offset, scale=scale, counted=signs, requests=requests)
+    turned = {one: -sign for one, sign in signs.items()}
+    return Form(offset=offset, scale=-scale, counted=turned, requests=requests)
+
+
+def _signs(terms: Mapping[Selector, Fraction]) -> tuple[Fraction, Signs] | None:
+    """Take out the factor above zero that leaves 1 and -1; None where there is none."""
+    factors = {abs(value) for value in terms.values()}
+    if len(factors) != 1:
+        return None
+    return factors.pop(), {one: 1 if value > 0 else -1 for one, value in terms.items()}
+
+
+def _check(form: Form) -> None:
+    """Refuse what has the form of a share and cannot be one.
+
+    Raises:
+        NotCounts: a request would be counted twice, or counted without being one of the requests.
+
+    """
+    for signs in (form.counted, form.requests):
+        for one, other in combinations(signs, 2):
+            if signs[one] == signs[other] and (one.covers(other) or other.covers(one)):
+                raise NotCounts(f"it counts twice what is in both {one} and {other}")
+    for one in form.counted:
+        alike = [its for its, sign in form.requests.items() if sign > 0 and its.name == one.name]
+        if alike and not any(its.covers(one) for its in alike):
+            raise NotCounts(
+                f"{one} is not plainly a part of what it is divided by; "
+                "give both the same matchers, and the part one more"
+            )
