@@ -13,6 +13,8 @@ from canary.counting.patterns import Chain, Choice, Edge, Node, One, PatternErro
 
 _MOST_STATES: Final = 5000
 """Of one pattern. Counted repetitions are written out, and can be nested."""
+_SHORT: Final = 256
+"""Characters of a value whose answer is remembered; a pod may expose values of any length."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +83,6 @@ def program(pattern: str) -> _Program:
     return _Program(tuple(writer.tests), tuple(writer.after), start)
 
 
-@lru_cache(maxsize=8192)
 def matches(pattern: str, value: str) -> bool:
     """Say whether a pattern matches a value as a whole.
 
@@ -89,6 +90,10 @@ def matches(pattern: str, value: str) -> bool:
         PatternError: the pattern cannot be read.
 
     """
+    return (_remembered if len(value) <= _SHORT else _run)(pattern, value)
+
+
+def _run(pattern: str, value: str) -> bool:
     prepared = program(pattern)
     states = _reached(prepared, frozenset({prepared.start}), begin=True, end=not value)
     for at, character in enumerate(value, start=1):
@@ -96,6 +101,11 @@ def matches(pattern: str, value: str) -> bool:
         if not states:
             return False
     return _MATCH in states
+
+
+@lru_cache(maxsize=8192)
+def _remembered(pattern: str, value: str) -> bool:
+    return _run(pattern, value)
 
 
 @lru_cache(maxsize=8192)

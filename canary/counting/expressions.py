@@ -6,6 +6,7 @@ evidence anyway. Whatever else changes the value is refused, with the reason.
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
@@ -21,7 +22,13 @@ from canary.counting.form import formed
 from canary.counting.series import LE
 
 MOST_CHARACTERS: Final = 4096
-"""Of a query. The parser goes as deep as its text nests, on the stack of the process."""
+"""Of a query; those in use have a few hundred."""
+MOST_OPERATORS: Final = 200
+"""And parentheses. The parser goes as deep as they nest, on the stack of the thread: too deep ends
+the process, and teams write queries."""
+_TEXT: Final = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`[^`]*`|#[^\n]*""")
+"""Strings and comments."""
+_OPERATOR: Final = re.compile(r"[-+*/%^(<>!=]+?|\b(?:and|or|unless|atan2)\b", re.IGNORECASE)
 
 _COMPARISONS: Final = frozenset({">", ">=", "<", "<=", "==", "!="})
 _WITH_ZERO: Final = frozenset({">", ">=", "!="})
@@ -39,14 +46,14 @@ def read(query: str) -> Value:
     """
     if len(query) > MOST_CHARACTERS:
         raise NotCounts(f"it has more than {MOST_CHARACTERS} characters")
+    if len(_OPERATOR.findall(_TEXT.sub("", query))) > MOST_OPERATORS:
+        raise NotCounts(f"it has more than {MOST_OPERATORS} operators and parentheses")
     try:
         return _value(promql.parse(query))
     except NotCounts:
         raise
     except ValueError as error:
         raise NotCounts(f"it is no PromQL that can be read: {error}") from error
-    except RecursionError as error:
-        raise NotCounts("it is nested too deeply; make it simpler") from error
 
 
 def exact(number: float) -> Fraction:

@@ -60,12 +60,15 @@ def formed(share: Share) -> Form:
 
     """
     whole, requests = _requests(share.whole)
-    found = [form for form in _forms(share, whole, requests) if form]
-    if not found:
-        raise NotCounts("it weights counters differently, so that its value is no share of them")
-    best = next((form for form in found if len(set(form.counted.values())) == 1), found[0])
-    _check(best)
-    return best
+    found = sorted(_forms(share, whole, requests), key=lambda form: len(set(form.counted.values())))
+    faults: list[str] = []
+    for form in found:
+        fault = _fault(form)
+        if fault is None:
+            return form
+        faults.append(fault)
+    none = "it weights counters differently, so that its value is no share of them"
+    raise NotCounts(faults[0] if faults else none)
 
 
 def _requests(whole: Mapping[Selector, Fraction]) -> tuple[Fraction, Signs]:
@@ -76,7 +79,7 @@ def _requests(whole: Mapping[Selector, Fraction]) -> tuple[Fraction, Signs]:
     return found
 
 
-def _forms(share: Share, factor: Fraction, requests: Signs) -> Iterator[Form | None]:
+def _forms(share: Share, factor: Fraction, requests: Signs) -> Iterator[Form]:
     for offset in _offsets(share):
         rest = {
             one: value
@@ -113,21 +116,35 @@ def _signs(terms: Mapping[Selector, Fraction]) -> tuple[Fraction, Signs] | None:
     return factors.pop(), {one: 1 if value > 0 else -1 for one, value in terms.items()}
 
 
-def _check(form: Form) -> None:
-    """Refuse what has the form of a share and cannot be one.
+def _fault(form: Form) -> str | None:
+    """Say why what has the form of a share cannot be one; None where it can."""
+    return (
+        next(filter(None, (_twice(signs) for signs in (form.counted, form.requests))), None)
+        or _apart(_having(form.counted, -1), _having(form.counted, 1))
+        or _apart(_having(form.requests, -1), _having(form.requests, 1))
+        or _apart(_having(form.counted, 1), _having(form.requests, 1))
+    )
 
-    Raises:
-        NotCounts: a request would be counted twice, or counted without being one of the requests.
 
-    """
-    for signs in (form.counted, form.requests):
-        for one, other in combinations(signs, 2):
-            if signs[one] == signs[other] and (one.covers(other) or other.covers(one)):
-                raise NotCounts(f"it counts twice what is in both {one} and {other}")
-    for one in form.counted:
-        alike = [its for its, sign in form.requests.items() if sign > 0 and its.name == one.name]
-        if alike and not any(its.covers(one) for its in alike):
-            raise NotCounts(
-                f"{one} is not plainly a part of what it is divided by; "
+def _twice(signs: Signs) -> str | None:
+    """A request must be counted once."""
+    for one, other in combinations(signs, 2):
+        if signs[one] == signs[other] and (one.covers(other) or other.covers(one)):
+            return f"it counts twice what is in both {one} and {other}"
+    return None
+
+
+def _apart(parts: list[Selector], wholes: list[Selector]) -> str | None:
+    """What is a part must be one plainly; counters with another name are taken at their word."""
+    for one in parts:
+        alike = [whole for whole in wholes if whole.name == one.name]
+        if alike and not any(whole.covers(one) for whole in alike):
+            return (
+                f"{one} is not plainly a part of what it is divided by or taken from; "
                 "give both the same matchers, and the part one more"
             )
+    return None
+
+
+def _having(signs: Signs, sign: int) -> list[Selector]:
+    return [one for one, its in signs.items() if its == sign]
