@@ -79,6 +79,7 @@ def canary_deployment(target: Json, *, key: str, replicas: int) -> Json:
         TARGET_LABEL: name,
     }
     _move_affinity(template["spec"], key, spec["selector"]["matchLabels"][key])
+    _keep_last_words(template["spec"])
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -95,6 +96,15 @@ def canary_deployment(target: Json, *, key: str, replicas: int) -> Json:
             "revisionHistoryLimit": 1,
         },
     }
+
+
+def _keep_last_words(pod: Json) -> None:
+    """Have the kubelet keep the end of a failed container's log where it left no message.
+
+    A verdict can then name them without a right to read logs.
+    """
+    for container in (*(pod.get("initContainers") or ()), *pod["containers"]):
+        container["terminationMessagePolicy"] = "FallbackToLogsOnError"
 
 
 def canary_service(target: Json, *, key: str, strategy: Strategy, stable: Json | None) -> Json:

@@ -20,6 +20,9 @@ _HOPELESS = frozenset(
     {"CrashLoopBackOff", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 )
 
+_WORDS = 400
+"""Characters of a container's last words that a verdict quotes."""
+
 
 def read_target(obj: Json, *, enabled: bool) -> Target:
     """Read the Deployment that the team owns.
@@ -120,6 +123,7 @@ def read_canary(obj: Json, pods: list[Json]) -> CanaryPresent:
         ready=int(status.get("readyReplicas", 0)),
         restarts=sum(int(entry.get("restartCount", 0)) for pod in pods for entry in _each(pod)),
         trouble=next((found for pod in pods if (found := _trouble(pod))), ""),
+        crash=next((found for pod in pods if (found := _crash(pod))), ""),
         current=current,
     )
 
@@ -140,15 +144,26 @@ def _trouble(pod: Json) -> str:
         waiting = (entry.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in _HOPELESS:
             last = (entry.get("lastState") or {}).get("terminated") or {}
-            words = _last_words(last) or str(waiting.get("message", ""))
+            words = _last_words(last) or str(waiting.get("message", ""))[:_WORDS]
             where = f"container {entry['name']} of pod {pod['metadata']['name']}"
-            return f"{where} is in {waiting['reason']}: {words[:256]}"
+            return f"{where} is in {waiting['reason']}: {words}"
+    return ""
+
+
+def _crash(pod: Json) -> str:
+    """Return how a container of a pod ended last, if it had to be started again."""
+    for entry in _each(pod):
+        last = (entry.get("lastState") or {}).get("terminated") or {}
+        if int(entry.get("restartCount", 0)) and last:
+            where = f"container {entry['name']} of pod {pod['metadata']['name']}"
+            return f"{where} was restarted: {_last_words(last)}"
     return ""
 
 
 def _last_words(terminated: Json) -> str:
     if not terminated:
         return ""
-    message = str(terminated.get("message", "")).strip()
+    # A traceback says at its end what went wrong.
+    message = str(terminated.get("message", "")).strip()[-_WORDS:]
     reason = f"{terminated.get('reason', 'ended')}, exit code {terminated.get('exitCode')}"
     return f"{reason}: {message}" if message else reason
