@@ -7,6 +7,8 @@ from enum import Enum, StrEnum
 from typing import Any
 
 from canary.contract import Command
+from canary.evidence.policy import Policy
+from canary.weighing import Weighing
 
 Json = dict[str, Any]
 
@@ -111,6 +113,11 @@ class Strategy:
 
     `weights` are the canary's shares in percent, rising; the target is promoted after the last
     one has passed. `service_name` is the Service whose traffic is split.
+
+    `policy` is how sure the evidence has to be. With `gate` every weight after the first, and the
+    promotion, also ask for non-inferiority; where it is not shown within `decide_within` of the
+    run's start, the policy says what follows. `bake` is how long a full-size canary is judged at
+    weight 100 before the promotion, while all old pods are left.
     """
 
     interval: timedelta
@@ -131,6 +138,10 @@ class Strategy:
     no_data_after: timedelta = timedelta(minutes=10)
     failure_count: FailureCount = FailureCount.CONSECUTIVE
     health_is_enough: bool = False
+    policy: Policy = Policy()
+    gate: bool = False
+    decide_within: timedelta = timedelta(hours=1)
+    bake: timedelta = timedelta(0)
     ignored: tuple[str, ...] = ()
 
 
@@ -182,9 +193,10 @@ class State:
     """What a run remembers between two reconciles; lives in `Canary.status` and nowhere else.
 
     `failed_checks` counts toward the strategy's threshold. `checked_at` is when the last analysis
-    tick was, `changed_at` when the phase last changed, `no_data_since` since when a metric has had
-    no value. `undoing` is the hash of a candidate whose half-way promotion is taken back, `forced`
-    whether a person promoted it and so answers for it.
+    tick was, `changed_at` when the phase last changed, `stepped_at` when the weight did,
+    `no_data_since` since when a metric has had no value. `undoing` is the hash of a candidate whose
+    half-way promotion is taken back, `forced` whether a person promoted it and so answers for it.
+    `evidence` is the judge's own record.
     """
 
     phase: Phase = Phase.INITIALIZED
@@ -195,6 +207,7 @@ class State:
     started_at: datetime | None = None
     changed_at: datetime | None = None
     checked_at: datetime | None = None
+    stepped_at: datetime | None = None
     no_data_since: datetime | None = None
     pre_rollout_passed: bool = False
     paused: bool = False
@@ -205,6 +218,7 @@ class State:
     message: str = ""
     checks: tuple[Check, ...] = ()
     restarts: int = 0
+    evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
 # --- observed: the world at one moment --------------------------------------------------------
@@ -253,13 +267,18 @@ class CanaryAbsent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CanaryPresent:
-    """The canary Deployment and its pods. `trouble` is why a pod cannot come up, if one cannot."""
+    """The canary Deployment and its pods.
+
+    `trouble` is why a pod cannot come up, if one cannot, `crash` how a container ended that was
+    started again.
+    """
 
     template_hash: str
     replicas: int
     ready: int
     restarts: int = 0
     trouble: str = ""
+    crash: str = ""
     current: bool = True
 
 
@@ -312,6 +331,7 @@ class Observed:
     problems: tuple[str, ...] = ()
     samples: tuple[Sample, ...] = ()
     hooks: tuple[HookResult, ...] = ()
+    weighing: Weighing | None = None
     asked: bool = False
 
 

@@ -1,7 +1,8 @@
 """The rules of a run that is under way: what is asked, and what each tick of the analysis means."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Final
 
 from canary.actions import (
     Decision,
@@ -16,6 +17,8 @@ from canary.analysis import check_hook, judge, overall, summary
 from canary.contract import Reason
 from canary.desired import canary_size
 from canary.endings import Context, promote, refuse, wait
+from canary.evidence.policy import Inconclusive
+from canary.evidence.verdict import NonInferior, Refuse
 from canary.model import (
     CanaryAbsent,
     CanaryPresent,
@@ -30,6 +33,11 @@ from canary.model import (
     Strategy,
 )
 from canary.status import age
+from canary.weighing import what_promotion_needs, why_refused
+
+_TOLD: Final = frozenset({Reason.CHECK_FAILED, Reason.NO_DATA, Reason.INCONCLUSIVE, Reason.BAKING})
+"""Reasons for which a weight is kept that are worth an event."""
+_LASTING: Final = frozenset({Reason.INCONCLUSIVE})
 
 
 def due_in(ctx: Context, strategy: Strategy) -> timedelta:
@@ -57,7 +65,15 @@ def run_questions(ctx: Context, strategy: Strategy) -> Questions:
 
 def progress(ctx: Context, strategy: Strategy) -> Decision:
     """Decide the next move of a run that is under way."""
-    for rule in (_undo_first, _make_canary, _canary_broken, _canary_not_ready, _skip, _before):
+    for rule in (
+        _undo_first,
+        _make_canary,
+        _canary_broken,
+        weighed,
+        _canary_not_ready,
+        _skip,
+        _before,
+    ):
         if (decision := rule(ctx, strategy)) is not None:
             return decision
     if ctx.observed.asked:
@@ -107,11 +123,39 @@ def _make_canary(ctx: Context, strategy: Strategy) -> Decision | None:
 
 def _canary_broken(ctx: Context, strategy: Strategy) -> Decision | None:
     """A pod that cannot come up needs no statistics."""
-    del strategy
     canary = ctx.observed.canary
-    if isinstance(canary, CanaryAbsent) or not canary.trouble:
+    if isinstance(canary, CanaryAbsent):
         return None
-    return refuse(ctx, Reason.REFUSED, canary.trouble)
+    if canary.trouble:
+        return refuse(ctx, Reason.REFUSED, canary.trouble)
+    if ctx.state.weight and (why := _fell(ctx, canary, strategy)):
+        return refuse(ctx, Reason.REFUSED, why)
+    return None
+
+
+def _fell(ctx: Context, canary: CanaryPresent, strategy: Strategy) -> str:
+    """Say what befell a canary that was ready once and has traffic; nothing where it serves."""
+    if canary.restarts > ctx.state.restarts and canary.crash:
+        return canary.crash
+    if strategy.ready_percent and canary.replicas and not canary.ready:
+        return f"none of {canary.replicas} canary pods is ready any more"
+    return ""
+
+
+def weighed(ctx: Context, strategy: Strategy) -> Decision | None:
+    """Sufficient evidence against the candidate needs no tick."""
+    del strategy
+    weighing = ctx.observed.weighing
+    if weighing is None or not isinstance(weighing.verdict, Refuse) or ctx.state.forced:
+        return None
+    why = why_refused(weighing, weighing.verdict.finding)
+    return refuse(ctx, Reason.REFUSED, why, recorded(ctx, ctx.state))
+
+
+def recorded(ctx: Context, state: State) -> State:
+    """Write the evidence into the state, as it stands."""
+    weighing = ctx.observed.weighing
+    return state if weighing is None else replace(state, evidence=weighing.record())
 
 
 def _canary_not_ready(ctx: Context, strategy: Strategy) -> Decision | None:
@@ -154,7 +198,10 @@ def _before(ctx: Context, strategy: Strategy) -> Decision | None:
 
 
 def _first_weight(ctx: Context, strategy: Strategy, *, passed: list[str]) -> Decision:
-    state = replace(ctx.state, pre_rollout_passed=True, checks=())
+    canary = ctx.observed.canary
+    restarts = canary.restarts if isinstance(canary, CanaryPresent) else 0
+    # What happened while it started is forgiven: it did become ready.
+    state = replace(ctx.state, pre_rollout_passed=True, checks=(), restarts=restarts)
     start = Emit(str(Reason.PROGRESSING), f"Starting canary analysis for {ctx.observed.key}")
     hooks = [Emit(str(Reason.PROGRESSING), f"Pre-rollout check {name} passed") for name in passed]
     decision = _set_weight(ctx, state, strategy.weights[0], after=timedelta(0))
@@ -174,6 +221,7 @@ def _set_weight(ctx: Context, state: State, weight: int, *, after: timedelta) ->
         reason=str(Reason.ADVANCED),
         message=message,
         checked_at=ctx.now,
+        stepped_at=ctx.now,
     )
     return Decision(
         reason=advanced.reason,
@@ -202,7 +250,8 @@ def _tick(ctx: Context, strategy: Strategy) -> Decision:
 def _seen(ctx: Context, checks: tuple[Check, ...]) -> State:
     canary = ctx.observed.canary
     restarts = canary.restarts if isinstance(canary, CanaryPresent) else 0
-    return replace(ctx.state, checks=checks, checked_at=ctx.now, restarts=restarts)
+    seen = replace(ctx.state, checks=checks, checked_at=ctx.now, restarts=restarts)
+    return recorded(ctx, seen)
 
 
 def _failed(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Decision:
@@ -228,9 +277,18 @@ def _no_data(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Dec
         return _passed(ctx, strategy, checks)
     message = (
         f"Halt {ctx.observed.key} advancement, holding at weight {state.weight}: "
-        f"{summary(checks, Outcome.NO_DATA)}"
+        f"{summary(checks, Outcome.NO_DATA)}{_patience(strategy, since)}"
     )
     return _stay(ctx, strategy, state, Reason.NO_DATA, message)
+
+
+def _patience(strategy: Strategy, since: datetime) -> str:
+    """Say until when a metric without a value is waited for."""
+    if strategy.no_data is NoDataPolicy.HOLD:
+        return "; waiting until there is one"
+    until = (since + strategy.no_data_after).strftime("%H:%M:%S")
+    then = "refused" if strategy.no_data is NoDataPolicy.FAIL else "passed over"
+    return f"; waiting until {until} UTC, then it is {then}"
 
 
 def _passed(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Decision:
@@ -248,17 +306,64 @@ def _passed(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Deci
         # is not this step.
         again = _stay(ctx, strategy, state, state.reason, state.message)
         return replace(again, actions=(*again.actions, SetWeight(state.weight)))
+    if (held := _gate(ctx, strategy, state) or _bake(ctx, strategy, state)) is not None:
+        return held
     for weight in strategy.weights:
         if weight > state.weight:
             return _set_weight(ctx, state, weight, after=strategy.interval)
     return promote(ctx, "all checks passed at the last weight", state)
 
 
+def _gate(ctx: Context, strategy: Strategy, state: State) -> Decision | None:
+    """Past the first weight a candidate has to be shown non-inferior, where the policy asks."""
+    if not strategy.gate or not strategy.policy.enabled:
+        return None
+    weighing = ctx.observed.weighing
+    if weighing is not None and isinstance(weighing.verdict, NonInferior):
+        return None
+    missing = what_promotion_needs(weighing)
+    deadline = (state.started_at or ctx.now) + strategy.decide_within
+    if ctx.now < deadline:
+        until = deadline.strftime("%H:%M:%S")
+        message = (
+            f"Halt {ctx.observed.key} advancement at weight {state.weight}: not yet shown to be no "
+            f"worse than the stable: {missing}; waiting until {until} UTC"
+        )
+        return _stay(ctx, strategy, state, Reason.INCONCLUSIVE, message)
+    return _undecided(ctx, strategy, state, missing)
+
+
+def _undecided(ctx: Context, strategy: Strategy, state: State, missing: str) -> Decision | None:
+    why = f"not shown to be no worse than the stable within {strategy.decide_within}: {missing}"
+    match strategy.policy.on_inconclusive:
+        case Inconclusive.PROMOTE:
+            return None
+        case Inconclusive.ROLLBACK:
+            return refuse(ctx, Reason.REFUSED, why, state)
+        case Inconclusive.HOLD:
+            message = f"Halt {ctx.observed.key} at weight {state.weight}: {why}; a person decides"
+            return _stay(ctx, strategy, state, Reason.INCONCLUSIVE, message)
+
+
+def _bake(ctx: Context, strategy: Strategy, state: State) -> Decision | None:
+    """At weight 100 the candidate is judged for a while before the old pods go."""
+    if not strategy.bake or state.weight != strategy.weights[-1]:
+        return None
+    left = (state.stepped_at or ctx.now) + strategy.bake - ctx.now
+    if left <= timedelta(0):
+        return None
+    until = (ctx.now + left).strftime("%H:%M:%S")
+    message = f"baking {ctx.observed.key} at weight {state.weight} until {until} UTC"
+    return _stay(ctx, strategy, state, Reason.BAKING, message)
+
+
 def _stay(ctx: Context, strategy: Strategy, state: State, reason: str, message: str) -> Decision:
     """Keep the weight; say so once per message."""
     stay = replace(state, reason=str(reason), message=message)
-    warn = reason in {Reason.CHECK_FAILED, Reason.NO_DATA} and message != ctx.state.message
-    events = (Emit(str(reason), message, warning=True),) if warn else ()
+    # How much is missing changes at every look; that something is missing is said once.
+    news = reason != ctx.state.reason if reason in _LASTING else message != ctx.state.message
+    told = reason in _TOLD and news
+    events = (Emit(str(reason), message, warning=reason is not Reason.BAKING),) if told else ()
     return Decision(
         reason=stay.reason,
         message=message,
@@ -283,4 +388,6 @@ def resync(ctx: Context, strategy: Strategy) -> Decision:
 
 def tick_while_promoting(ctx: Context, strategy: Strategy) -> Decision:
     """The candidate is judged while it rolls, and a refusal undoes the promotion."""
+    if (refused := weighed(ctx, strategy)) is not None:
+        return refused
     return _tick(ctx, strategy) if ctx.observed.asked else resync(ctx, strategy)

@@ -8,7 +8,7 @@ from canary.durations import format_duration
 from canary.model import Check, Json, Outcome, Phase, State
 
 CONDITION = "Promoted"
-_TIMES = ("started_at", "changed_at", "checked_at", "no_data_since")
+_TIMES = ("started_at", "changed_at", "checked_at", "stepped_at", "no_data_since")
 
 
 def state_from_status(status: Json) -> State:
@@ -33,6 +33,7 @@ def state_from_status(status: Json) -> State:
         reason=condition.get("reason", ""),
         message=condition.get("message", ""),
         checks=tuple(_check(entry) for entry in run.get("checks") or ()),
+        evidence=run.get("evidence") or {},
         **{name: _read_time(run.get(_camel(name))) for name in _TIMES},
     )
 
@@ -65,6 +66,7 @@ def status_from_state(state: State, *, previous: Json, generation: int, now: dat
             "postRolloutCalled": state.post_rollout_called,
             "restarts": state.restarts,
             "checks": [_dump(check) for check in state.checks],
+            "evidence": dict(state.evidence) or None,
             **{_camel(name): _write_time(getattr(state, name)) for name in _TIMES},
         },
     }

@@ -1,27 +1,20 @@
 """From a `Canary` object to a strategy that can be followed, or to every reason why not."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
-from canary.contract import (
-    AUTO_LABEL,
-    AUTO_VALUE,
-    FAILURES_COUNT,
-    ON_NO_DATA,
-    ON_NO_DATA_AFTER,
-)
+from canary.annotated import Problems, annotated
+from canary.contract import AUTO_LABEL, AUTO_VALUE
 from canary.durations import parse_duration
+from canary.evidence.policy import Policy
 from canary.model import (
     Builtin,
-    FailureCount,
     Hook,
     HookType,
     InvalidStrategy,
     Json,
     Metric,
-    NoDataPolicy,
     Strategy,
     TemplateRef,
 )
@@ -53,6 +46,7 @@ class Defaults:
 
     `min_success_rate` is in percent, `max_duration_ms` in milliseconds (P99); a stable that is
     worse already sets the bound itself. `min_interval` is the shortest analysis interval taken.
+    `policy` and `gate` hold for every Canary that does not say otherwise.
     """
 
     weights: tuple[int, ...] = (5, 10, 25, 50)
@@ -61,21 +55,8 @@ class Defaults:
     min_success_rate: float = 99
     max_duration_ms: float = 500
     min_interval: timedelta = MIN_INTERVAL
-
-
-@dataclass(slots=True)
-class _Problems:
-    """Collects what is wrong, so that a team mends it in one go."""
-
-    found: list[str] = field(default_factory=list)
-
-    def read(self, where: str, parse: Callable[[Any], Any], value: Any, default: Any) -> Any:
-        """Parse a value or note why it cannot be."""
-        try:
-            return default if value is None else parse(value)
-        except ValueError as error:
-            self.found.append(f"{where}: {error}")
-            return default
+    policy: Policy = Policy()
+    gate: bool = False
 
 
 def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrategy:
@@ -88,7 +69,7 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
     """
     spec = canary["spec"]
     analysis = spec.get("analysis") or {}
-    problems = _Problems()
+    problems = Problems()
     problems.found += _unsupported(spec, analysis)
     interval = problems.read("analysis.interval", parse_duration, analysis.get("interval"), None)
     if interval is None:
@@ -96,11 +77,12 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
     namespace = canary["metadata"].get("namespace", "")
     auto = _is_auto(canary)
     metrics = _metrics(analysis, namespace, problems, auto=auto)
+    notes = annotated(canary, problems, policy=defaults.policy, gate=defaults.gate)
     service = spec.get("service") or {}
     strategy = Strategy(
         interval=max(interval, defaults.min_interval),
         threshold=max(1, int(analysis.get("threshold") or 1)),
-        weights=_weights(analysis, problems),
+        weights=_baked(_weights(analysis, problems), notes["bake"]),
         metrics=metrics,
         hooks=_hooks(analysis, problems),
         service_name=service.get("name") or spec["targetRef"]["name"],
@@ -114,7 +96,7 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
         metrics_server=spec.get("metricsServer") or "",
         health_is_enough=auto,
         ignored=_ignored(spec, analysis),
-        **_annotated(canary, problems),
+        **notes,
     )
     return InvalidStrategy(problems=tuple(problems.found)) if problems.found else strategy
 
@@ -208,7 +190,7 @@ def _ignored(spec: Json, analysis: Json) -> tuple[str, ...]:
     return tuple(name for name, value in fields.items() if value)
 
 
-def _weights(analysis: Json, problems: _Problems) -> tuple[int, ...]:
+def _weights(analysis: Json, problems: Problems) -> tuple[int, ...]:
     if steps := analysis.get("stepWeights"):
         weights = tuple(min(FULL, int(step)) for step in steps)
         if list(weights) != sorted(set(weights)) or weights[0] < 1:
@@ -225,8 +207,13 @@ def _weights(analysis: Json, problems: _Problems) -> tuple[int, ...]:
     return (*range(step, top, step), top)
 
 
+def _baked(weights: tuple[int, ...], bake: timedelta) -> tuple[int, ...]:
+    """Baking takes a step of its own, at which the canary is as large as the target."""
+    return (*weights, FULL) if bake and weights[-1] < FULL else weights
+
+
 def _metrics(
-    analysis: Json, namespace: str, problems: _Problems, *, auto: bool
+    analysis: Json, namespace: str, problems: Problems, *, auto: bool
 ) -> tuple[Metric, ...]:
     return tuple(
         metric
@@ -235,7 +222,7 @@ def _metrics(
     )
 
 
-def _metric(entry: Json, namespace: str, problems: _Problems, *, auto: bool) -> Metric | None:
+def _metric(entry: Json, namespace: str, problems: Problems, *, auto: bool) -> Metric | None:
     name = entry["name"]
     source = _source(entry, namespace)
     if source is None:
@@ -274,7 +261,7 @@ def _bounds(entry: Json, source: object) -> tuple[float | None, float | None]:
     return (threshold, None) if source is Builtin.SUCCESS_RATE else (None, threshold)
 
 
-def _hooks(analysis: Json, problems: _Problems) -> tuple[Hook, ...]:
+def _hooks(analysis: Json, problems: Problems) -> tuple[Hook, ...]:
     return tuple(
         Hook(
             name=entry["name"],
@@ -293,24 +280,3 @@ def _hooks(analysis: Json, problems: _Problems) -> tuple[Hook, ...]:
         for entry in analysis.get("webhooks") or ()
         if (entry.get("type") or HookType.ROLLOUT) in set(HookType)
     )
-
-
-def _annotated(canary: Json, problems: _Problems) -> dict[str, Any]:
-    notes = canary["metadata"].get("annotations") or {}
-    return {
-        "no_data": problems.read(
-            f"annotation {ON_NO_DATA}", NoDataPolicy, notes.get(ON_NO_DATA), NoDataPolicy.HOLD
-        ),
-        "no_data_after": problems.read(
-            f"annotation {ON_NO_DATA_AFTER}",
-            parse_duration,
-            notes.get(ON_NO_DATA_AFTER),
-            timedelta(minutes=10),
-        ),
-        "failure_count": problems.read(
-            f"annotation {FAILURES_COUNT}",
-            FailureCount,
-            notes.get(FAILURES_COUNT),
-            FailureCount.CONSECUTIVE,
-        ),
-    }

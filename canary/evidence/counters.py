@@ -5,8 +5,8 @@ extrapolated, and it loses what a series counted before its first sample: a seri
 born with its first error.
 
 - A value below the last one is a reset, and counts in full.
-- A series first seen on a pod that was born during the rollout had been 0 when the pod was last
-  read, and counts in full. On an older pod it is where counting begins.
+- A series first seen on a pod that was born during the rollout, or was read before without it, had
+  been 0 then, and counts in full. On a pod that is older and new to us it is where counting begins.
 - A pod that misses a scrape is caught up with at its next one. When an arm is missing as a whole,
   the other arm waits for it too, so that both arms' counts cover the same time: a gap becomes one
   larger stratum.
@@ -137,7 +137,8 @@ def count(counters: Counters, scrape: Scrape) -> Counted:
             arm=known[name].arm, born=known[name].born, time=known[name].born, values={}
         )
         if counts and since.time >= counters.warm(since):
-            pods[name] = _deltas(since, found, in_full=since.born >= counters.began)
+            fresh = before is not None or since.born >= counters.began
+            pods[name] = _deltas(since, found, in_full=fresh)
         values = {**since.values, **{one.series: one.value for one in found}}
         seen[name] = replace(since, time=scrape.time, values=values)
     stratum, clamped = _stratum(counters, scrape, pods, known)

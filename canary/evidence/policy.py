@@ -40,7 +40,10 @@ class Policy:
     standard deviations of the stable pods among each other are still healthy.
 
     Scalars. One sample in `scalar_spacing` is used; `scalar_margin` is what a canary pod may be
-    worse by. `warmup` is left out at the start of every pod.
+    worse by.
+
+    `warmup` is left out at the start of every pod where latency is counted, and `error_warmup`
+    where errors are: a pod that says it is ready may still be slow, but has promised to answer.
     """
 
     enabled: bool = True
@@ -54,6 +57,7 @@ class Policy:
     inferior_rate: float | None = None
     on_inconclusive: Inconclusive = Inconclusive.HOLD
     warmup: float = 30.0
+    error_warmup: float = 5.0
     cap_calm: float = 0.8
     cap_bursty: float = 0.5
     bursty: float = 1.5

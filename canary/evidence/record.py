@@ -16,7 +16,8 @@ from canary.evidence.judge import Judge, State
 from canary.evidence.plan import CountPlan, Plan, ScalarPlan
 from canary.evidence.policy import Inconclusive, Policy
 from canary.evidence.ranked import ScalarEvidence
-from canary.model import Json
+
+Json = dict[str, Any]
 
 
 def dump_state(state: State) -> Json:

@@ -93,20 +93,26 @@ Verdict = Refuse | NonInferior | Continue | Undecided
 
 
 def describe(finding: Finding) -> str:
-    """Write a finding as one sentence."""
+    """Write a finding as one sentence: the metric, its value, the bound, by how much."""
     chance = f"chance of an error at most {_percent(finding.error_probability)}"
     if not finding.canary_all:
         against = "" if finding.stable is None else f" against {finding.stable:.4g} of the stable"
-        return f"{finding.metric}: {finding.canary:.4g}{against} ({finding.test} test, {chance})"
-    text = f"{finding.metric}: {_share(finding.canary_bad, finding.canary_all)} of the canary's"
+        return f"{finding.metric} {finding.canary:.4g}{against} ({finding.test} test, {chance})"
+    text = f"{finding.metric} {_missed(finding)}: "
+    text += f"{_share(finding.canary_bad, finding.canary_all)} of the canary's requests were bad"
     if finding.stable_all:
         text += f", {_share(finding.stable_bad, finding.stable_all)} of the stable's"
-    bound = "" if finding.bound is None else f"at most {_percent(finding.bound)} is allowed, "
     effect = "" if finding.effect is None else f"{finding.effect:.1f} times worse, "
-    return (
-        f"{text} requests were bad ({effect}{bound}{finding.test} test, "
-        f"dispersion {finding.dispersion:.1f}, {chance})"
-    )
+    return f"{text} ({effect}{finding.test} test, dispersion {finding.dispersion:.1f}, {chance})"
+
+
+def _missed(finding: Finding) -> str:
+    """Hold the value against the bound, in percent of requests."""
+    value = _percent(finding.canary)
+    if finding.bound is None or finding.canary <= finding.bound:
+        return value
+    by = _percent(finding.canary - finding.bound)
+    return f"{value} > {_percent(finding.bound)}, above its bound by {by}"
 
 
 def _share(bad: float, requests: float) -> str:
@@ -114,4 +120,4 @@ def _share(bad: float, requests: float) -> str:
 
 
 def _percent(rate: float) -> str:
-    return f"{100 * rate:.2g} %"
+    return f"{100 * rate:.2g} %" if rate < 1 else f"{100 * rate:.0f} %"

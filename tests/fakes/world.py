@@ -28,6 +28,10 @@ from canary.actions import (
 )
 from canary.contract import Command
 from canary.decide import decide, questions
+from canary.evidence.counters import Stratum
+from canary.evidence.judge import Judge
+from canary.evidence.judge import State as JudgeState
+from canary.evidence.plan import CountPlan
 from canary.model import (
     CanaryAbsent,
     CanaryPresent,
@@ -45,9 +49,11 @@ from canary.model import (
     Strategy,
     Target,
 )
+from canary.weighing import Weighing
 
 KEY = Key(namespace="prod", name="web")
 METRIC = Metric(name="error-rate", source="errors", maximum=1)
+PLAN = CountPlan(name="error-rate", maximum=0.01)
 STRATEGY = Strategy(
     interval=timedelta(minutes=1),
     threshold=3,
@@ -71,8 +77,11 @@ class World:
     replicas: int = 4
     pods: dict[str, int] = field(default_factory=lambda: {"v1": 4})
     canary: str = ""
+    canary_size: int = 0
     canary_ready: bool = True
     trouble: str = ""
+    restarts: int = 0
+    crash: str = ""
     weight: int = 0
     routes: int = 1
     values: dict[str, float | None] = field(default_factory=dict)
@@ -86,6 +95,8 @@ class World:
     weights: list[int] = field(default_factory=list)
     post_rollouts: list[str] = field(default_factory=list)
     verdict: str = ""
+    strata: dict[str, Stratum] = field(default_factory=dict)
+    seen: tuple[str, JudgeState] | None = None
 
     # --- what users do -------------------------------------------------------------------------
 
@@ -112,9 +123,11 @@ class World:
         hold = (Hold.OURS if self.held else Hold.THEIRS) if self.paused else Hold.NONE
         present = CanaryPresent(
             template_hash=self.canary,
-            replicas=2,
-            ready=2 if self.canary_ready else 0,
+            replicas=self.canary_size,
+            ready=self.canary_size if self.canary_ready else 0,
             trouble=self.trouble,
+            restarts=self.restarts,
+            crash=self.crash,
         )
         return Observed(
             key=KEY,
@@ -139,6 +152,26 @@ class World:
             canary=present if self.canary else CanaryAbsent(),
             split=Split(weight=self.weight if self.routes else 0, routes=self.routes),
             problems=self.problems,
+            weighing=self.weigh(),
+        )
+
+    def weigh(self) -> Weighing | None:
+        """Judge what the canary answers at each look, if it has traffic."""
+        stratum = self.strata.get(self.template)
+        if not isinstance(self.strategy, Strategy) or not self.canary or stratum is None:
+            return None
+        judge = Judge(self.strategy.policy, [PLAN])
+        if self.seen is None or self.seen[0] != self.template:
+            self.seen = (self.template, judge.start())
+        if self.weight:
+            self.seen = (self.template, judge.update(self.seen[1], {PLAN.name: stratum}))
+        state = self.seen[1]
+        return Weighing(
+            candidate=self.template,
+            verdict=judge.verdict(state),
+            judge=judge,
+            state=state,
+            sources={PLAN.name: "pods (app)"},
         )
 
     def answer(self, observed: Observed, wanted: Questions) -> Observed:
@@ -196,7 +229,12 @@ class World:
             self.roll()
             if decision.requeue_after is None and not decision.actions and self._settled():
                 return
-            self.now += max(decision.requeue_after or timedelta(0), timedelta(milliseconds=100))
+            self.now += max(self._next(decision), timedelta(milliseconds=100))
+
+    def _next(self, decision: Decision) -> timedelta:
+        """Return when to look again: what is scraped wakes the reconcile before its time."""
+        after = decision.requeue_after or timedelta(0)
+        return min(after, timedelta(seconds=5)) if self.strata else after
 
     def _settled(self) -> bool:
         return self.paused or set(self.pods) == {self.template}
@@ -210,8 +248,8 @@ class World:
                 if weight != self.weight and self.routes:
                     self.weight = weight
                     self.weights.append(weight)
-            case EnsureCanary():
-                self.canary = self.template
+            case EnsureCanary(replicas):
+                self.canary, self.canary_size = self.template, replicas
             case DeleteCanary():
                 assert self.weight == 0, "pods went away while they had traffic"
                 self.canary = ""

@@ -309,6 +309,41 @@ def test_a_canary_that_crashes_is_refused_at_once() -> None:
     assert "exit code 1" in world.verdict
 
 
+CRASH = "container app of pod x was restarted: OOMKilled, exit code 137"
+
+
+def test_a_restart_under_traffic_is_refused_at_once_with_its_last_words() -> None:
+    world = World()
+    world.update("v2")
+    until(world, lambda: world.weight == 20)
+    world.restarts, world.crash = 1, CRASH
+    start = world.now
+    world.run()
+    refused(world)
+    assert "OOMKilled, exit code 137" in world.verdict
+    assert world.state.changed_at is not None
+    assert world.state.changed_at - start < timedelta(seconds=1)
+
+
+def test_a_restart_before_it_was_ready_is_forgiven() -> None:
+    world = World(restarts=2, crash=CRASH)
+    world.update("v2")
+    world.run()
+    promoted(world)
+
+
+def test_a_canary_without_a_ready_pod_under_traffic_is_refused_at_once() -> None:
+    world = World()
+    world.update("v2")
+    until(world, lambda: world.weight == 20)
+    world.canary_ready = False
+    start = world.now
+    world.run()
+    refused(world)
+    assert world.state.changed_at is not None
+    assert world.state.changed_at - start < timedelta(seconds=1)
+
+
 def test_a_canary_that_is_never_ready_is_refused_at_the_deadline() -> None:
     strategy = replace(STRATEGY, progress_deadline=timedelta(seconds=60))
     world = World(canary_ready=False, strategy=strategy)

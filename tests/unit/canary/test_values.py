@@ -275,3 +275,24 @@ def test_a_crash_loop_is_told_with_the_container_s_last_words() -> None:
     found = read_canary(changed(deployment()), [pod])
     assert found.restarts == 2
     assert "CrashLoopBackOff: Error, exit code 3: no database" in found.trouble
+
+
+def test_a_restart_is_told_with_the_end_of_the_log() -> None:
+    last = {"reason": "OOMKilled", "exitCode": 137, "message": "x" * 1000 + "out of memory"}
+    container = {"name": "app", "restartCount": 1, "lastState": {"terminated": last}}
+    pod = {"metadata": {"name": "p"}, "status": {"containerStatuses": [container]}}
+    found = read_canary(changed(deployment()), [pod])
+    assert found.trouble == ""
+    assert found.crash.startswith("container app of pod p was restarted: OOMKilled, exit code 137")
+    assert found.crash.endswith("out of memory")
+    assert len(found.crash) < 500
+
+
+def test_the_canary_keeps_the_last_words_of_its_containers() -> None:
+    target = changed(deployment())
+    made = canary_deployment(target, key="app", replicas=1)
+    pod = made["spec"]["template"]["spec"]
+    assert {one["terminationMessagePolicy"] for one in pod["containers"]} == {
+        "FallbackToLogsOnError"
+    }
+    assert "terminationMessagePolicy" not in target["spec"]["template"]["spec"]["containers"][0]

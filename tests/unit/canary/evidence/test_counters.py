@@ -45,7 +45,7 @@ def test_error_series_is_born_with_its_first_error() -> None:
         _scrape(10, _read("old", 1000, 7), _read("new", 90, 3)),
         _scrape(15, _read("old", 1100, 9), _read("new", 140, 3)),
     )
-    assert strata == [Stratum(0, 40, 0, 0, 5), Stratum(3, 50, 0, 100, 5), Stratum(0, 50, 2, 100, 5)]
+    assert strata == [Stratum(0, 40, 0, 0, 5), Stratum(3, 50, 7, 100, 5), Stratum(0, 50, 2, 100, 5)]
 
 
 def test_reset_counts_what_came_after_it() -> None:

@@ -1,0 +1,100 @@
+"""What the evidence layer has to say of one run at one moment, for the rules and for the record."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from canary.evidence.judge import Judge, State
+from canary.evidence.record import dump_judge, dump_state, load_judge, load_state
+from canary.evidence.verdict import Finding, Need, Outlook, Refuse, Verdict, describe
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighing:
+    """The verdict, where each metric is counted, and why the others are not.
+
+    `sources` are by metric: where its counters are read, "" while none were found. `uncounted` are
+    the metrics that layer 1 judges alone, with the reason. `trouble` is what kept counters from
+    being read last.
+    """
+
+    candidate: str
+    verdict: Verdict
+    judge: Judge
+    state: State
+    sources: Mapping[str, str] = field(default_factory=dict)
+    uncounted: Mapping[str, str] = field(default_factory=dict)
+    trouble: str = ""
+
+    @property
+    def outlook(self) -> Outlook | None:
+        """Return where an open run stands, None for one that is refused."""
+        return None if isinstance(self.verdict, Refuse) else self.verdict.outlook
+
+    def record(self) -> Record:
+        """Write down everything from which the verdict can be computed again."""
+        return {
+            "candidate": self.candidate,
+            "sources": dict(self.sources),
+            "uncounted": dict(self.uncounted),
+            "verdict": type(self.verdict).__name__,
+            "judge": dump_judge(self.judge),
+            "state": dump_state(self.state),
+        }
+
+
+def recall(record: Mapping[str, Any]) -> tuple[Judge, State]:
+    """Read what a run has stored: its judge and what it had seen.
+
+    Raises:
+        ValueError: the record was not written by this version, or for other plans.
+
+    """
+    try:
+        judge = load_judge(record["judge"])
+        return judge, load_state(record["state"], judge)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"the stored evidence cannot be read: {error!r}") from error
+
+
+def why_refused(weighing: Weighing, finding: Finding) -> str:
+    """Write a refusal's evidence as one sentence for status and events."""
+    source = weighing.sources.get(finding.metric)
+    return f"{describe(finding)}, counted from {source}" if source else describe(finding)
+
+
+def what_promotion_needs(weighing: Weighing | None) -> str:
+    """Say how far non-inferiority is, in requests to the canary and in time at the present rate."""
+    if weighing is None or not weighing.judge.plans:
+        return "no metric can be counted"
+    outlook = weighing.outlook
+    if outlook is None:
+        return "the evidence speaks against it"
+    if outlook.silent:
+        return f"no request was counted yet for {', '.join(outlook.silent)}{_because(weighing)}"
+    if outlook.shared:
+        return f"{', '.join(outlook.shared)} is bad on the stable too"
+    if outlook.to_promote is None:
+        return "what was counted so far does not point to it"
+    return f"{in_words(outlook.to_promote)} more, if they are like those so far"
+
+
+def _because(weighing: Weighing) -> str:
+    return f" ({weighing.trouble})" if weighing.trouble else ""
+
+
+def in_words(need: Need) -> str:
+    """Write how many requests are needed, and how long they take."""
+    text = f"{need.requests:.0f} requests to the canary"
+    if need.seconds is None:
+        return text
+    return f"{text} ({_duration(need.seconds)} at the present rate)"
+
+
+def _duration(seconds: float) -> str:
+    minute, hour = 60, 3600
+    if seconds < minute:
+        return f"{seconds:.0f} s"
+    return f"{seconds / minute:.0f} min" if seconds < hour else f"{seconds / hour:.1f} h"
