@@ -1,6 +1,8 @@
 """`python -m analyzer`: the only module that names concrete adapters."""
 
+import asyncio
 import sys
+import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,7 +14,9 @@ from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 
 from analyzer.act import Actor
 from analyzer.controller import ClusterIndex, Controller, Metrics
+from analyzer.gatherer import Gatherer
 from analyzer.hooks.http import HttpHookCaller
+from analyzer.metric_providers.pods import PodScraper
 from analyzer.metric_providers.prometheus import PrometheusProvider
 from analyzer.observe import Observer
 from analyzer.reconciler import Reconciler
@@ -34,7 +38,7 @@ LEASE = "headgate-analyzer"
 @asynccontextmanager
 async def build(
     settings: Settings, cluster: Cluster, registry: CollectorRegistry
-) -> AsyncIterator[tuple[ClusterIndex, Controller]]:
+) -> AsyncIterator[tuple[ClusterIndex, Controller, Gatherer]]:
     """Wire the daemon's parts around one cluster.
 
     Args:
@@ -48,6 +52,14 @@ async def build(
     prometheus = PrometheusProvider()
     async with aiohttp.ClientSession() as session:
         hooks = HttpHookCaller(session)
+        gatherer = Gatherer(
+            cluster,
+            PodScraper(session),
+            {"prometheus": prometheus},
+            pace=settings.pace,
+            clock=time.time,
+            registry=registry,
+        )
         sampler = Sampler(cluster, {"prometheus": prometheus}, settings.metrics_server)
         index = ClusterIndex(
             namespaces=Informer(cluster, NAMESPACES),
@@ -59,14 +71,14 @@ async def build(
             index=index,
             router=router,
             records=records,
-            observer=Observer(cluster, router, sampler, hooks, settings.defaults),
+            observer=Observer(cluster, router, sampler, hooks, gatherer, settings.defaults),
             actor=Actor(cluster, router, hooks, records),
             timing=settings.timing,
             clock=lambda: datetime.now(UTC),
             metrics=RunMetrics.create(registry),
         )
         try:
-            yield index, Controller(index, reconciler, Metrics.create(registry))
+            yield index, Controller(index, reconciler, Metrics.create(registry)), gatherer
         finally:
             await prometheus.aclose()
 
@@ -82,7 +94,7 @@ async def serve(settings: Settings) -> None:
     ProcessCollector(registry=registry)
     leading = Gauge("headgate_analyzer_leader", "1 on the process that acts.", registry=registry)
     async with Cluster.connect() as cluster, build(settings, cluster, registry) as built:
-        index, controller = built
+        index, controller, gatherer = built
         guard = supervisor.Supervisor()
         # The host name alone would be taken for its successor's after a restart in place.
         identity = f"{settings.identity}_{uuid.uuid4().hex[:8]}"
@@ -99,8 +111,13 @@ async def serve(settings: Settings) -> None:
                 probes.application(ready=ready, registry=registry), port=settings.probes_port
             )
 
+        async def act() -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(controller.run(), name="controller")
+                group.create_task(gatherer.run(controller.enqueue), name="evidence")
+
         async def lead() -> None:
-            await elector.run(controller.run)
+            await elector.run(act)
 
         await guard.run(
             [

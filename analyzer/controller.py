@@ -141,7 +141,7 @@ class Controller:
         await self._index.synced()
         self._queue = WorkQueue()
         for namespace, name in (*self._index.targets.store, *self._canary_targets()):
-            self._enqueue(Key(namespace=namespace, name=name))
+            self.enqueue(Key(namespace=namespace, name=name))
         try:
             async with asyncio.TaskGroup() as group:
                 for number in range(self._workers):
@@ -191,31 +191,32 @@ class Controller:
 
     # --- what changes concern which target ---------------------------------------------------
 
-    def _enqueue(self, key: Key) -> None:
+    def enqueue(self, key: Key) -> None:
+        """Have a target looked at as soon as a worker is free; nothing while none works."""
         if self._queue is not None:
             self._queue.add(key)
 
     def _on_target(self, namespace: str, name: str, old: Json | None, new: Json | None) -> None:
         owner = _canary_of(new or old or {})
         if owner:
-            self._enqueue(Key(namespace=namespace, name=owner))
+            self.enqueue(Key(namespace=namespace, name=owner))
         elif self._index.enabled(namespace) or self._index.canary(
             Key(namespace=namespace, name=name)
         ):
-            self._enqueue(Key(namespace=namespace, name=name))
+            self.enqueue(Key(namespace=namespace, name=name))
 
     def _on_canary(self, namespace: str, name: str, old: Json | None, new: Json | None) -> None:
         del namespace, name
         for key in self._index.learn(old, new):
             # Our own status writes come back here and concern nobody.
             if old is None or new is None or _intent(old) != _intent(new):
-                self._enqueue(key)
+                self.enqueue(key)
 
     def _on_namespace(self, namespace: str, name: str, old: Json | None, new: Json | None) -> None:
         del namespace, old, new
         for found_in, target in self._index.targets.store:
             if found_in == name:
-                self._enqueue(Key(namespace=found_in, name=target))
+                self.enqueue(Key(namespace=found_in, name=target))
 
 
 def _intent(canary: Json) -> tuple[object, Mapping[str, str]]:

@@ -1,18 +1,18 @@
 """Reads the world around one target into the values that `decide` works on."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
-from analyzer.ports import Cluster, HookCaller, Router
+from analyzer.evidence_run import Watch
+from analyzer.ports import Cluster, HookCaller, ProviderError, ProviderSpec, Router, Weigher
 from analyzer.records import state_of
 from analyzer.sampling import Query, Sampler
-from canary.contract import (
-    MANAGED_BY,
-    MANAGED_BY_LABEL,
-    TARGET_LABEL,
-)
+from canary.arms import selector_text
+from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, TARGET_LABEL
+from canary.countable import Countable, Uncountable, countable, load_test_of
 from canary.desired import UnsuitableTarget, canary_name, selector_key
 from canary.model import (
     CanaryAbsent,
@@ -22,6 +22,7 @@ from canary.model import (
     Json,
     Key,
     Observed,
+    Phase,
     Questions,
     State,
     Strategy,
@@ -62,6 +63,7 @@ class Observer:
         router: the routes.
         sampler: the metrics.
         hooks: calls hooks, which are questions too.
+        weigher: gathers evidence while a run is under way.
         defaults: the admin's settings.
 
     """
@@ -70,6 +72,7 @@ class Observer:
     router: Router
     sampler: Sampler
     hooks: HookCaller
+    weigher: Weigher
     defaults: Defaults
 
     async def look(self, key: Key, target: Json, canary: Json, *, enabled: bool) -> Scene:
@@ -106,7 +109,7 @@ class Observer:
             split=split.result(),
             problems=(*_missing_service(key, strategy, service), *unsuitable, *stranger, *problems),
         )
-        return Scene(
+        scene = Scene(
             key=key,
             target=target,
             canary=canary,
@@ -117,6 +120,7 @@ class Observer:
             observed=observed,
             queries=queries,
         )
+        return replace(scene, observed=await self._weighed(scene))
 
     async def ask(self, scene: Scene, questions: Questions) -> Scene:
         """Return the scene with the answers to the questions."""
@@ -132,6 +136,21 @@ class Observer:
         results: tuple[HookResult, ...] = tuple(call.result() for call in calls)
         observed = replace(scene.observed, samples=samples.result(), hooks=results, asked=True)
         return replace(scene, observed=observed)
+
+    async def _weighed(self, scene: Scene) -> Observed:
+        """Have evidence gathered while there is a canary to be judged, and read what there is."""
+        observed = scene.observed
+        if not _is_judged(scene):
+            self.weigher.forget(scene.key)
+            return observed
+        watch = watch_of(scene)
+        wanted = {one.metric.name for one in watch.metrics}
+        specs: dict[str, ProviderSpec] = {}
+        for query in scene.queries:
+            if query.metric.name in wanted:
+                with suppress(ProviderError):  # layer 1 asks the same server, and says why not
+                    specs[query.metric.name] = await self.sampler.spec_of(query)
+        return replace(observed, weighing=self.weigher.follow(watch, specs))
 
     async def _service(self, key: Key, strategy: Strategy) -> Json | None:
         try:
@@ -149,8 +168,7 @@ class Observer:
         return None
 
     async def _revisions(self, key: Key, target: Json) -> list[Json]:
-        labels = target["spec"]["selector"].get("matchLabels") or {}
-        selector = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+        selector = selector_text(selected_by(target))
         found = await self.cluster.list(REPLICASETS, key.namespace, label_selector=selector)
         return list(found.items)
 
@@ -167,6 +185,54 @@ class Observer:
             PODS, key.namespace, label_selector=f"{TARGET_LABEL}={key.name}"
         )
         return read_canary(obj, list(pods.items)), ()
+
+
+def _is_judged(scene: Scene) -> bool:
+    """Tell whether there is a canary of the present candidate whose run is under way."""
+    state, observed = scene.state, scene.observed
+    canary = observed.canary
+    return (
+        state.phase in {Phase.PROGRESSING, Phase.PROMOTING}
+        and state.candidate == observed.target.template_hash
+        and isinstance(canary, CanaryPresent)
+        and canary.template_hash == state.candidate
+        and isinstance(observed.strategy, Strategy)
+        and observed.strategy.policy.enabled
+        and observed.target.enabled
+        and not state.forced
+    )
+
+
+def watch_of(scene: Scene) -> Watch:
+    """Return what the judge has to know of a run."""
+    state, strategy = scene.state, scene.strategy
+    found = [
+        countable(
+            query.metric,
+            query.texts,
+            query.stable,
+            alone=bool(load_test_of(strategy)),
+            gate=strategy.gate,
+        )
+        for query in scene.queries
+    ]
+    return Watch(
+        key=scene.key,
+        candidate=state.candidate,
+        stable=state.stable,
+        began=state.started_at.timestamp() if state.started_at else 0.0,
+        policy=strategy.policy,
+        metrics=tuple(one for one in found if isinstance(one, Countable)),
+        uncounted=tuple(one for one in found if isinstance(one, Uncountable)),
+        selector=selected_by(scene.target),
+        revisions=scene.observed.revisions,
+        record=state.evidence,
+    )
+
+
+def selected_by(target: Json) -> dict[str, str]:
+    """Return the labels by which a Deployment selects."""
+    return dict(target["spec"]["selector"].get("matchLabels") or {})
 
 
 def hook_payload(key: Key, state: State) -> Json:

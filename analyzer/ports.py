@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from analyzer.evidence_run import Watch
 from canary.counting.series import Series
 from canary.model import Hook, HookResult, Json, Key, Split, Strategy
+from canary.weighing import Weighing
 from runtime.resources import ListResult, Resource
 
 
@@ -115,3 +117,13 @@ class Cluster(Protocol):
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
     ) -> ListResult:
         """Return all objects that match."""
+
+
+class Weigher(Protocol):
+    """Gathers evidence for runs that are under way, and says what there is of it."""
+
+    def follow(self, watch: Watch, specs: Mapping[str, ProviderSpec]) -> Weighing | None:
+        """Gather for a run from now on; return what there is already, None before the first."""
+
+    def forget(self, key: Key) -> None:
+        """Gather nothing more for a target; one that is not followed is a success."""

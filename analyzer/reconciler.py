@@ -96,6 +96,7 @@ class Reconciler:
         except NotFound:
             # Its canary went with it, by owner reference; a route has no such owner.
             await self.router.clean(key)
+            self.observer.weigher.forget(key)
             self.metrics.forget(key)
             self._seen.pop(key, None)
             return Result()

@@ -19,12 +19,17 @@ DEFAULT_PROVIDER: Final = "prometheus"
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One metric, ready to be asked: its texts in the order in which they are tried."""
+    """One metric, ready to be asked: its texts in the order in which they are tried.
+
+    `stable` are the same texts for the stable. With `compared` its value sets the bound where it
+    is the laxer one.
+    """
 
     metric: Metric
     spec: ProviderSpec
     texts: tuple[SourceQuery, ...]
-    baselines: tuple[SourceQuery, ...] = ()
+    stable: tuple[SourceQuery, ...]
+    compared: bool = False
     secret: tuple[str, str] | None = None
 
 
@@ -70,13 +75,13 @@ class Sampler:
         address = strategy.metrics_server or self._metrics_server
         spec = ProviderSpec(type=DEFAULT_PROVIDER, address=address)
         if not isinstance(source, Builtin):
-            text = render(source, _values(key, strategy, metric))
-            return Query(metric, spec, (SourceQuery(source="query", query=text),))
+            return Query(metric, spec, *_both("query", source, key, strategy, metric))
         return Query(
             metric,
             spec,
             _builtin(key, strategy, metric, canary_name),
             _builtin(key, strategy, metric, str),
+            compared=True,
         )
 
     async def _from_template(
@@ -91,22 +96,21 @@ class Sampler:
         if provider["type"] not in self._providers:
             known = ", ".join(sorted(self._providers))
             raise ProviderError(f"{where}: unknown provider {provider['type']}; known: {known}")
-        text = render(template["spec"]["query"], _values(key, strategy, metric))
         secret = (provider.get("secretRef") or {}).get("name")
         return Query(
             metric,
             _spec(provider, self._metrics_server),
-            (SourceQuery(source=ref.name, query=text),),
+            *_both(ref.name, template["spec"]["query"], key, strategy, metric),
             secret=(ref.namespace, secret) if secret else None,
         )
 
     async def _sample(self, query: Query) -> Sample:
         try:
-            spec = await self._with_secret(query)
+            spec = await self.spec_of(query)
             found, source = await self._first(spec, query.texts)
             baseline = None
-            if query.baselines and (found is None or query.metric.leeway is not None):
-                same = tuple(b for b in query.baselines if b.source == source or found is None)
+            if query.compared and (found is None or query.metric.leeway is not None):
+                same = tuple(b for b in query.stable if b.source == source or found is None)
                 baseline, _ = await self._first(spec, same)
         except ProviderError as error:
             return Sample(metric=query.metric, problem=str(error))
@@ -121,7 +125,13 @@ class Sampler:
                 return value, text.source
         return None, ""
 
-    async def _with_secret(self, query: Query) -> ProviderSpec:
+    async def spec_of(self, query: Query) -> ProviderSpec:
+        """Return where a query goes, with its Secret read.
+
+        Raises:
+            ProviderError: the Secret cannot be read.
+
+        """
         if query.secret is None:
             return query.spec
         namespace, name = query.secret
@@ -153,11 +163,20 @@ def _spec(provider: Json, default_address: str) -> ProviderSpec:
     )
 
 
-def _values(key: Key, strategy: Strategy, metric: Metric) -> TemplateValues:
+def _both(
+    source: str, template: str, key: Key, strategy: Strategy, metric: Metric
+) -> tuple[tuple[SourceQuery, ...], tuple[SourceQuery, ...]]:
+    """Render a template for the canary and for the stable."""
+    canary = render(template, _values(key, strategy, metric, canary_name(key.name)))
+    stable = render(template, _values(key, strategy, metric, key.name))
+    return (SourceQuery(source=source, query=canary),), (SourceQuery(source=source, query=stable),)
+
+
+def _values(key: Key, strategy: Strategy, metric: Metric, workload: str) -> TemplateValues:
     return TemplateValues(
         name=key.name,
         namespace=key.namespace,
-        workload=canary_name(key.name),
+        workload=workload,
         baseline=key.name,
         service=strategy.service_name,
         interval=metric.interval,

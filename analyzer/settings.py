@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
 
+from analyzer.pace import Pace
+from canary.annotated import percent, promotion_gate, sure, switch
 from canary.contract import SYSTEM_NAMESPACE
 from canary.durations import parse_duration
 from canary.model import Timing
@@ -29,6 +31,7 @@ class Settings:
     metrics_server: str = "http://prometheus.monitoring:9090"
     defaults: Defaults = Defaults()
     timing: Timing = Timing()
+    pace: Pace = Pace()
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -46,7 +49,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
 
-    defaults, timing = Defaults(), Timing()
+    defaults, timing, pace = Defaults(), Timing(), Pace()
+    policy = defaults.policy
     return Settings(
         identity=environment.get("POD_NAME", "headgate-analyzer"),
         namespace=environment.get("POD_NAMESPACE", SYSTEM_NAMESPACE),
@@ -66,8 +70,21 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
                 "HEADGATE_DEFAULT_MAX_DURATION_MS", float, defaults.max_duration_ms
             ),
             min_interval=get("HEADGATE_MIN_INTERVAL", _interval, MIN_INTERVAL),
+            policy=replace(
+                sure(
+                    policy,
+                    alpha=get("HEADGATE_EVIDENCE_ALPHA", percent, policy.alpha),
+                    beta=get("HEADGATE_EVIDENCE_BETA", percent, policy.beta),
+                ),
+                enabled=get("HEADGATE_EVIDENCE", switch, policy.enabled),
+            ),
+            gate=get("HEADGATE_PROMOTION_GATE", promotion_gate, defaults.gate),
         ),
         timing=Timing(drain=get("HEADGATE_DRAIN", parse_duration, timing.drain)),
+        pace=Pace(
+            pods=get("HEADGATE_EVIDENCE_INTERVAL", _interval, pace.pods),
+            server=get("HEADGATE_METRICS_SCRAPE_INTERVAL", _interval, pace.server),
+        ),
     )
 
 

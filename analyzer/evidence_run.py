@@ -1,0 +1,252 @@
+"""The evidence of one run in memory: what was read is counted and judged, nothing is fetched."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from canary.arms import ArmPod
+from canary.countable import (
+    Countable,
+    Place,
+    Settled,
+    Uncountable,
+    Way,
+    page_readings,
+    plays_a_part,
+    server_readings,
+    settle,
+    side_name,
+)
+from canary.counting.derive import Quantile
+from canary.counting.series import Series
+from canary.evidence.counters import Arm, Counters, Pod, Reading, Scrape, Stratum, count
+from canary.evidence.judge import Judge, State
+from canary.evidence.policy import Policy
+from canary.evidence.verdict import Continue
+from canary.model import Key, Revision
+from canary.weighing import Weighing, recall
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What a run is to be judged by: everything that is settled when it starts.
+
+    `began` is in seconds since the epoch. `record` is what an earlier process has stored.
+    """
+
+    key: Key
+    candidate: str
+    stable: str
+    began: float
+    policy: Policy
+    metrics: tuple[Countable, ...]
+    uncounted: tuple[Uncountable, ...]
+    selector: Mapping[str, str]
+    revisions: tuple[Revision, ...]
+    record: Mapping[str, Any]
+
+    @property
+    def identity(self) -> tuple[str, float]:
+        """What makes it another run: its candidate, or a new start with the same one."""
+        return self.candidate, self.began
+
+
+@dataclass(slots=True)
+class Tally:
+    """The counters of one plan."""
+
+    plan: str
+    position: int
+    metric: Countable
+    counters: Counters
+    pending: Stratum | None = None
+
+
+@dataclass(slots=True)
+class Run:
+    """One run that is being judged. `watch` is replaced as the world moves, the judge is not."""
+
+    watch: Watch
+    judge: Judge
+    state: State
+    tallies: tuple[Tally, ...]
+    lag: float
+    settled: dict[str, Settled] = field(default_factory=dict)
+    uncounted: dict[str, str] = field(default_factory=dict)
+    pods: tuple[ArmPod, ...] = ()
+    sides: dict[str, Pod] = field(default_factory=dict)
+    weighing: Weighing | None = None
+    trouble: str = ""
+
+    @classmethod
+    def start(cls, watch: Watch, now: float, lag: float) -> Self:
+        """Begin, or go on from what was stored; what went by in between is not counted.
+
+        Args:
+            watch: the run.
+            now: in seconds since the epoch.
+            lag: seconds that what a metrics server has may be old.
+
+        """
+        judge = Judge(watch.policy, [plan for metric in watch.metrics for plan in metric.plans])
+        state, began = judge.start(), watch.began
+        if watch.record.get("candidate") == watch.candidate:
+            try:
+                stored, known = recall(watch.record)
+            except ValueError:
+                stored, known = judge, state
+            if stored.plans == judge.plans and stored.policy == judge.policy:
+                judge, state, began = stored, known, now
+        return cls(
+            watch=watch,
+            judge=judge,
+            state=state,
+            tallies=tuple(_tallies(watch, began)),
+            lag=lag,
+            uncounted={one.metric: one.why for one in watch.uncounted},
+        )
+
+    @property
+    def known(self) -> Mapping[str, ArmPod]:
+        """The pods of both versions by name."""
+        return {pod.name: pod for pod in self.pods}
+
+    @property
+    def verdict(self) -> str:
+        """The kind of the present verdict; without any it goes on."""
+        return Continue.__name__ if self.weighing is None else type(self.weighing.verdict).__name__
+
+    def ways(self, metric: Countable) -> tuple[Way, ...]:
+        """Return where a metric is to be looked for: one place once it was found."""
+        name = metric.metric.name
+        if name in self.uncounted:
+            return ()
+        settled = self.settled.get(name)
+        return metric.ways if settled is None else (settled.way,)
+
+    def read_pages(self, pages: Mapping[str, Sequence[Series]], time: float) -> None:
+        """Count what pods' own pages say.
+
+        Args:
+            pages: by the pod's name; pods that could not be read are left out.
+            time: of the reading, in seconds since the epoch.
+
+        """
+        every = [series for page in pages.values() for series in page]
+        self._find(Place.PODS, every, frozenset(one.metric.name for one in self.watch.metrics))
+        for tally, settled in self._at(Place.PODS):
+            readings = [
+                reading
+                for name, page in pages.items()
+                for reading in page_readings(settled.canary[tally.position], name, page)
+            ]
+            self._count(tally, readings, time)
+
+    def read_server(self, series: Sequence[Series], metrics: frozenset[str], time: float) -> None:
+        """Count what a metrics server has of both sides.
+
+        Args:
+            series: its answer.
+            metrics: the names of those that this server was asked for.
+            time: of the reading, in seconds since the epoch.
+
+        """
+        self._find(Place.SERVER, series, metrics)
+        pods = {name: pod.arm for name, pod in self.known.items()}
+        for tally, settled in self._at(Place.SERVER):
+            if tally.metric.metric.name in metrics:
+                readings = server_readings(settled, tally.position, series, pods)
+                self._meet(tally, {reading.pod for reading in readings} - pods.keys(), time)
+                self._count(tally, readings, time)
+
+    def _find(self, place: Place, series: Sequence[Series], metrics: frozenset[str]) -> None:
+        """Settle where a metric is read, if its series are there."""
+        for metric in self.watch.metrics:
+            name = metric.metric.name
+            if name not in metrics or name in self.settled:
+                continue
+            for way in self.ways(metric):
+                if way.place is place and _is_there(metric, way, series):
+                    self._settle(metric, way, series)
+                    break
+
+    def _settle(self, metric: Countable, way: Way, series: Sequence[Series]) -> None:
+        found = settle(metric, way, series)
+        if isinstance(found, Uncountable):
+            self.uncounted[found.metric] = found.why
+            return
+        self.settled[metric.metric.name] = found
+        for tally in self.tallies:
+            if tally.metric is metric and way.place is Place.SERVER:
+                tally.counters = replace(tally.counters, lag=self.lag)
+
+    def judge_now(self) -> bool:
+        """Weigh what was counted since the last time, and tell whether it changes the verdict."""
+        samples = {tally.plan: tally.pending for tally in self.tallies if tally.pending}
+        for tally in self.tallies:
+            tally.pending = None
+        before = self.verdict
+        if samples:
+            self.state = self.judge.update(self.state, samples)
+        self.weighing = Weighing(
+            candidate=self.watch.candidate,
+            verdict=self.judge.verdict(self.state),
+            judge=self.judge,
+            state=self.state,
+            sources=self._sources(),
+            uncounted=dict(self.uncounted),
+            trouble=self.trouble,
+        )
+        return self.verdict != before
+
+    def _at(self, place: Place) -> Iterable[tuple[Tally, Settled]]:
+        for tally in self.tallies:
+            settled = self.settled.get(tally.metric.metric.name)
+            if settled is not None and settled.way.place is place:
+                yield tally, settled
+
+    def _meet(self, tally: Tally, names: set[str], time: float) -> None:
+        """Get to know what counts for a whole side.
+
+        What is there at the first look has counted before this run, and only goes on from there;
+        what comes later began at 0.
+        """
+        first = tally.counters.time < self.watch.began and not tally.counters.seen
+        for name in names:
+            arm = Arm.CANARY if name.startswith(side_name(Arm.CANARY, "")) else Arm.STABLE
+            born = tally.counters.began - 1 if first else time
+            self.sides.setdefault(name, Pod(arm=arm, born=born))
+
+    def _count(self, tally: Tally, readings: list[Reading], time: float) -> None:
+        pods = {**{name: pod.known() for name, pod in self.known.items()}, **self.sides}
+        counted = count(tally.counters, Scrape(time=time, pods=pods, readings=tuple(readings)))
+        tally.counters, tally.pending = counted.counters, counted.stratum
+
+    def _sources(self) -> dict[str, str]:
+        return {
+            one.metric.name: str(self.settled.get(one.metric.name, ""))
+            for one in self.watch.metrics
+            if one.metric.name not in self.uncounted
+        }
+
+
+def _tallies(watch: Watch, began: float) -> Iterable[Tally]:
+    for metric in watch.metrics:
+        for position, plan in enumerate(metric.plans):
+            counters = Counters(
+                began=began, warmup=_warmup(metric, watch.policy), alone=metric.alone
+            )
+            yield Tally(plan=plan.name, position=position, metric=metric, counters=counters)
+
+
+def _warmup(metric: Countable, policy: Policy) -> float:
+    """An empty cache makes a new pod slow; an error is one from the first request on."""
+    latency = any(isinstance(way.canary, Quantile) for way in metric.ways)
+    return policy.warmup if latency else policy.error_warmup
+
+
+def _is_there(metric: Countable, way: Way, series: Sequence[Series]) -> bool:
+    """Tell by the side that has traffic: a new pod has no series before its first request."""
+    side = way.canary if metric.alone else way.stable
+    on_page = way.place is Place.PODS
+    return any(plays_a_part(side, one.labels, on_page=on_page) for one in series)

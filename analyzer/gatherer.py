@@ -1,0 +1,338 @@
+"""Gathers evidence for every run at once, faster than the analysis ticks.
+
+One loop reads, every few seconds, the metrics pages of the pods of both versions, and once per
+scrape of the metrics server what it has: one query per server and family of metrics, however many
+runs there are. What was read is judged at once; a verdict that changes wakes the run's reconcile.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, Never
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter
+
+from analyzer.evidence_run import Run, Watch
+from analyzer.pace import Pace
+from analyzer.ports import Cluster, ProviderError, ProviderSpec, Scraper, SeriesSource
+from canary.arms import ArmPod, arms_of, selector_text
+from canary.contract import TARGET_LABEL
+from canary.countable import Countable, Place
+from canary.counting.series import Selector, Series, merged
+from canary.evidence.counters import Arm
+from canary.model import Key
+from canary.weighing import Weighing
+from runtime.errors import ApiError
+from runtime.resources import PODS
+
+log = structlog.get_logger("analyzer")
+_SCRAPES_AT_ONCE: Final = 64
+_ROUND_DEADLINE: Final = 20.0
+"""Seconds that one round may take; what was not read by then is read in the next."""
+
+Pages = Mapping[str, Sequence[Series]]
+
+
+@dataclass(slots=True)
+class _Followed:
+    """A run with the times at which it is looked at next, on the loop's own clock."""
+
+    run: Run
+    specs: Mapping[str, ProviderSpec]
+    reported: set[str] = field(default_factory=set)
+    listed_at: float = float("-inf")
+    asked_at: float = float("-inf")
+
+
+class Gatherer:
+    """Follows runs and gathers their evidence.
+
+    Args:
+        cluster: where the pods are listed.
+        scraper: reads a pod's page.
+        sources: metrics servers by provider type.
+        pace: how often.
+        clock: seconds since the epoch.
+        registry: where it counts what it reads.
+
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        scraper: Scraper,
+        sources: Mapping[str, SeriesSource],
+        *,
+        pace: Pace,
+        clock: Callable[[], float],
+        registry: CollectorRegistry,
+    ) -> None:
+        self._cluster = cluster
+        self._scraper = scraper
+        self._sources = sources
+        self._pace = pace
+        self._clock = clock
+        self._followed: dict[Key, _Followed] = {}
+        self._slots = asyncio.Semaphore(_SCRAPES_AT_ONCE)
+        self._reads = Counter(
+            "headgate_evidence_reads",
+            "Reads of counters by place (pods, server) and result (success, error).",
+            ["place", "result"],
+            registry=registry,
+        )
+
+    def follow(self, watch: Watch, specs: Mapping[str, ProviderSpec]) -> Weighing | None:
+        """Gather evidence for a run from now on, and return what there is of it already.
+
+        Args:
+            watch: the run. Another candidate than before begins anew.
+            specs: by metric: the server that has its counters.
+
+        """
+        found = self._followed.get(watch.key)
+        if found is None or found.run.watch.identity != watch.identity:
+            run = Run.start(watch, self._clock(), self._pace.server.total_seconds())
+            self._followed[watch.key] = _Followed(run=run, specs=specs)
+            return None
+        found.run.watch, found.specs = watch, specs
+        return found.run.weighing
+
+    def forget(self, key: Key) -> None:
+        """Gather nothing more for a run."""
+        self._followed.pop(key, None)
+
+    async def run(self, wake: Callable[[Key], None]) -> Never:
+        """Gather until cancelled.
+
+        Args:
+            wake: called with the key of a run whose verdict has changed.
+
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            started = loop.time()
+            try:
+                async with asyncio.timeout(_ROUND_DEADLINE):
+                    changed = await self.gather(started)
+                for key in changed:
+                    wake(key)
+            except TimeoutError:
+                log.warning("a round of evidence took too long", seconds=_ROUND_DEADLINE)
+            left = self._pace.pods.total_seconds() - (loop.time() - started)
+            await asyncio.sleep(max(0.1, left))
+
+    async def gather(self, now: float) -> list[Key]:
+        """Read everything that is due and judge it; return the runs whose verdict has changed.
+
+        Args:
+            now: seconds on a clock that never steps; what is due is told by it.
+
+        """
+        followed = list(self._followed.values())
+        for one in followed:
+            one.run.trouble = ""
+        async with asyncio.TaskGroup() as group:
+            for one in followed:
+                if self._wants_list(one, now):
+                    one.listed_at = now
+                    group.create_task(self._list(one))
+        time = self._clock()
+        pages = await self._read_pods(followed)
+        changed = []
+        for one in followed:
+            key = one.run.watch.key
+            if self._judged(one, partial(one.run.read_pages, pages.get(key, {}), time)):
+                changed.append(key)
+        due = [o for o in followed if now - o.asked_at >= self._pace.server.total_seconds()]
+        for one in due:
+            one.asked_at = now
+        if due:
+            time = self._clock()
+            changed += await self._ask_servers(due, time)
+        return changed
+
+    # --- pods ---------------------------------------------------------------------------------
+
+    def _wants_list(self, one: _Followed, now: float) -> bool:
+        """A canary that nothing can be read of yet is looked for at every reading."""
+        readable = any(pod.arm is Arm.CANARY and pod.url for pod in one.run.pods)
+        return not readable or now - one.listed_at >= self._pace.listing.total_seconds()
+
+    async def _list(self, one: _Followed) -> None:
+        watch = one.run.watch
+        namespace = watch.key.namespace
+        try:
+            canary = await self._cluster.list(
+                PODS, namespace, label_selector=f"{TARGET_LABEL}={watch.key.name}"
+            )
+            target = await self._cluster.list(
+                PODS, namespace, label_selector=selector_text(watch.selector)
+            )
+        except ApiError as error:
+            self._report(one, f"the pods cannot be listed: {error}")
+            return
+        one.run.pods = arms_of(
+            canary.items,
+            target.items,
+            watch.revisions,
+            candidate=watch.candidate,
+            stable=watch.stable,
+            began=watch.began,
+        )
+
+    async def _read_pods(self, followed: Iterable[_Followed]) -> dict[Key, Pages]:
+        """Read the pages of all pods at once; by the run's key, then by the pod's name."""
+        wanted = [
+            (one, pod, names)
+            for one in followed
+            if (names := _page_names(one.run))
+            for pod in one.run.pods
+            if pod.url
+        ]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._scrape(*entry)) for entry in wanted]
+        found: dict[Key, dict[str, Sequence[Series]]] = {}
+        for (one, pod, _), task in zip(wanted, tasks, strict=True):
+            if (page := task.result()) is not None:
+                found.setdefault(one.run.watch.key, {})[pod.name] = page
+        return dict(found)
+
+    async def _scrape(
+        self, one: _Followed, pod: ArmPod, names: frozenset[str]
+    ) -> Sequence[Series] | None:
+        async with self._slots:
+            try:
+                page = await self._scraper.scrape(pod.url or "", names)
+            except ProviderError as error:
+                self._reads.labels("pods", "error").inc()
+                self._report(one, str(error))
+                return None
+        self._reads.labels("pods", "success").inc()
+        return page
+
+    # --- metrics servers ------------------------------------------------------------------------
+
+    async def _ask_servers(self, due: Sequence[_Followed], time: float) -> list[Key]:
+        """Ask each server one query per family of metrics for all runs together."""
+        asked = _by_server(due, frozenset(self._sources))
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._ask(one)) for one in asked]
+        changed = []
+        for one, task in zip(asked, tasks, strict=True):
+            for followed, names, series in _shares(one, task.result()):
+                step = partial(followed.run.read_server, series, names, time)
+                if self._judged(followed, step):
+                    changed.append(followed.run.watch.key)
+        return changed
+
+    async def _ask(self, asked: "_Asked") -> Sequence[Series]:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._query(asked, query)) for query in merged(asked.selectors)
+            ]
+        answers = [answer for task in tasks if (answer := task.result()) is not None]
+        # A part of a metric's counters would be counted as the whole of it.
+        whole = len(answers) == len(tasks)
+        return [series for answer in answers for series in answer] if whole else ()
+
+    async def _query(self, asked: "_Asked", query: str) -> Sequence[Series] | None:
+        try:
+            found = await self._sources[asked.spec.type].series(asked.spec, query)
+        except ProviderError as error:
+            self._reads.labels("server", "error").inc()
+            for followed, _ in asked.runs:
+                self._report(followed, str(error))
+            return None
+        self._reads.labels("server", "success").inc()
+        return found
+
+    # --- verdicts -------------------------------------------------------------------------------
+
+    def _judged(self, one: _Followed, count: Callable[[], None]) -> bool:
+        """Count what was read for one run and judge it; tell whether its verdict has changed.
+
+        A guard as the one around a reconcile: what one team's pods or server answer must not keep
+        the evidence of others from being gathered. Layer 1 goes on judging the run.
+        """
+        key = str(one.run.watch.key)
+        try:
+            count()
+            changed = one.run.judge_now()
+        except Exception as error:
+            log.exception("evidence cannot be judged", key=key)
+            self._report(one, f"what was read cannot be judged: {error!r}")
+            return False
+        if changed:
+            log.info("evidence", key=key, verdict=one.run.verdict)
+        return changed
+
+    def _report(self, one: _Followed, trouble: str) -> None:
+        """Say what keeps counters from being read: in the log once per text, in status always."""
+        if trouble not in one.reported:
+            one.reported.add(trouble)
+            log.warning("counters cannot be read", key=str(one.run.watch.key), why=trouble)
+        one.run.trouble = trouble
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What one server is asked: for which runs, and for which metrics of each."""
+
+    spec: ProviderSpec
+    selectors: list[Selector] = field(default_factory=list)
+    runs: list[tuple[_Followed, frozenset[str]]] = field(default_factory=list)
+
+
+def _by_server(due: Iterable[_Followed], types: frozenset[str]) -> list[_Asked]:
+    asked: list[_Asked] = []
+    for one in due:
+        wanted: dict[int, set[str]] = {}
+        for metric, selectors in _server_selectors(one.run):
+            spec = one.specs.get(metric.metric.name)
+            if spec is None or spec.type not in types:
+                continue
+            at = next((i for i, other in enumerate(asked) if other.spec == spec), len(asked))
+            if at == len(asked):
+                asked.append(_Asked(spec))
+            asked[at].selectors += selectors
+            wanted.setdefault(at, set()).add(metric.metric.name)
+        for at, names in wanted.items():
+            asked[at].runs.append((one, frozenset(names)))
+    return asked
+
+
+def _shares(
+    asked: _Asked, answer: Sequence[Series]
+) -> Iterable[tuple[_Followed, frozenset[str], Sequence[Series]]]:
+    """Give every run its own series of an answer that has those of all of them."""
+    pods = {pod.name for one, _ in asked.runs for pod in one.run.pods}
+    by_pod: dict[str, list[Series]] = {}
+    others: list[Series] = []
+    for series in answer:
+        name = next((text for text in series.labels.values() if text in pods), None)
+        (others if name is None else by_pod.setdefault(name, [])).append(series)
+    for one, names in asked.runs:
+        own = [series for pod in one.run.pods for series in by_pod.get(pod.name, ())]
+        yield one, names, [*own, *others]
+
+
+def _page_names(run: Run) -> frozenset[str]:
+    """Return the names of the series that a run looks for on its pods' pages."""
+    return frozenset(
+        selector.name
+        for metric in run.watch.metrics
+        for way in run.ways(metric)
+        if way.place is Place.PODS
+        for selector in way.canary.selectors
+    )
+
+
+def _server_selectors(run: Run) -> Iterable[tuple[Countable, list[Selector]]]:
+    """Return what a run wants from metrics servers, by metric."""
+    for metric in run.watch.metrics:
+        ways = [way for way in run.ways(metric) if way.place is Place.SERVER]
+        found = [s for way in ways for side in (way.canary, way.stable) for s in side.selectors]
+        if found:
+            yield metric, found

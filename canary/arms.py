@@ -1,0 +1,81 @@
+"""Which pods run which version: the canary's own, and the target's by the ReplicaSet they are of.
+
+While a promotion rolls, the target has pods of both versions; those of the candidate are the
+canary's side then, whoever their Deployment is.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from canary.counting.endpoint import endpoint_of
+from canary.evidence.counters import Arm, Pod
+from canary.model import Json, Revision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmPod:
+    """A pod of one version, and the URL of its metrics page, None where it names none."""
+
+    name: str
+    arm: Arm
+    born: float
+    url: str | None
+
+    def known(self) -> Pod:
+        """Return what counting has to know of it."""
+        return Pod(arm=self.arm, born=self.born)
+
+
+def arms_of(
+    canary_pods: Iterable[Json],
+    target_pods: Iterable[Json],
+    revisions: Iterable[Revision],
+    *,
+    candidate: str,
+    stable: str,
+    began: float,
+) -> tuple[ArmPod, ...]:
+    """Return every pod that serves one of the two versions.
+
+    Args:
+        canary_pods: pods of the canary Deployment.
+        target_pods: pods that the target's selector matches.
+        revisions: the target's ReplicaSets.
+        candidate: template hash of the version that is judged.
+        stable: template hash of the version that serves.
+        began: when the run began, in seconds since the epoch. What runs the candidate was born
+            later, whatever the clock of the API server says.
+
+    """
+    sides = {
+        revision.name: Arm.CANARY if revision.template_hash == candidate else Arm.STABLE
+        for revision in revisions
+        if revision.template_hash in {candidate, stable}
+    }
+    owned = ((pod, sides.get(_owner(pod))) for pod in target_pods)
+    return (
+        *(_pod(pod, Arm.CANARY, began) for pod in canary_pods),
+        *(_pod(pod, arm, began) for pod, arm in owned if arm is not None),
+    )
+
+
+def _owner(pod: Json) -> str:
+    """Return the name of the ReplicaSet that a pod is of."""
+    for owner in pod["metadata"].get("ownerReferences") or ():
+        if owner.get("controller") and owner.get("kind") == "ReplicaSet":
+            return str(owner["name"])
+    return ""
+
+
+def _pod(pod: Json, arm: Arm, began: float) -> ArmPod:
+    created = datetime.fromisoformat(pod["metadata"]["creationTimestamp"]).timestamp()
+    born = max(created, began) if arm is Arm.CANARY else created
+    leaving = bool(pod["metadata"].get("deletionTimestamp"))
+    url = None if leaving else endpoint_of(pod)
+    return ArmPod(name=pod["metadata"]["name"], arm=arm, born=born, url=url)
+
+
+def selector_text(labels: Mapping[str, str]) -> str:
+    """Write labels as the API server's equality selector."""
+    return ",".join(f"{name}={value}" for name, value in sorted(labels.items()))

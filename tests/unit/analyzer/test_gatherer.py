@@ -1,0 +1,351 @@
+"""Evidence is gathered from pods or from a metrics server, and wakes a run when it decides."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from analyzer.evidence_run import Watch
+from analyzer.gatherer import Gatherer
+from analyzer.pace import Pace
+from analyzer.ports import ProviderError, ProviderSpec
+from canary.countable import Countable, Uncountable, countable
+from canary.counting.series import Series
+from canary.evidence.policy import Policy
+from canary.evidence.verdict import Refuse
+from canary.model import Builtin, Json, Key, Metric, Revision
+from canary.queries import SourceQuery, builtin_queries
+from runtime.errors import ApiError
+from runtime.resources import ListResult, Resource
+from tests.fakes.scraper import FakeScraper
+from tests.fakes.series_source import FakeSeriesSource
+
+KEY = Key(namespace="prod", name="web")
+BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC).timestamp()
+SUCCESS = Metric(name="request-success-rate", source=Builtin.SUCCESS_RATE, minimum=99)
+DURATION = Metric(name="request-duration", source=Builtin.DURATION, maximum=500)
+SERVER = ProviderSpec(type="prometheus", address="http://prometheus:9090")
+POLICY = Policy(warmup=0, error_warmup=0)
+
+
+def pod(name: str, owner: str, born: float = BEGAN - 3600, *, scraped: bool = True) -> Json:
+    notes = {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}
+    owners = [{"kind": "ReplicaSet", "name": owner, "controller": True}]
+    return {
+        "metadata": {
+            "name": name,
+            "annotations": notes if scraped else {"prometheus.io/scrape": "false"},
+            "creationTimestamp": datetime.fromtimestamp(born, UTC).isoformat(),
+            "ownerReferences": owners,
+        },
+        "spec": {"containers": []},
+        "status": {"phase": "Running", "podIP": f"10.0.0.{len(name)}"},
+    }
+
+
+STABLE_POD, CANARY_POD = "web-a-1", "web-canary-b-1"
+PAGES = {name: f"http://10.0.0.{len(name)}:8080/metrics" for name in (STABLE_POD, CANARY_POD)}
+
+
+@dataclass
+class Pods:
+    """A cluster that only lists pods."""
+
+    canary: list[Json] = field(default_factory=lambda: [pod(CANARY_POD, "web-canary-b", BEGAN + 1)])
+    target: list[Json] = field(default_factory=lambda: [pod(STABLE_POD, "web-a")])
+    broken: bool = False
+
+    async def list(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
+    ) -> ListResult:
+        assert (resource.plural, namespace) == ("pods", "prod")
+        if self.broken:
+            raise ApiError(500, "InternalError", "no")
+        items = self.canary if "headgate.dev/target" in label_selector else self.target
+        return ListResult(items=items, resource_version="1")
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Json:
+        raise NotImplementedError
+
+    async def create(self, resource: Resource, obj: Json) -> Json:
+        raise NotImplementedError
+
+    async def apply(self, resource: Resource, obj: Json) -> Json:
+        raise NotImplementedError
+
+    async def merge_patch(
+        self, resource: Resource, namespace: str, name: str, patch: Json, *, subresource: str = ""
+    ) -> Json:
+        raise NotImplementedError
+
+    async def delete(self, resource: Resource, namespace: str, name: str) -> None:
+        raise NotImplementedError
+
+
+def queries(metric: Metric, workload: str) -> tuple[SourceQuery, ...]:
+    return builtin_queries(
+        Builtin(str(metric.source)),
+        namespace="prod",
+        service=workload,
+        workload=workload,
+        interval=timedelta(minutes=1),
+    )
+
+
+def counted(metric: Metric, *, alone: bool = False, gate: bool = False) -> Countable:
+    found = countable(
+        metric, queries(metric, "web-canary"), queries(metric, "web"), alone=alone, gate=gate
+    )
+    assert isinstance(found, Countable), found
+    return found
+
+
+def watch(*metrics: Countable, record: Mapping[str, object] | None = None) -> Watch:
+    return Watch(
+        key=KEY,
+        candidate="v2",
+        stable="v1",
+        began=BEGAN,
+        policy=POLICY,
+        metrics=metrics or (counted(SUCCESS),),
+        uncounted=(Uncountable(metric="queue", why="it is a gauge"),),
+        selector={"app": "web"},
+        revisions=(
+            Revision(name="web-a", template_hash="v1", replicas=1, ready=1),
+            Revision(name="web-c", template_hash="v2", replicas=0, ready=0),
+        ),
+        record=record or {},
+    )
+
+
+@dataclass
+class Bench:
+    """A gatherer with everything around it, and the counters of both versions."""
+
+    pods: Pods = field(default_factory=Pods)
+    scraper: FakeScraper = field(default_factory=FakeScraper)
+    server: FakeSeriesSource = field(default_factory=FakeSeriesSource)
+    time: float = BEGAN + 10
+    totals: dict[str, list[float]] = field(default_factory=dict)
+    served: int = 0
+
+    def __post_init__(self) -> None:
+        self.gatherer = Gatherer(
+            self.pods,
+            self.scraper,
+            {"prometheus": self.server},
+            pace=Pace(pods=timedelta(seconds=2), server=timedelta(seconds=4)),
+            clock=lambda: self.time,
+            registry=CollectorRegistry(),
+        )
+        self.totals = {STABLE_POD: [5000.0, 3.0], CANARY_POD: [0.0, 0.0]}
+
+    def serve(self, canary: tuple[int, int], stable: tuple[int, int]) -> None:
+        """Add good and bad answers, and put them on the pods' pages."""
+        for name, more in ((CANARY_POD, canary), (STABLE_POD, stable)):
+            self.totals[name] = [
+                old + new for old, new in zip(self.totals[name], more, strict=True)
+            ]
+            self.scraper.page(PAGES[name], page(*self.totals[name]))
+        self.time += 2
+
+    async def rounds(
+        self, number: int, canary: tuple[int, int], stable: tuple[int, int]
+    ) -> list[Key]:
+        changed: list[Key] = []
+        for _ in range(number):
+            self.serve(canary, stable)
+            changed += await self.gatherer.gather(self.time)
+        return changed
+
+
+def page(good: float, bad: float, **labels: str) -> tuple[Series, ...]:
+    name = "http_requests_total"
+    return (
+        Series({"__name__": name, "status": "200", **labels}, good),
+        Series({"__name__": name, "status": "500", **labels}, bad),
+    )
+
+
+async def test_a_bad_canary_is_found_on_the_pods_own_pages_and_its_run_is_woken() -> None:
+    bench = Bench()
+    assert bench.gatherer.follow(watch(), {"request-success-rate": SERVER}) is None
+    changed = await bench.rounds(5, (8, 2), (90, 0))
+    weighing = bench.gatherer.follow(watch(), {})
+    assert changed == [KEY]
+    assert weighing is not None
+    assert isinstance(weighing.verdict, Refuse)
+    assert weighing.sources == {"request-success-rate": "pods (app)"}
+    assert weighing.uncounted == {"queue": "it is a gauge"}
+    assert weighing.verdict.finding.canary_bad <= 10
+
+
+async def test_two_readings_are_the_least_that_refuse() -> None:
+    bench = Bench()
+    bench.gatherer.follow(watch(), {})
+    assert await bench.rounds(2, (0, 500), (900, 0)) == []
+    assert await bench.rounds(2, (0, 500), (900, 0)) == [KEY]
+
+
+async def test_a_healthy_canary_goes_on() -> None:
+    bench = Bench()
+    bench.gatherer.follow(watch(), {})
+    assert await bench.rounds(40, (20, 0), (180, 1)) == []
+    weighing = bench.gatherer.follow(watch(), {})
+    assert weighing is not None
+    assert weighing.outlook is not None
+    assert weighing.outlook.leading is not None
+    assert weighing.outlook.leading.canary_all == 40 * 20
+
+
+async def test_errors_on_both_sides_are_nobodys_fault() -> None:
+    bench = Bench()
+    bench.gatherer.follow(watch(), {})
+    assert await bench.rounds(20, (8, 2), (72, 18)) == []
+
+
+async def test_without_pages_the_metrics_server_is_asked_once_for_all() -> None:
+    bench = Bench()
+    bench.pods.canary = [pod(CANARY_POD, "web-canary-b", BEGAN + 1, scraped=False)]
+    bench.pods.target = [pod(STABLE_POD, "web-a", scraped=False)]
+    bench.gatherer.follow(watch(), {"request-success-rate": SERVER})
+    changed: list[Key] = []
+    for number in range(12):
+        bench.time += 2
+        bench.serve((8, 2), (90, 0))
+        answer_all(bench)
+        changed += await bench.gatherer.gather(bench.time)
+        assert number or bench.server.asked
+    weighing = bench.gatherer.follow(watch(), {})
+    assert changed == [KEY]
+    assert weighing is not None
+    assert weighing.sources == {"request-success-rate": "metrics server (app)"}
+    assert bench.scraper.asked == []
+    queries_of_a_round = [query for _, query in bench.server.asked][:2]
+    assert len(queries_of_a_round) == len({q.partition("{")[0] for q in queries_of_a_round})
+
+
+def answer_all(bench: Bench) -> None:
+    """Let the server have what the pods have counted, under the labels of its scrapes."""
+    for query in {query for _, query in bench.server.asked} | first_queries():
+        series = [
+            one
+            for name, totals in bench.totals.items()
+            for one in page(*totals, namespace="prod", kubernetes_pod_name=name)
+        ]
+        bench.server.answer(query, tuple(series) if query.startswith("http_req") else ())
+
+
+def first_queries() -> set[str]:
+    from canary.counting.series import merged  # noqa: PLC0415 - what the first round asks
+
+    ways = counted(SUCCESS).ways
+    selectors = [s for way in ways for side in (way.canary, way.stable) for s in side.selectors]
+    return set(merged(selectors))
+
+
+async def test_what_was_stored_goes_on_after_a_restart_and_is_not_counted_twice() -> None:
+    first = Bench()
+    first.gatherer.follow(watch(), {})
+    await first.rounds(10, (20, 0), (180, 0))
+    before = first.gatherer.follow(watch(), {})
+    assert before is not None
+    second = Bench(time=first.time, scraper=first.scraper)
+    second.totals = first.totals
+    stored = watch(record=before.record())
+    second.gatherer.follow(stored, {})
+    await second.rounds(3, (20, 0), (180, 0))
+    after = second.gatherer.follow(stored, {})
+    assert after is not None
+    assert after.outlook is not None
+    assert after.outlook.leading is not None
+    # The first reading of the new process is where its counting begins.
+    assert after.outlook.leading.canary_all == (10 + 2) * 20
+
+
+async def test_an_unreadable_page_is_said_and_costs_nothing() -> None:
+    bench = Bench()
+    bench.gatherer.follow(watch(), {})
+    await bench.rounds(3, (20, 0), (180, 0))
+    bench.scraper.page(PAGES[CANARY_POD], ProviderError("the page of 10.0.0.14 is no metrics page"))
+    await bench.gatherer.gather(bench.time + 2)
+    weighing = bench.gatherer.follow(watch(), {})
+    assert weighing is not None
+    assert "no metrics page" in weighing.trouble
+    await bench.rounds(1, (20, 0), (180, 0))
+    weighing = bench.gatherer.follow(watch(), {})
+    assert weighing is not None
+    assert weighing.trouble == ""
+
+
+async def test_pods_that_cannot_be_listed_are_listed_later() -> None:
+    bench = Bench(pods=Pods(broken=True))
+    bench.gatherer.follow(watch(), {})
+    assert await bench.rounds(2, (0, 500), (900, 0)) == []
+    bench.pods.broken = False
+    assert await bench.rounds(8, (0, 500), (900, 0)) == [KEY]
+
+
+async def test_promoted_pods_are_the_candidates() -> None:
+    bench = Bench()
+    promoted = "web-c-1"
+    bench.pods.target.append(pod(promoted, "web-c", BEGAN + 5))
+    bench.pods.target[-1]["status"]["podIP"] = "10.0.1.1"
+    bench.gatherer.follow(watch(), {})
+    for number in range(6):
+        bench.scraper.page("http://10.0.1.1:8080/metrics", page(8 * number, 20 * number))
+        bench.serve((10, 0), (90, 0))
+        await bench.gatherer.gather(bench.time)
+    weighing = bench.gatherer.follow(watch(), {})
+    assert weighing is not None
+    assert isinstance(weighing.verdict, Refuse)
+
+
+async def test_another_candidate_begins_anew() -> None:
+    bench = Bench()
+    bench.gatherer.follow(watch(), {})
+    await bench.rounds(4, (0, 500), (900, 0))
+    again = replace(watch(), candidate="v3", began=BEGAN + 60)
+    assert bench.gatherer.follow(again, {}) is None
+
+
+def histogram(fast: float, slow: float) -> tuple[Series, ...]:
+    name = "http_request_duration_seconds_bucket"
+    return (
+        Series({"__name__": name, "le": "0.1"}, fast),
+        Series({"__name__": name, "le": "0.5"}, fast),
+        Series({"__name__": name, "le": "1.0"}, fast + slow),
+        Series({"__name__": name, "le": "+Inf"}, fast + slow),
+    )
+
+
+@pytest.mark.parametrize(("slow", "verdict"), [(3, [KEY]), (0, [])])
+async def test_latency_is_counted_through_the_bucket_of_its_limit(
+    slow: int, verdict: list[Key]
+) -> None:
+    bench = Bench()
+    latency = watch(counted(DURATION))
+    bench.gatherer.follow(latency, {})
+    changed: list[Key] = []
+    for number in range(12):
+        bench.time += 2
+        bench.scraper.page(PAGES[STABLE_POD], histogram(1000 + 90 * number, 2))
+        bench.scraper.page(PAGES[CANARY_POD], histogram(7 * number, slow * number))
+        changed += await bench.gatherer.gather(bench.time)
+    assert changed == verdict
+    weighing = bench.gatherer.follow(latency, {})
+    assert weighing is not None
+    assert weighing.sources == {"request-duration": "pods (app), slower than 0.5"}
+
+
+async def test_a_load_test_of_the_canary_is_held_against_the_bound_only() -> None:
+    bench = Bench()
+    bench.gatherer.follow(watch(counted(SUCCESS, alone=True)), {})
+    changed = await bench.rounds(6, (8, 2), (0, 0))
+    weighing = bench.gatherer.follow(watch(counted(SUCCESS, alone=True)), {})
+    assert changed == [KEY]
+    assert weighing is not None
+    assert isinstance(weighing.verdict, Refuse)
+    assert weighing.verdict.finding.test == "bound"
