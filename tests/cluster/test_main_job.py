@@ -1,5 +1,6 @@
 """The main job on a real cluster: real pods, real traffic, a real Prometheus."""
 
+import re
 import uuid
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ def release_bad(kubectl: Kubectl, traffic: Traffic, written: Json, deadline: flo
     described = kubectl("describe", "canary", "web")
     rolled_back = next(line for line in described.splitlines() if "Rolling back" in line)
     assert "error-rate" in rolled_back
-    assert "> 1, above its bound by" in rolled_back
+    assert re.search(r"error-rate [0-9.]+( %)? > 1( %)?, above its bound by", rolled_back)
     status = kubectl.run("rollout", "status", "deployment/web", "--timeout=20s")
     assert status.returncode == 1, status.stdout
     assert "exceeded its progress deadline" in status.stderr
