@@ -13,6 +13,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 
 from analyzer.act import Actor
+from analyzer.calibrator import Calibrator
 from analyzer.controller import ClusterIndex, Controller, Metrics
 from analyzer.gatherer import Gatherer
 from analyzer.hooks.http import HttpHookCaller
@@ -56,6 +57,7 @@ async def build(
             cluster,
             PodScraper(session),
             {"prometheus": prometheus},
+            Calibrator({"prometheus": prometheus}, time.time),
             pace=settings.pace,
             clock=time.time,
             registry=registry,

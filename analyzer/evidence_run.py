@@ -7,6 +7,7 @@ from typing import Any, Self
 from canary.arms import ArmPod
 from canary.countable import (
     Countable,
+    Counted,
     Place,
     Settled,
     Uncountable,
@@ -19,8 +20,11 @@ from canary.countable import (
 )
 from canary.counting.derive import Quantile
 from canary.counting.series import Series
+from canary.evidence.counted import CountEvidence
 from canary.evidence.counters import Arm, Counters, Pod, Reading, Scrape, Stratum, count
+from canary.evidence.dispersion import Calibration
 from canary.evidence.judge import Judge, State
+from canary.evidence.plan import CountPlan
 from canary.evidence.policy import Policy
 from canary.evidence.verdict import Continue
 from canary.model import Key, Revision
@@ -51,6 +55,15 @@ class Watch:
         return self.candidate, self.began
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """A plan whose stable has a past to learn from, and what counts in it."""
+
+    metric: str
+    plan: str
+    counted: Counted
+
+
 @dataclass(slots=True)
 class Tally:
     """The counters of one plan."""
@@ -77,6 +90,7 @@ class Run:
     sides: dict[str, Pod] = field(default_factory=dict)
     weighing: Weighing | None = None
     trouble: str = ""
+    taught: bool = False
 
     @classmethod
     def start(cls, watch: Watch, now: float, lag: float) -> Self:
@@ -89,20 +103,21 @@ class Run:
 
         """
         judge = Judge(watch.policy, [plan for metric in watch.metrics for plan in metric.plans])
-        state, began = judge.start(), watch.began
+        state, began, taught = judge.start(), watch.began, False
         if watch.record.get("candidate") == watch.candidate:
             try:
                 stored, known = recall(watch.record)
             except ValueError:
                 stored, known = judge, state
-            if stored.plans == judge.plans and stored.policy == judge.policy:
-                judge, state, began = stored, known, now
+            if _plain(stored) == _plain(judge):
+                judge, state, began, taught = stored, known, now, True
         return cls(
             watch=watch,
             judge=judge,
             state=state,
             tallies=tuple(_tallies(watch, began)),
             lag=lag,
+            taught=taught,
             uncounted={one.metric: one.why for one in watch.uncounted},
         )
 
@@ -115,6 +130,33 @@ class Run:
     def verdict(self) -> str:
         """The kind of the present verdict; without any it goes on."""
         return Continue.__name__ if self.weighing is None else type(self.weighing.verdict).__name__
+
+    def lessons(self) -> tuple[Lesson, ...]:
+        """Return what may still be learned of the past: nothing once a request was counted."""
+        if self.taught or any(one.strata for one in _counts(self.state)):
+            return ()
+        return tuple(
+            Lesson(
+                metric=tally.metric.metric.name,
+                plan=tally.plan,
+                counted=settled.stable[tally.position],
+            )
+            for tally in self.tallies
+            if not tally.metric.alone
+            and (settled := self.settled.get(tally.metric.metric.name)) is not None
+        )
+
+    def learn(self, found: Mapping[str, Calibration]) -> None:
+        """Judge by what the past says from now on, unless a request was counted meanwhile."""
+        self.taught = True
+        if any(one.strata for one in _counts(self.state)):
+            return
+        plans = [
+            replace(plan, calibration=found.get(plan.name)) if isinstance(plan, CountPlan) else plan
+            for plan in self.judge.plans
+        ]
+        self.judge = Judge(self.judge.policy, plans)
+        self.state = self.judge.start()
 
     def ways(self, metric: Countable) -> tuple[Way, ...]:
         """Return where a metric is to be looked for: one place once it was found."""
@@ -230,6 +272,10 @@ class Run:
         }
 
 
+def _counts(state: State) -> Iterable[CountEvidence]:
+    return (one for one in state.metrics if isinstance(one, CountEvidence))
+
+
 def _tallies(watch: Watch, began: float) -> Iterable[Tally]:
     for metric in watch.metrics:
         for position, plan in enumerate(metric.plans):
@@ -243,6 +289,12 @@ def _warmup(metric: Countable, policy: Policy) -> float:
     """An empty cache makes a new pod slow; an error is one from the first request on."""
     latency = any(isinstance(way.canary, Quantile) for way in metric.ways)
     return policy.warmup if latency else policy.error_warmup
+
+
+def _plain(judge: Judge) -> tuple[Policy, list[CountPlan]]:
+    """Return what a judge is made of without what it has learned."""
+    plans = [plan for plan in judge.plans if isinstance(plan, CountPlan)]
+    return judge.policy, [replace(plan, calibration=None) for plan in plans]
 
 
 def _is_there(metric: Countable, way: Way, series: Sequence[Series]) -> bool:

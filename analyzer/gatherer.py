@@ -14,7 +14,8 @@ from typing import Final, Never
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 
-from analyzer.evidence_run import Run, Watch
+from analyzer.calibrator import Calibrator
+from analyzer.evidence_run import Lesson, Run, Watch
 from analyzer.pace import Pace
 from analyzer.ports import Cluster, ProviderError, ProviderSpec, Scraper, SeriesSource
 from canary.arms import ArmPod, arms_of, selector_text
@@ -31,6 +32,8 @@ log = structlog.get_logger("analyzer")
 _SCRAPES_AT_ONCE: Final = 64
 _ROUND_DEADLINE: Final = 20.0
 """Seconds that one round may take; what was not read by then is read in the next."""
+_SHORTEST_PAUSE: Final = 0.1
+_TEACH_EVERY: Final = 1.0
 
 Pages = Mapping[str, Sequence[Series]]
 
@@ -53,6 +56,7 @@ class Gatherer:
         cluster: where the pods are listed.
         scraper: reads a pod's page.
         sources: metrics servers by provider type.
+        calibrator: learns from the stable's past.
         pace: how often.
         clock: seconds since the epoch.
         registry: where it counts what it reads.
@@ -64,6 +68,7 @@ class Gatherer:
         cluster: Cluster,
         scraper: Scraper,
         sources: Mapping[str, SeriesSource],
+        calibrator: Calibrator,
         *,
         pace: Pace,
         clock: Callable[[], float],
@@ -72,6 +77,7 @@ class Gatherer:
         self._cluster = cluster
         self._scraper = scraper
         self._sources = sources
+        self._calibrator = calibrator
         self._pace = pace
         self._clock = clock
         self._followed: dict[Key, _Followed] = {}
@@ -110,6 +116,12 @@ class Gatherer:
             wake: called with the key of a run whose verdict has changed.
 
         """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_gathering(wake), name="gather")
+            group.create_task(self._keep_teaching(), name="teach")
+        raise AssertionError("gathering never ends")
+
+    async def _keep_gathering(self, wake: Callable[[Key], None]) -> Never:
         loop = asyncio.get_running_loop()
         while True:
             started = loop.time()
@@ -121,7 +133,12 @@ class Gatherer:
             except TimeoutError:
                 log.warning("a round of evidence took too long", seconds=_ROUND_DEADLINE)
             left = self._pace.pods.total_seconds() - (loop.time() - started)
-            await asyncio.sleep(max(0.1, left))
+            await asyncio.sleep(max(_SHORTEST_PAUSE, left))
+
+    async def _keep_teaching(self) -> Never:
+        while True:
+            await asyncio.sleep(_TEACH_EVERY)
+            await self.teach()
 
     async def gather(self, now: float) -> list[Key]:
         """Read everything that is due and judge it; return the runs whose verdict has changed.
@@ -131,29 +148,37 @@ class Gatherer:
 
         """
         followed = list(self._followed.values())
-        for one in followed:
-            one.run.trouble = ""
-        async with asyncio.TaskGroup() as group:
-            for one in followed:
-                if self._wants_list(one, now):
-                    one.listed_at = now
-                    group.create_task(self._list(one))
-        time = self._clock()
-        pages = await self._read_pods(followed)
-        changed = []
-        for one in followed:
-            key = one.run.watch.key
-            if self._judged(one, partial(one.run.read_pages, pages.get(key, {}), time)):
-                changed.append(key)
+        await self._list_pods(followed, now)
+        changed = await self._ask_pods(followed)
         due = [o for o in followed if now - o.asked_at >= self._pace.server.total_seconds()]
         for one in due:
             one.asked_at = now
-        if due:
-            time = self._clock()
-            changed += await self._ask_servers(due, time)
-        return changed
+        return changed + (await self._ask_servers(due) if due else [])
+
+    async def teach(self) -> None:
+        """Have each run learn from the past once, as soon as all its counters are found."""
+        async with asyncio.TaskGroup() as group:
+            for one in list(self._followed.values()):
+                lessons = one.run.lessons()
+                if lessons and len(lessons) == len(one.run.tallies):
+                    group.create_task(self._teach(one, lessons))
+
+    async def _teach(self, one: _Followed, lessons: Sequence[Lesson]) -> None:
+        try:
+            one.run.learn(await self._calibrator.learn(one.run, lessons, one.specs))
+        except ProviderError as error:
+            one.run.learn({})
+            self._report(one, str(error))
 
     # --- pods ---------------------------------------------------------------------------------
+
+    async def _list_pods(self, followed: Iterable[_Followed], now: float) -> None:
+        async with asyncio.TaskGroup() as group:
+            for one in followed:
+                one.run.trouble = ""
+                if self._wants_list(one, now):
+                    one.listed_at = now
+                    group.create_task(self._list(one))
 
     def _wants_list(self, one: _Followed, now: float) -> bool:
         """A canary that nothing can be read of yet is looked for at every reading."""
@@ -181,6 +206,16 @@ class Gatherer:
             stable=watch.stable,
             began=watch.began,
         )
+
+    async def _ask_pods(self, followed: Sequence[_Followed]) -> list[Key]:
+        time = self._clock()
+        pages = await self._read_pods(followed)
+        changed = []
+        for one in followed:
+            key = one.run.watch.key
+            if self._judged(one, partial(one.run.read_pages, pages.get(key, {}), time)):
+                changed.append(key)
+        return changed
 
     async def _read_pods(self, followed: Iterable[_Followed]) -> dict[Key, Pages]:
         """Read the pages of all pods at once; by the run's key, then by the pod's name."""
@@ -214,8 +249,9 @@ class Gatherer:
 
     # --- metrics servers ------------------------------------------------------------------------
 
-    async def _ask_servers(self, due: Sequence[_Followed], time: float) -> list[Key]:
+    async def _ask_servers(self, due: Sequence[_Followed]) -> list[Key]:
         """Ask each server one query per family of metrics for all runs together."""
+        time = self._clock()
         asked = _by_server(due, frozenset(self._sources))
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._ask(one)) for one in asked]

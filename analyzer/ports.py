@@ -1,12 +1,14 @@
 """The seams of the daemon. Adapters implement them; the loop knows nothing else of the outside."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from analyzer.evidence_run import Watch
 from canary.counting.series import Series
 from canary.model import Hook, HookResult, Json, Key, Split, Strategy
+from canary.past import Past
 from canary.weighing import Weighing
 from runtime.resources import ListResult, Resource
 
@@ -51,6 +53,26 @@ class SeriesSource(Protocol):
 
         Raises:
             ProviderError: there is no answer to be had, or it is no vector.
+
+        """
+
+
+class HistorySource(Protocol):
+    """Reads raw counters of the past."""
+
+    async def history(
+        self,
+        spec: ProviderSpec,
+        query: str,
+        *,
+        start: datetime,
+        end: datetime,
+        step: timedelta,
+    ) -> Sequence[Past]:
+        """Return every series of a range query, with its values at every step that has one.
+
+        Raises:
+            ProviderError: there is no answer to be had.
 
         """
 

@@ -7,15 +7,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client import CollectorRegistry
 
+from analyzer.calibrator import Calibrator
 from analyzer.evidence_run import Watch
 from analyzer.gatherer import Gatherer
 from analyzer.pace import Pace
 from analyzer.ports import ProviderError, ProviderSpec
 from canary.countable import Countable, Uncountable, countable
-from canary.counting.series import Series
+from canary.counting.series import Series, merged
+from canary.evidence.plan import CountPlan
 from canary.evidence.policy import Policy
 from canary.evidence.verdict import Refuse
 from canary.model import Builtin, Json, Key, Metric, Revision
+from canary.past import Past
 from canary.queries import SourceQuery, builtin_queries
 from runtime.errors import ApiError
 from runtime.resources import ListResult, Resource
@@ -136,6 +139,7 @@ class Bench:
             self.pods,
             self.scraper,
             {"prometheus": self.server},
+            Calibrator({"prometheus": self.server}, lambda: self.time),
             pace=Pace(pods=timedelta(seconds=2), server=timedelta(seconds=4)),
             clock=lambda: self.time,
             registry=CollectorRegistry(),
@@ -239,8 +243,6 @@ def answer_all(bench: Bench) -> None:
 
 
 def first_queries() -> set[str]:
-    from canary.counting.series import merged  # noqa: PLC0415 - what the first round asks
-
     ways = counted(SUCCESS).ways
     selectors = [s for way in ways for side in (way.canary, way.stable) for s in side.selectors]
     return set(merged(selectors))
@@ -349,3 +351,79 @@ async def test_a_load_test_of_the_canary_is_held_against_the_bound_only() -> Non
     assert weighing is not None
     assert isinstance(weighing.verdict, Refuse)
     assert weighing.verdict.finding.test == "bound"
+
+
+def past(errors_every: int, hours: int) -> tuple[Past, ...]:
+    """Return counters of two stable pods that serve 3 requests per second."""
+    found: list[Past] = []
+    for name in ("web-a-1", "web-a-2"):
+        times = [BEGAN - 3600 * hours + 30 * number for number in range(120 * hours + 1)]
+        labels = {"__name__": "http_requests_total", "namespace": "prod", "pod": name}
+        labels["kubernetes_pod_name"] = name
+        good = [(time, 90.0 * number) for number, time in enumerate(times)]
+        bad = [(time, float(number // errors_every)) for number, time in enumerate(times)]
+        found += [({**labels, "status": "200"}, good), ({**labels, "status": "500"}, bad)]
+    return tuple(found)
+
+
+def is_past_of(bench: Bench, answer: object) -> None:
+    way = next(way for way in counted(SUCCESS).ways if way.name == "app")
+    (query,) = merged(way.stable.selectors)
+    bench.server.pasts[query] = answer  # type: ignore[assignment]
+
+
+async def test_a_run_learns_from_the_stables_past_before_its_first_request() -> None:
+    bench = Bench(time=BEGAN)
+    is_past_of(bench, past(errors_every=2, hours=24))
+    bench.gatherer.follow(watch(), {"request-success-rate": SERVER})
+    await bench.rounds(1, (0, 0), (180, 1))
+    await bench.gatherer.teach()
+    await bench.rounds(3, (20, 0), (180, 1))
+    weighing = bench.gatherer.follow(watch(), {})
+    assert weighing is not None
+    (plan,) = weighing.judge.plans
+    assert isinstance(plan, CountPlan)
+    assert plan.calibration is not None
+    assert plan.calibration.known
+    assert plan.calibration.errors == 2 * 24 * 60
+    assert plan.calibration.learned == pytest.approx(1 / 181, rel=0.2)
+
+
+async def test_what_was_learned_outlives_a_restart() -> None:
+    bench = Bench(time=BEGAN)
+    is_past_of(bench, past(errors_every=2, hours=24))
+    bench.gatherer.follow(watch(), {"request-success-rate": SERVER})
+    await bench.rounds(1, (0, 0), (180, 1))
+    await bench.gatherer.teach()
+    await bench.rounds(3, (20, 0), (180, 1))
+    before = bench.gatherer.follow(watch(), {})
+    assert before is not None
+    second = Bench(time=bench.time)
+    second.gatherer.follow(watch(record=before.record()), {})
+    await second.rounds(1, (20, 0), (180, 1))
+    after = second.gatherer.follow(watch(record=before.record()), {})
+    assert after is not None
+    assert after.judge.plans == before.judge.plans
+
+
+async def test_a_past_that_cannot_be_read_leaves_the_careful_assumptions() -> None:
+    bench = Bench(time=BEGAN)
+    is_past_of(bench, ProviderError("Prometheus has not answered"))
+    bench.gatherer.follow(watch(), {"request-success-rate": SERVER})
+    await bench.rounds(1, (0, 0), (180, 1))
+    await bench.gatherer.teach()
+    assert await bench.rounds(6, (0, 50), (180, 1)) == [KEY]
+
+
+async def test_nothing_is_learned_once_a_request_was_counted() -> None:
+    bench = Bench(time=BEGAN)
+    is_past_of(bench, past(errors_every=2, hours=24))
+    bench.gatherer.follow(watch(), {"request-success-rate": SERVER})
+    await bench.rounds(3, (20, 0), (180, 1))
+    await bench.gatherer.teach()
+    await bench.rounds(1, (20, 0), (180, 1))
+    weighing = bench.gatherer.follow(watch(), {})
+    assert weighing is not None
+    (plan,) = weighing.judge.plans
+    assert isinstance(plan, CountPlan)
+    assert plan.calibration is None
