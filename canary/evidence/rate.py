@@ -32,16 +32,19 @@ class RateTest:
         grid = tuple(_weights(self.bound, multiple) for multiple in self.multiples)
         object.__setattr__(self, "_grid", grid)
 
+    def exceeds(self, bad: float, requests: float) -> bool:
+        """Tell whether a scrape may add more than the cap: it never does where this is false.
+
+        No alternative at all gains more than n KL(k/n, bound), which is below k ln(k / (n bound)).
+        """
+        return bad > 0 and bad * math.log(bad / (requests * self.bound)) > self.cap
+
     def excess(self, before: Logs, bad: float, requests: float) -> Logs:
         """Return the excess so far with that of one scrape that has bad requests.
 
         An empty one stands for none.
         """
-        if self.cap == math.inf:
-            return before
-        expected = requests * self.bound
-        # No alternative at all gains more from a scrape than n KL(k/n, bound), which is below this.
-        if bad <= expected or bad * math.log(bad / expected) <= self.cap:
+        if not self.exceeds(bad, requests):
             return before
         excess = [max(0.0, bad * up + requests * down - self.cap) for up, down in self._grid]
         return tuple(map(add, before or (0.0,) * len(excess), excess))
