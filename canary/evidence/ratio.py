@@ -62,8 +62,9 @@ class RatioTest:
         up = min(self.multiples) > 1
         if not up and (max(self.multiples) >= 1 or self.cap < math.inf):
             raise ValueError("multiples lie above 1, or below 1 and without a cap")
-        object.__setattr__(self, "_bets", tuple(map(math.log, self.multiples)))
-        object.__setattr__(self, "_dues", _table(self.multiples))
+        dues = _table(self.multiples)
+        object.__setattr__(self, "_bets", dues.bets)
+        object.__setattr__(self, "_dues", dues)
         object.__setattr__(self, "_shift", _STEPS * math.log(self.margin) + up)
 
     def start(self) -> Logs:
@@ -171,6 +172,7 @@ class _Dues(dict[int, Logs]):
     def __init__(self, multiples: Logs) -> None:
         super().__init__()
         self._multiples = multiples
+        self.bets: Final = tuple(map(math.log, multiples))
 
     def __missing__(self, place: int) -> Logs:
         odds = math.exp(place / _STEPS)
