@@ -7,12 +7,12 @@ H0: E[y_t | past] <= maximum, where y_t is the bad fraction of scrape t. Evidenc
 with a mixture over seven shares (Waudby-Smith and Ramdas, arXiv 2010.09686). It is exact under any
 dependence of the requests within a scrape, so it needs no dispersion, no baseline and no history.
 A scrape without a bad request multiplies every bet by the same constant: those are only counted.
-For the others y_t is rounded down by half a percent at most, which saves the logarithms.
+For the others y_t is rounded down by half a percent at most, so that the logarithms are looked up;
+all tests share the table.
 """
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from operator import add
 from typing import Final
 
@@ -36,8 +36,10 @@ class BoundTest:
 
     def step(self, logs: Logs, fraction: float) -> Logs:
         """Add one scrape that has bad requests; one without is counted as quiet instead."""
-        place = math.floor(_STEPS * math.log(fraction / self.maximum))
-        return tuple(map(add, logs, _adds(self.cap, place)))
+        adds = _ADDS[math.floor(_STEPS * math.log(fraction / self.maximum))]
+        if adds[-1] > self.cap:  # The largest share gains the most, if any gains at all.
+            adds = tuple([min(self.cap, more) for more in adds])
+        return tuple(map(add, logs, adds))
 
     def logs(self, logs: Logs, quiet: int) -> Logs:
         """Return the evidence for every bet, with this many scrapes without a bad request."""
@@ -52,8 +54,17 @@ class BoundTest:
         return self.step(self.start(), fraction) if fraction else _QUIET
 
 
-@lru_cache(maxsize=8192)
-def _adds(cap: float, place: int) -> Logs:
-    """Return what a scrape adds to every bet, at a rounded bad fraction."""
-    above = math.exp(place / _STEPS) - 1
-    return tuple(min(cap, math.log1p(share * above)) for share in _SHARES)
+class _Adds(dict[int, Logs]):
+    """What a scrape adds to every bet without a cap, by the rounded logarithm of y_t / maximum.
+
+    Filled as needed, with 200 entries for every factor of e between the fractions that were seen.
+    """
+
+    def __missing__(self, place: int) -> Logs:
+        above = math.exp(place / _STEPS) - 1
+        adds = tuple([math.log1p(share * above) for share in _SHARES])
+        self[place] = adds
+        return adds
+
+
+_ADDS: Final = _Adds()

@@ -16,7 +16,7 @@ from canary.evidence.plan import CountPlan
 from canary.evidence.policy import Policy
 from canary.evidence.promotion import USUAL_RATE, against_rate, against_stable
 from canary.evidence.rate import RateTest
-from canary.evidence.ratio import RatioTest
+from canary.evidence.ratio import Comparison, RatioTest
 
 _MEMORY = 60.0
 """Over how many seconds the present rate of requests is averaged."""
@@ -25,13 +25,13 @@ _MEMORY = 60.0
 class CountEvidence(NamedTuple):
     """What the tests of one metric remember.
 
-    `excess` is that of each rate test, `quiet` counts scrapes without a bad canary request. `bad`
-    and `requests` are the canary's counts divided by its dispersion, the four that follow are what
-    was really counted. `volume` is the present rate of canary requests per second.
+    `dues` are those of both ratio tests, `excess` is that of each rate test, `quiet` counts scrapes
+    without a bad canary request. `bad` and `requests` are the canary's counts divided by its
+    dispersion, the four that follow are what was really counted. `volume` is the present rate of
+    canary requests per second.
     """
 
-    ratio: Logs
-    promotion: Logs
+    dues: Logs
     bets: Logs
     excess: tuple[Logs, ...]
     quiet: int = 0
@@ -55,16 +55,20 @@ class Values(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountTrial:
-    """The tests of one metric with their constants."""
+    """The tests of one metric with their constants.
+
+    `rates` are the rate tests by name; `capped` is the one among them that a scrape takes to its
+    cap first. `flat` is the dispersion where it is the same at every volume.
+    """
 
     plan: CountPlan
     calibration: Calibration
-    ratio: RatioTest | None
-    promotion: RatioTest | None
+    comparison: Comparison | None
     worst: RateTest
     bound: BoundTest | None
     rates: tuple[tuple[str, RateTest], ...]
     flat: float | None
+    capped: RateTest | None
 
     @classmethod
     def of(cls, plan: CountPlan, policy: Policy) -> Self:
@@ -73,24 +77,31 @@ class CountTrial:
         cap = policy.cap(calibration.levels[0][1], known=calibration.known)
         betting = plan.maximum is not None and not plan.independent
         rate = policy.inferior_rate or plan.maximum or USUAL_RATE
-        margin = calibration.margin
+        comparison = Comparison(
+            worse=RatioTest(margin=calibration.margin, cap=cap),
+            inferior=against_stable(policy.inferior_margin),
+        )
+        rates = tuple(_rates(plan, policy, calibration, cap))
         flat = calibration.levels[0][1] if len(calibration.levels) == 1 else None
         return cls(
             plan=plan,
             calibration=calibration,
-            ratio=RatioTest(margin=margin, cap=cap) if plan.baseline else None,
-            promotion=against_stable(policy.inferior_margin) if plan.baseline else None,
+            comparison=comparison if plan.baseline else None,
             worst=against_rate(rate),
             bound=BoundTest(maximum=plan.maximum or 1.0, cap=cap) if betting else None,
-            rates=tuple(_rates(plan, policy, calibration, cap)),
+            rates=rates,
             flat=flat if flat is None or math.isfinite(flat) else None,
+            capped=min(
+                [test for _, test in rates if test.cap < math.inf],
+                key=lambda test: test.bound,
+                default=None,
+            ),
         )
 
     def start(self) -> CountEvidence:
         """Return the evidence before the first request."""
         return CountEvidence(
-            ratio=self.ratio.start() if self.ratio else (),
-            promotion=self.promotion.start() if self.promotion else (),
+            dues=self.comparison.start() if self.comparison else (),
             bets=self.bound.start() if self.bound else (),
             excess=((),) * len(self.rates),
         )
@@ -99,45 +110,49 @@ class CountTrial:
         """Add one stratum. Without canary requests it says nothing."""
         if stratum.canary_all <= 0:
             return evidence
-        if self.ratio and stratum.stable_all <= 0:
+        if self.comparison and stratum.stable_all <= 0:
             return self._step_bound(evidence, stratum)
-        return self._step_all(evidence, stratum, _volume(evidence, stratum))
+        return self._step_all(evidence, stratum)
 
-    def _step_all(self, old: CountEvidence, stratum: Stratum, volume: float) -> CountEvidence:
-        canary_bad, canary_all, stable_bad, stable_all, _ = stratum
-        phi = self.flat or self.calibration.at(old.volume or volume)
-        bad, requests = canary_bad / phi, canary_all / phi
-        ratio, promotion, bets, excess, quiet = old[:5]
-        if self.ratio and self.promotion and (canary_bad or stable_bad):
+    def _step_all(self, old: CountEvidence, stratum: Stratum) -> CountEvidence:
+        # Taken apart and put together by position: this runs for every metric of every canary.
+        canary_bad, canary_all, stable_bad, stable_all, seconds = stratum
+        (dues, bets, excess, quiet, bads, requests, c_bad, c_all, s_bad, s_all, was, strata) = old
+        volume = _volume(was, canary_all, seconds)
+        phi = self.flat or self.calibration.at(was or volume)
+        bad, more = canary_bad / phi, canary_all / phi
+        if self.comparison and (canary_bad or stable_bad):
             other = self.calibration.stable
-            both = (bad, requests, stable_bad / other, stable_all / other)
-            ratio = self.ratio.step(ratio, *both)
-            promotion = self.promotion.step(promotion, *both)
+            split = bad, more, stable_bad / other, stable_all / other
+            dues = self.comparison.step(dues, split)
         if not canary_bad:
             quiet += 1
         else:
             if self.bound:
                 bets = self.bound.step(bets, canary_bad / canary_all)
-            excess = tuple(
-                [
-                    test.excess(before, bad, requests)
-                    for (_, test), before in zip(self.rates, excess, strict=True)
-                ]
-            )
+            if self.capped and self.capped.exceeds(bad, more):
+                excess = self._excess(excess, bad, more)
         return CountEvidence(
-            ratio,
-            promotion,
+            dues,
             bets,
             excess,
             quiet,
-            old.bad + bad,
-            old.requests + requests,
-            old.canary_bad + canary_bad,
-            old.canary_all + canary_all,
-            old.stable_bad + stable_bad,
-            old.stable_all + stable_all,
+            bads + bad,
+            requests + more,
+            c_bad + canary_bad,
+            c_all + canary_all,
+            s_bad + stable_bad,
+            s_all + stable_all,
             volume,
-            old.strata + 1,
+            strata + 1,
+        )
+
+    def _excess(self, excess: tuple[Logs, ...], bad: float, requests: float) -> tuple[Logs, ...]:
+        return tuple(
+            [
+                test.excess(before, bad, requests)
+                for (_, test), before in zip(self.rates, excess, strict=True)
+            ]
         )
 
     def _step_bound(self, evidence: CountEvidence, stratum: Stratum) -> CountEvidence:
@@ -147,7 +162,7 @@ class CountTrial:
         evidence = evidence._replace(
             canary_bad=evidence.canary_bad + stratum.canary_bad,
             canary_all=evidence.canary_all + stratum.canary_all,
-            volume=_volume(evidence, stratum),
+            volume=_volume(evidence.volume, stratum.canary_all, stratum.seconds),
             strata=evidence.strata + 1,
         )
         if not stratum.canary_bad:
@@ -167,19 +182,29 @@ class CountTrial:
             for (name, test), excess in zip(self.rates, evidence.excess, strict=True)
         }
         floor = tests.pop("floor", math.inf)
-        if self.ratio:
-            tests["ratio"] = min(log_mean(evidence.ratio), floor)
+        if self.comparison:
+            ratio = log_mean(self.comparison.against(evidence.dues, evidence.bad))
+            tests["ratio"] = min(ratio, floor)
         if self.bound:
             tests["bound"] = self.bound.value(evidence.bets, evidence.quiet)
-        guard = tests["ratio"] if self.ratio else tests.get("bound", NOTHING)
+        guard = tests["ratio"] if self.comparison else tests.get("bound", NOTHING)
         return Values(tests, log_mean(tuple(tests.values())), guard)
+
+    def ceiling(self, evidence: CountEvidence) -> float:
+        """Return what the guard's logarithm is not above: no mean is above its largest part."""
+        if not self.comparison:
+            return self.values(evidence).guard
+        if not evidence.bad:
+            return NOTHING
+        return max(self.comparison.against(evidence.dues, evidence.bad))
 
     def passing(self, evidence: CountEvidence) -> float:
         """Return the logarithm of the evidence that the candidate is not inferior."""
         worst = self.worst.value(evidence.bad, evidence.requests)
-        if not self.promotion:
+        if not self.comparison:
             return worst
-        return log_mean((worst, log_mean(evidence.promotion)))
+        ratio = log_mean(self.comparison.passing(evidence.dues, evidence.bad))
+        return log_mean((worst, ratio))
 
 
 def _rates(
@@ -198,12 +223,11 @@ def _rates(
     return tests
 
 
-def _volume(old: CountEvidence, stratum: Stratum) -> float:
+def _volume(before: float, requests: float, seconds: float) -> float:
     """Return the present rate of canary requests per second, averaged over a minute."""
-    seconds = stratum.seconds
     if seconds <= 0:
-        return old.volume
-    now = stratum.canary_all / seconds
-    if not old.volume:
+        return before
+    now = requests / seconds
+    if not before:
         return now
-    return old.volume + (now - old.volume) * (seconds / _MEMORY if seconds < _MEMORY else 1.0)
+    return before + (now - before) * (seconds / _MEMORY if seconds < _MEMORY else 1.0)

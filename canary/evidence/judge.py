@@ -48,6 +48,9 @@ Samples = Mapping[str, Stratum | Scalars]
 _Step = tuple[str, Callable[[Any, Any], Any]]
 """A metric's name and the step of its trial, which takes and gives its own kind of evidence."""
 
+_Ceiling = Callable[[Any], float]
+"""What a trial says that the guard's evidence is not above, given its own kind of evidence."""
+
 
 class State(NamedTuple):
     """What a run remembers of its evidence: one entry per plan, in their order."""
@@ -84,6 +87,7 @@ class Judge:
         self._steps: tuple[_Step, ...] = tuple(
             (trial.plan.name, trial.step) for trial in self._trials
         )
+        self._ceilings: tuple[_Ceiling, ...] = tuple(trial.ceiling for trial in self._trials)
 
     def start(self) -> State:
         """Return the state before the first sample."""
@@ -93,22 +97,18 @@ class Judge:
         """Add what was read at one moment. A metric without a sample stays as it is."""
         if not self.policy.enabled:
             return state
-        get = samples.get
-        return State(
-            tuple(
-                [
-                    evidence if (sample := get(name)) is None else step(evidence, sample)
-                    for (name, step), evidence in zip(self._steps, state.metrics, strict=True)
-                ]
-            )
-        )
+        metrics = list(state.metrics)
+        for at, (name, step) in enumerate(self._steps):
+            if (sample := samples.get(name)) is not None:
+                metrics[at] = step(metrics[at], sample)
+        return State(tuple(metrics))
 
     def verdict(self, state: State, *, final: bool = False) -> Verdict:
         """Say what the evidence amounts to. `final` is whether the deadline has come."""
         if not self.policy.enabled:
             return Continue(outlook=Outlook())
         standings = self._standings(state)
-        if refused := self._refusal(standings):
+        if self._may_refuse(state) and (refused := self._refusal(standings)):
             return Refuse(finding=refused)
         outlook = self._outlook(standings)
         if self._passes(standings) and not outlook.shared:
@@ -119,7 +119,18 @@ class Judge:
 
     def refuses(self, state: State) -> bool:
         """Tell whether the evidence refuses the candidate: the short form of `verdict`."""
-        return self.policy.enabled and self._refusal(self._standings(state)) is not None
+        if not self.policy.enabled or not self._may_refuse(state):
+            return False
+        return self._refusal(self._standings(state)) is not None
+
+    def _may_refuse(self, state: State) -> bool:
+        """Tell whether the guard can be passed at all; most updates leave it far away.
+
+        The weights sum to 1, so the guard is not above the largest of its metrics.
+        """
+        guard_at = self.policy.guard_at
+        pairs = zip(self._ceilings, state.metrics, strict=True)
+        return any(ceiling(evidence) >= guard_at for ceiling, evidence in pairs)
 
     def _standings(self, state: State) -> tuple[_Standing, ...]:
         return tuple(

@@ -24,10 +24,7 @@ NOTHING: Final = 0.0
 def log_mean(logs: Sequence[float]) -> float:
     """Return the logarithm of the mean of e-values that are given as logarithms."""
     top = max(logs)
-    total = 0.0
-    for log in logs:
-        total += math.exp(log - top)
-    return top + math.log(total / len(logs))
+    return top + math.log(sum([math.exp(log - top) for log in logs]) / len(logs))
 
 
 def log_weighted(parts: Iterable[tuple[float, float]]) -> float:

@@ -65,12 +65,12 @@ def need_to_refuse(
     if not evidence.canary_bad:
         return None
     names = {name for name, _ in trial.rates if name != "floor"}
-    names |= {"ratio"} if trial.ratio else set()
+    names |= {"ratio"} if trial.comparison else set()
     names |= {"bound"} if trial.bound else set()
     alone = target + math.log(len(names))
     waits = [_wait(trial, evidence, name, alone) for name in names]
     found = [wait for wait in waits if wait is not None]
-    guarded = _wait(trial, evidence, "ratio" if trial.ratio else "bound", guard)
+    guarded = _wait(trial, evidence, "ratio" if trial.comparison else "bound", guard)
     if not found or guarded is None:
         return None
     return _need(trial, evidence, max(min(found), guarded))
@@ -84,13 +84,14 @@ def need_to_promote(trial: CountTrial, evidence: CountEvidence, target: float) -
     if not evidence.requests:
         return None
     scale = evidence.requests / evidence.canary_all
-    alone = target + (math.log(2) if trial.promotion else 0.0)
+    alone = target + (math.log(2) if trial.comparison else 0.0)
     logs = trial.worst.logs(evidence.bad, evidence.requests)
     rate = evidence.canary_bad / evidence.canary_all
     waits = [_scaled(log_needed(logs, trial.worst.growth(rate), alone), scale)]
-    if trial.promotion and evidence.stable_all:
-        growth = trial.promotion.growth(*_pace(trial, evidence))
-        waits.append(_scaled(log_needed(evidence.promotion, growth, alone), scale))
+    if trial.comparison and evidence.stable_all:
+        logs = trial.comparison.passing(evidence.dues, evidence.bad)
+        growth = trial.comparison.inferior.growth(*_pace(trial, evidence))
+        waits.append(_scaled(log_needed(logs, growth, alone), scale))
     found = [wait for wait in waits if wait is not None]
     return _need(trial, evidence, min(found)) if found else None
 
@@ -110,9 +111,10 @@ def _wait(trial: CountTrial, evidence: CountEvidence, name: str, target: float) 
         if label == name or (label == "floor" and name == "ratio"):
             logs = test.logs(evidence.bad, evidence.requests, excess)
             waits.append(log_needed(logs, test.growth(rate), target))
-    if name == "ratio" and trial.ratio:
-        growth = trial.ratio.growth(*_pace(trial, evidence))
-        waits.append(log_needed(evidence.ratio, growth, target))
+    if name == "ratio" and trial.comparison:
+        logs = trial.comparison.against(evidence.dues, evidence.bad)
+        growth = trial.comparison.worse.growth(*_pace(trial, evidence))
+        waits.append(log_needed(logs, growth, target))
     known = [wait for wait in waits if wait is not None]
     return _scaled(max(known), scale) if len(known) == len(waits) else None
 

@@ -69,3 +69,7 @@ class ScalarTrial:
         value = log_mean(evidence.logs)
         name = "rank" if isinstance(self.test, RankTest) else "sign"
         return Values({name: value}, value, value)
+
+    def ceiling(self, evidence: ScalarEvidence) -> float:
+        """Return what the logarithm of the evidence is not above."""
+        return max(evidence.logs)

@@ -13,7 +13,9 @@ With multiples below 1 it tests the other side, that the chance is at least the 
 
 import math
 from dataclasses import dataclass, field
-from operator import add, sub
+from functools import lru_cache
+from itertools import repeat
+from operator import add, mul, sub
 
 from canary.evidence.mixture import MULTIPLES, Logs, log_mean
 
@@ -25,30 +27,36 @@ class RateTest:
     bound: float
     multiples: Logs = MULTIPLES
     cap: float = math.inf
-    _grid: tuple[tuple[float, float], ...] = field(init=False)
+    _ups: Logs = field(init=False)
+    _downs: Logs = field(init=False)
 
     def __post_init__(self) -> None:
         """Compute the grid once."""
-        grid = tuple(_weights(self.bound, multiple) for multiple in self.multiples)
-        object.__setattr__(self, "_grid", grid)
+        ups, downs = _grid(self.bound, self.multiples)
+        object.__setattr__(self, "_ups", ups)
+        object.__setattr__(self, "_downs", downs)
+
+    def exceeds(self, bad: float, requests: float) -> bool:
+        """Tell whether a scrape may add more than the cap: it never does where this is false.
+
+        No alternative at all gains more than n KL(k/n, bound), which is below k ln(k / (n bound)).
+        """
+        return bad > 0 and bad * math.log(bad / (requests * self.bound)) > self.cap
 
     def excess(self, before: Logs, bad: float, requests: float) -> Logs:
         """Return the excess so far with that of one scrape that has bad requests.
 
         An empty one stands for none.
         """
-        if self.cap == math.inf:
+        if not self.exceeds(bad, requests):
             return before
-        expected = requests * self.bound
-        # No alternative at all gains more from a scrape than n KL(k/n, bound), which is below this.
-        if bad <= expected or bad * math.log(bad / expected) <= self.cap:
-            return before
-        excess = [max(0.0, bad * up + requests * down - self.cap) for up, down in self._grid]
+        excess = [max(0.0, log - self.cap) for log in self.logs(bad, requests)]
         return tuple(map(add, before or (0.0,) * len(excess), excess))
 
     def logs(self, bad: float, requests: float, excess: Logs = ()) -> Logs:
         """Return the evidence of these totals for every alternative."""
-        logs = tuple([bad * up + requests * down for up, down in self._grid])
+        ups, downs = map(mul, self._ups, repeat(bad)), map(mul, self._downs, repeat(requests))
+        logs = tuple(map(add, ups, downs))
         return tuple(map(sub, logs, excess)) if excess else logs
 
     def value(self, bad: float, requests: float, excess: Logs = ()) -> float:
@@ -60,9 +68,19 @@ class RateTest:
         return self.logs(rate, 1.0)
 
 
-def _weights(bound: float, multiple: float) -> tuple[float, float]:
-    """Return what a bad request adds beyond a good one, and what every request adds."""
+@lru_cache(maxsize=256)
+def _grid(bound: float, multiples: Logs) -> tuple[Logs, Logs]:
+    """Return what a bad request adds beyond a good one, and what every request adds.
+
+    Kept, for most bounds are those of a policy or of a metric that has many runs.
+    """
+    rates = [_rate(bound, multiple) for multiple in multiples]
+    downs = tuple([math.log((1 - rate) / (1 - bound)) for rate in rates])
+    ups = [math.log(rate / bound) - down for rate, down in zip(rates, downs, strict=True)]
+    return tuple(ups), downs
+
+
+def _rate(bound: float, multiple: float) -> float:
+    """Return the rate whose odds are this multiple of the bound's."""
     odds = multiple * bound / (1 - bound)
-    rate = odds / (1 + odds)
-    down = math.log((1 - rate) / (1 - bound))
-    return math.log(rate / bound) - down, down
+    return odds / (1 + odds)

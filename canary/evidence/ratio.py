@@ -16,21 +16,29 @@ e-value.
 
 With multiples below 1 the same formula tests the other side, p_c >= margin * p_s.
 
-D(margin) / D(r) depends on the arms' shares of the requests alone. It is looked up for a share
-that is rounded by half a percent to the side where the factor is smaller, which it may always be:
-that saves a logarithm per alternative.
+The first term sums up to K_c ln(multiple_j), where K_c is the canary's total. So a test keeps only
+the sum of the second, which is its dues: what it pays for every bad request on either arm.
+
+D(margin) / D(r) depends on margin n_c / n_s alone. It is looked up for a value of that which is
+rounded by half a percent to the side where the factor is smaller, which it may always be: that
+saves a logarithm per alternative, and all tests with the same multiples share the table.
 """
 
 import math
 from dataclasses import dataclass, field
 from functools import lru_cache
-from operator import add
+from itertools import repeat
+from operator import add, mul
 from typing import Final
 
-from canary.evidence.mixture import MULTIPLES, Logs
+from canary.evidence.mixture import MULTIPLES, Logs, log_mean
 
 _STEPS: Final = 200.0
-"""Shares are rounded to this many steps per factor of e."""
+"""Odds are rounded to this many steps per factor of e."""
+
+
+Split = tuple[float, float, float, float]
+"""Bad and all requests of the canary, then of the stable, each divided by its dispersion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,45 +49,139 @@ class RatioTest:
     multiples: Logs = MULTIPLES
     cap: float = math.inf
     _bets: Logs = field(init=False)
-    _up: bool = field(init=False)
+    _dues: "_Dues" = field(init=False)
+    _shift: float = field(init=False)
 
     def __post_init__(self) -> None:
-        """Compute the bets once."""
-        object.__setattr__(self, "_bets", tuple(map(math.log, self.multiples)))
-        object.__setattr__(self, "_up", min(self.multiples) > 1)
+        """Compute the bets and the place of the margin once.
+
+        Raises:
+            ValueError: the alternatives lie on both sides, or a cap is asked for below 1.
+
+        """
+        up = min(self.multiples) > 1
+        if not up and (max(self.multiples) >= 1 or self.cap < math.inf):
+            raise ValueError("multiples lie above 1, or below 1 and without a cap")
+        dues = _table(self.multiples)
+        object.__setattr__(self, "_bets", dues.bets)
+        object.__setattr__(self, "_dues", dues)
+        object.__setattr__(self, "_shift", _STEPS * math.log(self.margin) + up)
 
     def start(self) -> Logs:
-        """Return the evidence before the first request."""
+        """Return the dues before the first request."""
         return (0.0,) * len(self.multiples)
 
-    def step(
-        self, logs: Logs, canary_bad: float, canary_all: float, stable_bad: float, stable_all: float
-    ) -> Logs:
-        """Add one scrape. Counts may be divided by a dispersion; both totals are positive."""
-        bad = canary_bad + stable_bad
-        place = math.floor(_STEPS * math.log(canary_all / stable_all)) + self._up
-        shares = _shares(self.margin, self.multiples, place)
+    def rates(self, place: float) -> Logs:
+        """Return what a bad request of either arm costs; `place` is 200 ln(n_c / n_s)."""
+        return self._dues[math.floor(place + self._shift)]
+
+    def step(self, dues: Logs, split: Split) -> Logs:
+        """Add one scrape; both totals are positive."""
+        rates = self.rates(place_of(split))
+        return self.capped(pay(dues, rates, split), rates, split)
+
+    def capped(self, dues: Logs, rates: Logs, split: Split) -> Logs:
+        """Take off again what one scrape added beyond the cap; `dues` have it in.
+
+        With the odds o = margin n_c / n_s of a bad request to be the canary's, no alternative at
+        all gains more from a scrape than k_c ln(k_c / (k_c + k_s) * (1 + o) / o): mostly less than
+        the cap.
+        """
+        canary_bad, canary_all, stable_bad, stable_all = split
         if not canary_bad:
-            return tuple([old + bad * share for old, share in zip(logs, shares, strict=True)])
-        adds = [
-            canary_bad * bet + bad * share for bet, share in zip(self._bets, shares, strict=True)
-        ]
-        if max(adds) > self.cap:
-            adds = [min(self.cap, more) for more in adds]
-        return tuple(map(add, logs, adds))
+            return dues
+        bad, expected = canary_bad + stable_bad, self.margin * canary_all
+        most = canary_bad * (expected + stable_all) / (bad * expected)
+        if canary_bad * math.log(most) <= self.cap:
+            return dues
+        return tuple(
+            [
+                due - max(0.0, canary_bad * bet + bad * rate - self.cap)
+                for due, bet, rate in zip(dues, self._bets, rates, strict=False)
+            ]
+        )
+
+    def logs(self, dues: Logs, bad: float) -> Logs:
+        """Return the evidence for every alternative, with the canary's total of bad requests."""
+        return tuple(map(add, dues, map(mul, self._bets, repeat(bad))))
+
+    def value(self, dues: Logs, bad: float) -> float:
+        """Return the logarithm of the evidence."""
+        return log_mean(self.logs(dues, bad))
 
     def growth(
         self, canary_rate: float, stable_rate: float, canary_all: float, stable_all: float
     ) -> Logs:
         """Return what one more canary request adds on average, at these rates and shares."""
-        bad, stable_bad = canary_rate * canary_all, stable_rate * stable_all
-        step = self.step(self.start(), bad, canary_all, stable_bad, stable_all)
-        return tuple(more / canary_all for more in step)
+        bad = canary_rate * canary_all
+        dues = self.step(self.start(), (bad, canary_all, stable_rate * stable_all, stable_all))
+        logs = self.logs(dues, bad)
+        return tuple(more / canary_all for more in logs)
 
 
-@lru_cache(maxsize=8192)
-def _shares(margin: float, multiples: Logs, place: int) -> Logs:
-    """Return ln(D(margin) / D(r)) of every alternative, at a rounded share of the canary."""
-    share = math.exp(place / _STEPS)
-    base = margin * share + 1
-    return tuple(math.log(base / (margin * multiple * share + 1)) for multiple in multiples)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Both ratio tests of a metric in one pass: that the canary is worse, and that it is not."""
+
+    worse: RatioTest
+    inferior: RatioTest
+    _width: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Remember where the dues of the second test begin."""
+        object.__setattr__(self, "_width", len(self.worse.multiples))
+
+    def start(self) -> Logs:
+        """Return the dues of both tests before the first request."""
+        return self.worse.start() + self.inferior.start()
+
+    def step(self, dues: Logs, split: Split) -> Logs:
+        """Add one scrape; both totals are positive. What each test's own step would make of it."""
+        place = place_of(split)
+        rates = self.worse.rates(place)
+        dues = pay(dues, rates + self.inferior.rates(place), split)
+        kept = self.worse.capped(dues, rates, split)
+        return dues if kept is dues else kept + dues[self._width :]
+
+    def against(self, dues: Logs, bad: float) -> Logs:
+        """Return the evidence that the canary is worse than it may be."""
+        return self.worse.logs(dues[: self._width], bad)
+
+    def passing(self, dues: Logs, bad: float) -> Logs:
+        """Return the evidence that the canary is not inferior."""
+        return self.inferior.logs(dues[self._width :], bad)
+
+
+def place_of(split: Split) -> float:
+    """Return where the tables have this split of the requests."""
+    return _STEPS * math.log(split[1] / split[3])
+
+
+def pay(dues: Logs, rates: Logs, split: Split) -> Logs:
+    """Add what the bad requests of one scrape cost."""
+    return tuple(map(add, dues, map(mul, rates, repeat(split[0] + split[2]))))
+
+
+class _Dues(dict[int, Logs]):
+    """ln(D(margin) / D(r)) of every alternative, by the rounded logarithm of margin n_c / n_s.
+
+    Filled as needed. There are 200 entries for every factor of e between the smallest and the
+    largest odds that were ever seen: some thousand in the life of a process.
+    """
+
+    def __init__(self, multiples: Logs) -> None:
+        super().__init__()
+        self._multiples = multiples
+        self.bets: Final = tuple(map(math.log, multiples))
+
+    def __missing__(self, place: int) -> Logs:
+        odds = math.exp(place / _STEPS)
+        dues = tuple([math.log((odds + 1) / (many * odds + 1)) for many in self._multiples])
+        self[place] = dues
+        return dues
+
+
+@lru_cache(maxsize=16)
+def _table(multiples: Logs) -> _Dues:
+    """Return the table of these multiples, which every test with them shares."""
+    return _Dues(multiples)

@@ -29,7 +29,7 @@ def load_state(record: Mapping[str, Any], judge: Judge) -> State:
     """Read a state that this judge wrote.
 
     Raises:
-        ValueError: it was written for other plans.
+        ValueError: it was written for other plans, or by another version.
 
     """
     metrics = tuple(_load_evidence(one) for one in record["metrics"])
@@ -96,12 +96,15 @@ def _dump_evidence(evidence: CountEvidence | ScalarEvidence) -> Json:
 
 def _load_evidence(record: Mapping[str, Any]) -> CountEvidence | ScalarEvidence:
     values = {name: _tupled(value) for name, value in record.items()}
-    return CountEvidence(**values) if "bets" in values else ScalarEvidence(**values)
+    for kind in (CountEvidence, ScalarEvidence):
+        if set(values) == set(kind._fields):
+            return kind(**values)
+    raise ValueError("the state was written by another version")
 
 
 def _shape(evidence: CountEvidence | ScalarEvidence) -> tuple[int, ...]:
     if isinstance(evidence, CountEvidence):
-        parts = (evidence.ratio, evidence.promotion, evidence.bets, evidence.excess)
+        parts = (evidence.dues, evidence.bets, evidence.excess)
         return tuple(len(part) for part in parts)
     return (len(evidence.logs),)
 

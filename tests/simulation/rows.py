@@ -1,24 +1,18 @@
 """The rows of the suite: what is run, and the bound or aim that it is held to."""
 
-import json
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from canary.evidence.counters import Stratum
-from canary.evidence.dispersion import Calibration
 from canary.evidence.policy import Policy
-from canary.evidence.record import dump_state
+from tests.bench import judge_cost
 from tests.simulation import many, scalars, scrapes
 from tests.simulation.runs import (
-    NAME,
     gated,
     healthy,
-    judge_of,
     promoted,
     promoted_seconds,
     requests_needed,
@@ -90,7 +84,7 @@ def _requests() -> Iterator[Row]:
         yield Row(
             table="requests to a refusal",
             name=f"{stable:.1%} -> {canary:.1%}",
-            aim="<= 1.7 x the two-sample bound",
+            aim="<= 1.7 x the bound, 1.45 x from 20 on",
             run=partial(_run_requests, stable, canary),
             quick=canary >= 0.05,
             cost=4 if canary < 0.05 else 2,
@@ -108,9 +102,12 @@ def _requests() -> Iterator[Row]:
 
 def _run_requests(stable: float, canary: float, runs: int) -> Result:
     mean, bound = requests_needed(stable, canary, _rng(), runs=runs)
+    # The time of a sequential test varies by about its mean: this is three standard errors.
+    chance = 3 / math.sqrt(runs)
+    limit = (1.45 if bound >= 20 else 1.7) * (1 + chance)
     return Result(
         text=f"{mean:.1f} requests, bound {bound:.1f}, ratio {mean / bound:.2f}",
-        ok=mean <= 1.7 * bound,
+        ok=mean <= limit * bound,
     )
 
 
@@ -152,16 +149,20 @@ def _run_seconds(stable: float, canary: float, rps: float, limit: float, runs: i
     )
 
 
+HEALTHY = ((0.001, 0.01), (0.01, 0.02), (0.01, 0.01))
+"""Rate and maximum; the last has no room at all between them."""
+
+
 def _healthy() -> Iterator[Row]:
     for kind in (IID, *CORRELATED, *UNSEEN):
-        for rate, maximum in ((0.001, 0.01), (0.01, 0.02)):
+        for rate, maximum in HEALTHY if kind is IID else HEALTHY[:2]:
             for rps in (5, 50, 500):
                 yield Row(
                     table="healthy canaries refused",
-                    name=f"{kind.name}, {rate:.1%} at {rps} rps",
+                    name=f"{kind.name}, {rate:.1%}, max {maximum:.0%}, at {rps} rps",
                     aim="<= 1 %",
                     run=partial(_run_healthy, kind, rate, maximum, rps, 0.01, 1.0),
-                    quick=rate == 0.01 and rps == 50,
+                    quick=maximum == 0.02 and rps == 50,
                 )
     yield Row(
         table="healthy canaries refused",
@@ -300,7 +301,11 @@ def _scalars() -> Iterator[Row]:
             quick=noise is scalars.slow,
             cost=5,
         )
-    for noise, name in ((scalars.calm, "independent"), (scalars.heavy, "heavy tails")):
+    for noise, name in (
+        (scalars.calm, "independent"),
+        (scalars.heavy, "heavy tails"),
+        (scalars.shocks, "shocks on both arms"),
+    ):
         yield Row(
             table="scalar metrics",
             name=f"x 1.5, {name}",
@@ -325,31 +330,28 @@ def _run_shift(noise: scalars.Noise, policy: Policy, runs: int) -> Result:
 
 
 def _cost() -> Iterator[Row]:
-    cases = (
-        ("no bad request", Stratum(0.0, 25.0, 0.0, 225.0, 5.0)),
-        ("bad requests on the stable", Stratum(0.0, 25.0, 1.0, 225.0, 5.0)),
-        ("bad requests on both arms", Stratum(1.0, 25.0, 2.0, 225.0, 5.0)),
-    )
-    for name, stratum in cases:
+    for case in judge_cost.CASES:
         yield Row(
             table="cost of one update",
-            name=name,
+            name=case.name,
             aim="<= 5 us on an idle core",
-            run=partial(_run_cost, stratum),
+            run=partial(_run_cost, case),
         )
-
-
-def _run_cost(stratum: Stratum, runs: int) -> Result:
-    """Time an update: the best of many short batches, and no failure, for cores differ."""
-    calibration = Calibration(
-        levels=((2.5, 1.1), (10.0, 1.2)), stable=1.1, margin=1.5, known=True, learned=0.0012
+    yield Row(
+        table="cost of one update",
+        name=f"memory of a run of {judge_cost.METRICS} metrics",
+        aim=f"<= {judge_cost.AIM_KILOBYTES} kB",
+        run=_run_memory,
+        quick=True,
     )
-    judge = judge_of(Policy(), 0.01, calibration)
-    best, sample = math.inf, {NAME: stratum}
-    for _ in range(max(20, min(300, runs))):
-        state, began = judge.start(), time.perf_counter()
-        for _ in range(1000):
-            state = judge.update(state, sample)
-        best = min(best, (time.perf_counter() - began) / 1000)
-    size = len(json.dumps(dump_state(judge.start())))
-    return Result(text=f"{best * 1e6:.1f} us, {size} bytes of JSON per metric", ok=size < 4000)
+
+
+def _run_cost(case: judge_cost.Case, _: int) -> Result:
+    """Time an update. No figure of it fails, for cores differ."""
+    cost = judge_cost.update(case)
+    return Result(text=f"{cost.seconds * 1e6:.1f} us, noise {cost.noise * 1e6:.1f} us", ok=True)
+
+
+def _run_memory(_: int) -> Result:
+    size = judge_cost.memory() / 1000
+    return Result(text=f"{size:.1f} kB", ok=size <= judge_cost.AIM_KILOBYTES)

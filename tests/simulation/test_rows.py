@@ -1,8 +1,12 @@
 """The suite in short: every kind of row once with few runs, all rows with `-m slow`."""
 
+import numpy as np
 import pytest
 
-from tests.simulation.rows import Row, rows
+from canary.evidence.policy import Policy
+from tests.simulation import scalars
+from tests.simulation.rows import SEED, Row, rows
+from tests.simulation.runs import too_many
 
 QUICK = 250
 SLOW = 1000
@@ -21,6 +25,14 @@ def _rest() -> list[Row]:
 def test_row_keeps_its_bound(row: Row) -> None:
     result = row.run(max(20, QUICK // row.cost))
     assert result.ok, result.text
+
+
+def test_judge_that_breaks_the_bound_is_noticed() -> None:
+    policy = Policy(alpha=0.3, alpha_guard=0.9, scalar_spacing=5.0, scalar_margin=1.0)
+    rng = np.random.default_rng(SEED)
+    outcomes = scalars.runs_of(scalars.calm, rng, runs=QUICK // 2, policy=policy)
+    failures = sum(one.refused is not None for one in outcomes)
+    assert too_many(failures, QUICK // 2, 0.01)
 
 
 @pytest.mark.slow

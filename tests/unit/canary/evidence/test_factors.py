@@ -1,6 +1,7 @@
 """Every factor that a test multiplies by has an expectation of at most 1 inside its hypothesis."""
 
 import math
+from collections.abc import Callable
 from itertools import product
 
 import pytest
@@ -11,7 +12,7 @@ from canary.evidence.bound import BoundTest
 from canary.evidence.mixture import Logs
 from canary.evidence.promotion import against_rate, against_stable
 from canary.evidence.rate import RateTest
-from canary.evidence.ratio import RatioTest
+from canary.evidence.ratio import Comparison, RatioTest, Split
 from canary.evidence.scalar import RankTest, SignTest
 
 EXACT = 1 + 1e-9
@@ -31,13 +32,18 @@ def _expected(weighted: list[tuple[float, Logs]]) -> list[float]:
     return [sum(chance * math.exp(logs[at]) for chance, logs in weighted) for at in range(width)]
 
 
+def _ratio_logs(test: RatioTest, split: Split) -> Logs:
+    """Return what one scrape adds."""
+    return test.logs(test.step(test.start(), split), split[0])
+
+
 def _ratio_factors(
     test: RatioTest, sizes: tuple[int, int], canary: float, stable: float
 ) -> list[float]:
     requests, others = sizes
     return _expected(
         [
-            (one * other, test.step(test.start(), bad, requests, stable_bad, others))
+            (one * other, _ratio_logs(test, (bad, requests, stable_bad, others)))
             for bad, one in enumerate(_binomial(requests, canary))
             for stable_bad, other in enumerate(_binomial(others, stable))
         ]
@@ -134,9 +140,98 @@ def test_rounded_shares_lose_next_to_nothing(margin: float) -> None:
             + 5 * math.log((margin * requests + others) / (margin * multiple * requests + others))
             for multiple in test.multiples
         ]
-        found = test.step(test.start(), 2.0, requests, 3.0, others)
+        found = _ratio_logs(test, (2.0, requests, 3.0, others))
         assert all(one <= full + 1e-12 for one, full in zip(found, exact, strict=True))
         assert found == pytest.approx(exact, abs=0.026)
+
+
+SPLITS = st.builds(
+    lambda bad, good, others, stable: (bad, bad + good, others, others + stable),
+    st.floats(0, 300).map(lambda bad: bad if bad > 0.01 else 0.0),
+    st.floats(0.5, 3000),
+    st.floats(0, 300).map(lambda bad: bad if bad > 0.01 else 0.0),
+    st.floats(0.5, 30000),
+)
+
+
+def _exact_ratio(test: RatioTest, split: Split) -> list[float]:
+    """Return what one scrape adds by the formula, without tables and short cuts."""
+    bad, requests, stable_bad, others = split
+    base = test.margin * requests + others
+    return [
+        min(
+            test.cap,
+            bad * math.log(multiple)
+            + (bad + stable_bad) * math.log(base / (test.margin * multiple * requests + others)),
+        )
+        for multiple in test.multiples
+    ]
+
+
+@given(
+    splits=st.lists(SPLITS, min_size=1, max_size=8),
+    margin=st.floats(1, 5),
+    cap=st.sampled_from([math.inf, CAP, 0.5]),
+)
+def test_ratio_evidence_by_totals_is_the_formulas_summed_up(
+    splits: list[Split], margin: float, cap: float
+) -> None:
+    test = RatioTest(margin=margin, cap=cap)
+    dues, bad, exact, slack = test.start(), 0.0, [0.0] * len(test.multiples), 1e-6
+    for split in splits:
+        dues, bad = test.step(dues, split), bad + split[0]
+        exact = [*map(sum, zip(exact, _exact_ratio(test, split), strict=True))]
+        slack += (split[0] + split[2]) / 200
+    for found, full in zip(test.logs(dues, bad), exact, strict=True):
+        assert full - slack <= found <= full + 1e-6
+
+
+@given(
+    splits=st.lists(SPLITS, min_size=1, max_size=8),
+    margin=st.floats(1, 5),
+    cap=st.sampled_from([math.inf, CAP, 0.5]),
+)
+def test_joint_step_is_both_single_steps(splits: list[Split], margin: float, cap: float) -> None:
+    worse, inferior = RatioTest(margin=margin, cap=cap), against_stable(3.0)
+    both = Comparison(worse=worse, inferior=inferior)
+    dues, one, other = both.start(), worse.start(), inferior.start()
+    for split in splits:
+        dues, one, other = (
+            both.step(dues, split),
+            worse.step(one, split),
+            inferior.step(other, split),
+        )
+    assert dues == one + other
+    assert both.against(dues, 7.0) == worse.logs(one, 7.0)
+    assert both.passing(dues, 7.0) == inferior.logs(other, 7.0)
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        lambda: RatioTest(margin=1.0, multiples=(0.5, 2.0)),
+        lambda: RatioTest(margin=1.0, multiples=(0.5,), cap=CAP),
+    ],
+)
+def test_alternatives_lie_on_one_side(test: Callable[[], RatioTest]) -> None:
+    with pytest.raises(ValueError, match="multiples"):
+        test()
+
+
+@given(
+    bad=st.floats(0.01, 1e4),
+    good=st.floats(0, 1e6),
+    bound=st.floats(1e-4, 0.5),
+    cap=st.sampled_from([CAP, 0.5]),
+)
+def test_no_scrape_adds_more_than_the_cap(
+    bad: float, good: float, bound: float, cap: float
+) -> None:
+    rate = RateTest(bound=bound, cap=cap)
+    most = max(rate.logs(bad, bad + good, rate.excess((), bad, bad + good)))
+    assert most <= cap * EXACT
+    betting = BoundTest(maximum=bound, cap=cap)
+    assert max(betting.growth(bad / (bad + good))) <= cap
 
 
 @pytest.mark.parametrize("pods", [1, 2, 9, 100])

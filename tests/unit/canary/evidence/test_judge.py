@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from canary.evidence.counted import CountTrial
 from canary.evidence.counters import Counters, Stratum
 from canary.evidence.dispersion import Calibration
 from canary.evidence.judge import Judge, Samples, State
@@ -252,6 +253,26 @@ def test_short_form_agrees_with_the_verdict(
 ) -> None:
     state = _feed(ALL, *_samples(run))
     assert ALL.refuses(state) == isinstance(ALL.verdict(state), Refuse)
+
+
+@given(run=RUNS)
+def test_no_guard_is_above_its_ceiling(
+    run: list[tuple[Stratum, Stratum, float, float]],
+) -> None:
+    driven = CountPlan(name="slow", maximum=0.05, baseline=False)
+    for plan in (ERRORS, SLOW, driven, replace(driven, independent=True)):
+        trial = CountTrial.of(plan, POLICY)
+        evidence = trial.start()
+        for one in run:
+            evidence = trial.step(evidence, one[0])
+            assert trial.ceiling(evidence) >= trial.values(evidence).guard
+
+
+def test_state_of_another_version_is_not_taken() -> None:
+    record = dump_state(JUDGE.start())
+    record["metrics"][0]["promotion"] = []
+    with pytest.raises(ValueError, match="another version"):
+        load_state(record, JUDGE)
 
 
 def test_state_of_other_plans_is_not_taken() -> None:
