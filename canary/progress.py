@@ -135,7 +135,7 @@ def _canary_broken(ctx: Context, strategy: Strategy) -> Decision | None:
 
 def _fell(ctx: Context, canary: CanaryPresent, strategy: Strategy) -> str:
     """Say what befell a canary that was ready once and has traffic; nothing where it serves."""
-    if canary.restarts > ctx.state.restarts and canary.crash:
+    if canary.crash and (canary.restarts > ctx.state.restarts or not canary.ready):
         return canary.crash
     if strategy.ready_percent and canary.replicas and not canary.ready:
         return f"none of {canary.replicas} canary pods is ready any more"

@@ -151,12 +151,13 @@ def _trouble(pod: Json) -> str:
 
 
 def _crash(pod: Json) -> str:
-    """Return how a container of a pod ended last, if it had to be started again."""
-    for entry in _each(pod):
-        last = (entry.get("lastState") or {}).get("terminated") or {}
-        if int(entry.get("restartCount", 0)) and last:
+    """Return how a container of a pod ended last, if it had to be started again or is about to."""
+    for entry in (pod.get("status") or {}).get("containerStatuses") or ():
+        now = (entry.get("state") or {}).get("terminated") or {}
+        last = now or (entry.get("lastState") or {}).get("terminated") or {}
+        if last and not pod["metadata"].get("deletionTimestamp"):
             where = f"container {entry['name']} of pod {pod['metadata']['name']}"
-            return f"{where} was restarted: {_last_words(last)}"
+            return f"{where} ended under traffic: {_last_words(last)}"
     return ""
 
 

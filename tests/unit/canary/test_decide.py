@@ -309,7 +309,7 @@ def test_a_canary_that_crashes_is_refused_at_once() -> None:
     assert "exit code 1" in world.verdict
 
 
-CRASH = "container app of pod x was restarted: OOMKilled, exit code 137"
+CRASH = "container app of pod x ended under traffic: OOMKilled, exit code 137"
 
 
 def test_a_restart_under_traffic_is_refused_at_once_with_its_last_words() -> None:

@@ -283,9 +283,19 @@ def test_a_restart_is_told_with_the_end_of_the_log() -> None:
     pod = {"metadata": {"name": "p"}, "status": {"containerStatuses": [container]}}
     found = read_canary(changed(deployment()), [pod])
     assert found.trouble == ""
-    assert found.crash.startswith("container app of pod p was restarted: OOMKilled, exit code 137")
+    assert found.crash.startswith(
+        "container app of pod p ended under traffic: OOMKilled, exit code"
+    )
     assert found.crash.endswith("out of memory")
     assert len(found.crash) < 500
+
+
+def test_a_container_that_has_just_ended_is_told_before_it_is_started_again() -> None:
+    ended = {"reason": "Error", "exitCode": 1, "message": "no disk"}
+    container = {"name": "app", "restartCount": 0, "state": {"terminated": ended}}
+    pod = {"metadata": {"name": "p"}, "status": {"containerStatuses": [container]}}
+    found = read_canary(changed(deployment()), [pod])
+    assert found.crash == "container app of pod p ended under traffic: Error, exit code 1: no disk"
 
 
 def test_the_canary_keeps_the_last_words_of_its_containers() -> None:
