@@ -238,6 +238,7 @@ class Run:
             sources=self._sources(),
             uncounted=dict(self.uncounted),
             trouble=self.trouble,
+            at=max((0.0, *(tally.counters.time for tally in self.tallies))),
         )
         return self.verdict != before
 

@@ -17,7 +17,7 @@ class Weighing:
 
     `sources` are by metric: where its counters are read, "" while none were found. `uncounted` are
     the metrics that layer 1 judges alone, with the reason. `trouble` is what kept counters from
-    being read last.
+    being read last. `at` is when the last reading was made, in seconds since the epoch.
     """
 
     candidate: str
@@ -27,6 +27,7 @@ class Weighing:
     sources: Mapping[str, str] = field(default_factory=dict)
     uncounted: Mapping[str, str] = field(default_factory=dict)
     trouble: str = ""
+    at: float = 0.0
 
     @property
     def outlook(self) -> Outlook | None:
@@ -37,6 +38,7 @@ class Weighing:
         """Write down everything from which the verdict can be computed again."""
         return {
             "candidate": self.candidate,
+            "at": self.at,
             "sources": dict(self.sources),
             "uncounted": dict(self.uncounted),
             "verdict": type(self.verdict).__name__,

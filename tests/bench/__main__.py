@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from runtime.errors import HeadgateError
-from tests.bench import api_writes, judge_cost, machine, releases, webhook_alone
+from tests.bench import api_writes, judge_cost, judged_releases, machine, releases, webhook_alone
 from tests.bench.figures import Figure, Section, table
 from tests.bench.load import LoadError
 from tests.bench.target_cluster import NoClusterError, Target, find
@@ -48,6 +48,7 @@ def sections(options: argparse.Namespace) -> Iterator[Section]:
         "writes through the API server": partial(api_writes.figures, rounds=options.rounds),
         "a good release on the sandbox": releases.promotion,
         "a bad release on the sandbox": releases.refusal,
+        "bad releases, judged on the sandbox": judged_releases.figures,
         "memory in the cluster": api_writes.memory,
     }
     target, missing = _cluster(wanted=not options.no_cluster)

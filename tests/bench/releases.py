@@ -14,6 +14,7 @@ from tests.bench.figures import Figure
 from tests.bench.target_cluster import NoClusterError, Target
 from tests.bench.watches import Change, Watches, watching
 from tests.cluster.kit import (
+    Json,
     Kubectl,
     Traffic,
     canary,
@@ -226,7 +227,7 @@ def _bad(stage: Stage) -> list[Figure]:
         deadline=30,
     )
     time.sleep(2)
-    sampled = datetime.fromisoformat(failed.object["status"]["run"]["checkedAt"]).timestamp()
+    sampled = _sampled(failed.object["status"]["run"])
     last = max(stage.sent("bad", written.at), default=zero.at)
     return [
         Figure(
@@ -239,6 +240,13 @@ def _bad(stage: Stage) -> list[Figure]:
         ),
         stage.lost("requests lost in a refusal", written.at),
     ]
+
+
+def _sampled(run: Json) -> float:
+    """Return when the numbers were read that refused: at a tick, or between two."""
+    ticked = datetime.fromisoformat(run["checkedAt"]).timestamp()
+    evidence = run.get("evidence") or {}
+    return max(ticked, float(evidence.get("at") or 0))
 
 
 def _last_weight(stage: Stage, since: float) -> float:

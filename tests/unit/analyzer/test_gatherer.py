@@ -1,5 +1,6 @@
 """Evidence is gathered from pods or from a metrics server, and wakes a run when it decides."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -184,6 +185,15 @@ async def test_a_bad_canary_is_found_on_the_pods_own_pages_and_its_run_is_woken(
     assert weighing.sources == {"request-success-rate": "pods (app)"}
     assert weighing.uncounted == {"queue": "it is a gauge"}
     assert weighing.verdict.finding.canary_bad <= 10
+
+
+async def test_a_record_is_plain_json_even_before_the_first_reading() -> None:
+    bench = Bench()
+    bench.gatherer.follow(watch(), {})
+    await bench.gatherer.gather(bench.time)
+    weighing = bench.gatherer.follow(watch(), {})
+    assert weighing is not None
+    assert json.loads(json.dumps(weighing.record(), allow_nan=False))["at"] == 0
 
 
 async def test_two_readings_are_the_least_that_refuse() -> None:

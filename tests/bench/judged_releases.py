@@ -1,0 +1,47 @@
+"""Bad releases on the sandbox: how long each had traffic, and how many of its answers failed."""
+
+from typing import Final
+
+from tests.bench.figures import Figure
+from tests.bench.target_cluster import NoClusterError, Target
+from tests.cluster.judged import Fault, judged_canary, lane
+
+FAULTS: Final = (
+    Fault(name="errors-50", errors=0.5),
+    Fault(name="errors-20", errors=0.2),
+    Fault(name="errors-5", errors=0.05),
+    Fault(name="errors-1", errors=0.01),
+    Fault(name="latency-700ms", latency_ms=700),
+)
+LOW, HIGH = 10.0, 80.0
+"""Requests per second through the gateway; half of them are the canary's."""
+FLAGGER: Final = 240.0
+"""Seconds that an interval of a minute with a threshold of 3 takes (threshold + 1 ticks)."""
+DEADLINE: Final = 400.0
+
+
+def figures(target: Target) -> list[Figure]:
+    """Release every fault at low and at high traffic, over a healthy stable.
+
+    Raises:
+        NoClusterError: the cluster is not the sandbox, whose gateway and images are known.
+
+    """
+    if not target.local:
+        raise NoClusterError("releases are measured on the sandbox only")
+    envoy = target.kubectl.within("projectcontour").get("service", "envoy")
+    gateway = f"http://{envoy['spec']['clusterIP']}"
+    return [_figure(target, gateway, fault, rate) for rate in (HIGH, LOW) for fault in FAULTS]
+
+
+def _figure(target: Target, gateway: str, fault: Fault, rate: float) -> Figure:
+    with target.namespace(enabled=True) as kubectl:
+        host = f"{kubectl.namespace}.example"
+        with lane(kubectl, gateway, host, rate, judged_canary(interval="10m")) as there:
+            outcome = there.release(fault, DEADLINE)
+    return Figure(
+        name=f"{fault.name} at {rate:.0f}/s: first canary answer to weight 0",
+        value=outcome.seconds,
+        unit="s",
+        note=f"{outcome}; a check per minute with threshold 3 takes {FLAGGER:.0f} s",
+    )
