@@ -1,5 +1,6 @@
 """`python -m webhook`: wires the admission process together."""
 
+import gc
 import sys
 from contextlib import AbstractAsyncContextManager
 
@@ -41,6 +42,9 @@ async def serve(settings: Settings) -> None:
     def open_reviews() -> AbstractAsyncContextManager[object]:
         return probes.serve(app, port=settings.port, ssl_context=certificate.context)
 
+    # What was imported stays: every full collection would walk it, and reviews wait meanwhile.
+    gc.collect()
+    gc.freeze()
     await guard.run(
         [
             supervisor.Listener("probes", open_probes),
