@@ -65,6 +65,7 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 USER_AGENT: Final = "headgate"
+DEFAULT_NAMESPACE: Final = "default"
 # The first repetition comes at once or nearly so; a second between attempts is patient enough
 # for a deadline of ten.
 _FIRST_DELAY: Final = 0.1
@@ -267,30 +268,48 @@ async def lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]
         response.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Address and credentials of an API server, and the namespace meant where none is named."""
+
+    configuration: Configuration
+    namespace: str = DEFAULT_NAMESPACE
+
+
 async def load_configuration(
     kubeconfig: str | Path | None, environ: Mapping[str, str]
 ) -> Configuration:
-    """Return the address and the credentials of the API server.
+    """Return the address and the credentials of the API server: a part of `load_access`."""
+    return (await load_access(kubeconfig, environ)).configuration
+
+
+async def load_access(
+    kubeconfig: str | Path | None, environ: Mapping[str, str], *, context: str | None = None
+) -> Access:
+    """Return the way to an API server.
 
     Args:
         kubeconfig: path, None to look in the environment.
         environ: $KUBECONFIG, and the variables that the kubelet sets in every pod.
+        context: of the kubeconfig, None for its current one.
 
     Raises:
-        ConfigurationError: there are none, or they cannot be read.
+        ConfigurationError: there is none, or it cannot be read.
 
     """
     configuration = Configuration()
     path = kubeconfig or environ.get("KUBECONFIG")
     try:
-        if not path and environ.get("KUBERNETES_SERVICE_HOST"):
+        if not path and not context and environ.get("KUBERNETES_SERVICE_HOST"):
             load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        else:
-            await load_kube_config(
-                config_file=os.fspath(path or _KUBECONFIG_AT_HOME),
-                client_configuration=configuration,
-                persist_config=False,
-            )
+            return Access(configuration)
+        loader = await load_kube_config(
+            config_file=os.fspath(path or _KUBECONFIG_AT_HOME),
+            context=context,
+            client_configuration=configuration,
+            persist_config=False,
+        )
     except (ConfigException, OSError) as error:
         raise ConfigurationError(f"no way to an API server: {error}") from error
-    return configuration
+    chosen = loader.current_context["context"].get("namespace")
+    return Access(configuration, str(chosen or DEFAULT_NAMESPACE))

@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Final, Self
 
 from canary.contract import FIELD_MANAGER
-from runtime.connection import Connection, Json, Request, decode, lines, load_configuration
+from runtime.connection import (
+    DEFAULT_NAMESPACE,
+    Connection,
+    Json,
+    Request,
+    decode,
+    lines,
+    load_access,
+)
 from runtime.errors import Expired, NotFound, from_status
 from runtime.resources import ListResult, Resource, WatchEvent
 
@@ -32,16 +40,22 @@ class Cluster:
 
     Args:
         connection: sends the requests.
+        namespace: the one that a kubeconfig's context names, for what is asked of a person.
 
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, namespace: str = DEFAULT_NAMESPACE) -> None:
         self._connection = connection
+        self.namespace = namespace
 
     @classmethod
     @asynccontextmanager
     async def connect(
-        cls, kubeconfig: str | Path | None = None, *, deadline: float = 10.0
+        cls,
+        kubeconfig: str | Path | None = None,
+        *,
+        deadline: float = 10.0,
+        context: str | None = None,
     ) -> AsyncIterator[Self]:
         """Connect while the context lasts.
 
@@ -51,16 +65,18 @@ class Cluster:
         Args:
             kubeconfig: path of a kubeconfig, None to look in the environment.
             deadline: seconds that one call may take.
+            context: of the kubeconfig, None for its current one.
 
         Raises:
             ConfigurationError: none of these can be used.
 
         """
-        configuration = await load_configuration(kubeconfig, os.environ)
+        access = await load_access(kubeconfig, os.environ, context=context)
         # Jitter is no secret.
-        connection = Connection(configuration, deadline=deadline, rng=random.Random())  # noqa: S311
+        rng = random.Random()  # noqa: S311
+        connection = Connection(access.configuration, deadline=deadline, rng=rng)
         try:
-            yield cls(connection)
+            yield cls(connection, access.namespace)
         finally:
             await connection.aclose()
 

@@ -6,9 +6,11 @@ requests that must not arrive twice, pages of a list, and the ends of a watch.
 
 import asyncio
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from aiohttp import web
 
 from runtime import errors
@@ -284,3 +286,28 @@ async def test_environment_without_a_way_to_a_cluster_is_named(
     api.answers = [ok(gitVersion="v1.36.3")]
     async with Cluster.connect() as cluster:
         assert await cluster.version() == {"gitVersion": "v1.36.3"}
+
+
+async def test_a_context_gives_its_own_server_and_namespace(
+    tmp_path: Path, api: ScriptedApi
+) -> None:
+    config = yaml.safe_load(api.kubeconfig("t0").read_text())
+    elsewhere = {"name": "e", "cluster": {"server": "http://127.0.0.1:1"}}
+    config["clusters"].append(elsewhere)
+    config["contexts"][0]["context"]["namespace"] = "prod"
+    config["contexts"].append({"name": "other", "context": {"cluster": "e", "user": "u"}})
+    config["current-context"] = "other"
+    path = tmp_path / "two"
+    path.write_text(yaml.safe_dump(config))
+    api.answers = [ok(gitVersion="v1.36.3")]
+    async with Cluster.connect(path, context="c") as cluster:
+        assert await cluster.version() == {"gitVersion": "v1.36.3"}
+        assert cluster.namespace == "prod"
+    async with Cluster.connect(path) as cluster:
+        assert cluster.namespace == "default"
+
+
+async def test_a_context_that_is_not_there_is_named(api: ScriptedApi) -> None:
+    with pytest.raises(errors.ConfigurationError, match="nowhere"):
+        async with Cluster.connect(api.kubeconfig("t0"), context="nowhere"):
+            pass
