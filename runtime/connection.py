@@ -311,5 +311,6 @@ async def load_access(
         )
     except (ConfigException, OSError) as error:
         raise ConfigurationError(f"no way to an API server: {error}") from error
-    chosen = loader.current_context["context"].get("namespace")
-    return Access(configuration, str(chosen or DEFAULT_NAMESPACE))
+    chosen: Json = loader.current_context or {}
+    namespace = (chosen.get("context") or {}).get("namespace")
+    return Access(configuration, str(namespace or DEFAULT_NAMESPACE))
