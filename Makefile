@@ -3,7 +3,7 @@ SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 export PYTHONPATH := $(CURDIR)
-CHECKED := canary runtime webhook analyzer certs loadtester sandbox tests
+CHECKED := canary runtime webhook analyzer certs loadtester kubectl_headgate sandbox tests
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -6,7 +6,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_LINES = 400
-PACKAGES = ("canary", "runtime", "webhook", "analyzer", "certs", "loadtester", "sandbox")
+PACKAGES = (
+    "canary",
+    "runtime",
+    "webhook",
+    "analyzer",
+    "certs",
+    "loadtester",
+    "kubectl_headgate",
+    "sandbox",
+)
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 
 

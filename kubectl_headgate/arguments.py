@@ -1,0 +1,191 @@
+"""The command line of `kubectl headgate`."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from canary.annotated import percent, promotion_gate
+from canary.durations import parse_duration
+
+_MOST_POINTS: Final = 11_000
+"""Points of one series that a Prometheus answers with."""
+
+
+class Verb(StrEnum):
+    """What the command does."""
+
+    EXPLAIN = "explain"
+    REPLAY = "replay"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What was asked for. `start`, `end` and what follows concern `replay` only.
+
+    `alpha` and `beta` are fractions; None leaves what the Canary or the admin has set, as it does
+    for `gate`. `minimum` and `maximum` are bounds by metric. Empty texts stand for no choice.
+    """
+
+    verb: Verb
+    name: str
+    namespace: str
+    context: str
+    kubeconfig: str
+    json: bool
+    start: datetime
+    end: datetime
+    step: timedelta
+    prometheus: str
+    revision: str
+    against: str
+    alpha: float | None
+    beta: float | None
+    gate: bool | None
+    minimum: tuple[tuple[str, float], ...]
+    maximum: tuple[tuple[str, float], ...]
+
+
+def read_arguments(arguments: Sequence[str], now: datetime) -> Options:
+    """Read a command line.
+
+    Args:
+        arguments: without the program's own name.
+        now: with its time zone, where a window ends that names no end.
+
+    Raises:
+        SystemExit: with 2, where it is not one; what is wrong is on standard error by then.
+
+    """
+    parser, replay = _parsers()
+    given = parser.parse_args(arguments)
+    verb = Verb(given.verb)
+    start, end, step = now, now, timedelta(seconds=1)
+    if verb is Verb.REPLAY:
+        start, end, step = _window(given, replay, now)
+    read = vars(given).get
+    return Options(
+        verb=verb,
+        name=given.name.removeprefix("deployment/").removeprefix("canary/"),
+        namespace=given.namespace,
+        context=given.context,
+        kubeconfig=given.kubeconfig,
+        json=given.output == "json",
+        start=start,
+        end=end,
+        step=step,
+        prometheus=read("prometheus", ""),
+        revision=read("revision", ""),
+        against=read("against", ""),
+        alpha=read("alpha"),
+        beta=read("beta"),
+        gate=read("gate"),
+        minimum=tuple(read("min") or ()),
+        maximum=tuple(read("max") or ()),
+    )
+
+
+def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("name", metavar="NAME", help="the Deployment's name, or its Canary's")
+    common.add_argument("-n", "--namespace", default="", help="default: that of the context")
+    common.add_argument("--context", default="", help="of the kubeconfig")
+    common.add_argument("--kubeconfig", default="", help="path; default: $KUBECONFIG")
+    common.add_argument(
+        "-o", "--output", choices=("text", "json"), default="text", help="default: text"
+    )
+    parser = argparse.ArgumentParser(
+        prog="kubectl headgate", description="Why Headgate judged a run as it did."
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs.add_parser(
+        Verb.EXPLAIN,
+        parents=[common],
+        help="show the evidence of a run, and what would have changed the verdict",
+    )
+    replay = verbs.add_parser(
+        Verb.REPLAY,
+        parents=[common],
+        help="judge a past window from Prometheus, by policies that may only be tried",
+    )
+    _add_window(replay)
+    _add_trial(replay)
+    return parser, replay
+
+
+def _add_window(parser: argparse.ArgumentParser) -> None:
+    when = parser.add_argument_group("the window")
+    moment, duration = _type(_moment, "a time"), _type(_duration, "a duration")
+    when.add_argument("--from", dest="start", type=moment, metavar="T", help="its beginning")
+    when.add_argument("--to", dest="end", type=moment, metavar="T", help="default: now")
+    when.add_argument("--last", type=duration, metavar="D", help="instead: its length, 30m")
+    when.add_argument("--step", type=duration, metavar="D", help="the scrape interval, 15s")
+    when.add_argument("--prometheus", default="", metavar="URL", help="default: each metric's own")
+    when.add_argument("--revision", default="", metavar="HASH", help="of the candidate's pods")
+    when.add_argument(
+        "--against", "--baseline-revision", default="", metavar="HASH", help="of the stable's pods"
+    )
+
+
+def _add_trial(parser: argparse.ArgumentParser) -> None:
+    trial = parser.add_argument_group("what to try; default: as the Canary and the admin have it")
+    share, bound = _type(percent, "a percentage"), _type(_bound, "a bound")
+    trial.add_argument("--alpha", type=share, metavar="PERCENT", help="chance of a false refusal")
+    trial.add_argument("--beta", type=share, metavar="PERCENT", help="chance of a false pass")
+    trial.add_argument(
+        "--gate", type=_type(promotion_gate, "a gate"), help="non-inferiority, or none"
+    )
+    for name, what in (("--max", "upper"), ("--min", "lower")):
+        trial.add_argument(
+            name, type=bound, action="append", metavar="METRIC=VALUE", help=f"its {what} bound"
+        )
+
+
+def _window(
+    given: argparse.Namespace, parser: argparse.ArgumentParser, now: datetime
+) -> tuple[datetime, datetime, timedelta]:
+    if given.start and given.last:
+        parser.error("--from and --last both say when the window begins; leave one out")
+    end = given.end or now
+    start = given.start or end - (given.last or timedelta(minutes=30))
+    step = given.step or timedelta(seconds=15)
+    if start >= end:
+        parser.error("the window ends before it begins; let --from be earlier than --to")
+    if (end - start) / step > _MOST_POINTS:
+        parser.error(f"more than {_MOST_POINTS} steps; shorten the window or lengthen --step")
+    return start, end, step
+
+
+def _type(parse: Callable[[str], Any], what: str) -> Callable[[str], Any]:
+    """Let argparse show why a value cannot be read, and not only that it cannot."""
+
+    def read(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{what} cannot be read: {error}") from error
+
+    return read
+
+
+def _moment(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError(f"{text} has no time zone; write it as 2026-01-01T12:00:00Z")
+    return found.astimezone(UTC)
+
+
+def _duration(text: str) -> timedelta:
+    found = parse_duration(text)
+    if found < timedelta(seconds=1):
+        raise ValueError(f"{text} is too short; the shortest is 1s")
+    return found
+
+
+def _bound(text: str) -> tuple[str, float]:
+    name, separator, value = text.rpartition("=")
+    if not name or not separator:
+        raise ValueError(f"{text} must name a metric and its bound, as in request-duration=500")
+    return name, float(value)

@@ -1,0 +1,122 @@
+"""From a Canary object to why its run stands where it stands. Nothing that is stored is trusted."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from canary.contract import EVIDENCE
+from canary.evidence.judge import Judge
+from canary.evidence.verdict import Refuse
+from canary.model import Check, Json, Phase, State
+from canary.status import state_from_status
+from canary.weighing import Weighing, recall
+from kubectl_headgate.evidence import EvidenceView, view
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """One run as its Canary has it, with the verdict computed anew.
+
+    `stored_verdict` is the word in the record, "" without one. `missing` says what of layer 2 is
+    not there, "" where `evidence` is.
+    """
+
+    namespace: str
+    name: str
+    target: str
+    phase: Phase
+    weight: int
+    since: datetime | None
+    reason: str
+    message: str
+    candidate: str
+    checks: tuple[Check, ...]
+    stored_verdict: str
+    evidence: EvidenceView | None
+    missing: str
+    refused: bool
+
+    @property
+    def differs(self) -> bool:
+        """Whether the stored word is another than what its numbers amount to."""
+        return self.evidence is not None and self.stored_verdict != self.evidence.verdict
+
+
+def explain(canary: Json) -> Explanation:
+    """Read a Canary and judge its run again.
+
+    Args:
+        canary: the object as the API server stores it.
+
+    """
+    status = canary.get("status") or {}
+    state = state_from_status(status)
+    evidence, missing = _evidence(canary, state)
+    current = evidence is not None and evidence.candidate == state.candidate
+    judged = evidence is not None and evidence.verdict == Refuse.__name__
+    return Explanation(
+        namespace=canary["metadata"].get("namespace", ""),
+        name=canary["metadata"]["name"],
+        target=canary["spec"]["targetRef"]["name"],
+        phase=state.phase,
+        weight=state.weight,
+        since=_since(status),
+        reason=state.reason,
+        message=state.message,
+        candidate=state.candidate,
+        checks=state.checks,
+        stored_verdict=str(state.evidence.get("verdict", "")),
+        evidence=evidence,
+        missing=missing,
+        refused=state.phase is Phase.FAILED or (current and judged),
+    )
+
+
+def _since(status: Json) -> datetime | None:
+    text = status.get("lastTransitionTime") if "run" in status else None
+    return datetime.fromisoformat(text) if text else None
+
+
+def _evidence(canary: Json, state: State) -> tuple[EvidenceView | None, str]:
+    """Return the evidence, or else what is missing."""
+    record = state.evidence
+    if not record:
+        return None, _why_none(canary)
+    try:
+        judge, seen = recall(record)
+        weighing = Weighing(
+            candidate=str(record.get("candidate", "")),
+            verdict=judge.verdict(seen),
+            judge=judge,
+            state=seen,
+            sources=dict(record.get("sources") or {}),
+            uncounted=dict(record.get("uncounted") or {}),
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        return None, (
+            f"{error}: another version of Headgate wrote it; use the kubectl-headgate of the "
+            "version that is installed"
+        )
+    return view(weighing), _stale(weighing, state, judge)
+
+
+def _stale(weighing: Weighing, state: State, judge: Judge) -> str:
+    if not judge.policy.enabled:
+        return "the evidence is off, so only layer 1 judges"
+    if weighing.candidate != state.candidate:
+        return (
+            f"the evidence on record is that of an earlier candidate ({weighing.candidate}); "
+            f"none was gathered for the present one ({state.candidate or 'none'})"
+        )
+    return ""
+
+
+def _why_none(canary: Json) -> str:
+    if "run" not in (canary.get("status") or {}):
+        return "no run of Headgate is on record yet: nothing was updated since it was installed"
+    notes = canary["metadata"].get("annotations") or {}
+    if notes.get(EVIDENCE) == "off":
+        return f"the evidence is off by the annotation {EVIDENCE}; only layer 1 judges"
+    return (
+        "no evidence is on record: it is off for the installation, or this run has not come to "
+        "its first look at the counters, or it ran under an older version"
+    )

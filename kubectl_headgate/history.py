@@ -1,0 +1,125 @@
+"""Raw counters of a past window, as if a metrics server had been asked scrape by scrape."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from analyzer.metric_providers.prometheus_answers import History
+from analyzer.ports import ProviderError, ProviderSpec
+from canary.countable import Countable, Place
+from canary.counting.series import Selector, Series, merged
+from kubectl_headgate.faults import Unreadable
+
+_MILLISECONDS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """From when to when, both included and with their time zone, and the time between looks."""
+
+    start: datetime
+    end: datetime
+    step: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one server had of some metrics: its series at each time, in seconds since the epoch."""
+
+    metrics: frozenset[str]
+    scrapes: Mapping[float, Sequence[Series]]
+
+
+class Historian(Protocol):
+    """Answers range queries; the contract is that of `PrometheusProvider.history`."""
+
+    async def history(
+        self, spec: ProviderSpec, query: str, *, start: datetime, end: datetime, step: timedelta
+    ) -> History:
+        """Return the query's series in a window."""
+
+
+async def read(
+    historian: Historian,
+    metrics: Iterable[Countable],
+    specs: Mapping[str, ProviderSpec],
+    window: Window,
+    *,
+    named: bool,
+) -> tuple[Answer, ...]:
+    """Ask each server for the counters of its metrics, one query per family of counters.
+
+    Args:
+        historian: the servers.
+        metrics: what is counted.
+        specs: by metric: the server that has its counters.
+        window: when.
+        named: whether a person has named the server, who then needs no advice on that.
+
+    Raises:
+        Unreadable: a server does not answer.
+
+    """
+    answers = []
+    for asked in _by_server(metrics, specs):
+        scrapes: dict[float, list[Series]] = {}
+        for query in merged(asked.selectors):
+            try:
+                found = await historian.history(
+                    asked.spec, query, start=window.start, end=window.end, step=window.step
+                )
+            except ProviderError as error:
+                advice = "" if named else _advice(asked.spec.address)
+                raise Unreadable(f"{error}{advice}") from error
+            _add(scrapes, found)
+        answers.append(Answer(frozenset(asked.names), scrapes))
+    return tuple(answers)
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What one server is asked for."""
+
+    spec: ProviderSpec
+    names: set[str] = field(default_factory=set)
+    selectors: list[Selector] = field(default_factory=list)
+
+
+def _by_server(metrics: Iterable[Countable], specs: Mapping[str, ProviderSpec]) -> list[_Asked]:
+    asked: list[_Asked] = []
+    for metric in metrics:
+        spec = specs[metric.metric.name]
+        at = next((one for one in asked if one.spec == spec), None)
+        if at is None:
+            at = _Asked(spec)
+            asked.append(at)
+        at.names.add(metric.metric.name)
+        for way in metric.ways:
+            if way.place is Place.SERVER:
+                at.selectors += [*way.canary.selectors, *way.stable.selectors]
+    return asked
+
+
+def _add(scrapes: dict[float, list[Series]], found: History) -> None:
+    for labels, points in found:
+        for time, value in points:
+            scrapes.setdefault(round(time, _MILLISECONDS), []).append(Series(labels, value))
+
+
+def _advice(address: str) -> str:
+    """Say how to reach an address that only has a meaning inside of the cluster."""
+    url = urlsplit(address)
+    service, _, rest = (url.hostname or "prometheus").partition(".")
+    namespace = rest.partition(".")[0] or "monitoring"
+    port = url.port or (443 if url.scheme == "https" else 80)
+    inside = re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)?(\.svc.*)?", url.hostname or "") is not None
+    if not inside:
+        return "; or name another Prometheus with --prometheus"
+    return (
+        ". Names of Services cannot be reached from outside of the cluster; forward it with "
+        f"kubectl -n {namespace} port-forward svc/{service} 9090:{port} "
+        f"and give --prometheus {url.scheme or 'http'}://localhost:9090{url.path}"
+    )

@@ -1,0 +1,256 @@
+"""A past window, judged scrape by scrape as a run would have been."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+from analyzer.evidence_run import Run, Watch
+from canary.arms import ArmPod
+from canary.countable import Countable, Place, Uncountable, plays_a_part
+from canary.counting.series import Series
+from canary.evidence.counters import Arm
+from canary.evidence.policy import Policy
+from canary.evidence.verdict import NonInferior, Refuse
+from canary.model import Key
+from kubectl_headgate.evidence import EvidenceView, view
+from kubectl_headgate.faults import Unreadable
+from kubectl_headgate.history import Answer, Window
+from kubectl_headgate.naming import Sides, pod_of
+from kubectl_headgate.traces import Trace, traced
+
+_LONG_AGO: Final = 3600.0
+"""Seconds by which a pod that is there from the first is older than the window: no warm-up is."""
+
+
+class Outcome(StrEnum):
+    """What the evidence layer would have done by the end of the window."""
+
+    REFUSED = "refused"
+    PASSED = "passed"
+    UNDECIDED = "undecided"
+    NOT_REFUSED = "not-refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is to be judged: as in a run, but by policies that may only be tried."""
+
+    key: Key
+    policy: Policy
+    metrics: tuple[Countable, ...]
+    uncounted: tuple[Uncountable, ...]
+    sides: Sides
+    window: Window
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """How a window would have been judged.
+
+    `decided` is when it was refused, or from when on it passed; `seconds` is that time since the
+    first canary request. Both are None where nothing was decided.
+    """
+
+    namespace: str
+    target: str
+    start: datetime
+    end: datetime
+    step: float
+    canary_pods: tuple[str, ...]
+    stable_pods: tuple[str, ...]
+    first_request: datetime
+    outcome: Outcome
+    decided: datetime | None
+    seconds: float | None
+    evidence: EvidenceView
+    remarks: tuple[str, ...]
+
+
+def replay(question: Question, answers: Sequence[Answer]) -> Replay:
+    """Judge a window.
+
+    Args:
+        question: what is judged, and how.
+        answers: the counters of the window.
+
+    Raises:
+        Unreadable: there is nothing to judge in it.
+
+    """
+    kept = [_kept(answer, question) for answer in answers]
+    traces = _traces(question, kept)
+    first = _first_request(question, traces)
+    run = _start(question, traces)
+    decided = _judge(run, kept)
+    weighing = run.weighing
+    if weighing is None:
+        raise _nothing(question, "no scrape has the canary")
+    found = view(weighing)
+    if not any(row.canary and row.canary.all for row in found.metrics):
+        raise _nothing(
+            question, "the counters of the canary and the stable are never there together"
+        )
+    outcome = _outcome(run, found)
+    when = decided if outcome in {Outcome.REFUSED, Outcome.PASSED} else None
+    return Replay(
+        namespace=question.key.namespace,
+        target=question.key.name,
+        start=question.window.start,
+        end=question.window.end,
+        step=question.window.step.total_seconds(),
+        canary_pods=_names(run, Arm.CANARY),
+        stable_pods=_names(run, Arm.STABLE),
+        first_request=_moment(first),
+        outcome=outcome,
+        decided=None if when is None else _moment(when),
+        seconds=None if when is None else when - first,
+        evidence=found,
+        remarks=(*question.remarks, *_remarks(question, run)),
+    )
+
+
+def _judge(run: Run, answers: Sequence[Answer]) -> float | None:
+    """Feed every scrape until a refusal; return since when the last verdict has stood."""
+    since = None
+    for time in sorted({time for answer in answers for time in answer.scrapes}):
+        if time < run.watch.began:
+            continue
+        for answer in answers:
+            run.read_server(answer.scrapes.get(time, ()), answer.metrics, time)
+        if run.judge_now():
+            since = time
+        if run.weighing is not None and isinstance(run.weighing.verdict, Refuse):
+            break
+    return since
+
+
+def _outcome(run: Run, found: EvidenceView) -> Outcome:
+    verdict = run.weighing.verdict if run.weighing else None
+    if isinstance(verdict, Refuse):
+        return Outcome.REFUSED
+    if isinstance(verdict, NonInferior):
+        return Outcome.PASSED
+    return Outcome.UNDECIDED if found.gate else Outcome.NOT_REFUSED
+
+
+def _start(question: Question, traces: Sequence[Trace]) -> Run:
+    """Begin with the canary's first scrape; what the stable counted before is not compared."""
+    began = min(trace.first for trace in traces if trace.arm is Arm.CANARY)
+    watch = Watch(
+        key=question.key,
+        candidate=question.sides.revision or "canary",
+        stable=question.sides.against or "stable",
+        began=began,
+        policy=question.policy,
+        metrics=question.metrics,
+        uncounted=question.uncounted,
+        selector={},
+        revisions=(),
+        record={},
+    )
+    run = Run.start(watch, began, question.window.step.total_seconds())
+    run.pods = tuple(_pods(question, traces))
+    return run
+
+
+def _pods(question: Question, traces: Iterable[Trace]) -> Iterator[ArmPod]:
+    """Make the pods of the time from what they left behind: they are as old as their series."""
+    seen: dict[str, float] = {}
+    for trace in traces:
+        if trace.pod:
+            seen[trace.pod] = min(trace.first, seen.get(trace.pod, trace.first))
+    begins = question.window.start.timestamp()
+    for name, first in seen.items():
+        arm = question.sides.arm(name)
+        if arm is not None:
+            early = first - begins < question.window.step.total_seconds()
+            yield ArmPod(name=name, arm=arm, born=begins - _LONG_AGO if early else first, url=None)
+
+
+def _kept(answer: Answer, question: Question) -> Answer:
+    """Leave out pods of other versions, which would be taken for a part of a gateway."""
+    return Answer(
+        answer.metrics,
+        {
+            time: tuple(one for one in series if _concerns(question.sides, one))
+            for time, series in answer.scrapes.items()
+        },
+    )
+
+
+def _concerns(sides: Sides, series: Series) -> bool:
+    pod = pod_of(series.labels)
+    if sides.arm(pod) is not None:
+        return True
+    # A gateway knows Services, not versions: by revision it has nothing to say.
+    return not sides.revision and not pod.startswith(f"{sides.target}-")
+
+
+def _traces(question: Question, answers: Iterable[Answer]) -> tuple[Trace, ...]:
+    ways = [way for one in question.metrics for way in one.ways if way.place is Place.SERVER]
+
+    def arm(series: Series) -> Arm | None:
+        """Return the side that a series counts for: its pod's, else that whose query selects it."""
+        if (found := question.sides.arm(pod_of(series.labels))) is not None:
+            return found
+        ours = any(plays_a_part(way.canary, series.labels, on_page=False) for way in ways)
+        theirs = any(plays_a_part(way.stable, series.labels, on_page=False) for way in ways)
+        if ours == theirs:
+            return None
+        return Arm.CANARY if ours else Arm.STABLE
+
+    return traced(answers, arm)
+
+
+def _first_request(question: Question, traces: Sequence[Trace]) -> float:
+    """Return when the canary's counters were first seen to have counted something.
+
+    Raises:
+        Unreadable: there are none, or they stand still.
+
+    """
+    if not traces:
+        raise _nothing(question, "the metrics server has none of its counters")
+    canary = [trace for trace in traces if trace.arm is Arm.CANARY]
+    if not canary:
+        raise _nothing(question, "it had no canary")
+    begins = min(trace.first for trace in traces)
+    moved = [time for trace in canary if (time := trace.first_growth(begins)) is not None]
+    if not moved:
+        raise _nothing(question, "its canary served no request")
+    return min(moved)
+
+
+def _nothing(question: Question, why: str) -> Unreadable:
+    window = question.window
+    when = f"between {window.start.isoformat()} and {window.end.isoformat()}"
+    pods = (
+        f"pods with {question.sides.revision} in their names"
+        if question.sides.revision
+        else f"pods named {question.key.name}-canary-..."
+    )
+    return Unreadable(
+        f"there is nothing to judge for {question.key.name} {when}: {why}. Choose a window with "
+        f"--from and --to, or --last; the canary's are {pods}, others are chosen by --revision"
+    )
+
+
+def _remarks(question: Question, run: Run) -> Iterable[str]:
+    if run.watch.began <= question.window.start.timestamp():
+        yield "the canary served already when the window began; it is counted from there"
+    yield "layer 1 (thresholds every interval) is not replayed"
+
+
+def _names(run: Run, arm: Arm) -> tuple[str, ...]:
+    sides: Mapping[str, Arm] = {
+        **{pod.name: pod.arm for pod in run.pods},
+        **{name: pod.arm for name, pod in run.sides.items()},
+    }
+    return tuple(sorted(name for name, one in sides.items() if one is arm))
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

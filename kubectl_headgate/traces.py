@@ -1,0 +1,65 @@
+"""The series of a window one by one, as far as it matters when they began and first grew."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from canary.countable import identity
+from canary.counting.series import Series
+from canary.evidence.counters import Arm
+from kubectl_headgate.history import Answer
+from kubectl_headgate.naming import pod_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """One series with its side, None for one of neither; `points` are oldest first."""
+
+    labels: Mapping[str, str]
+    arm: Arm | None
+    points: tuple[tuple[float, float], ...]
+
+    @property
+    def pod(self) -> str:
+        """The pod that it is of, "" where it names none."""
+        return pod_of(self.labels)
+
+    @property
+    def first(self) -> float:
+        """When it was first seen, in seconds since the epoch."""
+        return self.points[0][0]
+
+    def first_growth(self, begins: float) -> float | None:
+        """Return when it was first seen to have counted something in the window.
+
+        Args:
+            begins: when the window does. What is there then may have counted before.
+
+        """
+        before = self.points[0][1] if self.first == begins else 0.0
+        for time, value in self.points:
+            if value > before:
+                return time
+            before = value
+        return None
+
+
+def traced(answers: Iterable[Answer], arm: Callable[[Series], Arm | None]) -> tuple[Trace, ...]:
+    """Take scrapes apart into series.
+
+    Args:
+        answers: the scrapes.
+        arm: tells the side of a series; asked once for each.
+
+    """
+    points: dict[str, list[tuple[float, float]]] = {}
+    one_of: dict[str, Series] = {}
+    for answer in answers:
+        for time in sorted(answer.scrapes):
+            for series in answer.scrapes[time]:
+                name = identity(series.labels)
+                one_of.setdefault(name, series)
+                points.setdefault(name, []).append((time, series.value))
+    return tuple(
+        Trace(labels=series.labels, arm=arm(series), points=tuple(points[name]))
+        for name, series in one_of.items()
+    )

@@ -1,0 +1,139 @@
+"""Prepares a replay: the Canary's metrics with what is to be tried, and who has their counters."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+
+from analyzer.ports import Cluster, MetricProvider, ProviderError, ProviderSpec
+from analyzer.sampling import DEFAULT_PROVIDER, Query, Sampler
+from analyzer.settings import Settings
+from canary.annotated import sure
+from canary.countable import Countable, Uncountable, countable, load_test_of
+from canary.model import InvalidStrategy, Json, Key, Metric, Strategy
+from canary.strategy import parse_strategy
+from kubectl_headgate.arguments import Options
+from kubectl_headgate.faults import Unreadable
+from kubectl_headgate.history import Window
+from kubectl_headgate.naming import Sides
+from kubectl_headgate.replay import Question
+
+
+async def prepare(
+    cluster: Cluster,
+    provider: MetricProvider,
+    canary: Json,
+    settings: Settings,
+    options: Options,
+) -> tuple[Question, Mapping[str, ProviderSpec]]:
+    """Return what is to be judged, and by metric the server that has its counters.
+
+    Args:
+        cluster: where MetricTemplates and their Secrets are.
+        provider: of Prometheus.
+        canary: the object, stored or made from defaults.
+        settings: the admin's.
+        options: what was asked for.
+
+    Raises:
+        Unreadable: the Canary is invalid, or none of its metrics can be counted.
+
+    """
+    key = Key(namespace=canary["metadata"]["namespace"], name=canary["spec"]["targetRef"]["name"])
+    strategy = tried(_valid(canary, settings), options)
+    sampler = Sampler(cluster, {DEFAULT_PROVIDER: provider}, settings.metrics_server)
+    queries, problems = await sampler.prepare(key, strategy)
+    found = [_countable(query, strategy) for query in queries]
+    metrics = tuple(one for one in found if isinstance(one, Countable))
+    uncounted = tuple(one for one in found if isinstance(one, Uncountable))
+    if not metrics:
+        raise _nothing_to_count(key, uncounted, problems)
+    names = {one.metric.name for one in metrics}
+    wanted = [query for query in queries if query.metric.name in names]
+    specs = {query.metric.name: await _spec(sampler, query, options) for query in wanted}
+    question = Question(
+        key=key,
+        policy=strategy.policy,
+        metrics=metrics,
+        uncounted=uncounted,
+        sides=Sides(target=key.name, revision=options.revision, against=options.against),
+        window=Window(start=options.start, end=options.end, step=options.step),
+        remarks=problems,
+    )
+    return question, specs
+
+
+def tried(strategy: Strategy, options: Options) -> Strategy:
+    """Return a strategy with what is to be tried; its evidence is on, whatever it says.
+
+    Raises:
+        Unreadable: a bound is for a metric that it has not, or a bound is left without a metric.
+
+    """
+    policy = strategy.policy
+    if options.alpha is not None or options.beta is not None:
+        alpha = policy.alpha if options.alpha is None else options.alpha
+        beta = policy.beta if options.beta is None else options.beta
+        policy = sure(policy, alpha=alpha, beta=beta)
+    bounds = [name for name, _ in (*options.minimum, *options.maximum)]
+    names = [metric.name for metric in strategy.metrics]
+    if strange := sorted(set(bounds) - set(names)):
+        raise Unreadable(
+            f"there is no metric {', '.join(strange)}; its metrics are {', '.join(names) or 'none'}"
+        )
+    return replace(
+        strategy,
+        policy=replace(policy, enabled=True),
+        gate=strategy.gate if options.gate is None else options.gate,
+        metrics=tuple(_bounded(metric, options) for metric in strategy.metrics),
+    )
+
+
+def _bounded(metric: Metric, options: Options) -> Metric:
+    return replace(
+        metric,
+        minimum=dict(options.minimum).get(metric.name, metric.minimum),
+        maximum=dict(options.maximum).get(metric.name, metric.maximum),
+    )
+
+
+def _valid(canary: Json, settings: Settings) -> Strategy:
+    strategy = parse_strategy(canary, settings.defaults)
+    if isinstance(strategy, InvalidStrategy):
+        name = canary["metadata"]["name"]
+        raise Unreadable(f"Canary {name} cannot be followed: {'; '.join(strategy.problems)}")
+    return strategy
+
+
+def _countable(query: Query, strategy: Strategy) -> Countable | Uncountable:
+    alone = bool(load_test_of(strategy))
+    return countable(query.metric, query.texts, query.stable, alone=alone, gate=strategy.gate)
+
+
+def _nothing_to_count(
+    key: Key, uncounted: Iterable[Uncountable], problems: Iterable[str]
+) -> Unreadable:
+    reasons = [*(f"metric {one.metric}: {one.why}" for one in uncounted), *problems]
+    why = "; ".join(reasons) or "it has no metrics"
+    return Unreadable(
+        f"no metric of {key.name} can be counted, so there is nothing to replay ({why}); give its "
+        "Canary a metric that is a share of requests or a quantile of a histogram"
+    )
+
+
+async def _spec(sampler: Sampler, query: Query, options: Options) -> ProviderSpec:
+    """Return where a metric's counters are; a person's own address takes the place of any other.
+
+    Raises:
+        Unreadable: its Secret cannot be read, and no other Prometheus is named.
+
+    """
+    if options.prometheus:
+        # One's own Prometheus may need no Secret, and a team may not be allowed to read it.
+        spec = query.spec
+        with suppress(ProviderError):
+            spec = await sampler.spec_of(query)
+        return replace(spec, address=options.prometheus)
+    try:
+        return await sampler.spec_of(query)
+    except ProviderError as error:
+        raise Unreadable(f"metric {query.metric.name}: {error}; or give --prometheus") from error

@@ -1,0 +1,111 @@
+"""A small past: pods that served, the Prometheus that scraped them, the API server beside it."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import promql_parser as promql
+from aiohttp import web
+
+from canary.counting.counters import rated
+from canary.counting.series import Selector
+from canary.model import Json
+from tests.adapters.metric_providers.prometheus_api import Prometheus, result
+from tests.unit.runtime.scripted_api import ScriptedApi, ok, status
+
+STEP = 15.0
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+BEGINS = NOW - timedelta(minutes=30)
+CANARIES = "/apis/flagger.app/v1beta1/namespaces/prod/canaries"
+SETTINGS = "/api/v1/namespaces/headgate-system/configmaps/headgate"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Life:
+    """A pod that served `rate` requests per second, a share of them `bad`, for some minutes.
+
+    Minutes count from the beginning of the window, `served` are requests from before it. At the
+    minute `restarts` its container began anew, and its counters with it.
+    """
+
+    name: str
+    rate: float = 10.0
+    bad: float = 0.0
+    begins: float = -60.0
+    ends: float = 60.0
+    restarts: float = math.inf
+    namespace: str = "prod"
+
+    def at(self, minute: float) -> dict[str, float]:
+        """Return the counters by status; a series of errors is born with its first error."""
+        since = self.restarts if minute >= self.restarts else self.begins
+        served = math.floor((minute - since) * 60 * self.rate)
+        bad = math.floor(served * self.bad)
+        return {"200": served - bad, **({"503": bad} if bad else {})}
+
+
+@dataclass
+class Past(Prometheus):
+    """A Prometheus that answers range queries about the pods of a past."""
+
+    lives: list[Life] = field(default_factory=list)
+    name: str = "http_requests_total"
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        asked = dict(await request.post())
+        self.asked.append({name: str(value) for name, value in asked.items()})
+        times = list(_times(float(str(asked["start"])), float(str(asked["end"]))))
+        selectors = _selectors(str(asked["query"]))
+        found: dict[tuple[str, str], Json] = {}
+        for life in self.lives:
+            for time in times:
+                minute = (time - BEGINS.timestamp()) / 60
+                if not life.begins <= minute <= life.ends:
+                    continue
+                for code, value in life.at(minute).items():
+                    series = found.setdefault((life.name, code), self._series(life, code))
+                    series["values"].append([time, str(value)])
+        kept = [it for it in found.values() if any(one.accepts(it["metric"]) for one in selectors)]
+        return await result("matrix", kept)(request)
+
+    def _series(self, life: Life, code: str) -> Json:
+        labels = {
+            "__name__": self.name,
+            "namespace": life.namespace,
+            "kubernetes_pod_name": life.name,
+            "status": code,
+        }
+        return {"metric": labels, "values": []}
+
+
+def _selectors(query: str) -> list[Selector]:
+    parts = [promql.parse(f"{part}[1m]") for part in query.split(" or ")]
+    return [selector for part in parts for selector in rated("rate", part).terms]
+
+
+def _times(start: float, end: float) -> Iterator[float]:
+    for number in range(int((end - start) / STEP) + 1):
+        yield start + number * STEP
+
+
+@dataclass
+class Objects(ScriptedApi):
+    """An API server that answers by path, 404 for what is not there."""
+
+    objects: dict[str, Json] = field(default_factory=dict)
+    forbidden: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.requests.append(request)
+        if request.path in self.forbidden:
+            return await status(403, "Forbidden")(request)
+        found = self.objects.get(request.path)
+        return await (ok(**found) if found else status(404, "NotFound"))(request)
+
+
+def listed(*canaries: Json) -> Json:
+    return {"kind": "CanaryList", "metadata": {"resourceVersion": "1"}, "items": list(canaries)}

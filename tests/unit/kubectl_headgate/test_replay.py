@@ -1,0 +1,246 @@
+"""A past window is judged as a run would have been: from real answers of a real HTTP server."""
+
+from typing import Any
+
+import pytest
+
+from kubectl_headgate.naming import Sides
+from tests.fakes import objects
+from tests.unit.kubectl_headgate.conftest import Command
+from tests.unit.kubectl_headgate.past import CANARIES, SETTINGS, Life, Objects, Past, listed
+
+METRICS = [{"name": "request-success-rate", "thresholdRange": {"min": 99}}]
+CANARY = objects.canary(metrics=METRICS)
+STABLE = [Life(name="web-5d9f-a1", bad=0.001), Life(name="web-5d9f-b2", bad=0.001)]
+
+
+def canary_pod(bad: float = 0.0, **life: Any) -> Life:
+    return Life(name="web-canary-7c8b-x1", begins=5.0, bad=bad, **life)
+
+
+@pytest.fixture
+def history(api: Objects, past: tuple[Past, str]) -> Past:
+    api.objects[CANARIES] = listed(CANARY)
+    return past[0]
+
+
+@pytest.fixture
+def server(past: tuple[Past, str]) -> str:
+    return past[1]
+
+
+async def test_a_bad_candidate_would_have_been_refused_and_when_is_said(
+    command: Command, history: Past, server: str
+) -> None:
+    history.lives = [*STABLE, canary_pod(bad=0.2)]
+    ended = await command("replay", "web", "--prometheus", server, "-o", "json")
+    assert ended.code == 1, ended
+    assert ended.json["outcome"] == "refused"
+    assert ended.json["firstRequest"] == "2026-01-01T11:35:15Z"
+    assert 30 <= ended.json["seconds"] <= 90
+    (row,) = ended.json["evidence"]["metrics"]
+    assert row["canary"]["value"] == pytest.approx(0.2, abs=0.01)
+    assert row["source"] == "metrics server (app)"
+    assert ended.json["canaryPods"] == ["web-canary-7c8b-x1"]
+    text = await command("replay", "web", "--prometheus", server)
+    assert text.code == 1
+    assert "Refused at 2026-01-01T11:3" in text.out
+    assert "after the first canary request: request-success-rate 20 %" in " ".join(text.out.split())
+    assert "\x1b" not in text.out
+    assert max(len(line) for line in text.out.splitlines()) <= 120
+
+
+async def test_a_healthy_candidate_passes_the_gate_and_without_one_is_not_refused(
+    command: Command, history: Past, server: str
+) -> None:
+    history.lives = [*STABLE, canary_pod(bad=0.0005)]
+    ended = await command(
+        "replay", "web", "--prometheus", server, "-o", "json", "--gate", "non-inferiority"
+    )
+    assert (ended.code, ended.json["outcome"]) == (0, "passed")
+    assert ended.json["seconds"] > 0
+    (row,) = ended.json["evidence"]["metrics"]
+    # All but the first scrapes of a new pod, whose errors are the warm-up's.
+    assert row["canary"]["all"] == pytest.approx(25 * 60 * 10, rel=0.03)
+    assert row["stable"]["all"] == pytest.approx(2 * row["canary"]["all"], rel=0.03)
+    ungated = await command("replay", "web", "--prometheus", server)
+    assert ungated.code == 0
+    assert "Not refused by the end of the window" in ungated.out
+    assert "layer 1 (thresholds every interval) is not replayed" in ungated.out
+
+
+async def test_too_short_a_window_decides_nothing_and_says_what_is_missing(
+    command: Command, history: Past, server: str
+) -> None:
+    history.lives = [*STABLE, canary_pod()]
+    window = ("--from", "2026-01-01T11:30:00Z", "--to", "2026-01-01T11:36:00Z")
+    ended = await command(
+        "replay", "web", "--prometheus", server, *window, "--gate", "non-inferiority"
+    )
+    assert ended.code == 0
+    assert "Not decided by the end of the window" in ended.out
+    assert "A promotion needs evidence:" in ended.out
+    assert "requests to the canary" in ended.out
+
+
+async def test_restarts_in_the_middle_are_no_errors_and_no_requests_lost(
+    command: Command, history: Past, server: str
+) -> None:
+    steady = [*STABLE, canary_pod()]
+    history.lives = steady
+    asked = ("replay", "web", "--prometheus", server, "-o", "json")
+    (before,) = (await command(*asked)).json["evidence"]["metrics"]
+    history.lives = [
+        Life(name="web-5d9f-a1", bad=0.001, restarts=12.1),
+        Life(name="web-5d9f-b2", bad=0.001, ends=14.0),
+        Life(name="web-5d9f-c3", bad=0.001, begins=14.0),
+        canary_pod(restarts=20.1),
+    ]
+    ended = await command(*asked)
+    assert (ended.code, ended.json["outcome"]) == (0, "not-refused")
+    (after,) = ended.json["evidence"]["metrics"]
+    for side in ("canary", "stable"):
+        assert after[side]["all"] == pytest.approx(before[side]["all"], rel=0.02)
+        assert after[side]["all"] <= before[side]["all"]
+    assert ended.json["stablePods"] == ["web-5d9f-a1", "web-5d9f-b2", "web-5d9f-c3"]
+
+
+async def test_pods_that_served_before_the_window_are_counted_from_its_beginning(
+    command: Command, history: Past, server: str
+) -> None:
+    history.lives = [*STABLE, Life(name="web-canary-7c8b-x1", begins=-50.0, bad=0.0)]
+    ended = await command("replay", "web", "--prometheus", server, "-o", "json", "--last", "10m")
+    (row,) = ended.json["evidence"]["metrics"]
+    assert row["canary"]["all"] == pytest.approx(10 * 60 * 10, rel=0.05)
+    assert any("served already" in remark for remark in ended.json["remarks"])
+
+
+async def test_a_past_rolling_update_is_judged_by_its_revisions(
+    command: Command, history: Past, server: str
+) -> None:
+    history.lives = [
+        *STABLE,
+        Life(name="web-6e7f-n1", begins=5.0, bad=0.1),
+        Life(name="web-0a0a-o1", bad=0.5),
+        Life(name="web-api-5d9f-a1", bad=0.9),
+    ]
+    asked = ("replay", "web", "--prometheus", server, "-o", "json", "--revision", "6e7f")
+    ended = await command(*asked, "--against", "5d9f")
+    assert (ended.code, ended.json["outcome"]) == (1, "refused")
+    assert ended.json["canaryPods"] == ["web-6e7f-n1"]
+    assert ended.json["stablePods"] == ["web-5d9f-a1", "web-5d9f-b2"]
+    (row,) = ended.json["evidence"]["metrics"]
+    assert row["stable"]["value"] < 0.01
+    (all_others,) = (await command(*asked)).json["evidence"]["metrics"]
+    assert all_others["stable"]["value"] > 0.1
+
+
+async def test_what_is_tried_takes_the_place_of_what_is_set(
+    command: Command, history: Past, server: str
+) -> None:
+    history.lives = [*STABLE, canary_pod(bad=0.02)]
+    asked = ("replay", "web", "--prometheus", server, "-o", "json")
+    usual, sure = await command(*asked), await command(*asked, "--alpha", "0.001", "--beta", "1")
+    assert usual.json["evidence"]["alpha"] == 0.02, "the admin's ConfigMap has it"
+    assert (sure.json["evidence"]["alpha"], sure.json["evidence"]["beta"]) == (1e-5, 0.01)
+    assert sure.json["seconds"] > usual.json["seconds"]
+    lax = await command(*asked, "--min", "request-success-rate=50")
+    (row,) = lax.json["evidence"]["metrics"]
+    assert row["test"] == "ratio"
+
+
+async def test_without_a_canary_the_defaults_are_tried(
+    command: Command, api: Objects, history: Past, server: str
+) -> None:
+    api.objects[CANARIES] = listed()
+    api.forbidden.add(SETTINGS)
+    history.lives = [*STABLE, canary_pod(bad=0.2)]
+    ended = await command("replay", "web", "--prometheus", server, "-o", "json")
+    assert ended.code == 1
+    assert ended.json["evidence"]["alpha"] == 0.01
+    assert any("settings cannot be read" in remark for remark in ended.json["remarks"])
+    assert {row["metric"] for row in ended.json["evidence"]["metrics"]} == {
+        "request-success-rate",
+        "request-duration",
+    }
+
+
+@pytest.mark.parametrize(
+    ("lives", "why"),
+    [
+        ([], "none of its counters"),
+        (STABLE, "it had no canary"),
+        ([*STABLE, canary_pod(rate=0.0)], "its canary served no request"),
+        ([canary_pod()], "never there together"),
+    ],
+    ids=["empty", "no canary", "idle canary", "no stable"],
+)
+async def test_a_window_without_data_is_no_pass(
+    command: Command, history: Past, server: str, lives: list[Life], why: str
+) -> None:
+    history.lives = lives
+    ended = await command("replay", "web", "--prometheus", server)
+    assert (ended.code, ended.out) == (2, "")
+    assert why in ended.error
+    assert "Choose a window" in ended.error
+
+
+async def test_a_name_of_the_cluster_is_to_be_forwarded(command: Command, api: Objects) -> None:
+    inside = {**CANARY, "spec": {**CANARY["spec"], "metricsServer": "http://prom.mon.svc:9091/p"}}
+    api.objects[CANARIES] = listed(inside)
+    ended = await command("replay", "web")
+    assert ended.code == 2
+    assert "kubectl -n mon port-forward svc/prom 9090:9091" in ended.error
+    assert "--prometheus http://localhost:9090/p" in ended.error
+
+
+async def test_a_named_server_that_is_not_there_gets_no_such_advice(
+    command: Command, history: Past, unused_tcp_port: int
+) -> None:
+    del history
+    ended = await command("replay", "web", "--prometheus", f"http://127.0.0.1:{unused_tcp_port}")
+    assert ended.code == 2
+    assert "cannot be reached" in ended.error
+    assert "port-forward" not in ended.error
+
+
+async def test_a_metric_that_is_not_there_cannot_be_bounded(
+    command: Command, history: Past
+) -> None:
+    del history
+    ended = await command("replay", "web", "--max", "latency=3")
+    assert ended.code == 2
+    assert "there is no metric latency; its metrics are request-success-rate" in ended.error
+
+
+async def test_metrics_that_count_nothing_are_named(command: Command, api: Objects) -> None:
+    gauge = objects.canary(metrics=[{"name": "queue", "query": "queue_length"}])
+    api.objects[CANARIES] = listed(gauge)
+    ended = await command("replay", "web")
+    assert ended.code == 2
+    assert "metric queue: queue_length has no rate()" in ended.error
+
+
+async def test_an_invalid_canary_is_named_with_what_is_wrong(
+    command: Command, api: Objects
+) -> None:
+    api.objects[CANARIES] = listed(objects.canary(interval="soon"))
+    ended = await command("replay", "web")
+    assert ended.code == 2
+    assert "Canary web cannot be followed: analysis.interval" in ended.error
+
+
+async def test_one_query_goes_out_per_family_of_counters(
+    command: Command, history: Past, server: str
+) -> None:
+    history.lives = [*STABLE, canary_pod()]
+    await command("replay", "web", "--prometheus", server)
+    families = [one["query"].partition("{")[0] for one in history.asked]
+    assert sorted(families) == ["envoy_cluster_upstream_rq", "http_requests_total"]
+    assert {one["step"] for one in history.asked} == {"15.000000"}
+
+
+def test_the_command_leaves_other_workloads_of_a_like_name_alone() -> None:
+    sides = Sides(target="web")
+    names = ["web-canary-7c8b-x1", "web-5d9f-a1", "web-api-5d9f-a1", "webs-5d9f-a1", ""]
+    assert [str(sides.arm(name)) for name in names] == ["canary", "stable", "None", "None", "None"]
