@@ -35,7 +35,15 @@ class Life:
     begins: float = -60.0
     ends: float = 60.0
     restarts: float = math.inf
-    namespace: str = "prod"
+
+    def labels(self, code: str) -> dict[str, str]:
+        """Return what its scrape configuration and its code call a counter of this status."""
+        return {
+            "__name__": "http_requests_total",
+            "namespace": "prod",
+            "kubernetes_pod_name": self.name,
+            "status": code,
+        }
 
     def at(self, minute: float) -> dict[str, float]:
         """Return the counters by status; a series of errors is born with its first error."""
@@ -45,12 +53,41 @@ class Life:
         return {"200": served - bad, **({"503": bad} if bad else {})}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Backend(Life):
+    """A Service as the gateway counts it: the pod of the series is the gateway's own."""
+
+    def labels(self, code: str) -> dict[str, str]:
+        return {
+            "__name__": "envoy_cluster_upstream_rq",
+            "envoy_cluster_name": f"prod_{self.name}_80",
+            "envoy_response_code": code,
+            "instance": "10.0.0.9:8002",
+            "pod": "envoy-f2x9c",
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timed(Life):
+    """A pod whose requests are timed: the bad ones take longer than half a second."""
+
+    def at(self, minute: float) -> dict[str, float]:
+        served = sum(super().at(minute).values())
+        fast = served - math.floor(served * self.bad)
+        return {"0.25": fast, "0.5": fast, "1.0": served, "+Inf": served}
+
+    def labels(self, code: str) -> dict[str, str]:
+        name = "http_request_duration_seconds_bucket"
+        labels = {**super().labels("200"), "__name__": name, "le": code}
+        del labels["status"]
+        return labels
+
+
 @dataclass
 class Past(Prometheus):
     """A Prometheus that answers range queries about the pods of a past."""
 
     lives: list[Life] = field(default_factory=list)
-    name: str = "http_requests_total"
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         asked = dict(await request.post())
@@ -64,19 +101,12 @@ class Past(Prometheus):
                 if not life.begins <= minute <= life.ends:
                     continue
                 for code, value in life.at(minute).items():
-                    series = found.setdefault((life.name, code), self._series(life, code))
+                    series = found.setdefault(
+                        (life.name, code), {"metric": life.labels(code), "values": []}
+                    )
                     series["values"].append([time, str(value)])
         kept = [it for it in found.values() if any(one.accepts(it["metric"]) for one in selectors)]
         return await result("matrix", kept)(request)
-
-    def _series(self, life: Life, code: str) -> Json:
-        labels = {
-            "__name__": self.name,
-            "namespace": life.namespace,
-            "kubernetes_pod_name": life.name,
-            "status": code,
-        }
-        return {"metric": labels, "values": []}
 
 
 def _selectors(query: str) -> list[Selector]:

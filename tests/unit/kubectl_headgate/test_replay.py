@@ -7,7 +7,16 @@ import pytest
 from kubectl_headgate.naming import Sides
 from tests.fakes import objects
 from tests.unit.kubectl_headgate.conftest import Command
-from tests.unit.kubectl_headgate.past import CANARIES, SETTINGS, Life, Objects, Past, listed
+from tests.unit.kubectl_headgate.past import (
+    CANARIES,
+    SETTINGS,
+    Backend,
+    Life,
+    Objects,
+    Past,
+    Timed,
+    listed,
+)
 
 METRICS = [{"name": "request-success-rate", "thresholdRange": {"min": 99}}]
 CANARY = objects.canary(metrics=METRICS)
@@ -133,6 +142,36 @@ async def test_a_past_rolling_update_is_judged_by_its_revisions(
     assert row["stable"]["value"] < 0.01
     (all_others,) = (await command(*asked)).json["evidence"]["metrics"]
     assert all_others["stable"]["value"] > 0.1
+
+
+async def test_a_gateway_tells_the_versions_apart_by_their_services(
+    command: Command, history: Past, server: str
+) -> None:
+    canary = Backend(name="web-canary", begins=5.0, bad=0.2)
+    history.lives = [Backend(name="web", rate=90.0, bad=0.001), canary]
+    ended = await command("replay", "web", "--prometheus", server, "-o", "json")
+    assert (ended.code, ended.json["outcome"]) == (1, "refused")
+    assert ended.json["canaryPods"] == ["canary@10.0.0.9:8002"]
+    assert ended.json["stablePods"] == ["stable@10.0.0.9:8002"]
+    (row,) = ended.json["evidence"]["metrics"]
+    assert row["source"] == "metrics server (gateway)"
+    assert row["canary"]["value"] == pytest.approx(0.2, abs=0.01)
+    by_revision = await command("replay", "web", "--prometheus", server, "--revision", "6e7f")
+    assert by_revision.code == 2, "a gateway knows no revisions"
+
+
+async def test_a_latency_is_judged_by_its_buckets(
+    command: Command, api: Objects, history: Past, server: str
+) -> None:
+    latency = [{"name": "request-duration", "thresholdRange": {"max": 500}}]
+    api.objects[CANARIES] = listed(objects.canary(metrics=latency))
+    slow = Timed(name="web-canary-7c8b-x1", begins=5.0, bad=0.3)
+    history.lives = [Timed(name="web-5d9f-a1", bad=0.002), slow]
+    ended = await command("replay", "web", "--prometheus", server, "-o", "json")
+    assert (ended.code, ended.json["outcome"]) == (1, "refused")
+    (row,) = ended.json["evidence"]["metrics"]
+    assert row["source"].startswith("metrics server (app), slower than 0.5")
+    assert row["canary"]["value"] == pytest.approx(0.3, abs=0.01)
 
 
 async def test_what_is_tried_takes_the_place_of_what_is_set(
