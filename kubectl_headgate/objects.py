@@ -1,6 +1,6 @@
 """What the command reads from a cluster. It writes nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from analyzer.records import API_VERSION
@@ -10,7 +10,7 @@ from canary.model import Json
 from canary.strategy import Defaults, default_spec
 from kubectl_headgate.faults import Unreadable
 from runtime.errors import ApiError, NotFound
-from runtime.resources import CANARIES, ListResult, Resource
+from runtime.resources import CANARIES, DEPLOYMENTS, SERVICES, ListResult, Resource
 
 CONFIGMAPS: Final = Resource("", "v1", "configmaps", "ConfigMap")
 SETTINGS: Final = "headgate"
@@ -86,3 +86,29 @@ async def admin_settings(cluster: Reader) -> tuple[Settings, str]:
             f"the admin's settings cannot be read ({error}), so Headgate's own defaults stand in"
         )
         return read_settings({}), remark
+
+
+async def service_of(cluster: Reader, namespace: str, target: str, usual: str) -> str:
+    """Return the name of the Service in front of a target, as a run by the defaults finds it.
+
+    Args:
+        cluster: the API server.
+        namespace: of both.
+        target: the Deployment's name.
+        usual: the name that the Service has if there is one of it, or if nothing can be read.
+
+    """
+    try:
+        services = (await cluster.list(SERVICES, namespace)).items
+        template = (await cluster.get(DEPLOYMENTS, namespace, target))["spec"]["template"]
+    except ApiError:
+        return usual
+    labels = template["metadata"].get("labels") or {}
+    found = [one["metadata"]["name"] for one in services if _selects(one, labels)]
+    named = {one["metadata"]["name"] for one in services}
+    return usual if usual in named or not found else str(found[0])
+
+
+def _selects(service: Json, labels: Mapping[str, str]) -> bool:
+    selector = service["spec"].get("selector")
+    return bool(selector) and selector.items() <= labels.items()

@@ -131,8 +131,9 @@ def _replay(out: Console, found: Replay) -> None:
     _title(out, "Would have been")
     _line(out, _outcome(found))
     _would_change(out, found.evidence)
+    _title(out, "Notes")
     for remark in found.remarks:
-        _line(out, f"Note: {remark}.")
+        _line(out, _sentence(remark))
 
 
 def _outcome(found: Replay) -> str:

@@ -15,6 +15,7 @@ from kubectl_headgate.arguments import Options
 from kubectl_headgate.faults import Unreadable
 from kubectl_headgate.history import Window
 from kubectl_headgate.naming import Sides
+from kubectl_headgate.objects import service_of
 from kubectl_headgate.replay import Question
 
 
@@ -40,6 +41,9 @@ async def prepare(
     """
     key = Key(namespace=canary["metadata"]["namespace"], name=canary["spec"]["targetRef"]["name"])
     strategy = tried(_valid(canary, settings), options)
+    if strategy.health_is_enough:
+        name = await service_of(cluster, key.namespace, key.name, strategy.service_name)
+        strategy = replace(strategy, service_name=name)
     sampler = Sampler(cluster, {DEFAULT_PROVIDER: provider}, settings.metrics_server)
     queries, problems = await sampler.prepare(key, strategy)
     found = [_countable(query, strategy) for query in queries]

@@ -18,6 +18,8 @@ from tests.unit.kubectl_headgate.past import (
     listed,
 )
 
+SERVICES = "/api/v1/namespaces/prod/services"
+DEPLOYMENT = "/apis/apps/v1/namespaces/prod/deployments/web"
 METRICS = [{"name": "request-success-rate", "thresholdRange": {"min": 99}}]
 CANARY = objects.canary(metrics=METRICS)
 STABLE = [Life(name="web-5d9f-a1", bad=0.001), Life(name="web-5d9f-b2", bad=0.001)]
@@ -75,7 +77,7 @@ async def test_a_healthy_candidate_passes_the_gate_and_without_one_is_not_refuse
     ungated = await command("replay", "web", "--prometheus", server)
     assert ungated.code == 0
     assert "Not refused by the end of the window" in ungated.out
-    assert "layer 1 (thresholds every interval) is not replayed" in ungated.out
+    assert "Layer 1 (thresholds every interval) is not replayed" in ungated.out
 
 
 async def test_too_short_a_window_decides_nothing_and_says_what_is_missing(
@@ -202,6 +204,22 @@ async def test_without_a_canary_the_defaults_are_tried(
         "request-success-rate",
         "request-duration",
     }
+
+
+async def test_by_default_a_service_of_another_name_is_found(
+    command: Command, api: Objects, history: Past, server: str
+) -> None:
+    service = {"metadata": {"name": "frontend"}, "spec": {"selector": {"app": "web"}}}
+    other = {"metadata": {"name": "aside"}, "spec": {"selector": {"app": "aside"}}}
+    api.objects |= {
+        CANARIES: listed(),
+        SERVICES: listed(other, service),
+        DEPLOYMENT: objects.deployment(),
+    }
+    canary = Backend(name="frontend-canary", begins=5.0, bad=0.2)
+    history.lives = [Backend(name="frontend", rate=90.0, bad=0.001), canary]
+    ended = await command("replay", "web", "--prometheus", server, "-o", "json")
+    assert (ended.code, ended.json["outcome"]) == (1, "refused")
 
 
 @pytest.mark.parametrize(
