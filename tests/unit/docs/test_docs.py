@@ -13,7 +13,16 @@ from canary import contract
 ROOT = Path(__file__).parents[3]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 EXPECTED = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "architecture.md"}
-PACKAGES = ("canary", "runtime", "webhook", "analyzer", "certs", "loadtester", "sandbox")
+PACKAGES = (
+    "canary",
+    "runtime",
+    "webhook",
+    "analyzer",
+    "certs",
+    "loadtester",
+    "kubectl_headgate",
+    "sandbox",
+)
 FOLDERS = (*PACKAGES, "manifests", "tests", "docs")
 FILES = ("Makefile", "Dockerfile", "pyproject.toml", "requirements.lock", "requirements-dev.lock")
 
