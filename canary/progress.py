@@ -37,6 +37,8 @@ from canary.weighing import what_promotion_needs, why_refused
 
 _TOLD: Final = frozenset({Reason.CHECK_FAILED, Reason.NO_DATA, Reason.INCONCLUSIVE, Reason.BAKING})
 """Reasons for which a weight is kept that are worth an event."""
+_KEEP_EVERY: Final = timedelta(seconds=30)
+"""How often evidence is stored between two ticks."""
 _LASTING: Final = frozenset({Reason.INCONCLUSIVE})
 
 
@@ -374,16 +376,27 @@ def _stay(ctx: Context, strategy: Strategy, state: State, reason: str, message: 
 
 
 def resync(ctx: Context, strategy: Strategy) -> Decision:
-    """Between two ticks: the routes carry what the state says, whoever has changed them."""
+    """Between two ticks: the routes carry what the state says, and the status what was counted."""
     split, state = ctx.observed.split, ctx.state
     moved = split.routes and (split.weight != state.weight or not split.even)
+    kept = recorded(ctx, state) if _is_news(ctx) else state
     return Decision(
         reason=state.reason,
         message=state.message,
-        state=state,
-        actions=(SetWeight(state.weight),) if moved else (),
-        requeue_after=due_in(ctx, strategy),
+        state=kept,
+        actions=(
+            *((SetWeight(state.weight),) if moved else ()),
+            *((SaveState(),) if kept is not state else ()),
+        ),
+        requeue_after=min(due_in(ctx, strategy), _KEEP_EVERY),
     )
+
+
+def _is_news(ctx: Context) -> bool:
+    """Tell whether so much evidence has come since it was stored that a death would cost time."""
+    weighing = ctx.observed.weighing
+    stored = float(ctx.state.evidence.get("at", 0.0))
+    return weighing is not None and weighing.at - stored >= _KEEP_EVERY.total_seconds()
 
 
 def tick_while_promoting(ctx: Context, strategy: Strategy) -> Decision:

@@ -1,7 +1,7 @@
 """States, plans and policies as plain JSON, without loss: what is read back is equal.
 
 JSON numbers carry a float exactly, so a judge that goes on from a record ends in the same state as
-one that was never stopped.
+one that was never stopped. What is null may be left out, as a merge patch leaves it out.
 """
 
 import dataclasses
@@ -123,7 +123,7 @@ def _dump_plan(plan: Plan) -> Json:
 def _load_plan(record: Mapping[str, Any]) -> Plan:
     if "promotes" not in record:
         return ScalarPlan(**record)
-    found = record["calibration"]
+    found = record.get("calibration")
     if found is None:
         return CountPlan(**record)
     levels = tuple(

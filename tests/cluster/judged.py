@@ -112,6 +112,10 @@ class Lane:
         wait_for("weight 0", lambda: split_of(self._route()).get("web-canary", 0) == 0, 10)
         return self._outcome(version, begin)
 
+    def answers_of(self, version: str) -> list[float]:
+        """Return when requests were sent that this version answered."""
+        return [at for at, _, text in list(self.traffic.answers) if text.endswith(f" {version}")]
+
     def _route(self) -> dict[str, Any]:
         return self.kubectl.get("httproute", "web")
 

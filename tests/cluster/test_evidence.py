@@ -1,11 +1,20 @@
 """The evidence layer on a real cluster: real pods, real traffic, faults that are known exactly."""
 
+import json
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from tests.cluster.judged import HEALTHY, Fault, judged_canary, lane
-from tests.cluster.kit import Kubectl, message, wait_for
+from tests.cluster.judged import HEALTHY, Fault, Lane, judged_canary, lane
+from tests.cluster.kit import Kubectl, message, phase, wait_for
 
 pytestmark = pytest.mark.cluster
+ROOT = Path(__file__).resolve().parents[2]
 LOW, HIGH = 10.0, 80.0
 """Requests per second through the gateway; half of them are the canary's."""
 
@@ -35,6 +44,9 @@ def test_a_bad_release_is_refused_before_layer_1_looks_twice(
     assert "counted from pods (app)" in outcome.message
     assert outcome.seconds < within, outcome
     assert outcome.lost == 0
+    explained = plugin(namespace, "explain", "web")
+    assert explained["evidence"]["verdict"] == "Refuse"
+    assert explained["evidence"]["sentence"] in outcome.message
 
 
 @pytest.mark.slow
@@ -71,3 +83,40 @@ def test_a_crash_under_traffic_is_refused_with_the_last_words(
         wait_for("the verdict", lambda: "Rolling back" in message(namespace), 90)
     assert "ended under traffic: Error, exit code 1" in message(namespace)
     assert message(namespace).endswith("crashing, as this version does")
+
+
+def test_a_policy_is_tried_on_a_release_of_the_past(
+    namespace: Kubectl, host: str, gateway: str
+) -> None:
+    canary = judged_canary(interval="10m", evidence="off")
+    with lane(namespace, gateway, host, HIGH, canary) as there:
+        namespace("set", "env", "deployment/web", "VERSION=past", "ERROR_SHARE=0.2")
+        wait_for("40 s of traffic", partial(has_served, there, "past", 40), 120, 1)
+        namespace("annotate", "deployment/web", "headgate.dev/abort=now")
+        wait_for("the end", lambda: phase(namespace) == "Failed", 30)
+    server = namespace.within("monitoring").get("service", "prometheus")["spec"]["clusterIP"]
+    source = ("--last", "5m", "--step", "5s", "--prometheus", f"http://{server}:9090")
+    replayed = plugin(namespace, "replay", "web", *source)
+    assert replayed["outcome"] == "refused"
+    assert replayed["seconds"] < 40
+    assert "request-success-rate 20 %" in replayed["evidence"]["sentence"]
+
+
+def has_served(there: Lane, version: str, seconds: float) -> bool:
+    answers = there.answers_of(version)
+    return bool(answers) and answers[-1] - answers[0] > seconds
+
+
+def plugin(namespace: Kubectl, *words: str) -> Any:
+    """Run `kubectl headgate` for a run that is refused, and return its JSON."""
+    done = subprocess.run(  # noqa: S603 - our own module
+        [sys.executable, "-m", "kubectl_headgate", *words, "-n", namespace.namespace, "-o", "json"],
+        env={**os.environ, "KUBECONFIG": str(namespace.kubeconfig)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    return json.loads(done.stdout)

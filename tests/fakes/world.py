@@ -172,6 +172,7 @@ class World:
             judge=judge,
             state=state,
             sources={PLAN.name: "pods (app)"},
+            at=self.now.timestamp(),
         )
 
     def answer(self, observed: Observed, wanted: Questions) -> Observed:

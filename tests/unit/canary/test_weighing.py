@@ -1,7 +1,9 @@
 """What the rules do with evidence: refuse between ticks, gate a promotion, bake."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -51,6 +53,29 @@ def test_the_verdict_can_be_computed_again_from_what_is_stored() -> None:
     verdict = judge.verdict(state)
     assert isinstance(verdict, Refuse)
     assert describe(verdict.finding) in world.verdict
+
+
+def without_nulls(value: Any) -> Any:
+    """Return what is stored once a merge patch has taken the nulls for deletions."""
+    if isinstance(value, dict):
+        return {name: without_nulls(one) for name, one in value.items() if one is not None}
+    return value
+
+
+def test_a_record_survives_being_stored_by_a_merge_patch() -> None:
+    world = world_with(HEALTHY)
+    world.run(until=timedelta(minutes=3))
+    record = world.state.evidence
+    judge, state = recall(without_nulls(json.loads(json.dumps(record))))
+    kept, seen = recall(record)
+    assert (judge.plans, judge.policy, state) == (kept.plans, kept.policy, seen)
+
+
+def test_evidence_is_stored_between_two_ticks_so_that_a_death_costs_little() -> None:
+    world = world_with(HEALTHY, replace(STRATEGY, interval=timedelta(minutes=10)))
+    world.run(until=timedelta(minutes=2))
+    (counts,) = world.state.evidence["state"]["metrics"]
+    assert counts["canary_all"] >= 60 / 5 * 100
 
 
 def test_healthy_traffic_is_promoted_and_its_evidence_kept() -> None:
