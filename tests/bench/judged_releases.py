@@ -17,7 +17,7 @@ LOW, HIGH = 10.0, 80.0
 """Requests per second through the gateway; half of them are the canary's."""
 FLAGGER: Final = 240.0
 """Seconds that an interval of a minute with a threshold of 3 takes (threshold + 1 ticks)."""
-DEADLINE: Final = 400.0
+DEADLINE: Final = 300.0
 
 
 def figures(target: Target) -> list[Figure]:
