@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -217,6 +218,7 @@ def verdict() -> None:
     say(
         f"\nGo on by yourself:\n"
         f"  export KUBECONFIG={paths.KUBECONFIG}\n"
+        f"  {sys.executable} -m kubectl_headgate explain web -n {NAMESPACE}\n"
         f"  kubectl -n {NAMESPACE} get canary web -w\n"
         f"  kubectl -n {NAMESPACE} set image deployment/web web=headgate/demo:1.2\n"
         f"  curl -H 'Host: {HOST}' http://{gateway()}/\n"
