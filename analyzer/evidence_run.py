@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from canary.arms import ArmPod
 from canary.countable import (
+    Comparable,
     Countable,
     Counted,
     Place,
@@ -24,8 +25,9 @@ from canary.evidence.counted import CountEvidence
 from canary.evidence.counters import Arm, Counters, Pod, Reading, Scrape, Stratum, count
 from canary.evidence.dispersion import Calibration
 from canary.evidence.judge import Judge, State
-from canary.evidence.plan import CountPlan
+from canary.evidence.plan import CountPlan, Plan
 from canary.evidence.policy import Policy
+from canary.evidence.scalar import Scalars
 from canary.evidence.verdict import Continue
 from canary.model import Key, Revision
 from canary.weighing import Weighing, recall
@@ -44,6 +46,7 @@ class Watch:
     began: float
     policy: Policy
     metrics: tuple[Countable, ...]
+    scalars: tuple[Comparable, ...]
     uncounted: tuple[Uncountable, ...]
     selector: Mapping[str, str]
     revisions: tuple[Revision, ...]
@@ -88,6 +91,8 @@ class Run:
     uncounted: dict[str, str] = field(default_factory=dict)
     pods: tuple[ArmPod, ...] = ()
     sides: dict[str, Pod] = field(default_factory=dict)
+    samples: dict[str, Scalars] = field(default_factory=dict)
+    sampled: dict[str, float] = field(default_factory=dict)
     weighing: Weighing | None = None
     trouble: str = ""
     taught: bool = False
@@ -102,7 +107,8 @@ class Run:
             lag: seconds that what a metrics server has may be old.
 
         """
-        judge = Judge(watch.policy, [plan for metric in watch.metrics for plan in metric.plans])
+        counted = [plan for metric in watch.metrics for plan in metric.plans]
+        judge = Judge(watch.policy, [*counted, *(one.plan for one in watch.scalars)])
         state, began, taught = judge.start(), watch.began, False
         if watch.record.get("candidate") == watch.candidate:
             try:
@@ -201,6 +207,38 @@ class Run:
                 self._meet(tally, {reading.pod for reading in readings} - pods.keys(), time)
                 self._count(tally, readings, time)
 
+    def read_scalar(
+        self, scalar: Comparable, canary: Sequence[Series], stable: Sequence[Series], time: float
+    ) -> None:
+        """Take one sample of a metric that is a number of every pod.
+
+        Args:
+            scalar: the metric.
+            canary: the answer to its query for the canary.
+            stable: the answer to its query for the stable.
+            time: of the sample, in seconds since the epoch.
+
+        """
+        # A value that looks back into a pod's warm-up would be of the warm-up.
+        since = time - self.watch.policy.warmup - scalar.window
+        warm = {pod.name: pod.arm for pod in self.pods if pod.born <= since}
+        values: dict[Arm, dict[str, list[float]]] = {Arm.CANARY: {}, Arm.STABLE: {}}
+        for one in (*canary, *stable):
+            name = next((text for text in one.labels.values() if text in warm), None)
+            if name is not None:
+                values[warm[name]].setdefault(name, []).append(one.value)
+        means = {
+            arm: tuple(sum(found) / len(found) for found in pods.values())
+            for arm, pods in values.items()
+        }
+        if means[Arm.CANARY] and (means[Arm.STABLE] or not scalar.plan.baseline):
+            self.samples[scalar.plan.name] = Scalars(time, means[Arm.CANARY], means[Arm.STABLE])
+            self.sampled[scalar.plan.name] = time
+
+    def spacing(self, scalar: Comparable) -> float:
+        """Return the seconds between two samples of a metric."""
+        return scalar.plan.spacing or self.watch.policy.scalar_spacing
+
     def _find(self, place: Place, series: Sequence[Series], metrics: frozenset[str]) -> None:
         """Settle where a metric is read, if its series are there."""
         for metric in self.watch.metrics:
@@ -224,8 +262,11 @@ class Run:
 
     def judge_now(self) -> bool:
         """Weigh what was counted since the last time, and tell whether it changes the verdict."""
-        samples = {tally.plan: tally.pending for tally in self.tallies if tally.pending}
+        samples: dict[str, Stratum | Scalars] = dict(self.samples)
+        self.samples.clear()
         for tally in self.tallies:
+            if tally.pending:
+                samples[tally.plan] = tally.pending
             tally.pending = None
         before = self.verdict
         if samples:
@@ -266,11 +307,16 @@ class Run:
         tally.counters, tally.pending = counted.counters, counted.stratum
 
     def _sources(self) -> dict[str, str]:
-        return {
+        counted = {
             one.metric.name: str(self.settled.get(one.metric.name, ""))
             for one in self.watch.metrics
             if one.metric.name not in self.uncounted
         }
+        compared = {
+            one.metric.name: f"{Place.SERVER} (per pod)" if one.plan.name in self.sampled else ""
+            for one in self.watch.scalars
+        }
+        return counted | compared
 
 
 def _counts(state: State) -> Iterable[CountEvidence]:
@@ -292,10 +338,12 @@ def _warmup(metric: Countable, policy: Policy) -> float:
     return policy.warmup if latency else policy.error_warmup
 
 
-def _plain(judge: Judge) -> tuple[Policy, list[CountPlan]]:
+def _plain(judge: Judge) -> tuple[Policy, list[Plan]]:
     """Return what a judge is made of without what it has learned."""
-    plans = [plan for plan in judge.plans if isinstance(plan, CountPlan)]
-    return judge.policy, [replace(plan, calibration=None) for plan in plans]
+    return judge.policy, [
+        replace(plan, calibration=None) if isinstance(plan, CountPlan) else plan
+        for plan in judge.plans
+    ]
 
 
 def _is_there(metric: Countable, way: Way, series: Sequence[Series]) -> bool:

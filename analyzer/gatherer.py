@@ -20,7 +20,7 @@ from analyzer.pace import Pace
 from analyzer.ports import Cluster, ProviderError, ProviderSpec, Scraper, SeriesSource
 from canary.arms import ArmPod, arms_of, selector_text
 from canary.contract import TARGET_LABEL
-from canary.countable import Countable, Place
+from canary.countable import Comparable, Countable, Place
 from canary.counting.series import Selector, Series, merged
 from canary.evidence.counters import Arm
 from canary.model import Key
@@ -47,6 +47,7 @@ class _Followed:
     reported: set[str] = field(default_factory=set)
     listed_at: float = float("-inf")
     asked_at: float = float("-inf")
+    sampled_next: dict[str, float] = field(default_factory=dict)
 
 
 class Gatherer:
@@ -153,7 +154,8 @@ class Gatherer:
         due = [o for o in followed if now - o.asked_at >= self._pace.server.total_seconds()]
         for one in due:
             one.asked_at = now
-        return changed + (await self._ask_servers(due) if due else [])
+        changed += await self._ask_servers(due) if due else []
+        return changed + await self._ask_scalars(followed)
 
     async def teach(self) -> None:
         """Have each run learn from the past once, as soon as all its counters are found."""
@@ -283,6 +285,38 @@ class Gatherer:
             return None
         self._reads.labels("server", "success").inc()
         return found
+
+    async def _ask_scalars(self, followed: Iterable[_Followed]) -> list[Key]:
+        """Take the samples that are due of metrics that are a number of every pod."""
+        time = self._clock()
+        due = [
+            (one, scalar, spec)
+            for one in followed
+            for scalar in one.run.watch.scalars
+            if (spec := one.specs.get(scalar.metric.name)) is not None
+            and spec.type in self._sources
+            and time >= one.sampled_next.get(scalar.plan.name, float("-inf"))
+        ]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._sample(*entry, time)) for entry in due]
+        return [key for task in tasks if (key := task.result()) is not None]
+
+    async def _sample(
+        self, one: _Followed, scalar: Comparable, spec: ProviderSpec, time: float
+    ) -> Key | None:
+        name = scalar.plan.name
+        one.sampled_next[name] = time + self._pace.server.total_seconds()
+        asked = _Asked(spec, runs=[(one, frozenset({scalar.metric.name}))])
+        async with asyncio.TaskGroup() as group:
+            canary = group.create_task(self._query(asked, scalar.canary))
+            stable = group.create_task(self._query(asked, scalar.stable))
+        ours, theirs = canary.result(), stable.result()
+        if ours is None or theirs is None:
+            return None
+        changed = self._judged(one, partial(one.run.read_scalar, scalar, ours, theirs, time))
+        if one.run.sampled.get(name) == time:
+            one.sampled_next[name] = time + one.run.spacing(scalar)
+        return one.run.watch.key if changed else None
 
     # --- verdicts -------------------------------------------------------------------------------
 

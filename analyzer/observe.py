@@ -12,7 +12,7 @@ from analyzer.records import state_of
 from analyzer.sampling import Query, Sampler
 from canary.arms import selector_text
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, TARGET_LABEL
-from canary.countable import Countable, Uncountable, countable, load_test_of
+from canary.countable import Comparable, Countable, Uncountable, countable, load_test_of
 from canary.desired import UnsuitableTarget, canary_name, selector_key
 from canary.model import (
     CanaryAbsent,
@@ -145,6 +145,7 @@ class Observer:
             return observed
         watch = watch_of(scene)
         wanted = {one.metric.name for one in watch.metrics}
+        wanted |= {one.metric.name for one in watch.scalars}
         specs: dict[str, ProviderSpec] = {}
         for query in scene.queries:
             if query.metric.name in wanted:
@@ -223,6 +224,7 @@ def watch_of(scene: Scene) -> Watch:
         began=state.started_at.timestamp() if state.started_at else 0.0,
         policy=strategy.policy,
         metrics=tuple(one for one in found if isinstance(one, Countable)),
+        scalars=tuple(one for one in found if isinstance(one, Comparable)),
         uncounted=tuple(one for one in found if isinstance(one, Uncountable)),
         selector=selected_by(scene.target),
         revisions=scene.observed.revisions,

@@ -14,15 +14,18 @@ from typing import Final
 
 from canary.contract import CANARY_SUFFIX
 from canary.counting.derive import Derived, NotCounts, Quantile, Ratio, Slower, derive
+from canary.counting.per_pod import per_pod
 from canary.counting.series import TARGET_LABELS, Series
 from canary.evidence.counters import Arm, Reading
 from canary.evidence.latency import bounds_around
-from canary.evidence.plan import CountPlan
+from canary.evidence.plan import CountPlan, ScalarPlan
 from canary.model import HookType, Metric, Strategy
 from canary.queries import GATEWAY, SourceQuery
 
 PASSING: Final = ":promotion"
 """Ends the name of the plan that counts a latency against the bucket below its limit."""
+_WINDOWS_APART: Final = 2.0
+"""Two values whose windows overlap say the same thing twice (statistics: rate[1m] every 120 s)."""
 _NOTHING_GIVEN: Final[frozenset[str]] = frozenset()
 
 Counted = Ratio | Slower
@@ -65,6 +68,20 @@ class Countable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Comparable:
+    """A metric that is a number of every pod: its plan, and the queries that give one per pod.
+
+    `window` is the time in seconds that a value looks back.
+    """
+
+    metric: Metric
+    plan: ScalarPlan
+    canary: str
+    stable: str
+    window: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Uncountable:
     """A metric that only layer 1 judges, and why."""
 
@@ -91,8 +108,8 @@ def countable(
     *,
     alone: bool,
     gate: bool,
-) -> Countable | Uncountable:
-    """Derive what a metric counts.
+) -> Countable | Comparable | Uncountable:
+    """Derive what a metric counts, or else how its values are compared pod by pod.
 
     Args:
         metric: with its bounds.
@@ -103,13 +120,38 @@ def countable(
 
     """
     ways: list[Way] = []
+    pairs = list(zip(canary, stable, strict=True))
     try:
-        for ours, theirs in zip(canary, stable, strict=True):
+        for ours, theirs in pairs:
             ways += _ways(ours.source, _derive(ours, metric), _derive(theirs, metric))
     except NotCounts as reason:
-        return Uncountable(metric=metric.name, why=str(reason))
+        return _comparable(metric, pairs[0], str(reason), alone=alone)
     ways.sort(key=lambda way: way.place is not Place.PODS)
     return _planned(metric, tuple(ways), alone=alone, gate=gate)
+
+
+def _comparable(
+    metric: Metric, queries: tuple[SourceQuery, SourceQuery], no_counts: str, *, alone: bool
+) -> Comparable | Uncountable:
+    """Compare the pods' own values, where one bound at least says which side is worse."""
+    if metric.minimum is None and metric.maximum is None:
+        return Uncountable(metric=metric.name, why=f"{no_counts}; and it has no bound")
+    try:
+        canary, stable = (per_pod(query.query) for query in queries)
+    except NotCounts as reason:
+        return Uncountable(metric=metric.name, why=f"{no_counts}; and {reason}")
+    window = canary.window.total_seconds()
+    plan = ScalarPlan(
+        name=metric.name,
+        minimum=metric.minimum,
+        maximum=metric.maximum,
+        baseline=not alone,
+        higher_is_worse=metric.maximum is not None,
+        spacing=_WINDOWS_APART * window or None,
+    )
+    return Comparable(
+        metric=metric, plan=plan, canary=canary.query, stable=stable.query, window=window
+    )
 
 
 def _planned(

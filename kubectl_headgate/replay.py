@@ -146,6 +146,7 @@ def _start(question: Question, traces: Sequence[Trace]) -> Run:
         began=began,
         policy=question.policy,
         metrics=question.metrics,
+        scalars=(),
         uncounted=question.uncounted,
         selector={},
         revisions=(),

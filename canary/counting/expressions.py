@@ -44,14 +44,28 @@ def read(query: str) -> Value:
         NotCounts: it is no PromQL, or does what counts cannot follow.
 
     """
+    expression = parsed(query)
+    try:
+        return _value(expression)
+    except NotCounts:
+        raise
+    except ValueError as error:
+        raise NotCounts(f"it is no PromQL that can be read: {error}") from error
+
+
+def parsed(query: str) -> promql.Expr:
+    """Parse a query, within bounds.
+
+    Raises:
+        NotCounts: it is no PromQL, or too long or too deep to be read safely.
+
+    """
     if len(query) > MOST_CHARACTERS:
         raise NotCounts(f"it has more than {MOST_CHARACTERS} characters")
     if len(_OPERATOR.findall(_TEXT.sub("", query))) > MOST_OPERATORS:
         raise NotCounts(f"it has more than {MOST_OPERATORS} operators and parentheses")
     try:
-        return _value(promql.parse(query))
-    except NotCounts:
-        raise
+        return promql.parse(query)
     except ValueError as error:
         raise NotCounts(f"it is no PromQL that can be read: {error}") from error
 

@@ -45,6 +45,7 @@ class ScalarPlan:
 
     With `baseline` the canary's pods are ranked among the stable's, without one their mean is held
     against the bounds. It can refuse; it has no test of non-inferiority, and stops no promotion.
+    `spacing` is the time in seconds between two samples that are used, None for the policy's.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ScalarPlan:
     maximum: float | None = None
     baseline: bool = True
     higher_is_worse: bool = True
+    spacing: float | None = None
     weight: float = 1.0
 
     def __post_init__(self) -> None:

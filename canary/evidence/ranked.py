@@ -39,7 +39,7 @@ class ScalarTrial:
                 cap=policy.cap_calm * policy.refuse_at,
                 higher_is_worse=plan.higher_is_worse,
             )
-        return cls(plan=plan, test=test, spacing=policy.scalar_spacing)
+        return cls(plan=plan, test=test, spacing=plan.spacing or policy.scalar_spacing)
 
     def start(self) -> ScalarEvidence:
         """Return the evidence before the first sample."""

@@ -134,11 +134,16 @@ class Lane:
 
 @contextmanager
 def lane(
-    kubectl: Kubectl, gateway: str, host: str, rate: float, canary: dict[str, Any]
+    kubectl: Kubectl,
+    gateway: str,
+    host: str,
+    rate: float,
+    canary: dict[str, Any],
+    *,
+    replicas: int = 2,
 ) -> Iterator[Lane]:
     """Set a team's objects up, with traffic that is answered."""
-    stable = web(STABLE)
-    kubectl.apply(stable, service(), route(host), canary)
+    kubectl.apply(web(STABLE, replicas=replicas), service(), route(host), canary)
     kubectl("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
     with Traffic(gateway, host=host, rate=rate) as traffic:
         wait_for(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.judged import HEALTHY, Fault, Lane, judged_canary, lane
-from tests.cluster.kit import Kubectl, message, phase, wait_for
+from tests.cluster.kit import Kubectl, message, metric_template, phase, wait_for
 
 pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,6 +83,30 @@ def test_a_crash_under_traffic_is_refused_with_the_last_words(
         wait_for("the verdict", lambda: "Rolling back" in message(namespace), 90)
     assert "ended under traffic: Error, exit code 1" in message(namespace)
     assert message(namespace).endswith("crashing, as this version does")
+
+
+MEAN = """
+sum(rate(http_request_duration_seconds_sum{kubernetes_pod_name=~"{{ target }}-.+"}[15s]))
+/ sum(rate(http_request_duration_seconds_count{kubernetes_pod_name=~"{{ target }}-.+"}[15s])) * 1000
+"""
+
+
+def test_a_number_that_is_no_count_is_compared_pod_by_pod(
+    namespace: Kubectl, host: str, gateway: str
+) -> None:
+    template = metric_template(namespace.namespace)
+    template["spec"]["query"] = MEAN
+    canary = judged_canary(interval="10m")
+    # Far above what the canary does: only the comparison can refuse it.
+    metric = {"name": "mean-duration", "thresholdRange": {"max": 10000}, "interval": "1m"}
+    canary["spec"]["analysis"]["metrics"] = [{**metric, "templateRef": {"name": "error-rate"}}]
+    namespace.apply(template)
+    with lane(namespace, gateway, host, 40, canary, replicas=5) as there:
+        outcome = there.release(Fault(name="slower", latency_ms=100), deadline=300)
+    assert outcome.phase == "Failed", outcome.message
+    assert "mean-duration" in outcome.message
+    assert "rank test" in outcome.message
+    assert "counted from metrics server (per pod)" in outcome.message
 
 
 def test_a_policy_is_tried_on_a_release_of_the_past(

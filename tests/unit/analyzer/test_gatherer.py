@@ -13,7 +13,7 @@ from analyzer.evidence_run import Watch
 from analyzer.gatherer import Gatherer
 from analyzer.pace import Pace
 from analyzer.ports import ProviderError, ProviderSpec
-from canary.countable import Countable, Uncountable, countable
+from canary.countable import Comparable, Countable, Uncountable, countable
 from canary.counting.series import Series, merged
 from canary.evidence.plan import CountPlan
 from canary.evidence.policy import Policy
@@ -106,14 +106,19 @@ def counted(metric: Metric, *, alone: bool = False, gate: bool = False) -> Count
     return found
 
 
-def watch(*metrics: Countable, record: Mapping[str, object] | None = None) -> Watch:
+def watch(
+    *metrics: Countable,
+    scalars: tuple[Comparable, ...] = (),
+    record: Mapping[str, object] | None = None,
+) -> Watch:
     return Watch(
         key=KEY,
         candidate="v2",
         stable="v1",
         began=BEGAN,
         policy=POLICY,
-        metrics=metrics or (counted(SUCCESS),),
+        metrics=metrics or (() if scalars else (counted(SUCCESS),)),
+        scalars=scalars,
         uncounted=(Uncountable(metric="queue", why="it is a gauge"),),
         selector={"app": "web"},
         revisions=(
@@ -437,3 +442,59 @@ async def test_nothing_is_learned_once_a_request_was_counted() -> None:
     (plan,) = weighing.judge.plans
     assert isinstance(plan, CountPlan)
     assert plan.calibration is None
+
+
+QUEUE = Metric(name="queue", source="avg(queue_length)", maximum=100)
+
+
+def queue(*, alone: bool = False, query: str = "avg(queue_length)") -> Comparable:
+    texts = tuple((SourceQuery(source="query", query=query),) for _ in range(2))
+    found = countable(QUEUE, *texts, alone=alone, gate=False)
+    assert isinstance(found, Comparable), found
+    return found
+
+
+def lengths(canary: float, stable: float) -> tuple[Series, ...]:
+    pods = {CANARY_POD: canary, **{f"web-a-{n}": stable + n / 10 for n in range(1, 6)}}
+    return tuple(Series({"pod": name}, value) for name, value in pods.items())
+
+
+async def sampled(bench: Bench, scalar: Comparable, canary: float, times: int) -> list[Key]:
+    bench.pods.target = [pod(f"web-a-{number}", "web-a") for number in range(1, 6)]
+    bench.server.answer(scalar.canary, lengths(canary, 10))
+    bench.server.answer(scalar.stable, lengths(canary, 10))
+    bench.gatherer.follow(watch(scalars=(scalar,)), {"queue": SERVER})
+    changed: list[Key] = []
+    for _ in range(times):
+        changed += await bench.gatherer.gather(bench.time)
+        bench.time += 10
+    return changed
+
+
+async def test_a_number_of_every_pod_is_compared_by_rank() -> None:
+    bench = Bench()
+    assert await sampled(bench, queue(), canary=50, times=150) == [KEY]
+    weighing = bench.gatherer.follow(watch(scalars=(queue(),)), {})
+    assert weighing is not None
+    assert weighing.sources == {"queue": "metrics server (per pod)"}
+    assert isinstance(weighing.verdict, Refuse)
+    assert weighing.verdict.finding.test == "rank"
+
+
+async def test_a_number_like_that_of_the_others_goes_on() -> None:
+    assert await sampled(Bench(), queue(), canary=10, times=150) == []
+
+
+async def test_samples_are_as_far_apart_as_their_windows_ask() -> None:
+    bench = Bench(time=BEGAN + 100)
+    await sampled(bench, queue(query="avg(rate(queue_seconds[30s]))"), canary=50, times=31)
+    # The first round, then every 60 s of 300 s.
+    assert len(bench.server.asked) == 2 * 6
+
+
+async def test_without_a_comparison_the_bound_is_what_counts() -> None:
+    bench = Bench()
+    scalar = queue(alone=True)
+    assert await sampled(bench, scalar, canary=50, times=300) == []
+    other = Bench()
+    assert await sampled(other, scalar, canary=500, times=300) == [KEY]

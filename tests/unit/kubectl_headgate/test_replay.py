@@ -275,7 +275,7 @@ async def test_metrics_that_count_nothing_are_named(command: Command, api: Objec
     api.objects[CANARIES] = listed(gauge)
     ended = await command("replay", "web")
     assert ended.code == 2
-    assert "metric queue: queue_length has no rate()" in ended.error
+    assert "metric queue: it is a number of every pod" in ended.error
 
 
 async def test_an_invalid_canary_is_named_with_what_is_wrong(
