@@ -183,9 +183,9 @@ class Gatherer:
                     group.create_task(self._list(one))
 
     def _wants_list(self, one: _Followed, now: float) -> bool:
-        """A canary that nothing can be read of yet is looked for at every reading."""
-        readable = any(pod.arm is Arm.CANARY and pod.url for pod in one.run.pods)
-        return not readable or now - one.listed_at >= self._pace.listing.total_seconds()
+        """A canary that has not been seen to run yet is looked for at every reading."""
+        runs = any(pod.arm is Arm.CANARY and pod.runs for pod in one.run.pods)
+        return not runs or now - one.listed_at >= self._pace.listing.total_seconds()
 
     async def _list(self, one: _Followed) -> None:
         watch = one.run.watch

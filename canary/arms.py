@@ -15,12 +15,16 @@ from canary.model import Json, Revision
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmPod:
-    """A pod of one version, and the URL of its metrics page, None where it names none."""
+    """A pod of one version.
+
+    `url` is that of its metrics page, None where it names none; `runs` whether it has been started.
+    """
 
     name: str
     arm: Arm
     born: float
     url: str | None
+    runs: bool = True
 
     def known(self) -> Pod:
         """Return what counting has to know of it."""
@@ -73,7 +77,8 @@ def _pod(pod: Json, arm: Arm, began: float) -> ArmPod:
     born = max(created, began) if arm is Arm.CANARY else created
     leaving = bool(pod["metadata"].get("deletionTimestamp"))
     url = None if leaving else endpoint_of(pod)
-    return ArmPod(name=pod["metadata"]["name"], arm=arm, born=born, url=url)
+    runs = (pod.get("status") or {}).get("phase") == "Running"
+    return ArmPod(name=pod["metadata"]["name"], arm=arm, born=born, url=url, runs=runs)
 
 
 def selector_text(labels: Mapping[str, str]) -> str:

@@ -60,6 +60,7 @@ class Pods:
     canary: list[Json] = field(default_factory=lambda: [pod(CANARY_POD, "web-canary-b", BEGAN + 1)])
     target: list[Json] = field(default_factory=lambda: [pod(STABLE_POD, "web-a")])
     broken: bool = False
+    lists: int = 0
 
     async def list(
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
@@ -68,6 +69,7 @@ class Pods:
         if self.broken:
             raise ApiError(500, "InternalError", "no")
         items = self.canary if "headgate.dev/target" in label_selector else self.target
+        self.lists += items is self.canary
         return ListResult(items=items, resource_version="1")
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Json:
@@ -303,6 +305,15 @@ async def test_pods_that_cannot_be_listed_are_listed_later() -> None:
     assert await bench.rounds(2, (0, 500), (900, 0)) == []
     bench.pods.broken = False
     assert await bench.rounds(8, (0, 500), (900, 0)) == [KEY]
+
+
+@pytest.mark.parametrize(("phase", "lists"), [("Pending", 6), ("Running", 2)])
+async def test_pods_are_listed_often_only_until_the_canary_runs(phase: str, lists: int) -> None:
+    bench = Bench()
+    bench.pods.canary[0]["status"]["phase"] = phase
+    bench.gatherer.follow(watch(), {})
+    await bench.rounds(6, (0, 0), (90, 0))
+    assert bench.pods.lists == lists
 
 
 async def test_promoted_pods_are_the_candidates() -> None:
