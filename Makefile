@@ -37,10 +37,10 @@ sandbox-down: $(VENV)/.ready ## Stop it and leave nothing behind
 	$(PYTHON) -m sandbox down
 
 integration: $(VENV)/.ready ## Tests on a real cluster: KUBECONFIG, else the sandbox
-	$(PYTHON) -m pytest -m cluster -n 3 --dist worksteal
+	$(PYTHON) -m pytest -m cluster -n 3 --dist load --maxschedchunk 1
 
 integration-fast: $(VENV)/.ready ## The same without those that take minutes
-	$(PYTHON) -m pytest -m "cluster and not slow" -n 3 --dist worksteal
+	$(PYTHON) -m pytest -m "cluster and not slow" -n 3 --dist load --maxschedchunk 1
 
 test: lint typecheck unit integration ## Everything: style, types, unit tests, the real cluster
 

@@ -20,9 +20,14 @@ PROCESSES = ("headgate-certs", "headgate-webhook", "headgate-analyzer")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give tests on a cluster the time that pods take; begin with the longest.
 
+    Each worker is given two to begin with, so that every second of the first is one of the longest.
     Those that want the installation for themselves come last: they wait for all others.
     """
     items.sort(key=_order)
+    longest = [item for item in items if "slow" in item.keywords]
+    others = items[len(longest) :]
+    first = [item for pair in zip(longest, others, strict=False) for item in pair]
+    items[:] = [*first, *longest[len(others) :], *others[len(longest) :]]
     for item in items:
         if "cluster" in item.keywords and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(START_DEADLINE))
