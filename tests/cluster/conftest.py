@@ -17,6 +17,7 @@ from tests.sharing import START_DEADLINE, in_sandbox, shared
 PROCESSES = ("headgate-certs", "headgate-webhook", "headgate-analyzer")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give tests on a cluster the time that pods take; begin with the longest.
 
