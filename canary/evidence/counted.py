@@ -79,7 +79,7 @@ class CountTrial:
         rate = policy.inferior_rate or plan.maximum or USUAL_RATE
         comparison = Comparison(
             worse=RatioTest(margin=calibration.margin, cap=cap),
-            inferior=against_stable(policy.inferior_margin),
+            inferior=against_stable(policy.inferior_margin) if plan.promotes else None,
         )
         rates = tuple(_rates(plan, policy, calibration, cap))
         flat = calibration.levels[0][1] if len(calibration.levels) == 1 else None

@@ -88,9 +88,10 @@ def need_to_promote(trial: CountTrial, evidence: CountEvidence, target: float) -
     logs = trial.worst.logs(evidence.bad, evidence.requests)
     rate = evidence.canary_bad / evidence.canary_all
     waits = [_scaled(log_needed(logs, trial.worst.growth(rate), alone), scale)]
-    if trial.comparison and evidence.stable_all:
+    inferior = trial.comparison.inferior if trial.comparison else None
+    if trial.comparison and inferior and evidence.stable_all:
         logs = trial.comparison.passing(evidence.dues, evidence.bad)
-        growth = trial.comparison.inferior.growth(*_pace(trial, evidence))
+        growth = inferior.growth(*_pace(trial, evidence))
         waits.append(_scaled(log_needed(logs, growth, alone), scale))
     found = [wait for wait in waits if wait is not None]
     return _need(trial, evidence, min(found)) if found else None

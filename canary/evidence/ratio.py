@@ -31,7 +31,7 @@ from itertools import repeat
 from operator import add, mul
 from typing import Final
 
-from canary.evidence.mixture import MULTIPLES, Logs, log_mean
+from canary.evidence.mixture import MULTIPLES, NOTHING, Logs, log_mean
 
 _STEPS: Final = 200.0
 """Odds are rounded to this many steps per factor of e."""
@@ -121,10 +121,13 @@ class RatioTest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Both ratio tests of a metric in one pass: that the canary is worse, and that it is not."""
+    """Both ratio tests of a metric in one pass: that the canary is worse, and that it is not.
+
+    Without `inferior` nothing asks for the second, and it costs nothing.
+    """
 
     worse: RatioTest
-    inferior: RatioTest
+    inferior: RatioTest | None = None
     _width: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -133,13 +136,14 @@ class Comparison:
 
     def start(self) -> Logs:
         """Return the dues of both tests before the first request."""
-        return self.worse.start() + self.inferior.start()
+        return self.worse.start() + (self.inferior.start() if self.inferior else ())
 
     def step(self, dues: Logs, split: Split) -> Logs:
         """Add one scrape; both totals are positive. What each test's own step would make of it."""
         place = place_of(split)
         rates = self.worse.rates(place)
-        dues = pay(dues, rates + self.inferior.rates(place), split)
+        both = rates + self.inferior.rates(place) if self.inferior else rates
+        dues = pay(dues, both, split)
         kept = self.worse.capped(dues, rates, split)
         return dues if kept is dues else kept + dues[self._width :]
 
@@ -148,7 +152,9 @@ class Comparison:
         return self.worse.logs(dues[: self._width], bad)
 
     def passing(self, dues: Logs, bad: float) -> Logs:
-        """Return the evidence that the canary is not inferior."""
+        """Return the evidence that the canary is not inferior; none where nothing asked for it."""
+        if self.inferior is None:
+            return (NOTHING,)
         return self.inferior.logs(dues[self._width :], bad)
 
 

@@ -30,15 +30,18 @@ class Case:
     name: str
     canary: int
     stable: int
+    gate: bool = True
     aim: float | None = AIM_MICROSECONDS
 
 
 QUIET = Case(name="no bad request", canary=0, stable=0)
-BOTH = Case(name="bad requests on both arms", canary=2, stable=20)
+BOTH = Case(name="bad requests on both arms", canary=2, stable=20, gate=False)
+GATED = Case(name="bad requests on both arms, with a gate", canary=2, stable=20)
 CASES = (
     QUIET,
     Case(name="bad requests on the stable", canary=0, stable=20),
     BOTH,
+    GATED,
     Case(name="a sick canary, until it is refused", canary=25, stable=20, aim=None),
 )
 
@@ -74,7 +77,7 @@ def _figure(name: str, cost: Cost, aim: float | None) -> Figure:
 
 def update(case: Case, *, look: bool = False) -> Cost:
     """Return what one update of one metric takes, with the question for a refusal or without."""
-    judge, samples = judge_of(1.5), list(drawn(case))
+    judge, samples = judge_of(1.5, gate=case.gate), list(drawn(case))
     rounds = [min(_batch(judge, samples, look=look) for _ in range(RUNS)) for _ in range(ROUNDS)]
     return Cost(seconds=min(rounds), noise=max(rounds) - min(rounds))
 
@@ -113,14 +116,17 @@ def _ended(at: int, samples: Sequence[Samples]) -> tuple[Judge, State]:
     return judge, state
 
 
-def judge_of(margin: float) -> Judge:
-    """Return a judge of metrics with a history: 1 % of 500 requests per second are bad."""
+def judge_of(margin: float, *, gate: bool = True) -> Judge:
+    """Return a judge of metrics with a history: 1 % of 500 requests per second are bad.
+
+    With a gate, which is not the default, every metric is also tested for non-inferiority.
+    """
     levels = tuple((50.0 * 2**at, 1.1 + at / 20) for at in range(4))
     calibration = Calibration(levels=levels, stable=1.2, margin=margin, known=True, learned=0.0105)
     return Judge(
         Policy(),
         [
-            CountPlan(name=f"metric {at}", maximum=0.02, calibration=calibration)
+            CountPlan(name=f"metric {at}", maximum=0.02, promotes=gate, calibration=calibration)
             for at in range(METRICS)
         ],
     )

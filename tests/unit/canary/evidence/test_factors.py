@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import reduce
 from itertools import product
 
 import pytest
@@ -202,6 +203,8 @@ def test_joint_step_is_both_single_steps(splits: list[Split], margin: float, cap
             inferior.step(other, split),
         )
     assert dues == one + other
+    alone = Comparison(worse=worse)
+    assert reduce(alone.step, splits, alone.start()) == one
     assert both.against(dues, 7.0) == worse.logs(one, 7.0)
     assert both.passing(dues, 7.0) == inferior.logs(other, 7.0)
 
