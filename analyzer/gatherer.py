@@ -7,7 +7,6 @@ runs there are. What was read is judged at once; a verdict that changes wakes th
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Never
 
@@ -16,12 +15,13 @@ from prometheus_client import CollectorRegistry, Counter
 
 from analyzer.calibrator import Calibrator
 from analyzer.evidence_run import Lesson, Run, Watch
+from analyzer.followed import Asked, Followed, by_server, page_names, shares
 from analyzer.pace import Pace
 from analyzer.ports import Cluster, ProviderError, ProviderSpec, Scraper, SeriesSource
 from canary.arms import ArmPod, arms_of, selector_text
 from canary.contract import TARGET_LABEL
-from canary.countable import Comparable, Countable, Place
-from canary.counting.series import Selector, Series, merged
+from canary.countable import Comparable
+from canary.counting.series import Series, merged
 from canary.evidence.counters import Arm
 from canary.model import Key
 from canary.weighing import Weighing
@@ -36,18 +36,6 @@ _SHORTEST_PAUSE: Final = 0.1
 _TEACH_EVERY: Final = 1.0
 
 Pages = Mapping[str, Sequence[Series]]
-
-
-@dataclass(slots=True)
-class _Followed:
-    """A run with the times at which it is looked at next, on the loop's own clock."""
-
-    run: Run
-    specs: Mapping[str, ProviderSpec]
-    reported: set[str] = field(default_factory=set)
-    listed_at: float = float("-inf")
-    asked_at: float = float("-inf")
-    sampled_next: dict[str, float] = field(default_factory=dict)
 
 
 class Gatherer:
@@ -81,7 +69,7 @@ class Gatherer:
         self._calibrator = calibrator
         self._pace = pace
         self._clock = clock
-        self._followed: dict[Key, _Followed] = {}
+        self._followed: dict[Key, Followed] = {}
         self._slots = asyncio.Semaphore(_SCRAPES_AT_ONCE)
         self._reads = Counter(
             "headgate_evidence_reads",
@@ -101,7 +89,7 @@ class Gatherer:
         found = self._followed.get(watch.key)
         if found is None or found.run.watch.identity != watch.identity:
             run = Run.start(watch, self._clock(), self._pace.server.total_seconds())
-            self._followed[watch.key] = _Followed(run=run, specs=specs)
+            self._followed[watch.key] = Followed(run=run, specs=specs)
             return None
         found.run.watch, found.specs = watch, specs
         return found.run.weighing
@@ -165,7 +153,7 @@ class Gatherer:
                 if lessons and len(lessons) == len(one.run.tallies):
                     group.create_task(self._teach(one, lessons))
 
-    async def _teach(self, one: _Followed, lessons: Sequence[Lesson]) -> None:
+    async def _teach(self, one: Followed, lessons: Sequence[Lesson]) -> None:
         try:
             one.run.learn(await self._calibrator.learn(one.run, lessons, one.specs))
         except ProviderError as error:
@@ -174,7 +162,7 @@ class Gatherer:
 
     # --- pods ---------------------------------------------------------------------------------
 
-    async def _list_pods(self, followed: Iterable[_Followed], now: float) -> None:
+    async def _list_pods(self, followed: Iterable[Followed], now: float) -> None:
         async with asyncio.TaskGroup() as group:
             for one in followed:
                 one.run.trouble = ""
@@ -182,12 +170,12 @@ class Gatherer:
                     one.listed_at = now
                     group.create_task(self._list(one))
 
-    def _wants_list(self, one: _Followed, now: float) -> bool:
+    def _wants_list(self, one: Followed, now: float) -> bool:
         """A canary that has not been seen to run yet is looked for at every reading."""
         runs = any(pod.arm is Arm.CANARY and pod.runs for pod in one.run.pods)
         return not runs or now - one.listed_at >= self._pace.listing.total_seconds()
 
-    async def _list(self, one: _Followed) -> None:
+    async def _list(self, one: Followed) -> None:
         watch = one.run.watch
         namespace = watch.key.namespace
         try:
@@ -209,7 +197,7 @@ class Gatherer:
             began=watch.began,
         )
 
-    async def _ask_pods(self, followed: Sequence[_Followed]) -> list[Key]:
+    async def _ask_pods(self, followed: Sequence[Followed]) -> list[Key]:
         time = self._clock()
         pages = await self._read_pods(followed)
         changed = []
@@ -219,12 +207,12 @@ class Gatherer:
                 changed.append(key)
         return changed
 
-    async def _read_pods(self, followed: Iterable[_Followed]) -> dict[Key, Pages]:
+    async def _read_pods(self, followed: Iterable[Followed]) -> dict[Key, Pages]:
         """Read the pages of all pods at once; by the run's key, then by the pod's name."""
         wanted = [
             (one, pod, names)
             for one in followed
-            if (names := _page_names(one.run))
+            if (names := page_names(one.run))
             for pod in one.run.pods
             if pod.url
         ]
@@ -237,7 +225,7 @@ class Gatherer:
         return dict(found)
 
     async def _scrape(
-        self, one: _Followed, pod: ArmPod, names: frozenset[str]
+        self, one: Followed, pod: ArmPod, names: frozenset[str]
     ) -> Sequence[Series] | None:
         async with self._slots:
             try:
@@ -251,21 +239,21 @@ class Gatherer:
 
     # --- metrics servers ------------------------------------------------------------------------
 
-    async def _ask_servers(self, due: Sequence[_Followed]) -> list[Key]:
+    async def _ask_servers(self, due: Sequence[Followed]) -> list[Key]:
         """Ask each server one query per family of metrics for all runs together."""
         time = self._clock()
-        asked = _by_server(due, frozenset(self._sources))
+        asked = by_server(due, frozenset(self._sources))
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._ask(one)) for one in asked]
         changed = []
         for one, task in zip(asked, tasks, strict=True):
-            for followed, names, series in _shares(one, task.result()):
+            for followed, names, series in shares(one, task.result()):
                 step = partial(followed.run.read_server, series, names, time)
                 if self._judged(followed, step):
                     changed.append(followed.run.watch.key)
         return changed
 
-    async def _ask(self, asked: "_Asked") -> Sequence[Series]:
+    async def _ask(self, asked: Asked) -> Sequence[Series]:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(self._query(asked, query)) for query in merged(asked.selectors)
@@ -275,7 +263,7 @@ class Gatherer:
         whole = len(answers) == len(tasks)
         return [series for answer in answers for series in answer] if whole else ()
 
-    async def _query(self, asked: "_Asked", query: str) -> Sequence[Series] | None:
+    async def _query(self, asked: Asked, query: str) -> Sequence[Series] | None:
         try:
             found = await self._sources[asked.spec.type].series(asked.spec, query)
         except ProviderError as error:
@@ -286,7 +274,7 @@ class Gatherer:
         self._reads.labels("server", "success").inc()
         return found
 
-    async def _ask_scalars(self, followed: Iterable[_Followed]) -> list[Key]:
+    async def _ask_scalars(self, followed: Iterable[Followed]) -> list[Key]:
         """Take the samples that are due of metrics that are a number of every pod."""
         time = self._clock()
         due = [
@@ -302,11 +290,11 @@ class Gatherer:
         return [key for task in tasks if (key := task.result()) is not None]
 
     async def _sample(
-        self, one: _Followed, scalar: Comparable, spec: ProviderSpec, time: float
+        self, one: Followed, scalar: Comparable, spec: ProviderSpec, time: float
     ) -> Key | None:
         name = scalar.plan.name
         one.sampled_next[name] = time + self._pace.server.total_seconds()
-        asked = _Asked(spec, runs=[(one, frozenset({scalar.metric.name}))])
+        asked = Asked(spec, runs=[(one, frozenset({scalar.metric.name}))])
         async with asyncio.TaskGroup() as group:
             canary = group.create_task(self._query(asked, scalar.canary))
             stable = group.create_task(self._query(asked, scalar.stable))
@@ -320,7 +308,7 @@ class Gatherer:
 
     # --- verdicts -------------------------------------------------------------------------------
 
-    def _judged(self, one: _Followed, count: Callable[[], None]) -> bool:
+    def _judged(self, one: Followed, count: Callable[[], None]) -> bool:
         """Count what was read for one run and judge it; tell whether its verdict has changed.
 
         A guard as the one around a reconcile: what one team's pods or server answer must not keep
@@ -338,71 +326,9 @@ class Gatherer:
             log.info("evidence", key=key, verdict=one.run.verdict)
         return changed
 
-    def _report(self, one: _Followed, trouble: str) -> None:
+    def _report(self, one: Followed, trouble: str) -> None:
         """Say what keeps counters from being read: in the log once per text, in status always."""
         if trouble not in one.reported:
             one.reported.add(trouble)
             log.warning("counters cannot be read", key=str(one.run.watch.key), why=trouble)
         one.run.trouble = trouble
-
-
-@dataclass(slots=True)
-class _Asked:
-    """What one server is asked: for which runs, and for which metrics of each."""
-
-    spec: ProviderSpec
-    selectors: list[Selector] = field(default_factory=list)
-    runs: list[tuple[_Followed, frozenset[str]]] = field(default_factory=list)
-
-
-def _by_server(due: Iterable[_Followed], types: frozenset[str]) -> list[_Asked]:
-    asked: list[_Asked] = []
-    for one in due:
-        wanted: dict[int, set[str]] = {}
-        for metric, selectors in _server_selectors(one.run):
-            spec = one.specs.get(metric.metric.name)
-            if spec is None or spec.type not in types:
-                continue
-            at = next((i for i, other in enumerate(asked) if other.spec == spec), len(asked))
-            if at == len(asked):
-                asked.append(_Asked(spec))
-            asked[at].selectors += selectors
-            wanted.setdefault(at, set()).add(metric.metric.name)
-        for at, names in wanted.items():
-            asked[at].runs.append((one, frozenset(names)))
-    return asked
-
-
-def _shares(
-    asked: _Asked, answer: Sequence[Series]
-) -> Iterable[tuple[_Followed, frozenset[str], Sequence[Series]]]:
-    """Give every run its own series of an answer that has those of all of them."""
-    pods = {pod.name for one, _ in asked.runs for pod in one.run.pods}
-    by_pod: dict[str, list[Series]] = {}
-    others: list[Series] = []
-    for series in answer:
-        name = next((text for text in series.labels.values() if text in pods), None)
-        (others if name is None else by_pod.setdefault(name, [])).append(series)
-    for one, names in asked.runs:
-        own = [series for pod in one.run.pods for series in by_pod.get(pod.name, ())]
-        yield one, names, [*own, *others]
-
-
-def _page_names(run: Run) -> frozenset[str]:
-    """Return the names of the series that a run looks for on its pods' pages."""
-    return frozenset(
-        selector.name
-        for metric in run.watch.metrics
-        for way in run.ways(metric)
-        if way.place is Place.PODS
-        for selector in way.canary.selectors
-    )
-
-
-def _server_selectors(run: Run) -> Iterable[tuple[Countable, list[Selector]]]:
-    """Return what a run wants from metrics servers, by metric."""
-    for metric in run.watch.metrics:
-        ways = [way for way in run.ways(metric) if way.place is Place.SERVER]
-        found = [s for way in ways for side in (way.canary, way.stable) for s in side.selectors]
-        if found:
-            yield metric, found

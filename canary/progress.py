@@ -17,8 +17,7 @@ from canary.analysis import check_hook, judge, overall, summary
 from canary.contract import Reason
 from canary.desired import canary_size
 from canary.endings import Context, promote, refuse, wait
-from canary.evidence.policy import Inconclusive
-from canary.evidence.verdict import NonInferior, Refuse
+from canary.evidence.verdict import Refuse
 from canary.model import (
     CanaryAbsent,
     CanaryPresent,
@@ -33,13 +32,11 @@ from canary.model import (
     Strategy,
 )
 from canary.status import age
-from canary.weighing import what_promotion_needs, why_refused
+from canary.staying import bake, gate, recorded, stay
+from canary.weighing import why_refused
 
-_TOLD: Final = frozenset({Reason.CHECK_FAILED, Reason.NO_DATA, Reason.INCONCLUSIVE, Reason.BAKING})
-"""Reasons for which a weight is kept that are worth an event."""
 _KEEP_EVERY: Final = timedelta(seconds=30)
 """How often evidence is stored between two ticks."""
-_LASTING: Final = frozenset({Reason.INCONCLUSIVE})
 
 
 def due_in(ctx: Context, strategy: Strategy) -> timedelta:
@@ -154,12 +151,6 @@ def weighed(ctx: Context, strategy: Strategy) -> Decision | None:
     return refuse(ctx, Reason.REFUSED, why, recorded(ctx, ctx.state))
 
 
-def recorded(ctx: Context, state: State) -> State:
-    """Write the evidence into the state, as it stands."""
-    weighing = ctx.observed.weighing
-    return state if weighing is None else replace(state, evidence=weighing.record())
-
-
 def _canary_not_ready(ctx: Context, strategy: Strategy) -> Decision | None:
     """Before the first weight the canary must be ready, within the progress deadline."""
     canary = ctx.observed.canary
@@ -264,7 +255,7 @@ def _failed(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Deci
         verdict = f"failed checks threshold reached {count}: {why}"
         return refuse(ctx, Reason.REFUSED, verdict, state)
     message = f"Halt {ctx.observed.key} advancement, check {count} of {strategy.threshold}: {why}"
-    return _stay(ctx, strategy, state, Reason.CHECK_FAILED, message)
+    return stay(ctx, strategy, state, Reason.CHECK_FAILED, message)
 
 
 def _no_data(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Decision:
@@ -281,7 +272,7 @@ def _no_data(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Dec
         f"Halt {ctx.observed.key} advancement, holding at weight {state.weight}: "
         f"{summary(checks, Outcome.NO_DATA)}{_patience(strategy, since)}"
     )
-    return _stay(ctx, strategy, state, Reason.NO_DATA, message)
+    return stay(ctx, strategy, state, Reason.NO_DATA, message)
 
 
 def _patience(strategy: Strategy, since: datetime) -> str:
@@ -298,81 +289,22 @@ def _passed(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Deci
     if strategy.failure_count is FailureCount.CONSECUTIVE:
         state = replace(state, failed_checks=0)
     if ctx.state.phase is Phase.PROMOTING or ctx.state.checked_at is None:
-        return _stay(ctx, strategy, state, ctx.state.reason, ctx.state.message)
+        return stay(ctx, strategy, state, ctx.state.reason, ctx.state.message)
     if ctx.state.paused:
         message = f"paused at weight {state.weight}; all checks passed"
-        return _stay(ctx, strategy, state, Reason.PAUSED, message)
+        return stay(ctx, strategy, state, Reason.PAUSED, message)
     split = ctx.observed.split
     if split.routes and (split.weight != state.weight or not split.even):
         # The process died before the route was written, or somebody moved it: what was judged
         # is not this step.
-        again = _stay(ctx, strategy, state, state.reason, state.message)
+        again = stay(ctx, strategy, state, state.reason, state.message)
         return replace(again, actions=(*again.actions, SetWeight(state.weight)))
-    if (held := _gate(ctx, strategy, state) or _bake(ctx, strategy, state)) is not None:
+    if (held := gate(ctx, strategy, state) or bake(ctx, strategy, state)) is not None:
         return held
     for weight in strategy.weights:
         if weight > state.weight:
             return _set_weight(ctx, state, weight, after=strategy.interval)
     return promote(ctx, "all checks passed at the last weight", state)
-
-
-def _gate(ctx: Context, strategy: Strategy, state: State) -> Decision | None:
-    """Past the first weight a candidate has to be shown non-inferior, where the policy asks."""
-    if not strategy.gate or not strategy.policy.enabled:
-        return None
-    weighing = ctx.observed.weighing
-    if weighing is not None and isinstance(weighing.verdict, NonInferior):
-        return None
-    missing = what_promotion_needs(weighing)
-    deadline = (state.started_at or ctx.now) + strategy.decide_within
-    if ctx.now < deadline:
-        until = deadline.strftime("%H:%M:%S")
-        message = (
-            f"Halt {ctx.observed.key} advancement at weight {state.weight}: not yet shown to be no "
-            f"worse than the stable: {missing}; waiting until {until} UTC"
-        )
-        return _stay(ctx, strategy, state, Reason.INCONCLUSIVE, message)
-    return _undecided(ctx, strategy, state, missing)
-
-
-def _undecided(ctx: Context, strategy: Strategy, state: State, missing: str) -> Decision | None:
-    why = f"not shown to be no worse than the stable within {strategy.decide_within}: {missing}"
-    match strategy.policy.on_inconclusive:
-        case Inconclusive.PROMOTE:
-            return None
-        case Inconclusive.ROLLBACK:
-            return refuse(ctx, Reason.REFUSED, why, state)
-        case Inconclusive.HOLD:
-            message = f"Halt {ctx.observed.key} at weight {state.weight}: {why}; a person decides"
-            return _stay(ctx, strategy, state, Reason.INCONCLUSIVE, message)
-
-
-def _bake(ctx: Context, strategy: Strategy, state: State) -> Decision | None:
-    """At weight 100 the candidate is judged for a while before the old pods go."""
-    if not strategy.bake or state.weight != strategy.weights[-1]:
-        return None
-    left = (state.stepped_at or ctx.now) + strategy.bake - ctx.now
-    if left <= timedelta(0):
-        return None
-    until = (ctx.now + left).strftime("%H:%M:%S")
-    message = f"baking {ctx.observed.key} at weight {state.weight} until {until} UTC"
-    return _stay(ctx, strategy, state, Reason.BAKING, message)
-
-
-def _stay(ctx: Context, strategy: Strategy, state: State, reason: str, message: str) -> Decision:
-    """Keep the weight; say so once per message."""
-    stay = replace(state, reason=str(reason), message=message)
-    # How much is missing changes at every look; that something is missing is said once.
-    news = reason != ctx.state.reason if reason in _LASTING else message != ctx.state.message
-    told = reason in _TOLD and news
-    events = (Emit(str(reason), message, warning=reason is not Reason.BAKING),) if told else ()
-    return Decision(
-        reason=stay.reason,
-        message=message,
-        state=stay,
-        actions=(*events, SaveState()),
-        requeue_after=strategy.interval,
-    )
 
 
 def resync(ctx: Context, strategy: Strategy) -> Decision:
