@@ -22,12 +22,12 @@ LOW, HIGH = 10.0, 80.0
 @pytest.mark.parametrize(
     ("fault", "rate", "within"),
     [
-        (Fault(name="half", errors=0.5), LOW, 20),
-        (Fault(name="fifth", errors=0.2), LOW, 30),
-        (Fault(name="fifth", errors=0.2), HIGH, 15),
-        (Fault(name="twentieth", errors=0.05), HIGH, 30),
-        (Fault(name="hundredth", errors=0.01), HIGH, 150),
-        (Fault(name="slow", latency_ms=700), LOW, 60),
+        (Fault(name="half", errors=0.5), LOW, 40),
+        (Fault(name="fifth", errors=0.2), LOW, 60),
+        (Fault(name="fifth", errors=0.2), HIGH, 40),
+        (Fault(name="twentieth", errors=0.05), HIGH, 90),
+        (Fault(name="hundredth", errors=0.01), HIGH, 300),
+        (Fault(name="slow", latency_ms=700), LOW, 90),
     ],
     ids=lambda value: value.name if isinstance(value, Fault) else f"{value:g}",
 )
