@@ -112,7 +112,7 @@ class Router(Protocol):
         """Leave every route as the team wrote it, whatever a run had put there."""
 
     async def ensure(self, key: Key, strategy: Strategy, owner: Json) -> None:
-        """Make the own route if the strategy asks for one; adopt otherwise."""
+        """Make the own route as the strategy asks for it, at weight 0; adopt otherwise."""
 
 
 class Cluster(Protocol):

@@ -110,6 +110,11 @@ def _make_canary(ctx: Context, strategy: Strategy) -> Decision | None:
                 return wait(ctx, Reason.SUPERSEDED, "draining the previous canary", left)
         case CanaryPresent(replicas=replicas) if replicas == size:
             return None
+        case CanaryPresent() if ctx.state.weight:
+            # The target was scaled: the canary follows, and keeps its share meanwhile.
+            follow = resync(ctx, strategy)
+            actions = (*follow.actions, EnsureCanary(size))
+            return replace(follow, actions=actions, requeue_after=ctx.timing.poll)
         case _:
             pass
     message = f"New revision detected! Scaling up {ctx.observed.key}"

@@ -1,6 +1,6 @@
 """The review server: two paths, one guard.
 
-The guard is one of the three places with a broad `except`: an error of ours must neither let an
+The guard is one of the few places with a broad `except`: an error of ours must neither let an
 update through ungated nor block a team, so the write is held and the analyzer looks at it.
 """
 

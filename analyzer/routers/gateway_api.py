@@ -9,7 +9,7 @@ import asyncio
 from typing import Final
 
 from analyzer.ports import Cluster
-from canary.contract import SPLIT
+from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, SPLIT
 from canary.desired import canary_name, own_route
 from canary.model import Json, Key, Split, Strategy
 from canary.reading import annotations
@@ -63,10 +63,13 @@ class GatewayApiRouter:
                     group.create_task(self._unmark(route, mark))
 
     async def ensure(self, key: Key, strategy: Strategy, owner: Json) -> None:
-        """Make the own route if the strategy asks for one and the team has none."""
-        if strategy.own_route is None or await self._routes(key, strategy.service_name):
+        """Make the own route as the strategy asks for it now, where the team has none."""
+        if strategy.own_route is None:
             return
-        await self._cluster.apply(HTTPROUTES, own_route(key, strategy, owner))
+        wanted = own_route(key, strategy, owner)
+        found = await self._routes(key, strategy.service_name)
+        if all(_is_ours(route, wanted) for route in found):
+            await self._cluster.apply(HTTPROUTES, wanted)
 
     async def _routes(self, key: Key, service: str) -> list[Json]:
         routes = await self._list(key.namespace)
@@ -150,3 +153,10 @@ def _is_accepted(route: Json) -> bool:
         for condition in parent.get("conditions") or ()
         if condition.get("type") == "Accepted"
     )
+
+
+def _is_ours(route: Json, wanted: Json) -> bool:
+    """Tell whether a route is the one that was made from the Canary, perhaps an older one."""
+    found, made = route["metadata"], wanted["metadata"]
+    label = (found.get("labels") or {}).get(MANAGED_BY_LABEL)
+    return bool(found["name"] == made["name"] and label == MANAGED_BY)

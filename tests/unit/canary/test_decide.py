@@ -309,6 +309,23 @@ def test_a_canary_that_crashes_is_refused_at_once() -> None:
     assert "exit code 1" in world.verdict
 
 
+def test_a_canary_follows_its_scaled_target_without_losing_its_share() -> None:
+    world = World(strategy=replace(STRATEGY, weights=(25, 50)))
+    world.update("v2")
+    until(world, lambda: world.weight == 25)
+    size, world.replicas, world.pods = world.canary_size, 12, {"v1": 12}
+    world.run()
+    promoted_at(world, 12)
+    assert world.canary_size > size
+    assert world.weights == [25, 50, 0]
+
+
+def promoted_at(world: World, replicas: int) -> None:
+    assert world.state.phase is Phase.SUCCEEDED
+    assert world.pods == {"v2": replicas}
+    clean(world)
+
+
 CRASH = "container app of pod x ended under traffic: OOMKilled, exit code 137"
 
 

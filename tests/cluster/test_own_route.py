@@ -1,0 +1,45 @@
+"""A route that is made from the Canary, where the team has none."""
+
+import pytest
+
+from tests.cluster.judged import judged_canary
+from tests.cluster.kit import Json, Kubectl, Traffic, WeightLog, message, service, wait_for, web
+
+pytestmark = pytest.mark.cluster
+GOOD, BETTER, BEST = "headgate/demo:1.0", "headgate/demo:1.1", "headgate/demo:1.2"
+
+
+def canary(*hosts: str) -> Json:
+    made = judged_canary(interval="10s")
+    made["spec"]["service"] |= {
+        "gatewayRefs": [{"name": "contour", "namespace": "projectcontour"}],
+        "hosts": list(hosts),
+    }
+    return made
+
+
+def release(kubectl: Kubectl, image: str) -> list[int]:
+    kubectl("set", "image", "deployment/web", f"web={image}")
+    wait_for("the run", lambda: "Promotion completed" not in message(kubectl), 30)
+    log = WeightLog(kubectl)
+    assert log.follow({"Succeeded", "Failed"}, 120) == "Succeeded", message(kubectl)
+    return log.shares
+
+
+def test_an_own_route_carries_the_split_and_follows_its_canary(
+    namespace: Kubectl, host: str, gateway: str
+) -> None:
+    namespace.apply(web(GOOD), service(), canary(host))
+    namespace("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
+    wait_for("the route", lambda: namespace.find("httproute", "web"), 30)
+    with Traffic(gateway, host=host) as traffic:
+        wait_for("answers", lambda: traffic.answers and traffic.answers[-1][1] == 200, 60)
+        traffic.answers.clear()
+        assert release(namespace, BETTER) == [0, 50, 0]
+        assert set(traffic.statuses) == {200}, traffic.statuses
+    other = f"other-{host}"
+    namespace.apply(canary(host, other))
+    assert release(namespace, BEST) == [0, 50, 0]
+    route = namespace.get("httproute", "web")
+    assert route["spec"]["hostnames"] == [host, other]
+    assert [ref["name"] for ref in route["spec"]["rules"][0]["backendRefs"]] == ["web"]
