@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.judged import HEALTHY, Fault, Lane, judged_canary, lane
-from tests.cluster.kit import Kubectl, message, metric_template, phase, wait_for
+from tests.cluster.kit import Kubectl, message, metric_template, phase, split_of, wait_for
 
 pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,6 +83,21 @@ def test_a_crash_under_traffic_is_refused_with_the_last_words(
         wait_for("the verdict", lambda: "Rolling back" in message(namespace), 90)
     assert "ended under traffic: Error, exit code 1" in message(namespace)
     assert message(namespace).endswith("crashing, as this version does")
+
+
+def test_a_bake_keeps_all_old_pods_until_it_is_over(
+    namespace: Kubectl, host: str, gateway: str
+) -> None:
+    canary = judged_canary(interval="10s", bake="20s")
+    with lane(namespace, gateway, host, 20, canary) as there:
+        old = {pod["metadata"]["uid"] for pod in namespace.items("pods", "-l", "app=web")}
+        namespace("set", "env", "deployment/web", "VERSION=baked")
+        wait_for("the bake", lambda: "baking" in message(namespace), 90)
+        assert split_of(namespace.get("httproute", "web"))["web"] == 0
+        assert namespace.get("deployment", "web-canary")["spec"]["replicas"] == 2
+        assert {p["metadata"]["uid"] for p in namespace.items("pods", "-l", "app=web")} == old
+        wait_for("the promotion", lambda: "Promotion completed" in message(namespace), 120)
+        assert {status for _, status, _ in there.traffic.answers} == {200}
 
 
 MEAN = """

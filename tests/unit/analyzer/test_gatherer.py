@@ -248,6 +248,16 @@ async def test_without_pages_the_metrics_server_is_asked_once_for_all() -> None:
     assert len(queries_of_a_round) == len({q.partition("{")[0] for q in queries_of_a_round})
 
 
+async def test_many_runs_are_one_query_per_family_of_metrics() -> None:
+    bench = Bench()
+    families = len(first_queries())
+    for number in range(20):
+        one = replace(watch(), key=Key(namespace="prod", name=f"web-{number}"))
+        bench.gatherer.follow(one, {"request-success-rate": SERVER})
+    await bench.gatherer.gather(bench.time)
+    assert len(bench.server.asked) == families
+
+
 def answer_all(bench: Bench) -> None:
     """Let the server have what the pods have counted, under the labels of its scrapes."""
     for query in {query for _, query in bench.server.asked} | first_queries():
