@@ -44,8 +44,8 @@ integration-fast: $(VENV)/.ready ## The same without those that take minutes
 
 test: lint typecheck unit integration ## Everything: style, types, unit tests, the real cluster
 
-bench: $(VENV)/.ready ## Measure speed, and print it with the version and the machine
-	$(PYTHON) -m tests.bench
+bench: $(VENV)/.ready ## Measure speed, and print it with version and machine; LONG=1: the judge at length
+	$(PYTHON) -m tests.bench $(if $(LONG),--long)
 
 demo: $(VENV)/.ready ## From nothing to a good and a bad release, shown as they happen
 	$(PYTHON) -m sandbox demo
