@@ -50,7 +50,6 @@ def test_a_bad_release_is_refused_before_layer_1_looks_twice(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("half", ["first", "second"])
 def test_twenty_healthy_releases_in_two_rows_are_promoted(
     namespace: Kubectl, host: str, gateway: str, half: str
