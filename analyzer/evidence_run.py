@@ -20,7 +20,7 @@ from canary.countable import (
     side_name,
 )
 from canary.counting.derive import Quantile
-from canary.counting.series import Series
+from canary.counting.series import Series, named_in
 from canary.evidence.counted import CountEvidence
 from canary.evidence.counters import Arm, Counters, Pod, Reading, Scrape, Stratum, count
 from canary.evidence.dispersion import Calibration
@@ -180,8 +180,9 @@ class Run:
             time: of the reading, in seconds since the epoch.
 
         """
-        every = [series for page in pages.values() for series in page]
-        self._find(Place.PODS, every, frozenset(one.metric.name for one in self.watch.metrics))
+        names = frozenset(one.metric.name for one in self.watch.metrics)
+        if not names <= self.settled.keys() | self.uncounted.keys():
+            self._find(Place.PODS, [one for page in pages.values() for one in page], names)
         for tally, settled in self._at(Place.PODS):
             readings = [
                 reading
@@ -224,8 +225,7 @@ class Run:
         warm = {pod.name: pod.arm for pod in self.pods if pod.born <= since}
         values: dict[Arm, dict[str, list[float]]] = {Arm.CANARY: {}, Arm.STABLE: {}}
         for one in (*canary, *stable):
-            name = next((text for text in one.labels.values() if text in warm), None)
-            if name is not None:
+            if name := named_in(one.labels, warm):
                 values[warm[name]].setdefault(name, []).append(one.value)
         means = {
             arm: tuple(sum(found) / len(found) for found in pods.values())
@@ -268,12 +268,14 @@ class Run:
             if tally.pending:
                 samples[tally.plan] = tally.pending
             tally.pending = None
-        before = self.verdict
+        before, kind = self.weighing, self.verdict
         if samples:
             self.state = self.judge.update(self.state, samples)
+        # Most readings come to nothing new, and a verdict costs more than all the rest.
+        known = before is not None and before.judge is self.judge and not samples
         self.weighing = Weighing(
             candidate=self.watch.candidate,
-            verdict=self.judge.verdict(self.state),
+            verdict=before.verdict if before and known else self.judge.verdict(self.state),
             judge=self.judge,
             state=self.state,
             sources=self._sources(),
@@ -281,7 +283,7 @@ class Run:
             trouble=self.trouble,
             at=max((0.0, *(tally.counters.time for tally in self.tallies))),
         )
-        return self.verdict != before
+        return self.verdict != kind
 
     def _at(self, place: Place) -> Iterable[tuple[Tally, Settled]]:
         for tally in self.tallies:

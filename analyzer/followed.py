@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from analyzer.evidence_run import Run
 from analyzer.ports import ProviderSpec
-from canary.countable import Countable, Place
-from canary.counting.series import Selector, Series
+from canary.countable import Place, server_selectors
+from canary.counting.series import Selector, Series, named_in
 
 
 @dataclass(slots=True)
@@ -41,9 +41,10 @@ def by_server(due: Iterable[Followed], types: frozenset[str]) -> list[Asked]:
     asked: list[Asked] = []
     for one in due:
         wanted: dict[int, set[str]] = {}
-        for metric, selectors in _server_selectors(one.run):
+        for metric in one.run.watch.metrics:
+            selectors = server_selectors(one.run.ways(metric))
             spec = one.specs.get(metric.metric.name)
-            if spec is None or spec.type not in types:
+            if not selectors or spec is None or spec.type not in types:
                 continue
             at = next((i for i, other in enumerate(asked) if other.spec == spec), len(asked))
             if at == len(asked):
@@ -63,8 +64,8 @@ def shares(
     by_pod: dict[str, list[Series]] = {}
     others: list[Series] = []
     for series in answer:
-        name = next((text for text in series.labels.values() if text in pods), None)
-        (others if name is None else by_pod.setdefault(name, [])).append(series)
+        name = named_in(series.labels, pods)
+        (by_pod.setdefault(name, []) if name else others).append(series)
     for one, names in asked.runs:
         own = [series for pod in one.run.pods for series in by_pod.get(pod.name, ())]
         yield one, names, [*own, *others]
@@ -79,12 +80,3 @@ def page_names(run: Run) -> frozenset[str]:
         if way.place is Place.PODS
         for selector in way.canary.selectors
     )
-
-
-def _server_selectors(run: Run) -> Iterable[tuple[Countable, list[Selector]]]:
-    """Return what a run wants from metrics servers, by metric."""
-    for metric in run.watch.metrics:
-        ways = [way for way in run.ways(metric) if way.place is Place.SERVER]
-        found = [s for way in ways for side in (way.canary, way.stable) for s in side.selectors]
-        if found:
-            yield metric, found

@@ -256,19 +256,22 @@ class Gatherer:
     async def _ask(self, asked: Asked) -> Sequence[Series]:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(self._query(asked, query)) for query in merged(asked.selectors)
+                group.create_task(self._query(asked.spec, query, [run for run, _ in asked.runs]))
+                for query in merged(asked.selectors)
             ]
         answers = [answer for task in tasks if (answer := task.result()) is not None]
         # A part of a metric's counters would be counted as the whole of it.
         whole = len(answers) == len(tasks)
         return [series for answer in answers for series in answer] if whole else ()
 
-    async def _query(self, asked: Asked, query: str) -> Sequence[Series] | None:
+    async def _query(
+        self, spec: ProviderSpec, query: str, runs: Iterable[Followed]
+    ) -> Sequence[Series] | None:
         try:
-            found = await self._sources[asked.spec.type].series(asked.spec, query)
+            found = await self._sources[spec.type].series(spec, query)
         except ProviderError as error:
             self._reads.labels("server", "error").inc()
-            for followed, _ in asked.runs:
+            for followed in runs:
                 self._report(followed, str(error))
             return None
         self._reads.labels("server", "success").inc()
@@ -294,10 +297,9 @@ class Gatherer:
     ) -> Key | None:
         name = scalar.plan.name
         one.sampled_next[name] = time + self._pace.server.total_seconds()
-        asked = Asked(spec, runs=[(one, frozenset({scalar.metric.name}))])
         async with asyncio.TaskGroup() as group:
-            canary = group.create_task(self._query(asked, scalar.canary))
-            stable = group.create_task(self._query(asked, scalar.stable))
+            canary = group.create_task(self._query(spec, scalar.canary, [one]))
+            stable = group.create_task(self._query(spec, scalar.stable, [one]))
         ours, theirs = canary.result(), stable.result()
         if ours is None or theirs is None:
             return None

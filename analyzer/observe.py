@@ -9,10 +9,10 @@ from typing import Final
 from analyzer.evidence_run import Watch
 from analyzer.ports import Cluster, HookCaller, ProviderError, ProviderSpec, Router, Weigher
 from analyzer.records import state_of
-from analyzer.sampling import Query, Sampler
+from analyzer.sampling import Query, Sampler, counted
 from canary.arms import selector_text
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, TARGET_LABEL
-from canary.countable import Comparable, Countable, Uncountable, countable, load_test_of
+from canary.countable import Comparable, Countable, Uncountable
 from canary.desired import UnsuitableTarget, canary_name, selector_key
 from canary.model import (
     CanaryAbsent,
@@ -27,7 +27,7 @@ from canary.model import (
     State,
     Strategy,
 )
-from canary.reading import read_canary, read_revisions, read_target
+from canary.reading import read_canary, read_revisions, read_target, selects
 from canary.strategy import Defaults, parse_strategy
 from runtime.errors import NotFound
 from runtime.resources import DEPLOYMENTS, PODS, REPLICASETS, SERVICES
@@ -163,8 +163,7 @@ class Observer:
         """Find a Service of another name in front of the target's pods."""
         labels = target["spec"]["template"]["metadata"].get("labels") or {}
         for service in (await self.cluster.list(SERVICES, key.namespace)).items:
-            selector = service["spec"].get("selector")
-            if selector and selector.items() <= labels.items():
+            if selects(service, labels):
                 return dict(service)
         return None
 
@@ -207,16 +206,7 @@ def _is_judged(scene: Scene) -> bool:
 def watch_of(scene: Scene) -> Watch:
     """Return what the judge has to know of a run."""
     state, strategy = scene.state, scene.strategy
-    found = [
-        countable(
-            query.metric,
-            query.texts,
-            query.stable,
-            alone=bool(load_test_of(strategy)),
-            gate=strategy.gate,
-        )
-        for query in scene.queries
-    ]
+    found = [counted(query, strategy) for query in scene.queries]
     return Watch(
         key=scene.key,
         candidate=state.candidate,

@@ -20,6 +20,20 @@ def target_of(canary: Json) -> Key:
     return Key(namespace=canary["metadata"]["namespace"], name=canary["spec"]["targetRef"]["name"])
 
 
+def default_canary(namespace: str, name: str, defaults: Defaults) -> Json:
+    """Return the Canary that a target gets when its team has written none, without its owner."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Canary",
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": {MANAGED_BY_LABEL: MANAGED_BY, AUTO_LABEL: AUTO_VALUE},
+        },
+        "spec": default_spec(name, defaults),
+    }
+
+
 class Records:
     """Reads and writes Canary objects."""
 
@@ -35,17 +49,8 @@ class Records:
 
         """
         metadata = target["metadata"]
-        obj = {
-            "apiVersion": API_VERSION,
-            "kind": "Canary",
-            "metadata": {
-                "name": metadata["name"],
-                "namespace": metadata["namespace"],
-                "labels": {MANAGED_BY_LABEL: MANAGED_BY, AUTO_LABEL: AUTO_VALUE},
-                "ownerReferences": [owner_reference(target)],
-            },
-            "spec": default_spec(metadata["name"], self._defaults),
-        }
+        obj = default_canary(metadata["namespace"], metadata["name"], self._defaults)
+        obj["metadata"]["ownerReferences"] = [owner_reference(target)]
         try:
             return await self._cluster.create(CANARIES, obj)
         except AlreadyExists:

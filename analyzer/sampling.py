@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from analyzer.ports import Cluster, MetricProvider, ProviderError, ProviderSpec
+from canary.countable import Comparable, Countable, Uncountable, countable, is_load_tested
 from canary.desired import canary_name
 from canary.model import Builtin, Json, Key, Metric, Sample, Strategy, TemplateRef
 from canary.queries import SourceQuery, builtin_queries
@@ -31,6 +32,17 @@ class Query:
     stable: tuple[SourceQuery, ...]
     compared: bool = False
     secret: tuple[str, str] | None = None
+
+
+def counted(query: Query, strategy: Strategy) -> Countable | Comparable | Uncountable:
+    """Return how the evidence layer reads a metric of a strategy."""
+    return countable(
+        query.metric,
+        query.texts,
+        query.stable,
+        alone=is_load_tested(strategy),
+        gate=strategy.gate,
+    )
 
 
 class Sampler:

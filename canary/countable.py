@@ -15,7 +15,7 @@ from typing import Final
 from canary.contract import CANARY_SUFFIX
 from canary.counting.derive import Derived, NotCounts, Quantile, Ratio, Slower, derive
 from canary.counting.per_pod import per_pod
-from canary.counting.series import TARGET_LABELS, Series
+from canary.counting.series import TARGET_LABELS, Selector, Series, named_in
 from canary.evidence.counters import Arm, Reading
 from canary.evidence.latency import bounds_around
 from canary.evidence.plan import CountPlan, ScalarPlan
@@ -89,16 +89,17 @@ class Uncountable:
     why: str
 
 
-def load_test_of(strategy: Strategy) -> str:
-    """Return the name of the hook that sends requests to the canary alone, or nothing.
+def is_load_tested(strategy: Strategy) -> bool:
+    """Tell whether a hook sends requests to the canary alone.
 
     Such requests say something about the canary's bound and nothing in comparison with the stable,
     which gets none of them.
     """
     address = f"{strategy.service_name}{CANARY_SUFFIX}"
-    rollout = [hook for hook in strategy.hooks if hook.type is HookType.ROLLOUT]
-    named = (h.name for h in rollout if any(address in text for text in h.metadata.values()))
-    return next(named, "")
+    return any(
+        hook.type is HookType.ROLLOUT and any(address in text for text in hook.metadata.values())
+        for hook in strategy.hooks
+    )
 
 
 def countable(
@@ -254,6 +255,12 @@ def _settle_latency(
     )
 
 
+def server_selectors(ways: Iterable[Way]) -> list[Selector]:
+    """Return what a metrics server is asked for, of both sides."""
+    sides = [side for way in ways if way.place is Place.SERVER for side in (way.canary, way.stable)]
+    return [selector for side in sides for selector in side.selectors]
+
+
 def plays_a_part(derived: Derived, labels: Mapping[str, str], *, on_page: bool) -> bool:
     """Tell whether a series is one of a metric's counters.
 
@@ -298,7 +305,7 @@ def server_readings(
     ours, theirs = settled.canary[plan], settled.stable[plan]
     found = []
     for one in series:
-        name = next((text for text in one.labels.values() if text in pods), "")
+        name = named_in(one.labels, pods)
         of_canary, of_stable = ours.role(one.labels), theirs.role(one.labels)
         if name:
             # A pod that was promoted has the name of one side and the version of the other.

@@ -2,13 +2,10 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
 
 from canary.countable import Counted
+from canary.counting.series import pod_of
 from canary.evidence.dispersion import PodHistory
-
-POD_LABELS: Final = ("pod", "kubernetes_pod_name", "pod_name", "k8s_pod_name", "instance")
-"""Labels that name where a series was scraped, the surest first."""
 
 Past = tuple[Mapping[str, str], Sequence[tuple[float, float]]]
 """A series of the past: its labels, and pairs of a time in seconds since the epoch and a value."""
@@ -35,7 +32,7 @@ def histories(
         bad, requests = counted.role(labels)
         if not (bad or requests):
             continue
-        where = next((labels[name] for name in POD_LABELS if name in labels), "")
+        where = pod_of(labels) or labels.get("instance", "")
         sums = pods.setdefault(where, ([0.0] * steps, [0.0] * steps))
         for index, delta in _increments(points, start, step, steps):
             sums[0][index] += bad * delta

@@ -316,7 +316,7 @@ def resync(ctx: Context, strategy: Strategy) -> Decision:
     """Between two ticks: the routes carry what the state says, and the status what was counted."""
     split, state = ctx.observed.split, ctx.state
     moved = split.routes and (split.weight != state.weight or not split.even)
-    kept = recorded(ctx, state) if _is_news(ctx) else state
+    kept, due = recorded(ctx, state) if _is_news(ctx) else state, due_in(ctx, strategy)
     return Decision(
         reason=state.reason,
         message=state.message,
@@ -325,7 +325,7 @@ def resync(ctx: Context, strategy: Strategy) -> Decision:
             *((SetWeight(state.weight),) if moved else ()),
             *((SaveState(),) if kept is not state else ()),
         ),
-        requeue_after=min(due_in(ctx, strategy), _KEEP_EVERY),
+        requeue_after=min(due, _KEEP_EVERY) if strategy.policy.enabled else due,
     )
 
 

@@ -1,5 +1,7 @@
 """From the API server's objects to the values that the rules work on."""
 
+from collections.abc import Mapping
+
 from canary.contract import (
     CANDIDATE,
     COMMANDS,
@@ -54,6 +56,12 @@ def read_target(obj: Json, *, enabled: bool) -> Target:
 def annotations(obj: Json) -> dict[str, str]:
     """Return an object's annotations, none as an empty mapping."""
     return dict(obj["metadata"].get("annotations") or {})
+
+
+def selects(service: Json, labels: Mapping[str, str]) -> bool:
+    """Tell whether a Service selects pods of these labels."""
+    selector = service["spec"].get("selector")
+    return bool(selector) and selector.items() <= labels.items()
 
 
 def _complete(obj: Json) -> bool:

@@ -14,12 +14,13 @@ from typing import Final
 import structlog
 
 from analyzer.metric_providers.prometheus import PrometheusProvider
+from analyzer.records import default_canary
 from kubectl_headgate.arguments import Options, Verb, read_arguments
 from kubectl_headgate.explain import explain
 from kubectl_headgate.faults import Unreadable
 from kubectl_headgate.history import read
 from kubectl_headgate.jsonform import to_json
-from kubectl_headgate.objects import absent, admin_settings, default_canary, find_canary
+from kubectl_headgate.objects import absent, admin_settings, find_canary
 from kubectl_headgate.replay import Outcome, replay
 from kubectl_headgate.text import console, write_explanation, write_replay
 from kubectl_headgate.trial import prepare

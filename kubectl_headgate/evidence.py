@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from canary.countable import PASSING
+from canary.countable import PASSING, Uncountable
 from canary.evidence.plan import CountPlan
 from canary.evidence.policy import Policy
 from canary.evidence.verdict import Need, NonInferior, Refuse, describe
@@ -50,14 +50,6 @@ class MetricRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Uncounted:
-    """A metric that only layer 1 judges, and why."""
-
-    metric: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """What would have changed the verdict.
 
@@ -90,7 +82,7 @@ class EvidenceView:
     beta: float
     gate: bool
     metrics: tuple[MetricRow, ...]
-    uncounted: tuple[Uncounted, ...]
+    uncounted: tuple[Uncountable, ...]
     silent: tuple[str, ...]
     shared: tuple[str, ...]
     change: Change
@@ -115,7 +107,7 @@ def view(weighing: Weighing) -> EvidenceView:
         gate=_gated(weighing),
         metrics=tuple(_rows(by_metric(judge, state), weighing.sources)),
         uncounted=tuple(
-            Uncounted(metric=name, why=why) for name, why in weighing.uncounted.items()
+            Uncountable(metric=name, why=why) for name, why in weighing.uncounted.items()
         ),
         silent=outlook.silent if outlook else (),
         shared=outlook.shared if outlook else (),

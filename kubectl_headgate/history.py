@@ -4,13 +4,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
 from urllib.parse import urlsplit
 
-from analyzer.metric_providers.prometheus_answers import History
-from analyzer.ports import ProviderError, ProviderSpec
-from canary.countable import Countable, Place
+from analyzer.ports import HistorySource, ProviderError, ProviderSpec
+from canary.countable import Countable, server_selectors
 from canary.counting.series import Selector, Series, merged
+from canary.past import Past
 from kubectl_headgate.faults import Unreadable
 
 _MILLISECONDS = 3
@@ -33,17 +32,8 @@ class Answer:
     scrapes: Mapping[float, Sequence[Series]]
 
 
-class Historian(Protocol):
-    """Answers range queries; the contract is that of `PrometheusProvider.history`."""
-
-    async def history(
-        self, spec: ProviderSpec, query: str, *, start: datetime, end: datetime, step: timedelta
-    ) -> History:
-        """Return the query's series in a window."""
-
-
 async def read(
-    historian: Historian,
+    historian: HistorySource,
     metrics: Iterable[Countable],
     specs: Mapping[str, ProviderSpec],
     window: Window,
@@ -97,13 +87,11 @@ def _by_server(metrics: Iterable[Countable], specs: Mapping[str, ProviderSpec]) 
             at = _Asked(spec)
             asked.append(at)
         at.names.add(metric.metric.name)
-        for way in metric.ways:
-            if way.place is Place.SERVER:
-                at.selectors += [*way.canary.selectors, *way.stable.selectors]
+        at.selectors += server_selectors(metric.ways)
     return asked
 
 
-def _add(scrapes: dict[float, list[Series]], found: History) -> None:
+def _add(scrapes: dict[float, list[Series]], found: Iterable[Past]) -> None:
     for labels, points in found:
         for time, value in points:
             scrapes.setdefault(round(time, _MILLISECONDS), []).append(Series(labels, value))

@@ -1,17 +1,12 @@
 """Which side a pod of the past is on, by its name: the API server has forgotten it."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
 
 from canary.desired import canary_name
 from canary.evidence.counters import Arm
 from canary.queries import pod_pattern
-
-_POD_LABELS: Final = ("pod", "pod_name", "kubernetes_pod_name", "k8s_pod_name")
-"""Labels by which scrape configurations name the pod."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +41,3 @@ def _arm(sides: Sides, pod: str) -> Arm | None:
 
 def _is_of(pod: str, template_hash: str) -> bool:
     return f"-{template_hash}-" in pod
-
-
-def pod_of(labels: Mapping[str, str]) -> str:
-    """Return the pod that a series is of, "" where it names none."""
-    return next((labels[name] for name in _POD_LABELS if labels.get(name)), "")

@@ -1,13 +1,12 @@
 """What the command reads from a cluster. It writes nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final, Protocol
 
-from analyzer.records import API_VERSION
 from analyzer.settings import Settings, read_settings
-from canary.contract import AUTO_LABEL, AUTO_VALUE, SYSTEM_NAMESPACE
+from canary.contract import SYSTEM_NAMESPACE
 from canary.model import Json
-from canary.strategy import Defaults, default_spec
+from canary.reading import selects
 from kubectl_headgate.faults import Unreadable
 from runtime.errors import ApiError, NotFound
 from runtime.resources import CANARIES, DEPLOYMENTS, SERVICES, ListResult, Resource
@@ -63,16 +62,6 @@ def absent(namespace: str, name: str) -> Unreadable:
     )
 
 
-def default_canary(namespace: str, name: str, defaults: Defaults) -> Json:
-    """Return the Canary that Headgate would make for a target without one of its own."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "Canary",
-        "metadata": {"name": name, "namespace": namespace, "labels": {AUTO_LABEL: AUTO_VALUE}},
-        "spec": default_spec(name, defaults),
-    }
-
-
 async def admin_settings(cluster: Reader) -> tuple[Settings, str]:
     """Return what the admin has set, and a remark where that cannot be read.
 
@@ -104,11 +93,6 @@ async def service_of(cluster: Reader, namespace: str, target: str, usual: str) -
     except ApiError:
         return usual
     labels = template["metadata"].get("labels") or {}
-    found = [one["metadata"]["name"] for one in services if _selects(one, labels)]
+    found = [one["metadata"]["name"] for one in services if selects(one, labels)]
     named = {one["metadata"]["name"] for one in services}
     return usual if usual in named or not found else str(found[0])
-
-
-def _selects(service: Json, labels: Mapping[str, str]) -> bool:
-    selector = service["spec"].get("selector")
-    return bool(selector) and selector.items() <= labels.items()

@@ -9,7 +9,7 @@ from typing import Final
 from analyzer.evidence_run import Run, Watch
 from canary.arms import ArmPod
 from canary.countable import Countable, Place, Uncountable, plays_a_part
-from canary.counting.series import Series
+from canary.counting.series import Series, pod_of
 from canary.evidence.counters import Arm
 from canary.evidence.policy import Policy
 from canary.evidence.verdict import NonInferior, Refuse
@@ -17,7 +17,7 @@ from canary.model import Key
 from kubectl_headgate.evidence import EvidenceView, view
 from kubectl_headgate.faults import Unreadable
 from kubectl_headgate.history import Answer, Window
-from kubectl_headgate.naming import Sides, pod_of
+from kubectl_headgate.naming import Sides
 from kubectl_headgate.traces import Trace, traced
 
 _LONG_AGO: Final = 3600.0

@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from canary.countable import identity
-from canary.counting.series import Series
+from canary.counting.series import Series, pod_of
 from canary.evidence.counters import Arm
 from kubectl_headgate.history import Answer
-from kubectl_headgate.naming import pod_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,10 +5,10 @@ from contextlib import suppress
 from dataclasses import replace
 
 from analyzer.ports import Cluster, MetricProvider, ProviderError, ProviderSpec
-from analyzer.sampling import DEFAULT_PROVIDER, Query, Sampler
+from analyzer.sampling import DEFAULT_PROVIDER, Query, Sampler, counted
 from analyzer.settings import Settings
 from canary.annotated import sure
-from canary.countable import Comparable, Countable, Uncountable, countable, load_test_of
+from canary.countable import Comparable, Countable, Uncountable
 from canary.model import InvalidStrategy, Json, Key, Metric, Strategy
 from canary.strategy import parse_strategy
 from kubectl_headgate.arguments import Options
@@ -109,8 +109,7 @@ def _valid(canary: Json, settings: Settings) -> Strategy:
 
 
 def _countable(query: Query, strategy: Strategy) -> Countable | Uncountable:
-    alone = bool(load_test_of(strategy))
-    found = countable(query.metric, query.texts, query.stable, alone=alone, gate=strategy.gate)
+    found = counted(query, strategy)
     if isinstance(found, Comparable):
         why = "it is a number of every pod, which a run compares by rank; a replay counts requests"
         return Uncountable(metric=query.metric.name, why=why)

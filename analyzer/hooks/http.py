@@ -10,6 +10,7 @@ from typing import Any, Final
 import aiohttp
 from yarl import URL
 
+from analyzer.urls import shown
 from canary.durations import format_duration
 from canary.model import Hook, HookResult
 from runtime.backoff import Backoff
@@ -77,7 +78,7 @@ class HttpHookCaller:
         if answer.ok:
             return HookResult(hook=hook, ok=True)
         after = f" (after {tries} tries)" if tries > 1 else ""
-        message = f"hook {hook.name}, POST {_shown(hook.url)}: {answer.message}{after}"
+        message = f"hook {hook.name}, POST {shown(hook.url)}: {answer.message}{after}"
         return HookResult(hook=hook, ok=False, message=message)
 
     async def _try(self, hook: Hook, body: Mapping[str, Any]) -> _Answer:
@@ -131,7 +132,7 @@ def _next_url(response: aiohttp.ClientResponse) -> URL | None:
 
 
 def _not_followed(response: aiohttp.ClientResponse) -> _Answer:
-    to = _shown(response.headers["Location"])
+    to = shown(response.headers["Location"])
     message = f"answered {response.status}, a redirect to {to}, which is not followed"
     return _Answer(ok=False, message=f"{message}: let the hook name the final URL")
 
@@ -169,14 +170,3 @@ def _reason(error: aiohttp.ClientError) -> str:
             return "the connection was closed without an answer"
         case _:
             return f"no usable answer ({type(error).__name__})"
-
-
-def _shown(url: str) -> str:
-    """Return the URL without what may be secret in it: credentials, query and fragment."""
-    try:
-        parsed = URL(url)
-        # A relative one, as in a Location, has no place for credentials.
-        parsed = parsed.with_user(None) if parsed.absolute else parsed
-        return str(parsed.with_query(None).with_fragment(None))
-    except ValueError:
-        return "(unreadable URL)"

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Final
 
 import aiohttp
-from yarl import URL
 
 from analyzer.metric_providers.exposition import (
     LONGEST_WANTED,
@@ -17,6 +16,7 @@ from analyzer.metric_providers.exposition import (
     read_text,
 )
 from analyzer.ports import ProviderError
+from analyzer.urls import shown
 from canary.counting.series import Series
 from canary.durations import format_duration
 
@@ -164,14 +164,4 @@ def _reason(error: aiohttp.ClientError) -> str:
 
 
 def _unread(url: str, what: str) -> ProviderError:
-    return ProviderError(f"the pod at {_shown(url)} {what}")
-
-
-def _shown(url: str) -> str:
-    """Return the URL without what may be secret in it: credentials, query and fragment."""
-    try:
-        parsed = URL(url)
-        parsed = parsed.with_user(None) if parsed.absolute else parsed
-        return str(parsed.with_query(None).with_fragment(None))
-    except ValueError:
-        return "(unreadable URL)"
+    return ProviderError(f"the pod at {shown(url)} {what}")

@@ -14,9 +14,8 @@ import promql_parser as promql
 
 from canary.counting.errors import NotCounts
 from canary.counting.expressions import parsed
+from canary.counting.series import POD_LABELS
 
-POD_LABELS: Final = ("pod", "kubernetes_pod_name", "pod_name", "k8s_pod_name")
-"""Labels that name a pod; the first is what most scrape configurations write."""
 _AGGREGATIONS: Final = frozenset({"sum", "avg", "min", "max", "count", "stddev", "quantile"})
 _WITHOUT_LABELS: Final = frozenset({"scalar", "absent", "absent_over_time", "time"})
 _Printed = Callable[[Any, str], str]

@@ -1,7 +1,7 @@
 """Series and the selectors that pick them, as PromQL has them."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, NamedTuple
@@ -29,6 +29,9 @@ TARGET_LABELS: Final = frozenset(_ADDED.split())
 """Labels that scrape configurations usually add to what a pod exposes: from service discovery, the
 labels of the pod or its Service, and the external labels of the Prometheus. None of them tells a
 good answer from a bad one."""
+
+POD_LABELS: Final = ("pod", "kubernetes_pod_name", "pod_name", "k8s_pod_name")
+"""Labels that name a pod; the first is what most scrape configurations write."""
 
 _EQUAL: Final = frozenset({"=", "=~"})
 _SPECIAL: Final = frozenset(r"\.+*?()|[]{}^$")
@@ -120,6 +123,16 @@ class Selector:
         plain = _METRIC.fullmatch(self.name) is not None
         rest = [str(one) for one in self.matchers if not (plain and one.label == NAME)]
         return f"{self.name if plain else ''}{{{','.join(rest)}}}" if rest else self.name
+
+
+def pod_of(labels: Mapping[str, str]) -> str:
+    """Return the pod that a series is of by its labels, "" where none names one."""
+    return next((labels[name] for name in POD_LABELS if labels.get(name)), "")
+
+
+def named_in(labels: Mapping[str, str], names: Container[str]) -> str:
+    """Return the value of a label that is one of some names, "" where none is."""
+    return next((text for text in labels.values() if text in names), "")
 
 
 def bound(text: str) -> float | None:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from canary.countable import Uncountable
 from canary.evidence.verdict import Need
 from canary.model import Check, Phase
 from kubectl_headgate.arguments import read_arguments
-from kubectl_headgate.evidence import Change, Counts, EvidenceView, MetricRow, Uncounted
+from kubectl_headgate.evidence import Change, Counts, EvidenceView, MetricRow
 from kubectl_headgate.explain import Explanation, explain
 from kubectl_headgate.jsonform import to_json
 from kubectl_headgate.replay import Outcome, Replay
@@ -26,7 +27,7 @@ WRITTEN: tuple[Any, ...] = (
     EvidenceView,
     MetricRow,
     Counts,
-    Uncounted,
+    Uncountable,
     Change,
     Need,
     Replay,
