@@ -132,7 +132,7 @@ class CountTrial:
                 bets = self.bound.step(bets, canary_bad / canary_all)
             if self.capped and self.capped.exceeds(bad, more):
                 excess = self._excess(excess, bad, more)
-        return CountEvidence(
+        counted = (
             dues,
             bets,
             excess,
@@ -146,6 +146,8 @@ class CountTrial:
             volume,
             strata + 1,
         )
+        # What the class itself does with twelve arguments, in half of its time.
+        return tuple.__new__(CountEvidence, counted)
 
     def _excess(self, excess: tuple[Logs, ...], bad: float, requests: float) -> tuple[Logs, ...]:
         return tuple(
