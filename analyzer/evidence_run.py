@@ -5,20 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from canary.arms import ArmPod
-from canary.countable import (
-    Comparable,
-    Countable,
-    Counted,
-    Place,
-    Settled,
-    Uncountable,
-    Way,
-    page_readings,
-    plays_a_part,
-    server_readings,
-    settle,
-    side_name,
-)
+from canary.countable import Comparable, Countable, Counted, Place, Uncountable, Way
 from canary.counting.derive import Quantile
 from canary.counting.series import Series, named_in
 from canary.evidence.counted import CountEvidence
@@ -30,6 +17,15 @@ from canary.evidence.policy import Policy
 from canary.evidence.scalar import Scalars
 from canary.evidence.verdict import Continue
 from canary.model import Key, Revision
+from canary.readings import (
+    Settled,
+    frozen_bounds,
+    page_readings,
+    plays_a_part,
+    server_readings,
+    settle,
+    side_name,
+)
 from canary.weighing import Weighing, recall
 
 
@@ -89,6 +85,7 @@ class Run:
     lag: float
     settled: dict[str, Settled] = field(default_factory=dict)
     uncounted: dict[str, str] = field(default_factory=dict)
+    frozen: dict[str, float] = field(default_factory=dict)
     pods: tuple[ArmPod, ...] = ()
     sides: dict[str, Pod] = field(default_factory=dict)
     samples: dict[str, Scalars] = field(default_factory=dict)
@@ -110,6 +107,7 @@ class Run:
         counted = [plan for metric in watch.metrics for plan in metric.plans]
         judge = Judge(watch.policy, [*counted, *(one.plan for one in watch.scalars)])
         state, began, taught = judge.start(), watch.began, False
+        frozen: Mapping[str, float] = {}
         if watch.record.get("candidate") == watch.candidate:
             try:
                 stored, known = recall(watch.record)
@@ -117,6 +115,7 @@ class Run:
                 stored, known = judge, state
             if _plain(stored) == _plain(judge):
                 judge, state, began, taught = stored, known, now, True
+                frozen = watch.record.get("frozen") or {}
         return cls(
             watch=watch,
             judge=judge,
@@ -125,6 +124,7 @@ class Run:
             lag=lag,
             taught=taught,
             uncounted={one.metric: one.why for one in watch.uncounted},
+            frozen=dict(frozen),
         )
 
     @property
@@ -182,7 +182,9 @@ class Run:
         """
         names = frozenset(one.metric.name for one in self.watch.metrics)
         if not names <= self.settled.keys() | self.uncounted.keys():
-            self._find(Place.PODS, [one for page in pages.values() for one in page], names)
+            stable = {name for name, pod in self.known.items() if pod.arm is Arm.STABLE}
+            past = [one for name in stable & pages.keys() for one in pages[name]]
+            self._find(Place.PODS, [one for page in pages.values() for one in page], past, names)
         for tally, settled in self._at(Place.PODS):
             readings = [
                 reading
@@ -200,8 +202,10 @@ class Run:
             time: of the reading, in seconds since the epoch.
 
         """
-        self._find(Place.SERVER, series, metrics)
         pods = {name: pod.arm for name, pod in self.known.items()}
+        canary = {name for name, arm in pods.items() if arm is Arm.CANARY}
+        past = [one for one in series if not named_in(one.labels, canary)]
+        self._find(Place.SERVER, series, past, metrics)
         for tally, settled in self._at(Place.SERVER):
             if tally.metric.metric.name in metrics:
                 readings = server_readings(settled, tally.position, series, pods)
@@ -239,19 +243,33 @@ class Run:
         """Return the seconds between two samples of a metric."""
         return scalar.plan.spacing or self.watch.policy.scalar_spacing
 
-    def _find(self, place: Place, series: Sequence[Series], metrics: frozenset[str]) -> None:
-        """Settle where a metric is read, if its series are there."""
+    def _find(
+        self,
+        place: Place,
+        series: Sequence[Series],
+        past: Sequence[Series],
+        metrics: frozenset[str],
+    ) -> None:
+        """Settle where a metric is read, if its series are there; `past` are the stable's."""
         for metric in self.watch.metrics:
             name = metric.metric.name
             if name not in metrics or name in self.settled:
                 continue
             for way in self.ways(metric):
                 if way.place is place and _is_there(metric, way, series):
-                    self._settle(metric, way, series)
+                    self._settle(metric, way, series, past)
                     break
 
-    def _settle(self, metric: Countable, way: Way, series: Sequence[Series]) -> None:
-        found = settle(metric, way, series)
+    def _settle(
+        self, metric: Countable, way: Way, series: Sequence[Series], past: Sequence[Series]
+    ) -> None:
+        kept = {plan.name for plan in metric.plans} & self.frozen.keys()
+        if not kept:
+            bounds = frozen_bounds(metric, way, past)
+            if bounds is None:  # Looked for again: the stable has served too little so far.
+                return
+            self.frozen |= bounds
+        found = settle(metric, way, series, self.frozen)
         if isinstance(found, Uncountable):
             self.uncounted[found.metric] = found.why
             return
@@ -280,6 +298,7 @@ class Run:
             state=self.state,
             sources=self._sources(),
             uncounted=dict(self.uncounted),
+            frozen=dict(self.frozen),
             trouble=self.trouble,
             at=max((0.0, *(tally.counters.time for tally in self.tallies))),
         )

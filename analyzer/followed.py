@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from analyzer.evidence_run import Run
 from analyzer.ports import ProviderSpec
-from canary.countable import Place, server_selectors
+from canary.countable import Place
 from canary.counting.series import Selector, Series, named_in
+from canary.readings import server_selectors
 
 
 @dataclass(slots=True)

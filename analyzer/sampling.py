@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from analyzer.ports import Cluster, MetricProvider, ProviderError, ProviderSpec
+from canary.analysis import misses
 from canary.countable import Comparable, Countable, Uncountable, countable, is_load_tested
 from canary.desired import canary_name
 from canary.model import Builtin, Json, Key, Metric, Sample, Strategy, TemplateRef
@@ -121,7 +122,7 @@ class Sampler:
             spec = await self.spec_of(query)
             found, source = await self._first(spec, query.texts)
             baseline = None
-            if query.compared and (found is None or query.metric.leeway is not None):
+            if _wants_baseline(query, found):
                 same = tuple(b for b in query.stable if b.source == source or found is None)
                 baseline, _ = await self._first(spec, same)
         except ProviderError as error:
@@ -152,6 +153,15 @@ class Sampler:
         except (NotFound, Forbidden) as error:
             raise ProviderError(f"Secret {namespace}/{name} cannot be read: {error}") from error
         return _add_secret(query.spec, secret)
+
+
+def _wants_baseline(query: Query, found: float | None) -> bool:
+    """Tell whether the stable's value has a say in what the canary's means."""
+    if query.texts == query.stable:
+        return False
+    if found is None:
+        return query.compared
+    return misses(query.metric, found) or (query.compared and query.metric.leeway is not None)
 
 
 def _add_secret(spec: ProviderSpec, secret: Json) -> ProviderSpec:

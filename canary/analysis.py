@@ -1,5 +1,8 @@
 """Layer 1 of the judge: the Canary's own rules, one check per metric, hook and health rule."""
 
+from dataclasses import replace
+from typing import Final
+
 from canary.model import (
     Builtin,
     CanaryAbsent,
@@ -14,32 +17,38 @@ from canary.model import (
 )
 
 HEALTH = "canary-health"
+_ALL: Final = 100.0
+"""Percent: what a rate of success is measured against."""
 _UNITS = {Builtin.SUCCESS_RATE: "%", Builtin.DURATION: "ms"}
 
 
-def judge(observed: Observed, strategy: Strategy, restarts_before: int) -> tuple[Check, ...]:
+def judge(
+    observed: Observed, strategy: Strategy, restarts_before: int, *, comparable: bool = False
+) -> tuple[Check, ...]:
     """Hold everything that was read against its bound.
 
     Args:
         observed: the world with its samples and hook results.
         strategy: what the Canary asks for.
         restarts_before: container restarts of the canary at the tick before.
+        comparable: whether the stable serves enough for its own value to mean something.
 
     """
+    margin = strategy.policy.margin if comparable and strategy.policy.enabled else None
     return (
         check_health(observed.canary, restarts_before),
         *(check_hook(result) for result in observed.hooks),
         *(
-            check_sample(sample, health_is_enough=strategy.health_is_enough)
+            check_sample(sample, health_is_enough=strategy.health_is_enough, margin=margin)
             for sample in observed.samples
         ),
     )
 
 
 def overall(checks: tuple[Check, ...]) -> Outcome:
-    """A failure outweighs missing data, and missing data outweighs every pass."""
+    """A failure outweighs an incident of both, that missing data, and this every pass."""
     outcomes = {check.outcome for check in checks}
-    for outcome in (Outcome.FAILED, Outcome.NO_DATA):
+    for outcome in (Outcome.FAILED, Outcome.SHARED, Outcome.NO_DATA):
         if outcome in outcomes:
             return outcome
     return Outcome.PASSED
@@ -84,13 +93,17 @@ def check_hook(result: HookResult) -> Check:
     return Check(name=result.hook.name, outcome=outcome, message=message)
 
 
-def check_sample(sample: Sample, *, health_is_enough: bool = False) -> Check:
+def check_sample(
+    sample: Sample, *, health_is_enough: bool = False, margin: float | None = None
+) -> Check:
     """Hold one metric against its bounds; both are inclusive.
 
     Args:
         sample: what was read.
         health_is_enough: whether a metric that neither arm has may be passed over, in which case
             the canary's health is all that is judged and the message says so.
+        margin: how many times as bad as the stable the canary may be in an incident that hits
+            both, so that the miss is not the canary's; None blames the canary for every miss.
 
     """
     metric, value = sample.metric, sample.value
@@ -98,9 +111,11 @@ def check_sample(sample: Sample, *, health_is_enough: bool = False) -> Check:
         return _no_value(sample, health_is_enough=health_is_enough)
     floor, ceiling = _laxer_floor(metric, sample.baseline), _laxer_ceiling(metric, sample.baseline)
     if floor is not None and value < floor:
-        return _missed(metric, value, floor, f"< {_show(metric, floor)}, below")
+        missed = _missed(metric, value, floor, f"< {_show(metric, floor)}, below")
+        return _shared(sample, missed, margin) or missed
     if ceiling is not None and value > ceiling:
-        return _missed(metric, value, ceiling, f"> {_show(metric, ceiling)}, above")
+        missed = _missed(metric, value, ceiling, f"> {_show(metric, ceiling)}, above")
+        return _shared(sample, missed, margin) or missed
     bound = ceiling if ceiling is not None else floor
     return Check(
         name=metric.name,
@@ -109,6 +124,12 @@ def check_sample(sample: Sample, *, health_is_enough: bool = False) -> Check:
         value=value,
         bound=bound,
     )
+
+
+def misses(metric: Metric, value: float) -> bool:
+    """Tell whether a value is outside of the bounds that a metric itself names."""
+    low = metric.minimum is not None and value < metric.minimum
+    return low or (metric.maximum is not None and value > metric.maximum)
 
 
 def _missed(metric: Metric, value: float, bound: float, how: str) -> Check:
@@ -120,6 +141,26 @@ def _missed(metric: Metric, value: float, bound: float, how: str) -> Check:
         value=value,
         bound=bound,
     )
+
+
+def _shared(sample: Sample, missed: Check, margin: float | None) -> Check | None:
+    """Say that the stable misses the bound too, unless the canary is plainly the worse one."""
+    metric, value, stable = sample.metric, sample.value, sample.baseline
+    if margin is None or value is None or stable is None or not misses(metric, stable):
+        return None
+    if _is_worse(metric, value, stable, margin):
+        return None
+    message = f"{missed.message}; the stable is at {_show(metric, stable)}, it misses it too"
+    return replace(missed, outcome=Outcome.SHARED, message=message)
+
+
+def _is_worse(metric: Metric, value: float, stable: float, margin: float) -> bool:
+    if metric.source is Builtin.SUCCESS_RATE:
+        # What is lacking is compared: two rates near 100 % are never 1.5 times each other.
+        return _ALL - value > margin * (_ALL - stable)
+    if metric.maximum is not None and value > metric.maximum:
+        return value > margin * stable
+    return value * margin < stable
 
 
 def _no_value(sample: Sample, *, health_is_enough: bool) -> Check:

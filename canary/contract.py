@@ -97,6 +97,7 @@ class Reason(StrEnum):
     PRE_ROLLOUT = "PreRolloutPending"
     ADVANCED = "Advanced"
     CHECK_FAILED = "CheckFailed"
+    SHARED_INCIDENT = "SharedIncident"
     NO_DATA = "NoData"
     INCONCLUSIVE = "Inconclusive"
     BAKING = "Baking"

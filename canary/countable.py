@@ -6,7 +6,7 @@ time, and in the metrics server, which has what it scraped last. The first place
 the stable is where they are read during the whole run.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -15,18 +15,17 @@ from typing import Final
 from canary.contract import CANARY_SUFFIX
 from canary.counting.derive import Derived, NotCounts, Quantile, Ratio, Slower, derive
 from canary.counting.per_pod import per_pod
-from canary.counting.series import TARGET_LABELS, Selector, Series, named_in
-from canary.evidence.counters import Arm, Reading
-from canary.evidence.latency import bounds_around
-from canary.evidence.plan import CountPlan, ScalarPlan
+from canary.evidence.latency import QUANTILES, slow_share
+from canary.evidence.plan import PART, CountPlan, ScalarPlan
 from canary.model import HookType, Metric, Strategy
 from canary.queries import GATEWAY, SourceQuery
 
-PASSING: Final = ":promotion"
+PASSING: Final = f"{PART}promotion"
 """Ends the name of the plan that counts a latency against the bucket below its limit."""
+FROZEN: Final = {f"{PART}p{100 * quantile:g}": quantile for quantile in QUANTILES}
+"""End the names of the plans of a latency without a limit: the stable's own is held fast."""
 _WINDOWS_APART: Final = 2.0
 """Two values whose windows overlap say the same thing twice (statistics: rate[1m] every 120 s)."""
-_NOTHING_GIVEN: Final[frozenset[str]] = frozenset()
 
 Counted = Ratio | Slower
 """Counters whose part in the counts is settled."""
@@ -160,9 +159,10 @@ def _planned(
 ) -> Countable | Uncountable:
     first = ways[0].canary
     latency = isinstance(first, Quantile)
-    if isinstance(first, Quantile) and first.limit is None:
-        return Uncountable(metric=metric.name, why="a quantile needs a maximum to be counted")
-    if alone and (first.maximum is None or metric.leeway is not None):
+    limited = not isinstance(first, Quantile) or first.limit is not None
+    if not limited and not alone:
+        return Countable(metric=metric, plans=_held_fast(metric.name, gate=gate), ways=ways)
+    if alone and (first.maximum is None or metric.leeway is not None or not limited):
         why = "the canary's own load test leaves only a fixed bound to compare with; it has none"
         return Uncountable(metric=metric.name, why=why)
     plan = CountPlan(
@@ -177,6 +177,22 @@ def _planned(
         name=f"{metric.name}{PASSING}", maximum=first.maximum, baseline=not alone, refuses=False
     )
     return Countable(metric=metric, plans=(plan, passing), ways=ways)
+
+
+def _held_fast(name: str, *, gate: bool) -> tuple[CountPlan, ...]:
+    """Plan the comparison at each of the stable's own quantiles, which share one metric's weight.
+
+    A canary's p99 is not above the stable's as long as 1 % of its requests at most are slower.
+    """
+    return tuple(
+        CountPlan(
+            name=f"{name}{ending}",
+            floor=slow_share(quantile),
+            weight=1 / len(FROZEN),
+            promotes=gate,
+        )
+        for ending, quantile in FROZEN.items()
+    )
 
 
 def _ways(name: str, canary: Derived, stable: Derived) -> list[Way]:
@@ -194,145 +210,3 @@ def _derive(query: SourceQuery, metric: Metric) -> Derived:
 def _derived(query: str, minimum: float | None, maximum: float | None) -> Derived:
     """Derive once per text: every look at a run asks for the same ones."""
     return derive(query, minimum=minimum, maximum=maximum)
-
-
-# --- what is read, as readings ----------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
-    """A way whose series were found, with each plan's counters on both sides."""
-
-    way: Way
-    canary: tuple[Counted, ...]
-    stable: tuple[Counted, ...]
-
-    def __str__(self) -> str:
-        """Say where the numbers come from, and what counts as bad if it is slowness."""
-        match self.canary[0]:
-            case Slower(bound=bound):
-                return f"{self.way}, slower than {bound:g}"
-            case Ratio():
-                return str(self.way)
-
-
-def settle(found: Countable, way: Way, series: Iterable[Series]) -> Settled | Uncountable:
-    """Settle what each plan counts, from the series that are there.
-
-    Args:
-        found: the metric.
-        way: where its series were found.
-        series: what was found; a histogram's buckets are among them.
-
-    """
-    match way.canary, way.stable:
-        case Ratio() as ours, Ratio() as theirs:
-            return Settled(way=way, canary=(ours,), stable=(theirs,))
-        case Quantile() as ours, Quantile() as theirs:
-            return _settle_latency(found, way, (ours, theirs), series)
-        case _:
-            why = "its queries for canary and stable are of different kinds"
-            return Uncountable(metric=found.metric.name, why=why)
-
-
-def _settle_latency(
-    found: Countable, way: Way, sides: tuple[Quantile, Quantile], series: Iterable[Series]
-) -> Settled | Uncountable:
-    labels = [one.labels for one in series]
-    limit = sides[0].limit or 0.0
-    given = TARGET_LABELS if way.place is Place.PODS else _NOTHING_GIVEN
-    around = bounds_around(limit, [b for side in sides for b in side.bounds(labels, given=given)])
-    passing = [plan.name.endswith(PASSING) for plan in found.plans]
-    wanted = [around.promote if passes else around.refuse for passes in passing]
-    if any(bound is None for bound in wanted):
-        why = f"the histogram has no bucket on the far side of {limit:g}"
-        return Uncountable(metric=found.metric.name, why=why)
-    bounds = [bound for bound in wanted if bound is not None]
-    return Settled(
-        way=way,
-        canary=tuple(sides[0].at(bound) for bound in bounds),
-        stable=tuple(sides[1].at(bound) for bound in bounds),
-    )
-
-
-def server_selectors(ways: Iterable[Way]) -> list[Selector]:
-    """Return what a metrics server is asked for, of both sides."""
-    sides = [side for way in ways if way.place is Place.SERVER for side in (way.canary, way.stable)]
-    return [selector for side in sides for selector in side.selectors]
-
-
-def plays_a_part(derived: Derived, labels: Mapping[str, str], *, on_page: bool) -> bool:
-    """Tell whether a series is one of a metric's counters.
-
-    Args:
-        derived: the metric.
-        labels: the series'.
-        on_page: whether it is from a pod's own page, which lacks the labels that a scrape adds.
-
-    """
-    given = TARGET_LABELS if on_page else _NOTHING_GIVEN
-    return any(selector.accepts(labels, given=given) for selector in derived.selectors)
-
-
-def page_readings(counted: Counted, pod: str, page: Iterable[Series]) -> list[Reading]:
-    """Read a pod's own metrics page.
-
-    A page without any of the series is a reading as well: they were 0 then.
-    """
-    found = [Reading(pod, "", 0.0, 0, 0)]
-    for one in page:
-        bad, requests = counted.role(one.labels, given=TARGET_LABELS)
-        if bad or requests:
-            found.append(Reading(pod, identity(one.labels), one.value, bad, requests))
-    return found
-
-
-def server_readings(
-    settled: Settled, plan: int, series: Iterable[Series], pods: Mapping[str, Arm]
-) -> list[Reading]:
-    """Read what a metrics server answered for many runs.
-
-    A series belongs to the pod that one of its labels names. One that names none, as a gateway's,
-    belongs to the side whose query selects it, unless both do.
-
-    Args:
-        settled: the metric.
-        plan: which of its plans.
-        series: the answer.
-        pods: the pods of both versions by name.
-
-    """
-    ours, theirs = settled.canary[plan], settled.stable[plan]
-    found = []
-    for one in series:
-        name = named_in(one.labels, pods)
-        of_canary, of_stable = ours.role(one.labels), theirs.role(one.labels)
-        if name:
-            # A pod that was promoted has the name of one side and the version of the other.
-            bad, requests = of_canary if any(of_canary) else of_stable
-        else:
-            name, (bad, requests) = _side(one, of_canary, of_stable)
-        if bad or requests:
-            found.append(Reading(name, identity(one.labels), one.value, bad, requests))
-    return found
-
-
-def _side(
-    one: Series, ours: tuple[int, int], theirs: tuple[int, int]
-) -> tuple[str, tuple[int, int]]:
-    where = one.labels.get("instance", "")
-    if any(ours) and not any(theirs):
-        return side_name(Arm.CANARY, where), ours
-    if any(theirs) and not any(ours):
-        return side_name(Arm.STABLE, where), theirs
-    return "", (0, 0)
-
-
-def side_name(arm: Arm, where: str) -> str:
-    """Name what counts for a whole side: a gateway, by where it was scraped."""
-    return f"{arm}@{where}"
-
-
-def identity(labels: Mapping[str, str]) -> str:
-    """Name a series of a pod, whatever the order of its labels."""
-    return ",".join(f"{name}={labels[name]}" for name in sorted(labels))

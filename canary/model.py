@@ -170,10 +170,11 @@ RUNNING_PHASES = frozenset({Phase.PROGRESSING, Phase.PROMOTING, Phase.FINALISING
 
 
 class Outcome(StrEnum):
-    """What one check of one metric, hook or health rule said."""
+    """What one check of one metric, hook or health rule said; SHARED: the stable fails it too."""
 
     PASSED = "passed"
     FAILED = "failed"
+    SHARED = "shared"
     NO_DATA = "no-data"
 
 

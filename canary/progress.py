@@ -35,6 +35,8 @@ from canary.status import age
 from canary.staying import bake, gate, recorded, stay
 from canary.weighing import why_refused
 
+_HALF: Final = 50
+"""Percent: a stable with less traffic than its canary is nothing to compare it with."""
 _KEEP_EVERY: Final = timedelta(seconds=30)
 """How often evidence is stored between two ticks."""
 
@@ -235,10 +237,14 @@ def _tick(ctx: Context, strategy: Strategy) -> Decision:
     if ctx.state.checked_at is None:
         checks = tuple(check_hook(result) for result in ctx.observed.hooks)
     else:
-        checks = judge(ctx.observed, strategy, ctx.state.restarts)
+        checks = judge(
+            ctx.observed, strategy, ctx.state.restarts, comparable=_is_comparable(ctx.state)
+        )
     match overall(checks):
         case Outcome.FAILED:
             return _failed(ctx, strategy, checks)
+        case Outcome.SHARED:
+            return _shared(ctx, strategy, checks)
         case Outcome.NO_DATA:
             return _no_data(ctx, strategy, checks)
         case Outcome.PASSED:
@@ -261,6 +267,21 @@ def _failed(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Deci
         return refuse(ctx, Reason.REFUSED, verdict, state)
     message = f"Halt {ctx.observed.key} advancement, check {count} of {strategy.threshold}: {why}"
     return stay(ctx, strategy, state, Reason.CHECK_FAILED, message)
+
+
+def _is_comparable(state: State) -> bool:
+    """Tell whether the stable still serves at least half of the traffic by itself."""
+    return state.phase is Phase.PROGRESSING and state.weight <= _HALF
+
+
+def _shared(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Decision:
+    """An incident that hits both versions neither counts against the candidate nor lets it on."""
+    state = _seen(ctx, checks)
+    message = (
+        f"Halt {ctx.observed.key} advancement, holding at weight {state.weight}: "
+        f"{summary(checks, Outcome.SHARED)}"
+    )
+    return stay(ctx, strategy, state, Reason.SHARED_INCIDENT, message)
 
 
 def _no_data(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Decision:

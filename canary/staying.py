@@ -13,9 +13,9 @@ from canary.evidence.verdict import NonInferior
 from canary.model import State, Strategy
 from canary.weighing import what_promotion_needs
 
-_TOLD: Final = frozenset({Reason.CHECK_FAILED, Reason.NO_DATA, Reason.INCONCLUSIVE, Reason.BAKING})
+_LASTING: Final = frozenset({Reason.INCONCLUSIVE, Reason.SHARED_INCIDENT})
+_TOLD: Final = _LASTING | {Reason.CHECK_FAILED, Reason.NO_DATA, Reason.BAKING}
 """Reasons for which a weight is kept that are worth an event."""
-_LASTING: Final = frozenset({Reason.INCONCLUSIVE})
 
 
 def recorded(ctx: Context, state: State) -> State:

@@ -254,8 +254,11 @@ def _source(entry: Json, namespace: str) -> TemplateRef | str | Builtin | None:
 
 
 def _bounds(entry: Json, source: object) -> tuple[float | None, float | None]:
-    """Read thresholdRange, else `threshold` as Flagger does: a floor for success rate only."""
-    if bounds := entry.get("thresholdRange"):
+    """Read thresholdRange, else `threshold` as Flagger does: a floor for success rate only.
+
+    An empty range is a range without bounds: no value is outside of it.
+    """
+    if (bounds := entry.get("thresholdRange")) is not None:
         return bounds.get("min"), bounds.get("max")
     threshold = float(entry.get("threshold") or 0)
     return (threshold, None) if source is Builtin.SUCCESS_RATE else (None, threshold)

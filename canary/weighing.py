@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from canary.evidence.judge import Judge, State
+from canary.evidence.plan import metric_of
 from canary.evidence.record import dump_judge, dump_state, load_judge, load_state
 from canary.evidence.verdict import Finding, Need, Outlook, Refuse, Verdict, describe
 
@@ -16,8 +17,10 @@ class Weighing:
     """The verdict, where each metric is counted, and why the others are not.
 
     `sources` are by metric: where its counters are read, "" while none were found. `uncounted` are
-    the metrics that layer 1 judges alone, with the reason. `trouble` is what kept counters from
-    being read last. `at` is when the last reading was made, in seconds since the epoch.
+    the metrics that layer 1 judges alone, with the reason. `frozen` has by plan the bucket bound at
+    which the stable's own latency was held fast, where no limit is given. `trouble` is what kept
+    counters from being read last. `at` is when the last reading was made, in seconds since the
+    epoch.
     """
 
     candidate: str
@@ -26,6 +29,7 @@ class Weighing:
     state: State
     sources: Mapping[str, str] = field(default_factory=dict)
     uncounted: Mapping[str, str] = field(default_factory=dict)
+    frozen: Mapping[str, float] = field(default_factory=dict)
     trouble: str = ""
     at: float = 0.0
 
@@ -41,6 +45,7 @@ class Weighing:
             "at": self.at,
             "sources": dict(self.sources),
             "uncounted": dict(self.uncounted),
+            "frozen": dict(self.frozen),
             "verdict": type(self.verdict).__name__,
             "judge": dump_judge(self.judge),
             "state": dump_state(self.state),
@@ -63,7 +68,7 @@ def recall(record: Mapping[str, Any]) -> tuple[Judge, State]:
 
 def why_refused(weighing: Weighing, finding: Finding) -> str:
     """Write a refusal's evidence as one sentence for status and events."""
-    source = weighing.sources.get(finding.metric)
+    source = weighing.sources.get(metric_of(finding.metric, weighing.sources))
     return f"{describe(finding)}, counted from {source}" if source else describe(finding)
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from canary.countable import PASSING, Uncountable
-from canary.evidence.plan import CountPlan
+from canary.countable import Uncountable
+from canary.evidence.plan import CountPlan, metric_of
 from canary.evidence.policy import Policy
 from canary.evidence.verdict import Need, NonInferior, Refuse, describe
 from canary.evidence.what_if import (
@@ -150,7 +150,7 @@ def _rows(found: Iterable[MetricEvidence], sources: Mapping[str, str]) -> Iterab
         seen = finding if finding and (finding.canary_all or not counts) else None
         yield MetricRow(
             metric=plan.name,
-            source=sources.get(plan.name.removesuffix(PASSING), ""),
+            source=sources.get(metric_of(plan.name, sources), ""),
             canary=_side(seen.canary_bad, seen.canary_all, seen.canary) if seen else None,
             stable=_side(seen.stable_bad, seen.stable_all, seen.stable) if seen else None,
             times_worse=seen.effect if seen else None,

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from analyzer.ports import HistorySource, ProviderError, ProviderSpec
-from canary.countable import Countable, server_selectors
+from canary.countable import Countable
 from canary.counting.series import Selector, Series, merged
 from canary.past import Past
+from canary.readings import server_selectors
 from kubectl_headgate.faults import Unreadable
 
 _MILLISECONDS = 3

@@ -8,12 +8,13 @@ from typing import Final
 
 from analyzer.evidence_run import Run, Watch
 from canary.arms import ArmPod
-from canary.countable import Countable, Place, Uncountable, plays_a_part
+from canary.countable import Countable, Place, Uncountable
 from canary.counting.series import Series, pod_of
 from canary.evidence.counters import Arm
 from canary.evidence.policy import Policy
 from canary.evidence.verdict import NonInferior, Refuse
 from canary.model import Key
+from canary.readings import plays_a_part
 from kubectl_headgate.evidence import EvidenceView, view
 from kubectl_headgate.faults import Unreadable
 from kubectl_headgate.history import Answer, Window

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from canary.countable import identity
 from canary.counting.series import Series, pod_of
 from canary.evidence.counters import Arm
+from canary.readings import identity
 from kubectl_headgate.history import Answer
 
 

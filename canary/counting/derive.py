@@ -10,7 +10,7 @@ from canary.counting.counters import checked
 from canary.counting.errors import NotCounts
 from canary.counting.expressions import exact, read
 from canary.counting.form import Form, Signs, formed
-from canary.counting.series import LE, Selector, bound
+from canary.counting.series import LE, Selector, Series, bound
 
 __all__ = ["Derived", "NotCounts", "Quantile", "Ratio", "Slower", "derive"]
 
@@ -104,6 +104,17 @@ class Quantile:
         """Return the finite bounds of the buckets among some series, rising, in their own unit."""
         found = {bound(one.get(LE, "")) for one in labels if self.buckets.accepts(one, given=given)}
         return sorted(upper for upper in found if upper is not None and math.isfinite(upper))
+
+    def cumulative(
+        self, series: Iterable[Series], *, given: frozenset[str] = frozenset()
+    ) -> dict[float, float]:
+        """Return how many requests were at or below each bucket's bound, all series together."""
+        found: dict[float, float] = {}
+        for one in series:
+            upper = bound(one.labels.get(LE, ""))
+            if upper is not None and self.buckets.accepts(one.labels, given=given):
+                found[upper] = found.get(upper, 0.0) + one.value
+        return found
 
     def at(self, bound: float) -> Slower:
         """Return what counts the requests slower than a bucket's bound, in its own unit."""

@@ -212,7 +212,7 @@ class CountTrial:
 def _rates(
     plan: CountPlan, policy: Policy, calibration: Calibration, cap: float
 ) -> list[tuple[str, RateTest]]:
-    floor = min(policy.floor, plan.maximum or 1.0)
+    floor = min(policy.floor, plan.maximum or 1.0) if plan.floor is None else plan.floor
     tests = []
     if plan.baseline and floor > 0:
         # The comparison is capped, and the smaller of the two counts: the floor needs no cap.

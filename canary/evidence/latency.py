@@ -14,6 +14,9 @@ from typing import Final
 QUANTILES: Final = (0.5, 0.95, 0.99)
 """Where the stable's own latency is held fast when no bound is given."""
 
+ENOUGH: Final = 500.0
+"""Requests of the stable that tell its own p99: five of them are above it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyBounds:
@@ -37,21 +40,22 @@ def slow_share(quantile: float) -> float:
     return 1.0 - quantile
 
 
-def usual_bounds(cumulative: Mapping[float, float]) -> tuple[float, ...]:
-    """Return the bounds at the stable's own p50, p95 and p99, rising and without repeats.
+def usual_bound(cumulative: Mapping[float, float], quantile: float) -> float | None:
+    """Return the bucket bound at one of the stable's own quantiles, where no limit is given.
 
-    Each is a metric of its own against the stable, and they share one metric's weight.
+    Where even the last finite bucket holds less than the quantile, it stands in: more requests are
+    slower than it then, on both sides.
 
     Args:
         cumulative: requests at or below each bucket's bound in the stable's history, with +Inf.
+        quantile: between 0 and 1.
+
+    Returns:
+        None while the history has fewer than `ENOUGH` requests, or no finite bucket.
 
     """
     total = max(cumulative.values(), default=0.0)
     finite = sorted(bound for bound in cumulative if math.isfinite(bound))
-    if total <= 0:
-        return ()
-    found = {
-        next((bound for bound in finite if cumulative[bound] >= quantile * total), None)
-        for quantile in QUANTILES
-    }
-    return tuple(sorted(bound for bound in found if bound is not None))
+    if total < ENOUGH or not finite:
+        return None
+    return next((bound for bound in finite if cumulative[bound] >= quantile * total), finite[-1])

@@ -1,8 +1,13 @@
 """What is judged: one plan per metric, settled before the canary's first request."""
 
+from collections.abc import Container
 from dataclasses import dataclass
+from typing import Final
 
 from canary.evidence.dispersion import Calibration
+
+PART: Final = ":"
+"""Parts a metric's name from what one of its several plans is for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,6 +17,7 @@ class CountPlan:
     `maximum` is the bad fraction its own rule allows, None without one. With `baseline` it is also
     compared with the stable that serves at the same time. `independent` tests the maximum request
     by request instead of scrape by scrape: faster, and only as right as the dispersion is.
+    `floor` is the bad fraction that is never held against a candidate, None for the policy's.
     `weight` is its part in the mean over metrics; `refuses` and `promotes` are what it may decide.
     """
 
@@ -23,6 +29,7 @@ class CountPlan:
     refuses: bool = True
     promotes: bool = True
     calibration: Calibration | None = None
+    floor: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse a plan that nothing could be tested by.
@@ -70,3 +77,14 @@ class ScalarPlan:
 
 
 Plan = CountPlan | ScalarPlan
+
+
+def metric_of(plan: str, metrics: Container[str]) -> str:
+    """Return the name of the metric that a plan judges.
+
+    Args:
+        plan: its name.
+        metrics: the names of all metrics.
+
+    """
+    return plan if plan in metrics else plan.rpartition(PART)[0]

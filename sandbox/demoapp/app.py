@@ -20,7 +20,10 @@ MALFORMED = (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionE
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What this version does; read from the environment that the image sets."""
+    """What this version does; read from the environment that the image sets.
+
+    With FAULTY_AS it errs only where ROLE is the same: as production does, but not as a canary.
+    """
 
     version: str = "dev"
     error_share: Fraction = Fraction(0)
@@ -34,9 +37,10 @@ class Behaviour:
         """Read the settings; an empty one is the default."""
         given = {name: value for name, value in environment.items() if value}
         crash = given.get("CRASH_AFTER_S")
+        faulty = given.get("FAULTY_AS") in {None, given.get("ROLE")}
         return cls(
             version=given.get("VERSION", "dev"),
-            error_share=Fraction(given.get("ERROR_SHARE", "0")),
+            error_share=Fraction(given.get("ERROR_SHARE", "0") if faulty else "0"),
             latency_s=float(given.get("LATENCY_MS", "0")) / 1000,
             crash_after_s=float(crash) if crash else None,
             never_ready=given.get("NEVER_READY", "") in {"1", "true"},

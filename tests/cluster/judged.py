@@ -1,6 +1,6 @@
 """Releases with known faults, judged on a real cluster: what they take, and what they cost."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -141,14 +141,20 @@ def lane(
     canary: dict[str, Any],
     *,
     replicas: int = 2,
+    change: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> Iterator[Lane]:
-    """Set a team's objects up, with traffic that is answered."""
-    kubectl.apply(web(STABLE, replicas=replicas), service(), route(host), canary)
+    """Set a team's objects up, with traffic that is answered.
+
+    `change` is what is special about the team's Deployment.
+    """
+    deployment = web(STABLE, replicas=replicas)
+    change(deployment)
+    kubectl.apply(deployment, service(), route(host), canary)
     kubectl("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
     with Traffic(gateway, host=host, rate=rate) as traffic:
         wait_for(
             "answers through the gateway",
-            lambda: traffic.answers and traffic.answers[-1][1] == 200,
+            lambda: traffic.answers and traffic.answers[-1][1] in {200, 500},
             60,
         )
         yield Lane(kubectl, traffic)

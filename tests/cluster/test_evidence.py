@@ -99,6 +99,89 @@ def test_a_bake_keeps_all_old_pods_until_it_is_over(
         assert {status for _, status, _ in there.traffic.answers} == {200}
 
 
+def breaks_in_production(deployment: dict[str, Any]) -> None:
+    """Make versions err as `web` only, and roll slowly enough to be judged meanwhile."""
+    deployment["spec"]["minReadySeconds"] = 5
+    deployment["spec"]["strategy"] = {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    role = {"fieldRef": {"fieldPath": "metadata.labels['app']"}}
+    container["env"] = [{"name": "ROLE", "valueFrom": role}, {"name": "FAULTY_AS", "value": "web"}]
+
+
+def test_a_version_that_breaks_while_it_rolls_is_taken_back(
+    namespace: Kubectl, host: str, gateway: str
+) -> None:
+    canary = judged_canary(interval="10s")
+    with lane(
+        namespace, gateway, host, 40, canary, replicas=5, change=breaks_in_production
+    ) as there:
+        old = {pod["metadata"]["uid"] for pod in namespace.items("pods", "-l", "app=web")}
+        outcome = there.release(Fault(name="late", errors=0.5), deadline=180)
+        print(f"refused while it rolled: {outcome}")  # noqa: T201 - the figures are asked for
+        assert outcome.phase == "Failed", outcome.message
+        assert "Rolling back" in outcome.message
+        assert "chance of an error at most" in outcome.message
+        assert outcome.lost == 0
+        assert namespace.get("deployment", "web")["spec"]["paused"] is True
+        wait_for("the old version alone", lambda: versions_of(namespace) == {None}, 90)
+        assert serving_pods(namespace) & old, "some of the old pods were never replaced"
+        at = there.traffic.now()
+        wait_for("more answers", lambda: there.traffic.now() > at + 3, 10)
+        assert {status for sent, status, _ in there.traffic.answers if sent > at} == {200}
+
+
+def serving_pods(namespace: Kubectl) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in namespace.items("pods", "-l", "app=web")}
+
+
+def versions_of(namespace: Kubectl) -> set[str | None]:
+    """Return the versions that the target's pods were made with, None for the image's own."""
+    found = set()
+    for pod in namespace.items("pods", "-l", "app=web"):
+        env = {one["name"]: one.get("value") for one in pod["spec"]["containers"][0]["env"]}
+        found.add(env.get("VERSION"))
+    return found
+
+
+def sick_already(deployment: dict[str, Any]) -> None:
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    container["env"] = [{"name": "ERROR_SHARE", "value": "0.2"}]
+
+
+def test_a_release_over_a_sick_stable_is_held_and_its_cure_is_promoted(
+    namespace: Kubectl, host: str, gateway: str
+) -> None:
+    canary = judged_canary(interval="10s")
+    with lane(namespace, gateway, host, 40, canary, change=sick_already) as there:
+        # A minute of traffic, so that the checks see the stable's errors from the first tick on.
+        wait_for("a minute of traffic", lambda: there.traffic.now() > 60, 90)
+        namespace("set", "env", "deployment/web", "VERSION=as-sick")
+        wait_for("what is said", lambda: "the stable is at" in message(namespace), 120)
+        at = there.traffic.now()
+        # Layer 1 would have refused after three checks of 10 s.
+        wait_for("five more checks", lambda: there.traffic.now() > at + 50, 60)
+        assert phase(namespace) == "Progressing"
+        assert "it misses it too" in message(namespace)
+        outcome = there.release(HEALTHY, deadline=240)
+        assert outcome.phase == "Succeeded", outcome.message
+
+
+def test_latency_without_a_limit_is_held_against_the_stables_own(
+    namespace: Kubectl, host: str, gateway: str
+) -> None:
+    canary = judged_canary(interval="10m")
+    (metric,) = (
+        one for one in canary["spec"]["analysis"]["metrics"] if one["name"] == "request-duration"
+    )
+    metric["thresholdRange"] = {}
+    with lane(namespace, gateway, host, LOW, canary) as there:
+        outcome = there.release(Fault(name="slower", latency_ms=60), deadline=180)
+    print(f"60 ms without a limit: {outcome}")  # noqa: T201 - the figures are asked for
+    assert outcome.phase == "Failed", outcome.message
+    assert "request-duration:p" in outcome.message
+    assert outcome.lost == 0
+
+
 MEAN = """
 sum(rate(http_request_duration_seconds_sum{kubernetes_pod_name=~"{{ target }}-.+"}[15s]))
 / sum(rate(http_request_duration_seconds_count{kubernetes_pod_name=~"{{ target }}-.+"}[15s])) * 1000

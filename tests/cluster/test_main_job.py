@@ -139,13 +139,13 @@ def release_bad(kubectl: Kubectl, traffic: Traffic, written: Json, deadline: flo
 
 
 def test_a_good_version_is_promoted(namespace: Kubectl, host: str, traffic: Traffic) -> None:
-    run_good(namespace, host, traffic, "10s", 240)
+    run_good(namespace, host, traffic, "10s", 600)
 
 
 def test_a_bad_version_is_refused_and_explained(
     namespace: Kubectl, host: str, traffic: Traffic
 ) -> None:
-    run_bad(namespace, host, traffic, "10s", 180)
+    run_bad(namespace, host, traffic, "10s", 400)
 
 
 @pytest.mark.slow
@@ -157,7 +157,7 @@ def test_the_main_job_as_written(prod: Kubectl, gateway: str) -> None:
         serving(traffic)
         set_image(prod, BETTER)
         log = WeightLog(prod)
-        log.follow({"Succeeded", "Failed"}, 720)
+        log.follow({"Succeeded", "Failed"}, 1200)
         assert log.shares == [0, 10, 20, 30, 40, 50, 0], (log.statuses, events(prod))
         promoted(prod, BETTER, written)
         no_headgate_failures(traffic)
@@ -173,7 +173,7 @@ def test_a_label_is_enough(
     set_image(namespace, image)
     wait_for("a canary object", lambda: namespace.find("canary", "web"), 30)
     log = WeightLog(namespace)
-    assert log.follow({"Succeeded", "Failed"}, 300) == ending, (log.statuses, events(namespace))
+    assert log.follow({"Succeeded", "Failed"}, 600) == ending, (log.statuses, events(namespace))
     if ending == "Succeeded":
         assert log.shares == [0, 5, 10, 25, 50, 0]
         promoted(namespace, image, written)
@@ -204,7 +204,7 @@ def test_applying_again_changes_nothing(
     if server_side:
         namespace.diff(*objects)
     log = WeightLog(namespace)
-    assert log.follow({"Succeeded", "Failed"}, 240) == "Succeeded", events(namespace)
+    assert log.follow({"Succeeded", "Failed"}, 600) == "Succeeded", events(namespace)
 
 
 def unchanged_by_us(kubectl: Kubectl) -> tuple[Json, int, list[str]]:

@@ -22,7 +22,7 @@ def release(kubectl: Kubectl, image: str) -> list[int]:
     kubectl("set", "image", "deployment/web", f"web={image}")
     wait_for("the run", lambda: "Promotion completed" not in message(kubectl), 30)
     log = WeightLog(kubectl)
-    assert log.follow({"Succeeded", "Failed"}, 120) == "Succeeded", message(kubectl)
+    assert log.follow({"Succeeded", "Failed"}, 300) == "Succeeded", message(kubectl)
     return log.shares
 
 

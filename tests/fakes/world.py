@@ -181,7 +181,10 @@ class World:
             return observed
         assert isinstance(self.strategy, Strategy)
         value = self.values.get(self.template, 0.0)
-        samples = tuple(Sample(metric=m, value=value) for m in self.strategy.metrics)
+        baseline = self.values.get(self.marks.get("stable", ""), 0.0)
+        samples = tuple(
+            Sample(metric=m, value=value, baseline=baseline) for m in self.strategy.metrics
+        )
         hooks = tuple(
             HookResult(hook=hook, ok=hook.name not in self.refuse_hooks, message="no")
             for hook in self.strategy.hooks

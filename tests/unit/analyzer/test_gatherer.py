@@ -21,6 +21,7 @@ from canary.evidence.verdict import Refuse
 from canary.model import Builtin, Json, Key, Metric, Revision
 from canary.past import Past
 from canary.queries import SourceQuery, builtin_queries
+from canary.weighing import why_refused
 from runtime.errors import ApiError
 from runtime.resources import ListResult, Resource
 from tests.fakes.scraper import FakeScraper
@@ -378,6 +379,78 @@ async def test_latency_is_counted_through_the_bucket_of_its_limit(
     assert weighing.sources == {"request-duration": "pods (app), slower than 0.5"}
 
 
+LIMITLESS = replace(DURATION, maximum=None)
+"""A latency with an empty thresholdRange: nothing is said but that it must not become worse."""
+
+
+async def timed(bench: Bench, slow: int, rounds: int, served: int = 1000) -> list[Key]:
+    """Have the stable answer 5 of 100 in half a second or more, and the canary as many as told."""
+    changed: list[Key] = []
+    for _ in range(rounds):
+        number, bench.served = bench.served, bench.served + 1
+        bench.time += 2
+        stable = histogram(served * 0.95 + 95 * number, served * 0.05 + 5 * number)
+        bench.scraper.page(PAGES[STABLE_POD], stable)
+        bench.scraper.page(PAGES[CANARY_POD], histogram((20 - slow) * number, slow * number))
+        changed += await bench.gatherer.gather(bench.time)
+    return changed
+
+
+@pytest.mark.parametrize(("slow", "verdict"), [(10, [KEY]), (1, [])], ids=["slower", "as fast"])
+async def test_latency_without_a_limit_is_held_against_the_stables_own(
+    slow: int, verdict: list[Key]
+) -> None:
+    bench = Bench()
+    latency = watch(counted(LIMITLESS))
+    bench.gatherer.follow(latency, {})
+    assert await timed(bench, slow, 60) == verdict
+    weighing = bench.gatherer.follow(latency, {})
+    assert weighing is not None
+    names = [f"request-duration:{quantile}" for quantile in ("p50", "p95", "p99")]
+    assert [plan.name for plan in weighing.judge.plans] == names
+    assert weighing.frozen == dict(zip(names, (0.1, 0.1, 1.0), strict=True))
+    assert weighing.sources == {"request-duration": "pods (app), slower than 0.1, 1"}
+    if isinstance(weighing.verdict, Refuse):
+        said = why_refused(weighing, weighing.verdict.finding)
+        assert said.startswith("request-duration:p95 ")
+        assert said.endswith("counted from pods (app), slower than 0.1, 1")
+
+
+def test_a_load_test_leaves_nothing_to_hold_a_latency_without_a_limit_against() -> None:
+    sides = queries(LIMITLESS, "web-canary"), queries(LIMITLESS, "web")
+    found = countable(LIMITLESS, *sides, alone=True, gate=False)
+    assert isinstance(found, Uncountable)
+    assert "only a fixed bound" in found.why
+
+
+async def test_what_was_held_fast_outlives_a_restart() -> None:
+    first = Bench()
+    first.gatherer.follow(watch(counted(LIMITLESS)), {})
+    await timed(first, 1, 20)
+    before = first.gatherer.follow(watch(counted(LIMITLESS)), {})
+    assert before is not None
+    second = Bench(time=first.time)
+    stored = watch(counted(LIMITLESS), record=before.record())
+    second.gatherer.follow(stored, {})
+    # The stable has become so slow that its own quantiles would be other ones now.
+    second.scraper.page(PAGES[STABLE_POD], histogram(1000, 90000))
+    await second.gatherer.gather(second.time)
+    after = second.gatherer.follow(stored, {})
+    assert after is not None
+    assert (after.frozen, after.sources) == (before.frozen, before.sources)
+
+
+async def test_a_stable_that_has_served_little_is_waited_for() -> None:
+    bench = Bench()
+    latency = watch(counted(LIMITLESS))
+    bench.gatherer.follow(latency, {})
+    await timed(bench, 10, 4, served=100)
+    weighing = bench.gatherer.follow(latency, {})
+    assert weighing is not None
+    assert (weighing.sources, weighing.frozen) == ({"request-duration": ""}, {})
+    assert await timed(bench, 10, 60, served=100) == [KEY]
+
+
 async def test_a_load_test_of_the_canary_is_held_against_the_bound_only() -> None:
     bench = Bench()
     bench.gatherer.follow(watch(counted(SUCCESS, alone=True)), {})
@@ -408,10 +481,16 @@ def is_past_of(bench: Bench, answer: object) -> None:
     bench.server.pasts[query] = answer  # type: ignore[assignment]
 
 
-async def test_a_run_learns_from_the_stables_past_before_its_first_request() -> None:
+def learner(answer: object = None) -> Bench:
+    """Return a bench whose run has a day of the stable's past to learn from."""
     bench = Bench(time=BEGAN)
-    is_past_of(bench, past(errors_every=2, hours=24))
+    is_past_of(bench, past(errors_every=2, hours=24) if answer is None else answer)
     bench.gatherer.follow(watch(), {"request-success-rate": SERVER})
+    return bench
+
+
+async def test_a_run_learns_from_the_stables_past_before_its_first_request() -> None:
+    bench = learner()
     await bench.rounds(1, (0, 0), (180, 1))
     await bench.gatherer.teach()
     await bench.rounds(3, (20, 0), (180, 1))
@@ -426,9 +505,7 @@ async def test_a_run_learns_from_the_stables_past_before_its_first_request() -> 
 
 
 async def test_what_was_learned_outlives_a_restart() -> None:
-    bench = Bench(time=BEGAN)
-    is_past_of(bench, past(errors_every=2, hours=24))
-    bench.gatherer.follow(watch(), {"request-success-rate": SERVER})
+    bench = learner()
     await bench.rounds(1, (0, 0), (180, 1))
     await bench.gatherer.teach()
     await bench.rounds(3, (20, 0), (180, 1))
@@ -443,18 +520,14 @@ async def test_what_was_learned_outlives_a_restart() -> None:
 
 
 async def test_a_past_that_cannot_be_read_leaves_the_careful_assumptions() -> None:
-    bench = Bench(time=BEGAN)
-    is_past_of(bench, ProviderError("Prometheus has not answered"))
-    bench.gatherer.follow(watch(), {"request-success-rate": SERVER})
+    bench = learner(ProviderError("Prometheus has not answered"))
     await bench.rounds(1, (0, 0), (180, 1))
     await bench.gatherer.teach()
     assert await bench.rounds(6, (0, 50), (180, 1)) == [KEY]
 
 
 async def test_nothing_is_learned_once_a_request_was_counted() -> None:
-    bench = Bench(time=BEGAN)
-    is_past_of(bench, past(errors_every=2, hours=24))
-    bench.gatherer.follow(watch(), {"request-success-rate": SERVER})
+    bench = learner()
     await bench.rounds(3, (20, 0), (180, 1))
     await bench.gatherer.teach()
     await bench.rounds(1, (20, 0), (180, 1))

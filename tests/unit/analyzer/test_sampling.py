@@ -126,6 +126,29 @@ async def test_the_stable_is_asked_where_the_bound_may_give_way(
     assert (sample.value, sample.baseline) == (97.0, 96.0)
 
 
+async def test_the_stable_is_asked_where_the_canary_misses_its_bound(
+    sampler: Sampler, provider: FakeMetricProvider
+) -> None:
+    provider.script("errorsweb", 1.5)
+    provider.script("errorsweb-canary", 2.5)
+    queries, _ = await sampler.prepare(KEY, strategy(replace(TEMPLATE, maximum=1)))
+    (sample,) = await sampler.ask(queries)
+    assert (sample.value, sample.baseline) == (2.5, 1.5)
+    queries, _ = await sampler.prepare(KEY, strategy(replace(TEMPLATE, maximum=3)))
+    (sample,) = await sampler.ask(queries)
+    assert (sample.value, sample.baseline) == (2.5, None)
+
+
+async def test_a_query_that_tells_the_versions_not_apart_compares_nothing(
+    sampler: Sampler, objects: Objects, provider: FakeMetricProvider
+) -> None:
+    objects.stored[(METRICTEMPLATES.plural, "prod/errors")] = template("errors of all")
+    provider.script("errors of all", 2.5)
+    queries, _ = await sampler.prepare(KEY, strategy(replace(TEMPLATE, maximum=1)))
+    (sample,) = await sampler.ask(queries)
+    assert (sample.value, sample.baseline) == (2.5, None)
+
+
 async def test_a_provider_that_fails_is_told_and_is_no_value(
     sampler: Sampler, provider: FakeMetricProvider
 ) -> None:

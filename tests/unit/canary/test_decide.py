@@ -8,6 +8,7 @@ import pytest
 
 from canary.actions import SetWeight
 from canary.contract import Command
+from canary.evidence.policy import Policy
 from canary.model import (
     FailureCount,
     Hook,
@@ -275,6 +276,38 @@ def test_failures_add_up_as_the_setting_says(count: FailureCount, phase: Phase) 
     world.values.clear()
     world.run()
     assert world.state.phase is phase
+
+
+def test_an_incident_of_both_versions_holds_and_is_not_blamed_on_the_candidate() -> None:
+    world = World()
+    world.update("v2")
+    until(world, lambda: world.weight == 20)
+    world.values = {"v1": 18.0, "v2": 20.0}
+    world.run(until=timedelta(hours=2))
+    assert (world.state.phase, world.weight) == (Phase.PROGRESSING, 20)
+    assert "the stable is at 18, it misses it too" in world.state.message
+    assert len([e for e in world.events if "misses it too" in e]) == 1
+    world.values = {}
+    world.run()
+    promoted(world)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda world: world.values.update(v1=2.0),
+        lambda world: setattr(world, "strategy", replace(STRATEGY, policy=Policy(enabled=False))),
+        lambda world: setattr(world, "strategy", replace(STRATEGY, weights=(60,))),
+    ],
+    ids=["plainly worse", "evidence off: as Flagger", "too little of the stable is left"],
+)
+def test_an_incident_of_both_is_no_excuse_for(change: Callable[[World], None]) -> None:
+    world = World()
+    world.update("v2")
+    world.values = {"v1": 18.0, "v2": 20.0}
+    change(world)
+    world.run()
+    refused(world)
 
 
 def with_hook(kind: HookType) -> Strategy:

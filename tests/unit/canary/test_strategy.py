@@ -83,6 +83,7 @@ def test_the_main_job_s_metrics_and_hooks() -> None:
         ({"name": "request-success-rate", "threshold": 99}, (99, None)),
         ({"name": "request-duration", "threshold": 500}, (None, 500)),
         ({"name": "x", "query": "up", "thresholdRange": {"min": 1, "max": 2}}, (1, 2)),
+        ({"name": "request-duration", "thresholdRange": {}}, (None, None)),
     ],
 )
 def test_bounds(metric: dict[str, Any], bounds: tuple[float | None, float | None]) -> None:

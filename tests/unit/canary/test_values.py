@@ -87,6 +87,31 @@ def test_a_sample_against_its_bound(sample: Sample, outcome: Outcome, words: str
     assert words in check.message
 
 
+@pytest.mark.parametrize(
+    ("metric", "value", "stable", "outcome"),
+    [
+        (ERRORS, 3.0, 2.5, Outcome.SHARED),
+        (ERRORS, 3.75, 2.5, Outcome.SHARED),
+        (ERRORS, 3.8, 2.5, Outcome.FAILED),
+        (ERRORS, 1.2, 1.0, Outcome.FAILED),
+        (ERRORS, 3.0, None, Outcome.FAILED),
+        (ERRORS, 0.5, 9.0, Outcome.PASSED),
+        (SUCCESS, 80, 85, Outcome.SHARED),
+        (SUCCESS, 80, 98, Outcome.FAILED),
+        (SUCCESS, 80, 99, Outcome.FAILED),
+        (Metric(name="rate", source="q", minimum=100), 60, 80, Outcome.SHARED),
+        (Metric(name="rate", source="q", minimum=100), 50, 80, Outcome.FAILED),
+    ],
+)
+def test_a_miss_that_the_stable_shares(
+    metric: Metric, value: float, stable: float | None, outcome: Outcome
+) -> None:
+    sample = Sample(metric=metric, value=value, baseline=stable)
+    assert check_sample(sample, margin=1.5).outcome is outcome
+    blamed = Outcome.FAILED if outcome is Outcome.SHARED else outcome
+    assert check_sample(sample).outcome is blamed
+
+
 def test_without_metrics_on_either_side_health_is_judged_and_said() -> None:
     check = check_sample(Sample(metric=SUCCESS), health_is_enough=True)
     assert (check.outcome, "health alone" in check.message) == (Outcome.PASSED, True)
@@ -99,6 +124,8 @@ def test_a_failure_outweighs_missing_data() -> None:
         return Check(name="x", outcome=outcome, message="")
 
     assert overall((check(Outcome.NO_DATA), check(Outcome.FAILED))) is Outcome.FAILED
+    assert overall((check(Outcome.SHARED), check(Outcome.FAILED))) is Outcome.FAILED
+    assert overall((check(Outcome.NO_DATA), check(Outcome.SHARED))) is Outcome.SHARED
     assert overall((check(Outcome.PASSED), check(Outcome.NO_DATA))) is Outcome.NO_DATA
     assert overall(()) is Outcome.PASSED
 

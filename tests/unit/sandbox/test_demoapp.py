@@ -20,6 +20,12 @@ def test_settings_that_are_empty_are_defaults() -> None:
     assert Behaviour.of({"VERSION": "1.0", **empty}) == Behaviour(version="1.0")
 
 
+@pytest.mark.parametrize(("role", "share"), [("web", "0.5"), ("web-canary", "0")])
+def test_a_version_may_err_in_one_role_only(role: str, share: str) -> None:
+    given = {"ERROR_SHARE": "0.5", "FAULTY_AS": "web", "ROLE": role}
+    assert Behaviour.of(given).error_share == Fraction(share)
+
+
 async def test_errors_are_counted_and_probes_are_not() -> None:
     app = App(Behaviour(version="bad", error_share=Fraction("0.5")))
     answers = [await app.answer("/") for _ in range(4)]

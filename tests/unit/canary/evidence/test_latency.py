@@ -2,7 +2,13 @@ import math
 
 import pytest
 
-from canary.evidence.latency import LatencyBounds, bounds_around, slow_share, usual_bounds
+from canary.evidence.latency import (
+    QUANTILES,
+    LatencyBounds,
+    bounds_around,
+    slow_share,
+    usual_bound,
+)
 
 BUCKETS = (0.1, 0.25, 0.5, 1.0, math.inf)
 
@@ -21,9 +27,22 @@ def test_quantile_is_a_share_of_slow_requests() -> None:
     assert slow_share(0.99) == pytest.approx(0.01)
 
 
-def test_usual_bounds_are_the_stables_own_quantiles() -> None:
-    seen = {0.1: 600.0, 0.25: 940.0, 0.5: 960.0, 1.0: 995.0, math.inf: 1000.0}
-    assert usual_bounds(seen) == (0.1, 0.5, 1.0)
-    assert usual_bounds({0.1: 1000.0, math.inf: 1000.0}) == (0.1,)
-    assert usual_bounds({0.1: 10.0, math.inf: 1000.0}) == ()
-    assert usual_bounds({}) == ()
+SEEN = {0.1: 600.0, 0.25: 940.0, 0.5: 960.0, 1.0: 995.0, math.inf: 1000.0}
+
+
+@pytest.mark.parametrize(
+    ("cumulative", "bounds"),
+    [
+        (SEEN, (0.1, 0.5, 1.0)),
+        ({0.1: 1000.0, math.inf: 1000.0}, (0.1, 0.1, 0.1)),
+        ({0.1: 10.0, 0.5: 960.0, math.inf: 1000.0}, (0.5, 0.5, 0.5)),
+        ({bound: count / 3 for bound, count in SEEN.items()}, (None, None, None)),
+        ({math.inf: 1000.0}, (None, None, None)),
+        ({}, (None, None, None)),
+    ],
+    ids=["three buckets", "one bucket", "slower than all", "too few", "none finite", "nothing"],
+)
+def test_a_latency_without_a_limit_is_held_fast_at_the_stables_own_quantiles(
+    cumulative: dict[float, float], bounds: tuple[float | None, ...]
+) -> None:
+    assert tuple(usual_bound(cumulative, quantile) for quantile in QUANTILES) == bounds
