@@ -8,6 +8,7 @@ from typing import Any, Final
 from canary.contract import (
     BAKE,
     DECIDE_WITHIN,
+    ERROR_BUDGET,
     EVIDENCE,
     EVIDENCE_ALPHA,
     EVIDENCE_BETA,
@@ -60,6 +61,7 @@ def annotated(canary: Json, problems: Problems, *, policy: Policy, gate: bool) -
         "no_data_after": read(ON_NO_DATA_AFTER, parse_duration, timedelta(minutes=10)),
         "failure_count": read(FAILURES_COUNT, FailureCount, FailureCount.CONSECUTIVE),
         "gate": read(PROMOTION_GATE, promotion_gate, gate),
+        "error_budget": read(ERROR_BUDGET, answers, None),
         "decide_within": read(DECIDE_WITHIN, parse_duration, timedelta(hours=1)),
         "bake": read(BAKE, parse_duration, timedelta(0)),
         "policy": replace(
@@ -97,6 +99,18 @@ def percent(text: str) -> float:
     if not 0 < value < 50:  # noqa: PLR2004 - a coin is no judge
         raise ValueError(f"{text} must be a percentage above 0 and below 50, as in 1")
     return value / 100
+
+
+def answers(text: str) -> int:
+    """Read a number of answers.
+
+    Raises:
+        ValueError: it is no whole number above 0.
+
+    """
+    if not text.isdecimal() or int(text) == 0:
+        raise ValueError(f"{text} must be a whole number above 0, as in 50")
+    return int(text)
 
 
 def switch(text: str) -> bool:

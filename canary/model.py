@@ -115,8 +115,10 @@ class Strategy:
     one has passed. `service_name` is the Service whose traffic is split.
 
     `policy` is how sure the evidence has to be. With `gate` every weight after the first, and the
-    promotion, also ask for non-inferiority; where it is not shown within `decide_within` of the
-    run's start, the policy says what follows. `bake` is how long a full-size canary is judged at
+    promotion, also ask for non-inferiority, and with `error_budget` for so much that was counted
+    that the larger share costs no more bad answers than these at worst, until the next tick; where
+    that is not shown within `decide_within` of the run's start, the policy says what follows.
+    `bake` is how long a full-size canary is judged at
     weight 100 before the promotion, while all old pods are left.
     """
 
@@ -140,6 +142,7 @@ class Strategy:
     health_is_enough: bool = False
     policy: Policy = Policy()
     gate: bool = False
+    error_budget: int | None = None
     decide_within: timedelta = timedelta(hours=1)
     bake: timedelta = timedelta(0)
     ignored: tuple[str, ...] = ()

@@ -11,8 +11,10 @@ from canary.endings import Context, refuse
 from canary.evidence.policy import Inconclusive
 from canary.evidence.verdict import NonInferior
 from canary.model import State, Strategy
-from canary.weighing import what_promotion_needs
+from canary.weighing import what_exposure_needs, what_promotion_needs
 
+_ALL: Final = 100
+"""Percent: what a promotion gives the candidate."""
 _LASTING: Final = frozenset({Reason.INCONCLUSIVE, Reason.SHARED_INCIDENT})
 _TOLD: Final = _LASTING | {Reason.CHECK_FAILED, Reason.NO_DATA, Reason.BAKING}
 """Reasons for which a weight is kept that are worth an event."""
@@ -41,27 +43,48 @@ def stay(ctx: Context, strategy: Strategy, state: State, reason: str, message: s
 
 
 def gate(ctx: Context, strategy: Strategy, state: State) -> Decision | None:
-    """Past the first weight a candidate has to be shown non-inferior, where the policy asks."""
-    if not strategy.gate or not strategy.policy.enabled:
+    """Past the first weight the evidence has to allow each next one, where the policy asks."""
+    if not strategy.policy.enabled:
         return None
-    weighing = ctx.observed.weighing
-    if weighing is not None and isinstance(weighing.verdict, NonInferior):
+    missing = _inferior(ctx, strategy) or _exposed(ctx, strategy, state)
+    if not missing:
         return None
-    missing = what_promotion_needs(weighing)
     deadline = (state.started_at or ctx.now) + strategy.decide_within
     if ctx.now < deadline:
         until = deadline.strftime("%H:%M:%S")
         message = (
-            f"Halt {ctx.observed.key} advancement at weight {state.weight}: not yet shown to be no "
-            f"worse than the stable: {missing}; waiting until {until} UTC"
+            f"Halt {ctx.observed.key} advancement at weight {state.weight}: {missing}; "
+            f"waiting until {until} UTC"
         )
         return stay(ctx, strategy, state, Reason.INCONCLUSIVE, message)
     return _undecided(ctx, strategy, state, missing)
 
 
+def _inferior(ctx: Context, strategy: Strategy) -> str:
+    """Say what non-inferiority lacks; nothing where it is shown, or not asked for."""
+    weighing = ctx.observed.weighing
+    shown = weighing is not None and isinstance(weighing.verdict, NonInferior)
+    if not strategy.gate or shown:
+        return ""
+    return f"not yet shown to be no worse than the stable: {what_promotion_needs(weighing)}"
+
+
+def _exposed(ctx: Context, strategy: Strategy, state: State) -> str:
+    """Say by how much the next share of the traffic may overdraw the budget; nothing if it fits."""
+    budget = strategy.error_budget
+    if budget is None:
+        return ""
+    larger = next((weight for weight in strategy.weights if weight > state.weight), _ALL)
+    return what_exposure_needs(
+        ctx.observed.weighing,
+        weights=(state.weight, larger),
+        seconds=strategy.interval.total_seconds(),
+        budget=budget,
+    )
+
+
 def _undecided(ctx: Context, strategy: Strategy, state: State, missing: str) -> Decision | None:
-    within = format_duration(strategy.decide_within)
-    why = f"not shown to be no worse than the stable within {within}: {missing}"
+    why = f"{missing}, after {format_duration(strategy.decide_within)}"
     match strategy.policy.on_inconclusive:
         case Inconclusive.PROMOTE:
             return None

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from canary.evidence.exposure import exposure
 from canary.evidence.judge import Judge, State
 from canary.evidence.plan import metric_of
 from canary.evidence.record import dump_judge, dump_state, load_judge, load_state
@@ -86,6 +87,35 @@ def what_promotion_needs(weighing: Weighing | None) -> str:
     if outlook.to_promote is None:
         return "what was counted so far does not point to it"
     return f"{in_words(outlook.to_promote)} more, if they are like those so far"
+
+
+def what_exposure_needs(
+    weighing: Weighing | None, *, weights: tuple[int, int], seconds: float, budget: int
+) -> str:
+    """Say why a larger share of the traffic does not fit an error budget; nothing if it does.
+
+    Args:
+        weighing: what was counted.
+        weights: the present share of the traffic and the larger one, in percent.
+        seconds: until the next decision.
+        budget: in bad answers.
+
+    """
+    now, larger = weights
+    if weighing is None or not weighing.judge.plans:
+        return "no metric can be counted, so the error budget cannot be kept"
+    found = exposure(
+        weighing.judge, weighing.state, growth=larger / now, seconds=seconds, budget=budget
+    )
+    if found is None or found.cost <= budget:
+        return ""
+    if found.missing is None:
+        return f"no request was counted yet for {found.metric}{_because(weighing)}"
+    return (
+        f"weight {larger} may cost {found.cost:.0f} bad answers in {_duration(seconds)} "
+        f"({found.metric}), over the error budget of {budget}: {in_words(found.missing)} more are "
+        "needed, if they are good"
+    )
 
 
 def _because(weighing: Weighing) -> str:

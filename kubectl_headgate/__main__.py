@@ -18,7 +18,7 @@ from analyzer.records import default_canary
 from kubectl_headgate.arguments import Options, Verb, read_arguments
 from kubectl_headgate.explain import explain
 from kubectl_headgate.faults import Unreadable
-from kubectl_headgate.history import read
+from kubectl_headgate.history import read, read_samples
 from kubectl_headgate.jsonform import to_json
 from kubectl_headgate.objects import absent, admin_settings, find_canary
 from kubectl_headgate.replay import Outcome, replay
@@ -86,8 +86,10 @@ async def _replay(cluster: Cluster, options: Options) -> Code:
         if remark:
             question = replace(question, remarks=(*question.remarks, remark))
         named = bool(options.prometheus)
-        answers = await read(provider, question.metrics, specs, question.window, named=named)
-    found = replay(question, answers)
+        window = question.window
+        answers = await read(provider, question.metrics, specs, window, named=named)
+        samples = await read_samples(provider, question.scalars, specs, window, named=named)
+    found = replay(question, answers, samples)
     if options.json:
         _write_json(found)
     else:

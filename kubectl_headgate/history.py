@@ -1,4 +1,4 @@
-"""Raw counters of a past window, as if a metrics server had been asked scrape by scrape."""
+"""What a metrics server had in a past window, as if it had been asked scrape by scrape."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from analyzer.ports import HistorySource, ProviderError, ProviderSpec
-from canary.countable import Countable
+from canary.countable import Comparable, Countable
 from canary.counting.series import Selector, Series, merged
 from canary.past import Past
 from canary.readings import server_selectors
@@ -33,6 +33,15 @@ class Answer:
     scrapes: Mapping[float, Sequence[Series]]
 
 
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What a server had of a metric that is a number of every pod, by the time of the sample."""
+
+    scalar: Comparable
+    canary: Mapping[float, Sequence[Series]]
+    stable: Mapping[float, Sequence[Series]]
+
+
 async def read(
     historian: HistorySource,
     metrics: Iterable[Countable],
@@ -56,18 +65,49 @@ async def read(
     """
     answers = []
     for asked in _by_server(metrics, specs):
-        scrapes: dict[float, list[Series]] = {}
-        for query in merged(asked.selectors):
-            try:
-                found = await historian.history(
-                    asked.spec, query, start=window.start, end=window.end, step=window.step
-                )
-            except ProviderError as error:
-                advice = "" if named else _advice(asked.spec.address)
-                raise Unreadable(f"{error}{advice}") from error
-            _add(scrapes, found)
+        queries = merged(asked.selectors)
+        scrapes = await _scrapes(historian, asked.spec, queries, window, named=named)
         answers.append(Answer(frozenset(asked.names), scrapes))
     return tuple(answers)
+
+
+async def read_samples(
+    historian: HistorySource,
+    scalars: Iterable[Comparable],
+    specs: Mapping[str, ProviderSpec],
+    window: Window,
+    *,
+    named: bool,
+) -> tuple[Samples, ...]:
+    """Ask for the values of metrics that are a number of every pod. See `read`."""
+    found = []
+    for scalar in scalars:
+        spec = specs[scalar.metric.name]
+        canary = await _scrapes(historian, spec, [scalar.canary], window, named=named)
+        stable = await _scrapes(historian, spec, [scalar.stable], window, named=named)
+        found.append(Samples(scalar, canary, stable))
+    return tuple(found)
+
+
+async def _scrapes(
+    historian: HistorySource,
+    spec: ProviderSpec,
+    queries: Iterable[str],
+    window: Window,
+    *,
+    named: bool,
+) -> dict[float, list[Series]]:
+    scrapes: dict[float, list[Series]] = {}
+    for query in queries:
+        try:
+            found = await historian.history(
+                spec, query, start=window.start, end=window.end, step=window.step
+            )
+        except ProviderError as error:
+            advice = "" if named else _advice(spec.address)
+            raise Unreadable(f"{error}{advice}") from error
+        _add(scrapes, found)
+    return scrapes
 
 
 @dataclass(slots=True)

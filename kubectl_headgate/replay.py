@@ -8,8 +8,9 @@ from typing import Final
 
 from analyzer.evidence_run import Run, Watch
 from canary.arms import ArmPod
-from canary.countable import Countable, Place, Uncountable
+from canary.countable import Comparable, Countable, Place, Uncountable
 from canary.counting.series import Series, pod_of
+from canary.evidence.counted import CountEvidence
 from canary.evidence.counters import Arm
 from canary.evidence.policy import Policy
 from canary.evidence.verdict import NonInferior, Refuse
@@ -17,7 +18,7 @@ from canary.model import Key
 from canary.readings import plays_a_part
 from kubectl_headgate.evidence import EvidenceView, view
 from kubectl_headgate.faults import Unreadable
-from kubectl_headgate.history import Answer, Window
+from kubectl_headgate.history import Answer, Samples, Window
 from kubectl_headgate.naming import Sides
 from kubectl_headgate.traces import Trace, traced
 
@@ -41,6 +42,7 @@ class Question:
     key: Key
     policy: Policy
     metrics: tuple[Countable, ...]
+    scalars: tuple[Comparable, ...]
     uncounted: tuple[Uncountable, ...]
     sides: Sides
     window: Window
@@ -70,27 +72,30 @@ class Replay:
     remarks: tuple[str, ...]
 
 
-def replay(question: Question, answers: Sequence[Answer]) -> Replay:
+def replay(
+    question: Question, answers: Sequence[Answer], samples: Sequence[Samples] = ()
+) -> Replay:
     """Judge a window.
 
     Args:
         question: what is judged, and how.
         answers: the counters of the window.
+        samples: the values in it of metrics that are a number of every pod.
 
     Raises:
         Unreadable: there is nothing to judge in it.
 
     """
     kept = [_kept(answer, question) for answer in answers]
-    traces = _traces(question, kept)
-    first = _first_request(question, traces)
-    run = _start(question, traces)
-    decided = _judge(run, kept)
+    traces, values = _traces(question, kept), _values(question, samples)
+    first = _first_request(question, traces, values)
+    run = _start(question, [*traces, *values])
+    decided = _judge(run, kept, samples)
     weighing = run.weighing
     if weighing is None:
         raise _nothing(question, "no scrape has the canary")
     found = view(weighing)
-    if not any(row.canary and row.canary.all for row in found.metrics):
+    if not _has_judged(run):
         raise _nothing(
             question, "the counters of the canary and the stable are never there together"
         )
@@ -113,19 +118,37 @@ def replay(question: Question, answers: Sequence[Answer]) -> Replay:
     )
 
 
-def _judge(run: Run, answers: Sequence[Answer]) -> float | None:
+def _has_judged(run: Run) -> bool:
+    """Tell whether any metric had both sides at one moment."""
+    return any(
+        one.strata if isinstance(one, CountEvidence) else one.samples for one in run.state.metrics
+    )
+
+
+def _judge(run: Run, answers: Sequence[Answer], samples: Sequence[Samples]) -> float | None:
     """Feed every scrape until a refusal; return since when the last verdict has stood."""
     since = None
-    for time in sorted({time for answer in answers for time in answer.scrapes}):
+    times = {time for answer in answers for time in answer.scrapes}
+    times |= {time for one in samples for time in one.canary}
+    for time in sorted(times):
         if time < run.watch.began:
             continue
         for answer in answers:
             run.read_server(answer.scrapes.get(time, ()), answer.metrics, time)
+        for one in samples:
+            _sample(run, one, time)
         if run.judge_now():
             since = time
         if run.weighing is not None and isinstance(run.weighing.verdict, Refuse):
             break
     return since
+
+
+def _sample(run: Run, one: Samples, time: float) -> None:
+    """Take a sample if it is far enough from the one before."""
+    before = run.sampled.get(one.scalar.plan.name)
+    if before is None or time >= before + run.spacing(one.scalar):
+        run.read_scalar(one.scalar, one.canary.get(time, ()), one.stable.get(time, ()), time)
 
 
 def _outcome(run: Run, found: EvidenceView) -> Outcome:
@@ -147,7 +170,7 @@ def _start(question: Question, traces: Sequence[Trace]) -> Run:
         began=began,
         policy=question.policy,
         metrics=question.metrics,
-        scalars=(),
+        scalars=question.scalars,
         uncounted=question.uncounted,
         selector={},
         revisions=(),
@@ -207,23 +230,31 @@ def _traces(question: Question, answers: Iterable[Answer]) -> tuple[Trace, ...]:
     return traced(answers, arm)
 
 
-def _first_request(question: Question, traces: Sequence[Trace]) -> float:
+def _values(question: Question, samples: Iterable[Samples]) -> tuple[Trace, ...]:
+    answers = [Answer(frozenset(), side) for one in samples for side in (one.canary, one.stable)]
+    return traced(answers, lambda series: question.sides.arm(pod_of(series.labels)))
+
+
+def _first_request(question: Question, traces: Sequence[Trace], values: Sequence[Trace]) -> float:
     """Return when the canary's counters were first seen to have counted something.
+
+    Where none is counted, it is when it first had a value.
 
     Raises:
         Unreadable: there are none, or they stand still.
 
     """
-    if not traces:
-        raise _nothing(question, "the metrics server has none of its counters")
+    if not traces and not values:
+        raise _nothing(question, "the metrics server has none of its metrics")
     canary = [trace for trace in traces if trace.arm is Arm.CANARY]
-    if not canary:
+    valued = [trace.first for trace in values if trace.arm is Arm.CANARY]
+    if not canary and not valued:
         raise _nothing(question, "it had no canary")
-    begins = min(trace.first for trace in traces)
+    begins = min((trace.first for trace in traces), default=0.0)
     moved = [time for trace in canary if (time := trace.first_growth(begins)) is not None]
-    if not moved:
+    if not moved and not valued:
         raise _nothing(question, "its canary served no request")
-    return min(moved)
+    return min(moved or valued)
 
 
 def _nothing(question: Question, why: str) -> Unreadable:

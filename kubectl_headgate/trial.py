@@ -36,7 +36,7 @@ async def prepare(
         options: what was asked for.
 
     Raises:
-        Unreadable: the Canary is invalid, or none of its metrics can be counted.
+        Unreadable: the Canary is invalid, or none of its metrics can be judged.
 
     """
     key = Key(namespace=canary["metadata"]["namespace"], name=canary["spec"]["targetRef"]["name"])
@@ -46,18 +46,20 @@ async def prepare(
         strategy = replace(strategy, service_name=name)
     sampler = Sampler(cluster, {DEFAULT_PROVIDER: provider}, settings.metrics_server)
     queries, problems = await sampler.prepare(key, strategy)
-    found = [_countable(query, strategy) for query in queries]
+    found = [counted(query, strategy) for query in queries]
     metrics = tuple(one for one in found if isinstance(one, Countable))
+    scalars = tuple(one for one in found if isinstance(one, Comparable))
     uncounted = tuple(one for one in found if isinstance(one, Uncountable))
-    if not metrics:
-        raise _nothing_to_count(key, uncounted, problems)
-    names = {one.metric.name for one in metrics}
+    if not metrics and not scalars:
+        raise _nothing_to_judge(key, uncounted, problems)
+    names = {one.metric.name for one in metrics} | {one.metric.name for one in scalars}
     wanted = [query for query in queries if query.metric.name in names]
     specs = {query.metric.name: await _spec(sampler, query, options) for query in wanted}
     question = Question(
         key=key,
         policy=strategy.policy,
         metrics=metrics,
+        scalars=scalars,
         uncounted=uncounted,
         sides=Sides(target=key.name, revision=options.revision, against=options.against),
         window=Window(start=options.start, end=options.end, step=options.step),
@@ -108,22 +110,15 @@ def _valid(canary: Json, settings: Settings) -> Strategy:
     return strategy
 
 
-def _countable(query: Query, strategy: Strategy) -> Countable | Uncountable:
-    found = counted(query, strategy)
-    if isinstance(found, Comparable):
-        why = "it is a number of every pod, which a run compares by rank; a replay counts requests"
-        return Uncountable(metric=query.metric.name, why=why)
-    return found
-
-
-def _nothing_to_count(
+def _nothing_to_judge(
     key: Key, uncounted: Iterable[Uncountable], problems: Iterable[str]
 ) -> Unreadable:
     reasons = [*(f"metric {one.metric}: {one.why}" for one in uncounted), *problems]
     why = "; ".join(reasons) or "it has no metrics"
     return Unreadable(
-        f"no metric of {key.name} can be counted, so there is nothing to replay ({why}); give its "
-        "Canary a metric that is a share of requests or a quantile of a histogram"
+        f"no metric of {key.name} can be judged, so there is nothing to replay ({why}); give its "
+        "Canary a metric that is a share of requests, a quantile of a histogram or a number of "
+        "every pod"
     )
 
 

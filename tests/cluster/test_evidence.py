@@ -74,6 +74,18 @@ def test_the_gate_waits_until_enough_was_counted_and_says_how_much_is_missing(
         wait_for("the promotion", lambda: "Promotion completed" in message(namespace), 240)
 
 
+def test_a_step_waits_until_it_fits_its_error_budget(
+    namespace: Kubectl, host: str, gateway: str
+) -> None:
+    canary = judged_canary(interval="10s", error_budget="5")
+    with lane(namespace, gateway, host, LOW, canary):
+        namespace("set", "env", "deployment/web", "VERSION=budgeted")
+        wait_for("the budget", lambda: "over the error budget of 5" in message(namespace), 90)
+        assert "weight 100 may cost" in message(namespace)
+        assert "requests to the canary" in message(namespace)
+        wait_for("the promotion", lambda: "Promotion completed" in message(namespace), 240)
+
+
 def test_a_crash_under_traffic_is_refused_with_the_last_words(
     namespace: Kubectl, host: str, gateway: str
 ) -> None:
@@ -204,6 +216,10 @@ def test_a_number_that_is_no_count_is_compared_pod_by_pod(
     assert "mean-duration" in outcome.message
     assert "rank test" in outcome.message
     assert "counted from metrics server (per pod)" in outcome.message
+    replayed = plugin(namespace, "replay", "web", *from_prometheus(namespace))
+    assert replayed["outcome"] == "refused"
+    (row,) = replayed["evidence"]["metrics"]
+    assert (row["test"], row["source"]) == ("rank", "metrics server (per pod)")
 
 
 def test_a_policy_is_tried_on_a_release_of_the_past(
@@ -215,12 +231,15 @@ def test_a_policy_is_tried_on_a_release_of_the_past(
         wait_for("40 s of traffic", partial(has_served, there, "past", 40), 120, 1)
         namespace("annotate", "deployment/web", "headgate.dev/abort=now")
         wait_for("the end", lambda: phase(namespace) == "Failed", 30)
-    server = namespace.within("monitoring").get("service", "prometheus")["spec"]["clusterIP"]
-    source = ("--last", "5m", "--step", "5s", "--prometheus", f"http://{server}:9090")
-    replayed = plugin(namespace, "replay", "web", *source)
+    replayed = plugin(namespace, "replay", "web", *from_prometheus(namespace))
     assert replayed["outcome"] == "refused"
     assert replayed["seconds"] < 40
     assert "request-success-rate 20 %" in replayed["evidence"]["sentence"]
+
+
+def from_prometheus(namespace: Kubectl) -> tuple[str, ...]:
+    server = namespace.within("monitoring").get("service", "prometheus")["spec"]["clusterIP"]
+    return ("--last", "8m", "--step", "5s", "--prometheus", f"http://{server}:9090")
 
 
 def has_served(there: Lane, version: str, seconds: float) -> bool:

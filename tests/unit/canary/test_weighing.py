@@ -142,6 +142,31 @@ def test_while_the_gate_is_shut_the_message_says_how_many_requests_are_missing()
     assert sum("not yet shown" in event for event in world.events) == 1
 
 
+BUDGETED = replace(STRATEGY, error_budget=20)
+
+
+def test_a_step_waits_until_it_fits_the_error_budget() -> None:
+    # 6 requests per second at weight 10, 12 at 20, so 720 in a minute: U must be below 2.8 %.
+    world = world_with(Stratum(0, 12, 0, 108, 2), BUDGETED)
+    world.run(until=timedelta(seconds=70))
+    assert world.weight == 10
+    assert "weight 20 may cost " in world.state.message
+    assert "(error-rate), over the error budget of 20" in world.state.message
+    assert "more are needed, if they are good" in world.state.message
+    world.run()
+    assert world.state.phase is Phase.SUCCEEDED
+    assert world.weights[:6] == [10, 20, 30, 40, 50, 0]
+
+
+def test_what_never_fits_the_error_budget_is_what_the_policy_says() -> None:
+    strategy = replace(BUDGETED, error_budget=1, decide_within=timedelta(minutes=5))
+    strategy = replace(strategy, policy=Policy(on_inconclusive=Inconclusive.ROLLBACK))
+    world = world_with(Stratum(0, 12, 0, 108, 2), strategy)
+    world.run(until=timedelta(minutes=10))
+    assert world.state.phase is Phase.FAILED
+    assert "over the error budget of 1" in world.verdict
+
+
 def test_a_bake_is_judged_at_weight_100_before_the_old_pods_go() -> None:
     bake = replace(STRATEGY, weights=(50, 100), bake=timedelta(minutes=10))
     world = world_with(HEALTHY, bake)
@@ -180,6 +205,7 @@ def test_annotations_set_the_policy() -> None:
         "evidence_alpha": "0.5",
         "evidence_beta": "2%",
         "promotion_gate": "non-inferiority",
+        "error_budget": "50",
         "decide_within": "30m",
         "on_inconclusive": "rollback",
         "bake": "10m",
@@ -189,7 +215,7 @@ def test_annotations_set_the_policy() -> None:
     policy = strategy.policy
     assert (policy.alpha, policy.alpha_history, policy.beta) == (0.005, 0.0005, 0.02)
     assert policy.on_inconclusive is Inconclusive.ROLLBACK
-    assert strategy.gate
+    assert (strategy.gate, strategy.error_budget) == (True, 50)
     assert (strategy.decide_within, strategy.bake) == (timedelta(minutes=30), timedelta(minutes=10))
     assert strategy.weights == (10, 20, 30, 40, 50, 100)
 
@@ -201,6 +227,8 @@ def test_annotations_set_the_policy() -> None:
         ("evidence_alpha", "0"),
         ("evidence_alpha", "half"),
         ("promotion_gate", "strict"),
+        ("error_budget", "0"),
+        ("error_budget", "2 %"),
         ("on_inconclusive", "shrug"),
         ("bake", "soon"),
     ],

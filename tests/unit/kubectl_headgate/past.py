@@ -83,6 +83,21 @@ class Timed(Life):
         return labels
 
 
+@dataclass(frozen=True, kw_only=True)
+class Gauge(Life):
+    """A pod whose queue has a length, as the server answers the query that keeps pods apart."""
+
+    value: float
+
+    def at(self, minute: float) -> dict[str, float]:
+        del minute
+        return {"": self.value}
+
+    def labels(self, code: str) -> dict[str, str]:
+        del code
+        return {"pod": self.name}
+
+
 @dataclass
 class Past(Prometheus):
     """A Prometheus that answers range queries about the pods of a past."""
@@ -93,9 +108,13 @@ class Past(Prometheus):
         asked = dict(await request.post())
         self.asked.append({name: str(value) for name, value in asked.items()})
         times = list(_times(float(str(asked["start"])), float(str(asked["end"]))))
-        selectors = _selectors(str(asked["query"]))
+        query = str(asked["query"])
+        per_pod = query == "avg by (pod) (queue_length)"
+        selectors = [] if per_pod else _selectors(query)
         found: dict[tuple[str, str], Json] = {}
         for life in self.lives:
+            if isinstance(life, Gauge) != per_pod:
+                continue
             for time in times:
                 minute = (time - BEGINS.timestamp()) / 60
                 if not life.begins <= minute <= life.ends:
@@ -105,7 +124,11 @@ class Past(Prometheus):
                         (life.name, code), {"metric": life.labels(code), "values": []}
                     )
                     series["values"].append([time, str(value)])
-        kept = [it for it in found.values() if any(one.accepts(it["metric"]) for one in selectors)]
+        kept = [
+            it
+            for it in found.values()
+            if per_pod or any(one.accepts(it["metric"]) for one in selectors)
+        ]
         return await result("matrix", kept)(request)
 
 

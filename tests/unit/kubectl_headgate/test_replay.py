@@ -11,6 +11,7 @@ from tests.unit.kubectl_headgate.past import (
     CANARIES,
     SETTINGS,
     Backend,
+    Gauge,
     Life,
     Objects,
     Past,
@@ -176,6 +177,33 @@ async def test_a_latency_is_judged_by_its_buckets(
     assert row["canary"]["value"] == pytest.approx(0.3, abs=0.01)
 
 
+QUEUE = {"name": "queue", "query": "avg(queue_length)", "thresholdRange": {"max": 100}}
+
+
+@pytest.mark.parametrize(
+    ("length", "code", "outcome"), [(50.0, 1, "refused"), (10.0, 0, "not-refused")]
+)
+async def test_a_number_of_every_pod_is_compared_by_rank(
+    command: Command,
+    api: Objects,
+    history: Past,
+    server: str,
+    length: float,
+    code: int,
+    outcome: str,
+) -> None:
+    api.objects[CANARIES] = listed(objects.canary(metrics=[QUEUE]))
+    stable = [Gauge(name=f"web-5d9f-{number}", value=9.0 + number / 2) for number in range(5)]
+    history.lives = [*stable, Gauge(name="web-canary-7c8b-x1", begins=5.0, value=length)]
+    ended = await command("replay", "web", "--prometheus", server, "-o", "json")
+    assert (ended.code, ended.json["outcome"]) == (code, outcome)
+    assert ended.json["firstRequest"] == "2026-01-01T11:35:00Z"
+    assert ended.json["canaryPods"] == ["web-canary-7c8b-x1"]
+    (row,) = ended.json["evidence"]["metrics"]
+    assert (row["test"], row["source"]) == ("rank", "metrics server (per pod)")
+    assert (row["canary"]["value"], row["stable"]["value"]) == (length, 10.0)
+
+
 async def test_what_is_tried_takes_the_place_of_what_is_set(
     command: Command, history: Past, server: str
 ) -> None:
@@ -225,7 +253,7 @@ async def test_by_default_a_service_of_another_name_is_found(
 @pytest.mark.parametrize(
     ("lives", "why"),
     [
-        ([], "none of its counters"),
+        ([], "none of its metrics"),
         (STABLE, "it had no canary"),
         ([*STABLE, canary_pod(rate=0.0)], "its canary served no request"),
         ([canary_pod()], "never there together"),
@@ -271,11 +299,11 @@ async def test_a_metric_that_is_not_there_cannot_be_bounded(
 
 
 async def test_metrics_that_count_nothing_are_named(command: Command, api: Objects) -> None:
-    gauge = objects.canary(metrics=[{"name": "queue", "query": "queue_length"}])
+    gauge = objects.canary(metrics=[{"name": "queue", "query": "topk(3, queue_length)"}])
     api.objects[CANARIES] = listed(gauge)
     ended = await command("replay", "web")
     assert ended.code == 2
-    assert "metric queue: it is a number of every pod" in ended.error
+    assert "metric queue: queue_length has no rate()" in ended.error
 
 
 async def test_an_invalid_canary_is_named_with_what_is_wrong(
