@@ -70,13 +70,15 @@ class Countable:
 class Comparable:
     """A metric that is a number of every pod: its plan, and the queries that give one per pod.
 
-    `window` is the time in seconds that a value looks back.
+    `selectors` are what both read, with all labels; `window` is the time in seconds that a value
+    looks back.
     """
 
     metric: Metric
     plan: ScalarPlan
     canary: str
     stable: str
+    selectors: tuple[str, ...]
     window: float
 
 
@@ -150,7 +152,12 @@ def _comparable(
         spacing=_WINDOWS_APART * window or None,
     )
     return Comparable(
-        metric=metric, plan=plan, canary=canary.query, stable=stable.query, window=window
+        metric=metric,
+        plan=plan,
+        canary=canary.query,
+        stable=stable.query,
+        selectors=tuple(dict.fromkeys((*canary.selectors, *stable.selectors))),
+        window=window,
     )
 
 

@@ -35,9 +35,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What a server had of a metric that is a number of every pod, by the time of the sample."""
+    """What a server had of a metric that is a number of every pod, by the time of the sample.
+
+    `read` is what the values were made of: it has the labels that an aggregation drops, and is
+    there from a pod's first scrape.
+    """
 
     scalar: Comparable
+    read: Mapping[float, Sequence[Series]]
     canary: Mapping[float, Sequence[Series]]
     stable: Mapping[float, Sequence[Series]]
 
@@ -85,7 +90,8 @@ async def read_samples(
         spec = specs[scalar.metric.name]
         canary = await _scrapes(historian, spec, [scalar.canary], window, named=named)
         stable = await _scrapes(historian, spec, [scalar.stable], window, named=named)
-        found.append(Samples(scalar, canary, stable))
+        read = await _scrapes(historian, spec, scalar.selectors, window, named=named)
+        found.append(Samples(scalar, read, canary, stable))
     return tuple(found)
 
 

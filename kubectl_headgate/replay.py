@@ -1,15 +1,16 @@
 """A past window, judged scrape by scrape as a run would have been."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 from analyzer.evidence_run import Run, Watch
 from canary.arms import ArmPod
 from canary.countable import Comparable, Countable, Place, Uncountable
-from canary.counting.series import Series, pod_of
+from canary.counting.series import Series, may_be_in, pod_of
 from canary.evidence.counted import CountEvidence
 from canary.evidence.counters import Arm
 from canary.evidence.policy import Policy
@@ -87,6 +88,7 @@ def replay(
 
     """
     kept = [_kept(answer, question) for answer in answers]
+    samples = [_own(one, question) for one in samples]
     traces, values = _traces(question, kept), _values(question, samples)
     first = _first_request(question, traces, values)
     run = _start(question, [*traces, *values])
@@ -185,7 +187,7 @@ def _pods(question: Question, traces: Iterable[Trace]) -> Iterator[ArmPod]:
     """Make the pods of the time from what they left behind: they are as old as their series."""
     seen: dict[str, float] = {}
     for trace in traces:
-        if trace.pod:
+        if trace.pod and trace.arm is not None:
             seen[trace.pod] = min(trace.first, seen.get(trace.pod, trace.first))
     begins = question.window.start.timestamp()
     for name, first in seen.items():
@@ -200,16 +202,36 @@ def _kept(answer: Answer, question: Question) -> Answer:
     return Answer(
         answer.metrics,
         {
-            time: tuple(one for one in series if _concerns(question.sides, one))
+            time: tuple(one for one in series if _concerns(question, one))
             for time, series in answer.scrapes.items()
         },
     )
 
 
-def _concerns(sides: Sides, series: Series) -> bool:
-    pod = pod_of(series.labels)
+def _own(one: Samples, question: Question) -> Samples:
+    """Leave out pods of like names in other namespaces: only what was read says where they are."""
+    pods = {trace.pod for trace in _values(question, [one]) if trace.arm is not None}
+
+    def own(values: Mapping[float, Sequence[Series]]) -> dict[float, list[Series]]:
+        return {
+            time: [series for series in found if pod_of(series.labels) in pods]
+            for time, found in values.items()
+        }
+
+    return replace(one, canary=own(one.canary), stable=own(one.stable))
+
+
+def _arm(question: Question, series: Series) -> Arm | None:
+    """Return the side that a series' pod is on, None for a pod of another workload or namespace."""
+    if not may_be_in(series.labels, question.key.namespace):
+        return None
+    return question.sides.arm(pod_of(series.labels))
+
+
+def _concerns(question: Question, series: Series) -> bool:
+    sides, pod = question.sides, pod_of(series.labels)
     if sides.arm(pod) is not None:
-        return True
+        return _arm(question, series) is not None
     # A gateway knows Services, not versions: by revision it has nothing to say.
     return not sides.revision and not pod.startswith(f"{sides.target}-")
 
@@ -219,7 +241,7 @@ def _traces(question: Question, answers: Iterable[Answer]) -> tuple[Trace, ...]:
 
     def arm(series: Series) -> Arm | None:
         """Return the side that a series counts for: its pod's, else that whose query selects it."""
-        if (found := question.sides.arm(pod_of(series.labels))) is not None:
+        if (found := _arm(question, series)) is not None:
             return found
         ours = any(plays_a_part(way.canary, series.labels, on_page=False) for way in ways)
         theirs = any(plays_a_part(way.stable, series.labels, on_page=False) for way in ways)
@@ -231,8 +253,8 @@ def _traces(question: Question, answers: Iterable[Answer]) -> tuple[Trace, ...]:
 
 
 def _values(question: Question, samples: Iterable[Samples]) -> tuple[Trace, ...]:
-    answers = [Answer(frozenset(), side) for one in samples for side in (one.canary, one.stable)]
-    return traced(answers, lambda series: question.sides.arm(pod_of(series.labels)))
+    answers = [Answer(frozenset(), one.read) for one in samples]
+    return traced(answers, partial(_arm, question))
 
 
 def _first_request(question: Question, traces: Sequence[Trace], values: Sequence[Trace]) -> float:

@@ -24,11 +24,15 @@ _Printed = Callable[[Any, str], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PerPod:
-    """A query with a value for every pod: the label that names the pod, and its longest window."""
+    """A query with a value for every pod: the label that names the pod, and its longest window.
+
+    `selectors` are what it reads, as queries of their own.
+    """
 
     query: str
     label: str
     window: timedelta
+    selectors: tuple[str, ...]
 
 
 def per_pod(query: str) -> PerPod:
@@ -51,6 +55,7 @@ def per_pod(query: str) -> PerPod:
         query=_printed(expression, label),
         label=label,
         window=max(window for _, window in selectors),
+        selectors=tuple(dict.fromkeys(_as_it_is(vector, label) for vector, _ in selectors)),
     )
 
 

@@ -33,6 +33,13 @@ good answer from a bad one."""
 POD_LABELS: Final = ("pod", "kubernetes_pod_name", "pod_name", "k8s_pod_name")
 """Labels that name a pod; the first is what most scrape configurations write."""
 
+_NAMESPACE_LABELS: Final = (
+    "namespace",
+    "kubernetes_namespace",
+    "exported_namespace",
+    "k8s_namespace_name",
+)
+
 _EQUAL: Final = frozenset({"=", "=~"})
 _SPECIAL: Final = frozenset(r"\.+*?()|[]{}^$")
 """What RE2 reads as more than itself (its QuoteMeta)."""
@@ -128,6 +135,12 @@ class Selector:
 def pod_of(labels: Mapping[str, str]) -> str:
     """Return the pod that a series is of by its labels, "" where none names one."""
     return next((labels[name] for name in POD_LABELS if labels.get(name)), "")
+
+
+def may_be_in(labels: Mapping[str, str], namespace: str) -> bool:
+    """Tell whether a pod's series may be of a namespace: some labels name others beside its own."""
+    named = {labels[name] for name in _NAMESPACE_LABELS if labels.get(name)}
+    return not named or namespace in named
 
 
 def named_in(labels: Mapping[str, str], names: Container[str]) -> str:

@@ -88,6 +88,7 @@ class Gauge(Life):
     """A pod whose queue has a length, as the server answers the query that keeps pods apart."""
 
     value: float
+    namespace: str = "prod"
 
     def at(self, minute: float) -> dict[str, float]:
         del minute
@@ -96,6 +97,10 @@ class Gauge(Life):
     def labels(self, code: str) -> dict[str, str]:
         del code
         return {"pod": self.name}
+
+    def read(self) -> dict[str, str]:
+        """Return the labels of the series itself, before it is aggregated."""
+        return {"__name__": "queue_length", "namespace": self.namespace, "pod": self.name}
 
 
 @dataclass
@@ -109,7 +114,7 @@ class Past(Prometheus):
         self.asked.append({name: str(value) for name, value in asked.items()})
         times = list(_times(float(str(asked["start"])), float(str(asked["end"]))))
         query = str(asked["query"])
-        per_pod = query == "avg by (pod) (queue_length)"
+        per_pod = "queue_length" in query
         selectors = [] if per_pod else _selectors(query)
         found: dict[tuple[str, str], Json] = {}
         for life in self.lives:
@@ -121,7 +126,7 @@ class Past(Prometheus):
                     continue
                 for code, value in life.at(minute).items():
                     series = found.setdefault(
-                        (life.name, code), {"metric": life.labels(code), "values": []}
+                        (life.name, code), {"metric": labels(life, code, query), "values": []}
                     )
                     series["values"].append([time, str(value)])
         kept = [
@@ -130,6 +135,12 @@ class Past(Prometheus):
             if per_pod or any(one.accepts(it["metric"]) for one in selectors)
         ]
         return await result("matrix", kept)(request)
+
+
+def labels(life: Life, code: str, query: str) -> dict[str, str]:
+    if isinstance(life, Gauge) and " by " not in query:
+        return life.read()
+    return life.labels(code)
 
 
 def _selectors(query: str) -> list[Selector]:

@@ -194,7 +194,12 @@ async def test_a_number_of_every_pod_is_compared_by_rank(
 ) -> None:
     api.objects[CANARIES] = listed(objects.canary(metrics=[QUEUE]))
     stable = [Gauge(name=f"web-5d9f-{number}", value=9.0 + number / 2) for number in range(5)]
-    history.lives = [*stable, Gauge(name="web-canary-7c8b-x1", begins=5.0, value=length)]
+    history.lives = [
+        *stable,
+        Gauge(name="web-canary-7c8b-x1", begins=5.0, value=length),
+        Gauge(name="web-canary-4d4d-z9", value=1.0, namespace="other"),
+        Gauge(name="web-6a6a-y8", value=900.0, namespace="other"),
+    ]
     ended = await command("replay", "web", "--prometheus", server, "-o", "json")
     assert (ended.code, ended.json["outcome"]) == (code, outcome)
     assert ended.json["firstRequest"] == "2026-01-01T11:35:00Z"
