@@ -9,7 +9,7 @@ import numpy as np
 
 from canary.evidence.policy import Policy
 from tests.bench import judge_cost
-from tests.simulation import many, scalars, scrapes
+from tests.simulation import limitless, many, scalars, scrapes
 from tests.simulation.runs import (
     gated,
     healthy,
@@ -59,6 +59,7 @@ def rows() -> tuple[Row, ...]:
         *_promotions(),
         *_counters(),
         *_scalars(),
+        *_limitless(),
         *_cost(),
     )
 
@@ -327,6 +328,38 @@ def _run_shift(noise: scalars.Noise, policy: Policy, runs: int) -> Result:
     outcomes = scalars.runs_of(noise, _rng(), runs=runs, policy=policy, shift=1.5)
     median = seconds(outcomes)
     return Result(text=f"median {median:.0f} s, caught {share(outcomes):.1%}", ok=median <= 240)
+
+
+def _limitless() -> Iterator[Row]:
+    for rps in (5, 50):
+        yield Row(
+            table="latency without a limit",
+            name=f"as fast as the stable, {rps} rps",
+            aim="<= 1 %",
+            run=partial(_run_as_fast, rps),
+            quick=rps == 50,
+            cost=10,
+        )
+    for slower in (1.5, 2.5):
+        yield Row(
+            table="latency without a limit",
+            name=f"x {slower:g}, 50 rps",
+            aim="median <= 120 s",
+            run=partial(_run_slower, slower),
+            quick=slower > 2,
+            cost=50,
+        )
+
+
+def _run_as_fast(rps: float, runs: int) -> Result:
+    outcomes = limitless.runs_of(_rng(), runs=runs, rps=rps)
+    return _bounded(sum(one.refused is not None for one in outcomes), runs, 0.01)
+
+
+def _run_slower(slower: float, runs: int) -> Result:
+    outcomes = limitless.runs_of(_rng(), runs=runs, rps=50, slower=slower)
+    median = seconds(outcomes)
+    return Result(text=f"median {median:.0f} s, caught {share(outcomes):.1%}", ok=median <= 120)
 
 
 def _cost() -> Iterator[Row]:
