@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, assert_never
 
-from analyzer.observe import Scene, hook_payload
+from analyzer.observe import Scene, hook_payload, selected_by
 from analyzer.ports import Cluster, HookCaller, Router
 from analyzer.records import Records
 from canary.actions import (
@@ -28,6 +28,7 @@ from canary.actions import (
     SettleTarget,
     SetWeight,
 )
+from canary.arms import selector_text
 from canary.contract import (
     HOLD,
     PROMOTING,
@@ -190,7 +191,8 @@ class Actor:
         raise Overtaken(f"{scene.key} is written to all the time")
 
     async def _scale_down(self, scene: Scene, wanted: str) -> None:
-        found = await self.cluster.list(REPLICASETS, scene.key.namespace)
+        selector = selector_text(selected_by(scene.target))
+        found = await self.cluster.list(REPLICASETS, scene.key.namespace, label_selector=selector)
         revisions = read_revisions(found.items, scene.target)
         if not any(r.replicas for r in revisions if r.template_hash != wanted):
             return  # nothing else would serve: the rollout was faster than the undo
