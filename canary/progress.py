@@ -32,7 +32,7 @@ from canary.model import (
     Strategy,
 )
 from canary.status import age
-from canary.staying import bake, gate, recorded, stay
+from canary.staying import bake, gate, incident, recorded, stay
 from canary.weighing import why_refused
 
 _HALF: Final = 50
@@ -244,7 +244,8 @@ def _tick(ctx: Context, strategy: Strategy) -> Decision:
         case Outcome.FAILED:
             return _failed(ctx, strategy, checks)
         case Outcome.SHARED:
-            return _shared(ctx, strategy, checks)
+            why = summary(checks, Outcome.SHARED)
+            return incident(ctx, strategy, _seen(ctx, checks), why)
         case Outcome.NO_DATA:
             return _no_data(ctx, strategy, checks)
         case Outcome.PASSED:
@@ -272,16 +273,6 @@ def _failed(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Deci
 def _is_comparable(state: State) -> bool:
     """Tell whether the stable still serves at least half of the traffic by itself."""
     return state.phase is Phase.PROGRESSING and state.weight <= _HALF
-
-
-def _shared(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Decision:
-    """An incident that hits both versions neither counts against the candidate nor lets it on."""
-    state = _seen(ctx, checks)
-    message = (
-        f"Halt {ctx.observed.key} advancement, holding at weight {state.weight}: "
-        f"{summary(checks, Outcome.SHARED)}"
-    )
-    return stay(ctx, strategy, state, Reason.SHARED_INCIDENT, message)
 
 
 def _no_data(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Decision:

@@ -24,6 +24,7 @@ from canary.queries import SourceQuery, builtin_queries
 from canary.weighing import why_refused
 from runtime.errors import ApiError
 from runtime.resources import ListResult, Resource
+from tests.fakes.cluster import Untouched
 from tests.fakes.scraper import FakeScraper
 from tests.fakes.series_source import FakeSeriesSource
 
@@ -55,7 +56,7 @@ PAGES = {name: f"http://10.0.0.{len(name)}:8080/metrics" for name in (STABLE_POD
 
 
 @dataclass
-class Pods:
+class Pods(Untouched):
     """A cluster that only lists pods."""
 
     canary: list[Json] = field(default_factory=lambda: [pod(CANARY_POD, "web-canary-b", BEGAN + 1)])
@@ -72,23 +73,6 @@ class Pods:
         items = self.canary if "headgate.dev/target" in label_selector else self.target
         self.lists += items is self.canary
         return ListResult(items=items, resource_version="1")
-
-    async def get(self, resource: Resource, namespace: str, name: str) -> Json:
-        raise NotImplementedError
-
-    async def create(self, resource: Resource, obj: Json) -> Json:
-        raise NotImplementedError
-
-    async def apply(self, resource: Resource, obj: Json) -> Json:
-        raise NotImplementedError
-
-    async def merge_patch(
-        self, resource: Resource, namespace: str, name: str, patch: Json, *, subresource: str = ""
-    ) -> Json:
-        raise NotImplementedError
-
-    async def delete(self, resource: Resource, namespace: str, name: str) -> None:
-        raise NotImplementedError
 
 
 def queries(metric: Metric, workload: str) -> tuple[SourceQuery, ...]:

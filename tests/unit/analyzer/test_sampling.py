@@ -10,7 +10,8 @@ from analyzer.ports import ProviderError
 from analyzer.sampling import Sampler
 from canary.model import Builtin, Json, Key, Metric, Strategy, TemplateRef
 from runtime.errors import NotFound
-from runtime.resources import METRICTEMPLATES, SECRETS, ListResult, Resource
+from runtime.resources import METRICTEMPLATES, SECRETS, Resource
+from tests.fakes.cluster import Untouched
 from tests.fakes.metric_provider import FakeMetricProvider
 
 KEY = Key(namespace="prod", name="web")
@@ -19,7 +20,7 @@ SUCCESS = Metric(name="request-success-rate", source=Builtin.SUCCESS_RATE, minim
 
 
 @dataclass
-class Objects:
+class Objects(Untouched):
     """A cluster that only stores objects."""
 
     stored: dict[tuple[str, str], Json] = field(default_factory=dict)
@@ -29,25 +30,6 @@ class Objects:
             return self.stored[(resource.plural, f"{namespace}/{name}")]
         except KeyError:
             raise NotFound(404, "NotFound", f"{resource.plural} {name} not found") from None
-
-    async def create(self, resource: Resource, obj: Json) -> Json:
-        raise NotImplementedError
-
-    async def apply(self, resource: Resource, obj: Json) -> Json:
-        raise NotImplementedError
-
-    async def merge_patch(
-        self, resource: Resource, namespace: str, name: str, patch: Json, *, subresource: str = ""
-    ) -> Json:
-        raise NotImplementedError
-
-    async def delete(self, resource: Resource, namespace: str, name: str) -> None:
-        raise NotImplementedError
-
-    async def list(
-        self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
-    ) -> ListResult:
-        raise NotImplementedError
 
 
 def template(query: str = "errors{{ target }}", **provider: object) -> Json:

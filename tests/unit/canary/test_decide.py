@@ -8,7 +8,7 @@ import pytest
 
 from canary.actions import SetWeight
 from canary.contract import Command
-from canary.evidence.policy import Policy
+from canary.evidence.policy import Inconclusive, Policy
 from canary.model import (
     FailureCount,
     Hook,
@@ -290,6 +290,27 @@ def test_an_incident_of_both_versions_holds_and_is_not_blamed_on_the_candidate()
     world.values = {}
     world.run()
     promoted(world)
+
+
+@pytest.mark.parametrize(
+    ("then", "phase"),
+    [
+        (Inconclusive.HOLD, Phase.PROGRESSING),
+        (Inconclusive.ROLLBACK, Phase.FAILED),
+        (Inconclusive.PROMOTE, Phase.PROGRESSING),
+    ],
+)
+def test_an_incident_that_outlasts_the_deadline_is_what_the_policy_says(
+    then: Inconclusive, phase: Phase
+) -> None:
+    policy = Policy(on_inconclusive=then)
+    world = World(strategy=replace(STRATEGY, policy=policy, decide_within=timedelta(minutes=20)))
+    world.update("v2")
+    world.values = {"v1": 18.0, "v2": 20.0}
+    world.run(until=timedelta(minutes=19))
+    assert world.state.phase is Phase.PROGRESSING
+    world.run(until=timedelta(hours=1))
+    assert world.state.phase is phase
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,30 @@
+"""A cluster that does nothing: what a test needs of one is overridden, the rest must not happen."""
+
+from canary.model import Json
+from runtime.resources import ListResult, Resource
+
+
+class Untouched:
+    """Fails a test that reads or writes what it has not provided."""
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Json:
+        raise AssertionError(f"{resource.plural} {namespace}/{name} is read")
+
+    async def list(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
+    ) -> ListResult:
+        raise AssertionError(f"{resource.plural} of {namespace} are listed by {label_selector!r}")
+
+    async def create(self, resource: Resource, obj: Json) -> Json:
+        raise AssertionError(f"{resource.plural} {obj} is made")
+
+    async def apply(self, resource: Resource, obj: Json) -> Json:
+        raise AssertionError(f"{resource.plural} {obj} is applied")
+
+    async def merge_patch(
+        self, resource: Resource, namespace: str, name: str, patch: Json, *, subresource: str = ""
+    ) -> Json:
+        raise AssertionError(f"{resource.plural} {namespace}/{name} {subresource}: {patch}")
+
+    async def delete(self, resource: Resource, namespace: str, name: str) -> None:
+        raise AssertionError(f"{resource.plural} {namespace}/{name} is deleted")
