@@ -129,9 +129,8 @@ class Observer:
         wanted = [hook for hook in scene.strategy.hooks if hook.type is questions.hooks]
         payload = hook_payload(scene.key, scene.state)
         async with asyncio.TaskGroup() as group:
-            samples = group.create_task(
-                self.sampler.ask(scene.queries if questions.metrics else ())
-            )
+            asked = scene.queries if questions.metrics else ()
+            samples = group.create_task(self.sampler.ask(asked, baselines=questions.baselines))
             calls = [group.create_task(self.hooks.call(hook, payload)) for hook in wanted]
         results: tuple[HookResult, ...] = tuple(call.result() for call in calls)
         observed = replace(scene.observed, samples=samples.result(), hooks=results, asked=True)

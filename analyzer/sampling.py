@@ -3,12 +3,14 @@
 import asyncio
 import base64
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from analyzer.ports import Cluster, MetricProvider, ProviderError, ProviderSpec
 from canary.analysis import misses
 from canary.countable import Comparable, Countable, Uncountable, countable, is_load_tested
+from canary.counting.apart import tells_apart
 from canary.desired import canary_name
 from canary.model import Builtin, Json, Key, Metric, Sample, Strategy, TemplateRef
 from canary.queries import SourceQuery, builtin_queries
@@ -24,7 +26,7 @@ class Query:
     """One metric, ready to be asked: its texts in the order in which they are tried.
 
     `stable` are the same texts for the stable. With `compared` its value sets the bound where it
-    is the laxer one.
+    is the laxer one; `apart` is whether it reads nothing of the canary's.
     """
 
     metric: Metric
@@ -32,6 +34,7 @@ class Query:
     texts: tuple[SourceQuery, ...]
     stable: tuple[SourceQuery, ...]
     compared: bool = False
+    apart: bool = False
     secret: tuple[str, str] | None = None
 
 
@@ -75,10 +78,20 @@ class Sampler:
                 problems.append(f"metric {metric.name}: {error}")
         return tuple(queries), tuple(problems)
 
-    async def ask(self, queries: tuple[Query, ...]) -> tuple[Sample, ...]:
-        """Ask all queries at once; what cannot be answered is in the sample's `problem`."""
+    async def ask(
+        self, queries: tuple[Query, ...], *, baselines: bool = False
+    ) -> tuple[Sample, ...]:
+        """Ask all queries at once; what cannot be answered is in the sample's `problem`.
+
+        Args:
+            queries: as they were prepared.
+            baselines: whether a miss of the stable's own excuses one of the canary's.
+
+        """
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._sample(query)) for query in queries]
+            tasks = [
+                group.create_task(self._sample(query, baselines=baselines)) for query in queries
+            ]
         return tuple(task.result() for task in tasks)
 
     async def _prepare(self, key: Key, strategy: Strategy, metric: Metric) -> Query:
@@ -88,13 +101,15 @@ class Sampler:
         address = strategy.metrics_server or self._metrics_server
         spec = ProviderSpec(type=DEFAULT_PROVIDER, address=address)
         if not isinstance(source, Builtin):
-            return Query(metric, spec, *_both("query", source, key, strategy, metric))
+            texts = _both("query", source, key, strategy, metric)
+            return Query(metric, spec, *texts, apart=_apart(key, *texts))
         return Query(
             metric,
             spec,
             _builtin(key, strategy, metric, canary_name),
             _builtin(key, strategy, metric, str),
             compared=True,
+            apart=True,
         )
 
     async def _from_template(
@@ -110,24 +125,37 @@ class Sampler:
             known = ", ".join(sorted(self._providers))
             raise ProviderError(f"{where}: unknown provider {provider['type']}; known: {known}")
         secret = (provider.get("secretRef") or {}).get("name")
+        texts = _both(ref.name, template["spec"]["query"], key, strategy, metric)
         return Query(
             metric,
             _spec(provider, self._metrics_server),
-            *_both(ref.name, template["spec"]["query"], key, strategy, metric),
+            *texts,
+            apart=_apart(key, *texts),
             secret=(ref.namespace, secret) if secret else None,
         )
 
-    async def _sample(self, query: Query) -> Sample:
+    async def _sample(self, query: Query, *, baselines: bool) -> Sample:
         try:
             spec = await self.spec_of(query)
             found, source = await self._first(spec, query.texts)
             baseline = None
-            if _wants_baseline(query, found):
+            if query.compared and (found is None or query.metric.leeway is not None):
                 same = tuple(b for b in query.stable if b.source == source or found is None)
                 baseline, _ = await self._first(spec, same)
         except ProviderError as error:
             return Sample(metric=query.metric, problem=str(error))
+        if baselines and baseline is None and found is not None and misses(query.metric, found):
+            baseline = await self._excuse(spec, query, source)
         return Sample(metric=query.metric, value=found, baseline=baseline, source=source)
+
+    async def _excuse(self, spec: ProviderSpec, query: Query, source: str) -> float | None:
+        """Return the stable's value; a miss that it cannot excuse stays the canary's."""
+        if not query.apart:
+            return None
+        same = tuple(text for text in query.stable if text.source == source)
+        with suppress(ProviderError):
+            return (await self._first(spec, same))[0]
+        return None
 
     async def _first(
         self, spec: ProviderSpec, texts: tuple[SourceQuery, ...]
@@ -153,15 +181,6 @@ class Sampler:
         except (NotFound, Forbidden) as error:
             raise ProviderError(f"Secret {namespace}/{name} cannot be read: {error}") from error
         return _add_secret(query.spec, secret)
-
-
-def _wants_baseline(query: Query, found: float | None) -> bool:
-    """Tell whether the stable's value has a say in what the canary's means."""
-    if query.texts == query.stable:
-        return False
-    if found is None:
-        return query.compared
-    return misses(query.metric, found) or (query.compared and query.metric.leeway is not None)
 
 
 def _add_secret(spec: ProviderSpec, secret: Json) -> ProviderSpec:
@@ -192,6 +211,13 @@ def _both(
     canary = render(template, _values(key, strategy, metric, canary_name(key.name)))
     stable = render(template, _values(key, strategy, metric, key.name))
     return (SourceQuery(source=source, query=canary),), (SourceQuery(source=source, query=stable),)
+
+
+def _apart(key: Key, canary: tuple[SourceQuery, ...], stable: tuple[SourceQuery, ...]) -> bool:
+    return all(
+        tells_apart(ours.query, theirs.query, workload=canary_name(key.name), target=key.name)
+        for ours, theirs in zip(canary, stable, strict=True)
+    )
 
 
 def _values(key: Key, strategy: Strategy, metric: Metric, workload: str) -> TemplateValues:

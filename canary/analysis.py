@@ -34,7 +34,7 @@ def judge(
         comparable: whether the stable serves enough for its own value to mean something.
 
     """
-    margin = strategy.policy.margin if comparable and strategy.policy.enabled else None
+    margin = strategy.policy.margin if comparable else None
     return (
         check_health(observed.canary, restarts_before),
         *(check_hook(result) for result in observed.hooks),
@@ -160,7 +160,9 @@ def _is_worse(metric: Metric, value: float, stable: float, margin: float) -> boo
         return _ALL - value > margin * (_ALL - stable)
     if metric.maximum is not None and value > metric.maximum:
         return value > margin * stable
-    return value * margin < stable
+    # A share of good answers is hardly ever 1.5 times another: what it falls short by may be.
+    short, stable_short = (metric.minimum or 0.0) - value, (metric.minimum or 0.0) - stable
+    return value * margin < stable or short > margin * stable_short
 
 
 def _no_value(sample: Sample, *, health_is_enough: bool) -> Check:

@@ -17,7 +17,7 @@ from canary.counting.derive import Derived, NotCounts, Quantile, Ratio, Slower, 
 from canary.counting.per_pod import per_pod
 from canary.evidence.latency import QUANTILES, slow_share
 from canary.evidence.plan import PART, CountPlan, ScalarPlan
-from canary.model import HookType, Metric, Strategy
+from canary.model import Builtin, HookType, Metric, Strategy
 from canary.queries import GATEWAY, SourceQuery
 
 PASSING: Final = f"{PART}promotion"
@@ -169,6 +169,10 @@ def _planned(
     limited = not isinstance(first, Quantile) or first.limit is not None
     if not limited and not alone:
         return Countable(metric=metric, plans=_held_fast(metric.name, gate=gate), ways=ways)
+    unbounded = metric.minimum is None and metric.maximum is None
+    if isinstance(first, Ratio) and unbounded and metric.source is not Builtin.SUCCESS_RATE:
+        why = "it has no bound, which would say whether more of it is worse or less"
+        return Uncountable(metric=metric.name, why=why)
     if alone and (first.maximum is None or metric.leeway is not None or not limited):
         why = "the canary's own load test leaves only a fixed bound to compare with; it has none"
         return Uncountable(metric=metric.name, why=why)
@@ -210,7 +214,10 @@ def _ways(name: str, canary: Derived, stable: Derived) -> list[Way]:
 
 
 def _derive(query: SourceQuery, metric: Metric) -> Derived:
-    return _derived(query.query, metric.minimum, metric.maximum)
+    minimum = metric.minimum
+    if metric.source is Builtin.SUCCESS_RATE and metric.maximum is None and minimum is None:
+        minimum = 0.0  # No bound that anything misses, but it says that less is worse.
+    return _derived(query.query, minimum, metric.maximum)
 
 
 @lru_cache(maxsize=4096)

@@ -198,7 +198,8 @@ class State:
 
     `failed_checks` counts toward the strategy's threshold. `checked_at` is when the last analysis
     tick was, `changed_at` when the phase last changed, `stepped_at` when the weight did,
-    `no_data_since` since when a metric has had no value. `undoing` is the hash of a candidate whose
+    `no_data_since` since when a metric has had no value, `incident_since` since when both versions
+    have missed a bound. `undoing` is the hash of a candidate whose
     half-way promotion is taken back, `forced` whether a person promoted it and so answers for it.
     `evidence` is the judge's own record.
     """
@@ -213,6 +214,7 @@ class State:
     checked_at: datetime | None = None
     stepped_at: datetime | None = None
     no_data_since: datetime | None = None
+    incident_since: datetime | None = None
     pre_rollout_passed: bool = False
     paused: bool = False
     undoing: str = ""
@@ -354,7 +356,11 @@ class Timing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Questions:
-    """What the world is to be asked before a decision: metrics, and hooks of one type."""
+    """What the world is to be asked before a decision: metrics, and hooks of one type.
+
+    With `baselines` the stable is asked too where the canary misses a bound.
+    """
 
     metrics: bool = False
+    baselines: bool = False
     hooks: HookType | None = None

@@ -58,7 +58,11 @@ def run_questions(ctx: Context, strategy: Strategy) -> Questions:
     if not canary.current:
         return Questions()
     if state.weight:
-        return Questions(metrics=state.checked_at is not None, hooks=HookType.ROLLOUT)
+        return Questions(
+            metrics=state.checked_at is not None,
+            baselines=_is_comparable(state, strategy),
+            hooks=HookType.ROLLOUT,
+        )
     if _is_ready(canary, strategy) and not state.pre_rollout_passed:
         return Questions(hooks=HookType.PRE_ROLLOUT)
     return Questions()
@@ -237,15 +241,13 @@ def _tick(ctx: Context, strategy: Strategy) -> Decision:
     if ctx.state.checked_at is None:
         checks = tuple(check_hook(result) for result in ctx.observed.hooks)
     else:
-        checks = judge(
-            ctx.observed, strategy, ctx.state.restarts, comparable=_is_comparable(ctx.state)
-        )
+        comparable = _is_comparable(ctx.state, strategy)
+        checks = judge(ctx.observed, strategy, ctx.state.restarts, comparable=comparable)
     match overall(checks):
         case Outcome.FAILED:
             return _failed(ctx, strategy, checks)
         case Outcome.SHARED:
-            why = summary(checks, Outcome.SHARED)
-            return incident(ctx, strategy, _seen(ctx, checks), why)
+            return _incident(ctx, strategy, checks)
         case Outcome.NO_DATA:
             return _no_data(ctx, strategy, checks)
         case Outcome.PASSED:
@@ -262,7 +264,9 @@ def _seen(ctx: Context, checks: tuple[Check, ...]) -> State:
 def _failed(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Decision:
     why = summary(checks, Outcome.FAILED)
     count = ctx.state.failed_checks + 1
-    state = replace(_seen(ctx, checks), failed_checks=count, no_data_since=None)
+    state = replace(
+        _seen(ctx, checks), failed_checks=count, no_data_since=None, incident_since=None
+    )
     if count >= strategy.threshold:
         verdict = f"failed checks threshold reached {count}: {why}"
         return refuse(ctx, Reason.REFUSED, verdict, state)
@@ -270,15 +274,23 @@ def _failed(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Deci
     return stay(ctx, strategy, state, Reason.CHECK_FAILED, message)
 
 
-def _is_comparable(state: State) -> bool:
+def _incident(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Decision:
+    state = replace(_seen(ctx, checks), incident_since=ctx.state.incident_since or ctx.now)
+    if not any(check.outcome is Outcome.NO_DATA for check in checks):
+        state = replace(state, no_data_since=None)
+    return incident(ctx, strategy, state, summary(checks, Outcome.SHARED))
+
+
+def _is_comparable(state: State, strategy: Strategy) -> bool:
     """Tell whether the stable still serves at least half of the traffic by itself."""
-    return state.phase is Phase.PROGRESSING and state.weight <= _HALF
+    running = state.phase is Phase.PROGRESSING and strategy.policy.enabled
+    return running and state.weight <= _HALF
 
 
 def _no_data(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Decision:
     """A metric without a value is never a pass by itself; the policy says what it becomes."""
     since = ctx.state.no_data_since or ctx.now
-    state = replace(_seen(ctx, checks), no_data_since=since)
+    state = replace(_seen(ctx, checks), no_data_since=since, incident_since=None)
     waited = ctx.now - since
     if waited >= strategy.no_data_after and strategy.no_data is not NoDataPolicy.HOLD:
         if strategy.no_data is NoDataPolicy.FAIL:
@@ -302,7 +314,7 @@ def _patience(strategy: Strategy, since: datetime) -> str:
 
 
 def _passed(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Decision:
-    state = replace(_seen(ctx, checks), no_data_since=None)
+    state = replace(_seen(ctx, checks), no_data_since=None, incident_since=None)
     if strategy.failure_count is FailureCount.CONSECUTIVE:
         state = replace(state, failed_checks=0)
     if ctx.state.phase is Phase.PROMOTING or ctx.state.checked_at is None:

@@ -8,7 +8,14 @@ from canary.durations import format_duration
 from canary.model import Check, Json, Outcome, Phase, State
 
 CONDITION = "Promoted"
-_TIMES = ("started_at", "changed_at", "checked_at", "stepped_at", "no_data_since")
+_TIMES = (
+    "started_at",
+    "changed_at",
+    "checked_at",
+    "stepped_at",
+    "no_data_since",
+    "incident_since",
+)
 
 
 def state_from_status(status: Json) -> State:

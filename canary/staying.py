@@ -1,7 +1,7 @@
 """What keeps a run at its weight, and the state that is stored meanwhile."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from canary.actions import Decision, Emit, SaveState
@@ -49,7 +49,7 @@ def gate(ctx: Context, strategy: Strategy, state: State) -> Decision | None:
     missing = _inferior(ctx, strategy) or _exposed(ctx, strategy, state)
     if not missing:
         return None
-    deadline = _deadline(ctx, strategy, state)
+    deadline = (state.started_at or ctx.now) + strategy.decide_within
     if ctx.now < deadline:
         until = deadline.strftime("%H:%M:%S")
         message = (
@@ -60,21 +60,18 @@ def gate(ctx: Context, strategy: Strategy, state: State) -> Decision | None:
     return _undecided(ctx, strategy, state, missing)
 
 
-def _deadline(ctx: Context, strategy: Strategy, state: State) -> datetime:
-    return (state.started_at or ctx.now) + strategy.decide_within
-
-
 def incident(ctx: Context, strategy: Strategy, state: State, why: str) -> Decision:
     """What hits both versions neither counts against the candidate nor lets it on.
 
     A candidate may be what harms both, which no comparison shows: whoever fears that has the run
-    rolled back at its deadline. It is never promoted past a check.
+    rolled back once it has lasted. It is never promoted past a check.
     """
-    if strategy.policy.on_inconclusive is Inconclusive.ROLLBACK and ctx.now >= _deadline(
-        ctx, strategy, state
+    lasted = ctx.now - (state.incident_since or ctx.now)
+    if (
+        strategy.policy.on_inconclusive is Inconclusive.ROLLBACK
+        and lasted >= strategy.decide_within
     ):
-        why = f"{why}, after {format_duration(strategy.decide_within)}"
-        return refuse(ctx, Reason.REFUSED, why, state)
+        return refuse(ctx, Reason.REFUSED, f"{why}, for {format_duration(lasted)}", state)
     message = f"Halt {ctx.observed.key} advancement, holding at weight {state.weight}: {why}"
     return stay(ctx, strategy, state, Reason.SHARED_INCIDENT, message)
 

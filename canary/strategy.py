@@ -241,7 +241,7 @@ def _metric(entry: Json, namespace: str, problems: Problems, *, auto: bool) -> M
         minimum=minimum,
         maximum=maximum,
         variables=entry.get("templateVariables") or {},
-        leeway=DEFAULT_LEEWAY if auto else None,
+        leeway=DEFAULT_LEEWAY if auto and isinstance(source, Builtin) else None,
     )
 
 

@@ -122,7 +122,7 @@ def _selector(expression: promql.VectorSelector) -> Selector:
         raise NotCounts("offset and @ read another time than now; leave them out")
     if expression.matchers.or_matchers:
         raise NotCounts("or inside of {} is not PromQL of Prometheus")
-    matchers = [_matcher(one) for one in expression.matchers.matchers]
+    matchers = [matcher_of(one) for one in expression.matchers.matchers]
     if expression.name is not None:
         matchers.append(Matcher(label=NAME, op="=", value=expression.name))
     if [one.op for one in matchers if one.label == NAME] != ["="]:
@@ -131,7 +131,13 @@ def _selector(expression: promql.VectorSelector) -> Selector:
     return Selector(matchers=tuple(sorted(set(matchers), key=lambda m: (m.label != NAME, m))))
 
 
-def _matcher(matcher: promql.Matcher) -> Matcher:
+def matcher_of(matcher: promql.Matcher) -> Matcher:
+    """Return a condition of a parsed query.
+
+    Raises:
+        NotCounts: its regular expression cannot be read.
+
+    """
     read = Matcher(label=matcher.name, op=_OPERATORS[str(matcher.op)], value=matcher.value)
     if read.op in ("=~", "!~"):
         try:

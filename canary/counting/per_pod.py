@@ -46,7 +46,7 @@ def per_pod(query: str) -> PerPod:
 
     """
     expression = parsed(query)
-    selectors = list(_selectors(expression))
+    selectors = list(selectors_of(expression))
     if not selectors:
         raise NotCounts("it selects no series")
     matched = {one.name for vector, _ in selectors for one in vector.matchers.matchers}
@@ -59,20 +59,26 @@ def per_pod(query: str) -> PerPod:
     )
 
 
-def _selectors(expression: promql.Expr) -> Iterator[tuple[promql.VectorSelector, timedelta]]:
+def selectors_of(expression: promql.Expr) -> Iterator[tuple[promql.VectorSelector, timedelta]]:
+    """Return what a query reads, each with the time that it looks back.
+
+    Raises:
+        NotCounts: a part looks back over values of its own.
+
+    """
     match expression:
         case promql.VectorSelector():
             yield expression, timedelta(0)
         case promql.MatrixSelector():
             yield expression.vector_selector, expression.range
         case promql.BinaryExpr():
-            yield from _selectors(expression.lhs)
-            yield from _selectors(expression.rhs)
+            yield from selectors_of(expression.lhs)
+            yield from selectors_of(expression.rhs)
         case promql.Call():
             for argument in expression.args:
-                yield from _selectors(argument)
+                yield from selectors_of(argument)
         case promql.AggregateExpr() | promql.ParenExpr() | promql.UnaryExpr():
-            yield from _selectors(expression.expr)
+            yield from selectors_of(expression.expr)
         case promql.SubqueryExpr():
             raise NotCounts("a subquery cannot be kept apart by pod")
         case _:

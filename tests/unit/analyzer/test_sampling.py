@@ -108,27 +108,50 @@ async def test_the_stable_is_asked_where_the_bound_may_give_way(
     assert (sample.value, sample.baseline) == (97.0, 96.0)
 
 
-async def test_the_stable_is_asked_where_the_canary_misses_its_bound(
-    sampler: Sampler, provider: FakeMetricProvider
+NAMED = 'errors{pod=~"{{ target }}-[0-9a-z]+(-[0-9a-z]+)?"}'
+
+
+@pytest.mark.parametrize(
+    ("query", "maximum", "baselines", "baseline"),
+    [
+        (NAMED, 1, True, 1.5),
+        (NAMED, 3, True, None),
+        (NAMED, 1, False, None),
+        ('errors{pod=~"{{ target }}-.*"}', 1, True, None),
+        ("errors", 1, True, None),
+    ],
+    ids=["a miss", "none", "not wanted", "the canary is in it", "one for both"],
+)
+async def test_the_stable_is_asked_where_it_may_excuse_the_canary(
+    sampler: Sampler,
+    objects: Objects,
+    provider: FakeMetricProvider,
+    query: str,
+    maximum: float,
+    *,
+    baselines: bool,
+    baseline: float | None,
 ) -> None:
-    provider.script("errorsweb", 1.5)
-    provider.script("errorsweb-canary", 2.5)
-    queries, _ = await sampler.prepare(KEY, strategy(replace(TEMPLATE, maximum=1)))
-    (sample,) = await sampler.ask(queries)
-    assert (sample.value, sample.baseline) == (2.5, 1.5)
-    queries, _ = await sampler.prepare(KEY, strategy(replace(TEMPLATE, maximum=3)))
-    (sample,) = await sampler.ask(queries)
-    assert (sample.value, sample.baseline) == (2.5, None)
+    objects.stored[(METRICTEMPLATES.plural, "prod/errors")] = template(query)
+    provider.script("errors", 1.5)
+    if "target" in query:
+        provider.script("web-canary-", 2.5)
+    else:
+        provider.script("errors", 2.5)
+    queries, _ = await sampler.prepare(KEY, strategy(replace(TEMPLATE, maximum=maximum)))
+    (sample,) = await sampler.ask(queries, baselines=baselines)
+    assert (sample.value, sample.baseline, sample.problem) == (2.5, baseline, "")
 
 
-async def test_a_query_that_tells_the_versions_not_apart_compares_nothing(
+async def test_a_stable_that_cannot_be_read_excuses_nothing(
     sampler: Sampler, objects: Objects, provider: FakeMetricProvider
 ) -> None:
-    objects.stored[(METRICTEMPLATES.plural, "prod/errors")] = template("errors of all")
-    provider.script("errors of all", 2.5)
-    queries, _ = await sampler.prepare(KEY, strategy(replace(TEMPLATE, maximum=1)))
-    (sample,) = await sampler.ask(queries)
-    assert (sample.value, sample.baseline) == (2.5, None)
+    objects.stored[(METRICTEMPLATES.plural, "prod/errors")] = template(NAMED)
+    provider.script("errors", ProviderError("too many series"))
+    provider.script("web-canary-", 2.5)
+    queries, _ = await sampler.prepare(KEY, strategy(TEMPLATE))
+    (sample,) = await sampler.ask(queries, baselines=True)
+    assert (sample.value, sample.baseline, sample.problem) == (2.5, None, "")
 
 
 async def test_a_provider_that_fails_is_told_and_is_no_value(

@@ -313,6 +313,30 @@ def test_an_incident_that_outlasts_the_deadline_is_what_the_policy_says(
     assert world.state.phase is phase
 
 
+@pytest.mark.parametrize("policy", [NoDataPolicy.FAIL, NoDataPolicy.PASS])
+def test_an_incident_with_data_is_no_time_without(policy: NoDataPolicy) -> None:
+    world = World(strategy=replace(STRATEGY, no_data=policy))
+    world.update("v2")
+    until(world, lambda: world.weight == 10)
+    for value in (None, 20.0, None):
+        world.values = {"v1": 18.0, "v2": value}
+        world.run(until=timedelta(minutes=1 if value is None else 15))
+        assert (world.state.phase, world.weight) == (Phase.PROGRESSING, 10), world.state.message
+
+
+def test_an_incident_late_in_a_run_has_its_own_time() -> None:
+    policy = Policy(on_inconclusive=Inconclusive.ROLLBACK)
+    strategy = replace(STRATEGY, policy=policy, decide_within=timedelta(minutes=3))
+    world = World(strategy=strategy)
+    world.update("v2")
+    until(world, lambda: world.weight == 50)
+    world.values = {"v1": 18.0, "v2": 20.0}
+    world.run(until=timedelta(minutes=2))
+    world.values = {}
+    world.run()
+    promoted(world)
+
+
 @pytest.mark.parametrize(
     "change",
     [

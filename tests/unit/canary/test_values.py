@@ -1,5 +1,6 @@
 """Hashes, checks, status and desired objects: tables of small pure functions."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -99,8 +100,10 @@ def test_a_sample_against_its_bound(sample: Sample, outcome: Outcome, words: str
         (SUCCESS, 80, 85, Outcome.SHARED),
         (SUCCESS, 80, 98, Outcome.FAILED),
         (SUCCESS, 80, 99, Outcome.FAILED),
-        (Metric(name="rate", source="q", minimum=100), 60, 80, Outcome.SHARED),
-        (Metric(name="rate", source="q", minimum=100), 50, 80, Outcome.FAILED),
+        (replace(ERRORS, maximum=None, minimum=100), 75, 80, Outcome.SHARED),
+        (replace(ERRORS, maximum=None, minimum=100), 60, 80, Outcome.FAILED),
+        (replace(ERRORS, maximum=None, minimum=99), 67, 98.9, Outcome.FAILED),
+        (replace(ERRORS, maximum=None, minimum=0.99), 0.67, 0.989, Outcome.FAILED),
     ],
 )
 def test_a_miss_that_the_stable_shares(
@@ -144,6 +147,7 @@ def test_a_state_survives_its_status() -> None:
         changed_at=NOW,
         checked_at=NOW + timedelta(microseconds=5),
         no_data_since=NOW,
+        incident_since=NOW,
         pre_rollout_passed=True,
         paused=True,
         undoing="u",
