@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from analyzer.evidence_run import Lesson, Run
+from analyzer.evidence_run import Run
 from analyzer.ports import HistorySource, ProviderError, ProviderSpec
+from analyzer.watch import Lesson
 from canary.counting.series import merged
 from canary.evidence.dispersion import Calibration, calibrate
 from canary.past import Past, histories
@@ -43,12 +44,11 @@ class Calibrator:
 
         """
         found = {}
-        lessons = list(lessons)
         for lesson in lessons:
             spec = specs.get(lesson.metric)
             if spec is None or spec.type not in self._sources:
                 continue
-            learned = await self._calibrate(run, lesson, spec, 1 / len(lessons))
+            learned = await self._calibrate(run, lesson, spec, 1 / len(run.tallies))
             if learned is not None:
                 found[lesson.plan] = learned
         return found

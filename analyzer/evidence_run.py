@@ -4,19 +4,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from analyzer.watch import Lesson, Tally, Watch
 from canary.arms import ArmPod
-from canary.countable import Comparable, Countable, Counted, Place, Uncountable, Way
+from canary.countable import Comparable, Countable, Place, Uncountable, Way
 from canary.counting.derive import Quantile
 from canary.counting.series import Series, named_in
 from canary.evidence.counted import CountEvidence
 from canary.evidence.counters import Arm, Counters, Pod, Reading, Scrape, Stratum, count
 from canary.evidence.dispersion import Calibration
 from canary.evidence.judge import Judge, State
+from canary.evidence.latency import Frozen
 from canary.evidence.plan import CountPlan, Plan
 from canary.evidence.policy import Policy
 from canary.evidence.scalar import Scalars
 from canary.evidence.verdict import Continue
-from canary.model import Key, Revision
 from canary.readings import (
     Settled,
     frozen_bounds,
@@ -25,53 +26,9 @@ from canary.readings import (
     server_readings,
     settle,
     side_name,
+    without_bucket,
 )
 from canary.weighing import Weighing, recall
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
-    """What a run is to be judged by: everything that is settled when it starts.
-
-    `began` is in seconds since the epoch. `record` is what an earlier process has stored.
-    """
-
-    key: Key
-    candidate: str
-    stable: str
-    began: float
-    policy: Policy
-    metrics: tuple[Countable, ...]
-    scalars: tuple[Comparable, ...]
-    uncounted: tuple[Uncountable, ...]
-    selector: Mapping[str, str]
-    revisions: tuple[Revision, ...]
-    record: Mapping[str, Any]
-
-    @property
-    def identity(self) -> tuple[str, float]:
-        """What makes it another run: its candidate, or a new start with the same one."""
-        return self.candidate, self.began
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lesson:
-    """A plan whose stable has a past to learn from, and what counts in it."""
-
-    metric: str
-    plan: str
-    counted: Counted
-
-
-@dataclass(slots=True)
-class Tally:
-    """The counters of one plan."""
-
-    plan: str
-    position: int
-    metric: Countable
-    counters: Counters
-    pending: Stratum | None = None
 
 
 @dataclass(slots=True)
@@ -85,14 +42,14 @@ class Run:
     lag: float
     settled: dict[str, Settled] = field(default_factory=dict)
     uncounted: dict[str, str] = field(default_factory=dict)
-    frozen: dict[str, float] = field(default_factory=dict)
+    frozen: dict[str, Frozen] = field(default_factory=dict)
     pods: tuple[ArmPod, ...] = ()
     sides: dict[str, Pod] = field(default_factory=dict)
     samples: dict[str, Scalars] = field(default_factory=dict)
     sampled: dict[str, float] = field(default_factory=dict)
     weighing: Weighing | None = None
     trouble: str = ""
-    taught: bool = False
+    taught: set[str] = field(default_factory=set)
 
     @classmethod
     def start(cls, watch: Watch, now: float, lag: float) -> Self:
@@ -106,15 +63,16 @@ class Run:
         """
         counted = [plan for metric in watch.metrics for plan in metric.plans]
         judge = Judge(watch.policy, [*counted, *(one.plan for one in watch.scalars)])
-        state, began, taught = judge.start(), watch.began, False
-        frozen: Mapping[str, float] = {}
+        state, began, taught = judge.start(), watch.began, set[str]()
+        frozen: Mapping[str, Any] = {}
         if watch.record.get("candidate") == watch.candidate:
             try:
                 stored, known = recall(watch.record)
             except ValueError:
                 stored, known = judge, state
             if _plain(stored) == _plain(judge):
-                judge, state, began, taught = stored, known, now, True
+                judge, state, began = stored, known, now
+                taught = {plan.name for plan in judge.plans}
                 frozen = watch.record.get("frozen") or {}
         return cls(
             watch=watch,
@@ -124,7 +82,7 @@ class Run:
             lag=lag,
             taught=taught,
             uncounted={one.metric: one.why for one in watch.uncounted},
-            frozen=dict(frozen),
+            frozen={name: Frozen(**one) for name, one in frozen.items()},
         )
 
     @property
@@ -137,10 +95,14 @@ class Run:
         """The kind of the present verdict; without any it goes on."""
         return Continue.__name__ if self.weighing is None else type(self.weighing.verdict).__name__
 
+    @property
+    def metrics(self) -> tuple[Countable, ...]:
+        """What is counted, as it was when the run began: a Canary may be edited meanwhile."""
+        return tuple({tally.metric.metric.name: tally.metric for tally in self.tallies}.values())
+
     def lessons(self) -> tuple[Lesson, ...]:
-        """Return what may still be learned of the past: nothing once a request was counted."""
-        if self.taught or any(one.strata for one in _counts(self.state)):
-            return ()
+        """Return what may still be learned: nothing of a metric once its requests are counted."""
+        begun = self._begun()
         return tuple(
             Lesson(
                 metric=tally.metric.metric.name,
@@ -149,28 +111,46 @@ class Run:
             )
             for tally in self.tallies
             if not tally.metric.alone
+            and tally.plan not in self.taught | begun
             and (settled := self.settled.get(tally.metric.metric.name)) is not None
         )
 
-    def learn(self, found: Mapping[str, Calibration]) -> None:
-        """Judge by what the past says from now on, unless a request was counted meanwhile."""
-        self.taught = True
-        if any(one.strata for one in _counts(self.state)):
-            return
+    def learn(self, lessons: Iterable[Lesson], found: Mapping[str, Calibration]) -> None:
+        """Judge by what the past says from now on, unless a request was counted meanwhile.
+
+        Args:
+            lessons: what was to be learned.
+            found: by plan; a metric without a past is left out.
+
+        """
+        self.taught |= {lesson.plan for lesson in lessons}
+        learned = found.keys() - self._begun()
         plans = [
-            replace(plan, calibration=found.get(plan.name)) if isinstance(plan, CountPlan) else plan
+            replace(plan, calibration=found[plan.name])
+            if isinstance(plan, CountPlan) and plan.name in learned
+            else plan
             for plan in self.judge.plans
         ]
         self.judge = Judge(self.judge.policy, plans)
-        self.state = self.judge.start()
+        fresh = self.judge.start().metrics
+        pairs = zip(plans, fresh, self.state.metrics, strict=True)
+        self.state = State(tuple(new if p.name in learned else old for p, new, old in pairs))
+
+    def _begun(self) -> set[str]:
+        """Return the plans that have counted requests already."""
+        pairs = zip(self.judge.plans, self.state.metrics, strict=True)
+        return {plan.name for plan, one in pairs if isinstance(one, CountEvidence) and one.strata}
 
     def ways(self, metric: Countable) -> tuple[Way, ...]:
         """Return where a metric is to be looked for: one place once it was found."""
         name = metric.metric.name
         if name in self.uncounted:
             return ()
-        settled = self.settled.get(name)
-        return metric.ways if settled is None else (settled.way,)
+        if (settled := self.settled.get(name)) is not None:
+            return (settled.way,)
+        # What was held fast in one unit says nothing in another place's.
+        frozen = self.frozen.get(name)
+        return tuple(w for w in metric.ways if frozen is None or str(w) == frozen.way)
 
     def read_pages(self, pages: Mapping[str, Sequence[Series]], time: float) -> None:
         """Count what pods' own pages say.
@@ -180,7 +160,7 @@ class Run:
             time: of the reading, in seconds since the epoch.
 
         """
-        names = frozenset(one.metric.name for one in self.watch.metrics)
+        names = frozenset(one.metric.name for one in self.metrics)
         if not names <= self.settled.keys() | self.uncounted.keys():
             stable = {name for name, pod in self.known.items() if pod.arm is Arm.STABLE}
             past = [one for name in stable & pages.keys() for one in pages[name]]
@@ -191,7 +171,7 @@ class Run:
                 for name, page in pages.items()
                 for reading in page_readings(settled.canary[tally.position], name, page)
             ]
-            self._count(tally, readings, time)
+            self._count(tally, settled, readings, time)
 
     def read_server(self, series: Sequence[Series], metrics: frozenset[str], time: float) -> None:
         """Count what a metrics server has of both sides.
@@ -210,7 +190,7 @@ class Run:
             if tally.metric.metric.name in metrics:
                 readings = server_readings(settled, tally.position, series, pods)
                 self._meet(tally, {reading.pod for reading in readings} - pods.keys(), time)
-                self._count(tally, readings, time)
+                self._count(tally, settled, readings, time)
 
     def read_scalar(
         self, scalar: Comparable, canary: Sequence[Series], stable: Sequence[Series], time: float
@@ -251,7 +231,7 @@ class Run:
         metrics: frozenset[str],
     ) -> None:
         """Settle where a metric is read, if its series are there; `past` are the stable's."""
-        for metric in self.watch.metrics:
+        for metric in self.metrics:
             name = metric.metric.name
             if name not in metrics or name in self.settled:
                 continue
@@ -263,17 +243,18 @@ class Run:
     def _settle(
         self, metric: Countable, way: Way, series: Sequence[Series], past: Sequence[Series]
     ) -> None:
-        kept = {plan.name for plan in metric.plans} & self.frozen.keys()
-        if not kept:
-            bounds = frozen_bounds(metric, way, past)
-            if bounds is None:  # Looked for again: the stable has served too little so far.
-                return
-            self.frozen |= bounds
-        found = settle(metric, way, series, self.frozen)
+        name = metric.metric.name
+        kept = self.frozen.get(name)
+        bounds = frozen_bounds(metric, way, past) if kept is None else kept.bounds
+        if bounds is None:  # Looked for again: the stable has served too little so far.
+            return
+        if bounds:
+            self.frozen[name] = Frozen(str(way), bounds)
+        found = settle(metric, way, series, bounds)
         if isinstance(found, Uncountable):
             self.uncounted[found.metric] = found.why
             return
-        self.settled[metric.metric.name] = found
+        self.settled[name] = found
         for tally in self.tallies:
             if tally.metric is metric and way.place is Place.SERVER:
                 tally.counters = replace(tally.counters, lag=self.lag)
@@ -322,15 +303,20 @@ class Run:
             born = tally.counters.began - 1 if first else time
             self.sides.setdefault(name, Pod(arm=arm, born=born))
 
-    def _count(self, tally: Tally, readings: list[Reading], time: float) -> None:
+    def _count(self, tally: Tally, settled: Settled, readings: list[Reading], time: float) -> None:
+        counted = settled.canary[tally.position]
+        if odd := without_bucket(counted, readings):
+            what = f"{tally.metric.metric.name}: nothing is counted of {', '.join(sorted(odd))}"
+            self.trouble = f"{what}, whose histogram has no bucket as {settled} asks for"
+            readings = [one for one in readings if one.pod not in odd]
         pods = {**{name: pod.known() for name, pod in self.known.items()}, **self.sides}
-        counted = count(tally.counters, Scrape(time=time, pods=pods, readings=tuple(readings)))
-        tally.counters, tally.pending = counted.counters, counted.stratum
+        found = count(tally.counters, Scrape(time=time, pods=pods, readings=tuple(readings)))
+        tally.counters, tally.pending = found.counters, found.stratum
 
     def _sources(self) -> dict[str, str]:
         counted = {
             one.metric.name: str(self.settled.get(one.metric.name, ""))
-            for one in self.watch.metrics
+            for one in self.metrics
             if one.metric.name not in self.uncounted
         }
         compared = {
@@ -338,10 +324,6 @@ class Run:
             for one in self.watch.scalars
         }
         return counted | compared
-
-
-def _counts(state: State) -> Iterable[CountEvidence]:
-    return (one for one in state.metrics if isinstance(one, CountEvidence))
 
 
 def _tallies(watch: Watch, began: float) -> Iterable[Tally]:

@@ -42,7 +42,7 @@ def by_server(due: Iterable[Followed], types: frozenset[str]) -> list[Asked]:
     asked: list[Asked] = []
     for one in due:
         wanted: dict[int, set[str]] = {}
-        for metric in one.run.watch.metrics:
+        for metric in one.run.metrics:
             selectors = server_selectors(one.run.ways(metric))
             spec = one.specs.get(metric.metric.name)
             if not selectors or spec is None or spec.type not in types:
@@ -76,7 +76,7 @@ def page_names(run: Run) -> frozenset[str]:
     """Return the names of the series that a run looks for on its pods' pages."""
     return frozenset(
         selector.name
-        for metric in run.watch.metrics
+        for metric in run.metrics
         for way in run.ways(metric)
         if way.place is Place.PODS
         for selector in way.canary.selectors

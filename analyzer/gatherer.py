@@ -14,10 +14,11 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter
 
 from analyzer.calibrator import Calibrator
-from analyzer.evidence_run import Lesson, Run, Watch
+from analyzer.evidence_run import Run
 from analyzer.followed import Asked, Followed, by_server, page_names, shares
 from analyzer.pace import Pace
 from analyzer.ports import Cluster, ProviderError, ProviderSpec, Scraper, SeriesSource
+from analyzer.watch import Lesson, Watch
 from canary.arms import ArmPod, arms_of, selector_text
 from canary.contract import TARGET_LABEL
 from canary.countable import Comparable
@@ -146,18 +147,19 @@ class Gatherer:
         return changed + await self._ask_scalars(followed)
 
     async def teach(self) -> None:
-        """Have each run learn from the past once, as soon as all its counters are found."""
+        """Have each run learn from the past once, a metric as soon as its counters are found."""
         async with asyncio.TaskGroup() as group:
             for one in list(self._followed.values()):
                 lessons = one.run.lessons()
-                if lessons and len(lessons) == len(one.run.tallies):
+                if lessons:
                     group.create_task(self._teach(one, lessons))
 
     async def _teach(self, one: Followed, lessons: Sequence[Lesson]) -> None:
         try:
-            one.run.learn(await self._calibrator.learn(one.run, lessons, one.specs))
+            found = await self._calibrator.learn(one.run, lessons, one.specs)
+            one.run.learn(lessons, found)
         except ProviderError as error:
-            one.run.learn({})
+            one.run.learn(lessons, {})
             self._report(one, str(error))
 
     # --- pods ---------------------------------------------------------------------------------

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
-from analyzer.evidence_run import Watch
 from analyzer.ports import Cluster, HookCaller, ProviderError, ProviderSpec, Router, Weigher
 from analyzer.records import state_of
 from analyzer.sampling import Query, Sampler, counted
+from analyzer.watch import Watch
 from canary.arms import selector_text
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, TARGET_LABEL
 from canary.countable import Comparable, Countable, Uncountable

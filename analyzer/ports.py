@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from analyzer.evidence_run import Watch
+from analyzer.watch import Watch
 from canary.counting.series import Series
 from canary.model import Hook, HookResult, Json, Key, Split, Strategy
 from canary.past import Past

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
-from typing import Any
+from typing import Any, Final
 
 from canary.contract import Command
 from canary.evidence.policy import Policy
 from canary.weighing import Weighing
 
 Json = dict[str, Any]
+FULL: Final = 100
+"""Percent: a weight that is all of the traffic."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

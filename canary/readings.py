@@ -110,6 +110,20 @@ def frozen_bounds(found: Countable, way: Way, past: Iterable[Series]) -> Mapping
     return told if len(told) == len(bounds) else None
 
 
+def without_bucket(counted: Counted, readings: Iterable[Reading]) -> set[str]:
+    """Return the pods whose histogram lacks the bucket that requests are counted by.
+
+    A version may bring other buckets. Nothing of it is counted then: without the bucket all of its
+    requests would be slower.
+    """
+    if not isinstance(counted, Slower):
+        return set()
+    lacking: dict[str, int] = {}
+    for one in readings:
+        lacking[one.pod] = lacking.get(one.pod, 0) + (1 if one.requests else one.bad)
+    return {pod for pod, count in lacking.items() if count > 0}
+
+
 def server_selectors(ways: Iterable[Way]) -> list[Selector]:
     """Return what a metrics server is asked for, of both sides."""
     sides = [side for way in ways if way.place is Place.SERVER for side in (way.canary, way.stable)]

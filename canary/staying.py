@@ -1,5 +1,6 @@
 """What keeps a run at its weight, and the state that is stored meanwhile."""
 
+import math
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -8,13 +9,12 @@ from canary.actions import Decision, Emit, SaveState
 from canary.contract import Reason
 from canary.durations import format_duration
 from canary.endings import Context, refuse
+from canary.evidence.counted import AVERAGED
 from canary.evidence.policy import Inconclusive
 from canary.evidence.verdict import NonInferior
-from canary.model import State, Strategy
+from canary.model import FULL, State, Strategy
 from canary.weighing import what_exposure_needs, what_promotion_needs
 
-_ALL: Final = 100
-"""Percent: what a promotion gives the candidate."""
 _LASTING: Final = frozenset({Reason.INCONCLUSIVE, Reason.SHARED_INCIDENT})
 _TOLD: Final = _LASTING | {Reason.CHECK_FAILED, Reason.NO_DATA, Reason.BAKING}
 """Reasons for which a weight is kept that are worth an event."""
@@ -88,15 +88,29 @@ def _inferior(ctx: Context, strategy: Strategy) -> str:
 def _exposed(ctx: Context, strategy: Strategy, state: State) -> str:
     """Say by how much the next share of the traffic may overdraw the budget; nothing if it fits."""
     budget = strategy.error_budget
-    if budget is None:
+    if budget is None or state.weight >= FULL:
         return ""
-    larger = next((weight for weight in strategy.weights if weight > state.weight), _ALL)
+    larger = next((weight for weight in strategy.weights if weight > state.weight), FULL)
     return what_exposure_needs(
         ctx.observed.weighing,
-        weights=(state.weight, larger),
+        weight=larger,
+        growth=larger / state.weight / _reached(ctx, strategy, state),
         seconds=strategy.interval.total_seconds(),
         budget=budget,
     )
+
+
+def _reached(ctx: Context, strategy: Strategy, state: State) -> float:
+    """Return how much of the present share's requests the averaged rate has come to.
+
+    The average is one of a minute, and begins with the first weight's own.
+    """
+    before = max((weight for weight in strategy.weights if weight < state.weight), default=0)
+    if not before:
+        return 1.0
+    since = (ctx.now - (state.stepped_at or ctx.now)).total_seconds()
+    share = before / state.weight
+    return share + (1 - share) * (1 - math.exp(-since / AVERAGED))
 
 
 def _undecided(ctx: Context, strategy: Strategy, state: State, missing: str) -> Decision | None:

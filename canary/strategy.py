@@ -9,6 +9,7 @@ from canary.contract import AUTO_LABEL, AUTO_VALUE
 from canary.durations import parse_duration
 from canary.evidence.policy import Policy
 from canary.model import (
+    FULL,
     Builtin,
     Hook,
     HookType,
@@ -23,7 +24,6 @@ from canary.own_route import MATCHED, own_route
 PROVIDERS: Final = frozenset({"", "kubernetes", "contour", "gatewayapi:v1", "gatewayapi:v1beta1"})
 """Values of `spec.provider` under which the Gateway API is what splits traffic, or nothing does."""
 MIN_INTERVAL = timedelta(seconds=10)
-FULL = 100
 DEFAULT_LEEWAY = 0.25
 """How far above the stable's own latency, as a share, a canary made from defaults may be."""
 

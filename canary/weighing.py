@@ -6,6 +6,7 @@ from typing import Any
 
 from canary.evidence.exposure import exposure
 from canary.evidence.judge import Judge, State
+from canary.evidence.latency import Frozen
 from canary.evidence.plan import metric_of
 from canary.evidence.record import dump_judge, dump_state, load_judge, load_state
 from canary.evidence.verdict import Finding, Need, Outlook, Refuse, Verdict, describe
@@ -18,8 +19,8 @@ class Weighing:
     """The verdict, where each metric is counted, and why the others are not.
 
     `sources` are by metric: where its counters are read, "" while none were found. `uncounted` are
-    the metrics that layer 1 judges alone, with the reason. `frozen` has by plan the bucket bound at
-    which the stable's own latency was held fast, where no limit is given. `trouble` is what kept
+    the metrics that layer 1 judges alone, with the reason. `frozen` are those without a limit, with
+    the bounds at which the stable's own latency was held fast. `trouble` is what kept
     counters from being read last. `at` is when the last reading was made, in seconds since the
     epoch.
     """
@@ -30,7 +31,7 @@ class Weighing:
     state: State
     sources: Mapping[str, str] = field(default_factory=dict)
     uncounted: Mapping[str, str] = field(default_factory=dict)
-    frozen: Mapping[str, float] = field(default_factory=dict)
+    frozen: Mapping[str, Frozen] = field(default_factory=dict)
     trouble: str = ""
     at: float = 0.0
 
@@ -46,7 +47,10 @@ class Weighing:
             "at": self.at,
             "sources": dict(self.sources),
             "uncounted": dict(self.uncounted),
-            "frozen": dict(self.frozen),
+            "frozen": {
+                name: {"way": one.way, "bounds": dict(one.bounds)}
+                for name, one in self.frozen.items()
+            },
             "verdict": type(self.verdict).__name__,
             "judge": dump_judge(self.judge),
             "state": dump_state(self.state),
@@ -90,29 +94,30 @@ def what_promotion_needs(weighing: Weighing | None) -> str:
 
 
 def what_exposure_needs(
-    weighing: Weighing | None, *, weights: tuple[int, int], seconds: float, budget: int
+    weighing: Weighing | None, *, weight: int, growth: float, seconds: float, budget: int
 ) -> str:
     """Say why a larger share of the traffic does not fit an error budget; nothing if it does.
 
     Args:
         weighing: what was counted.
-        weights: the present share of the traffic and the larger one, in percent.
+        weight: the larger share, in percent.
+        growth: the requests at that share, over those that were counted lately.
         seconds: until the next decision.
         budget: in bad answers.
 
     """
-    now, larger = weights
-    if weighing is None or not weighing.judge.plans:
-        return "no metric can be counted, so the error budget cannot be kept"
-    found = exposure(
-        weighing.judge, weighing.state, growth=larger / now, seconds=seconds, budget=budget
-    )
-    if found is None or found.cost <= budget:
+    found = None
+    if weighing is not None:
+        judge, state = weighing.judge, weighing.state
+        found = exposure(judge, state, growth=growth, seconds=seconds, budget=budget)
+    if weighing is None or found is None:
+        return "no metric counts bad answers, so the error budget cannot be kept"
+    if found.cost <= budget:
         return ""
     if found.missing is None:
         return f"no request was counted yet for {found.metric}{_because(weighing)}"
     return (
-        f"weight {larger} may cost {found.cost:.0f} bad answers in {_duration(seconds)} "
+        f"weight {weight} may cost {found.cost:.0f} bad answers in {_duration(seconds)} "
         f"({found.metric}), over the error budget of {budget}: {in_words(found.missing)} more are "
         "needed, if they are good"
     )

@@ -7,7 +7,8 @@ from enum import StrEnum
 from functools import partial
 from typing import Final
 
-from analyzer.evidence_run import Run, Watch
+from analyzer.evidence_run import Run
+from analyzer.watch import Watch
 from canary.arms import ArmPod
 from canary.countable import Comparable, Countable, Place, Uncountable
 from canary.counting.series import Series, may_be_in, pod_of
@@ -131,7 +132,7 @@ def _judge(run: Run, answers: Sequence[Answer], samples: Sequence[Samples]) -> f
     """Feed every scrape until a refusal; return since when the last verdict has stood."""
     since = None
     times = {time for answer in answers for time in answer.scrapes}
-    times |= {time for one in samples for time in one.canary}
+    times |= {time for one in samples for side in (one.canary, one.stable) for time in side}
     for time in sorted(times):
         if time < run.watch.began:
             continue

@@ -18,7 +18,7 @@ from canary.evidence.promotion import USUAL_RATE, against_rate, against_stable
 from canary.evidence.rate import RateTest
 from canary.evidence.ratio import Comparison, RatioTest
 
-_MEMORY = 60.0
+AVERAGED = 60.0
 """Over how many seconds the present rate of requests is averaged."""
 
 
@@ -218,7 +218,8 @@ def _rates(
         # The comparison is capped, and the smaller of the two counts: the floor needs no cap.
         tests.append(("floor", RateTest(bound=floor)))
     learned = learned_bound(calibration, floor)
-    if plan.baseline and learned is not None:
+    # A share that is large by nature is no rate of errors, which the learned bound is made for.
+    if plan.baseline and learned is not None and plan.floor is None:
         tests.append(("learned", RateTest(bound=learned, cap=cap)))
     if plan.maximum is not None and plan.independent:
         tests.append(("bound", RateTest(bound=plan.maximum, cap=cap)))
@@ -232,4 +233,4 @@ def _volume(before: float, requests: float, seconds: float) -> float:
     now = requests / seconds
     if not before:
         return now
-    return before + (now - before) * (seconds / _MEMORY if seconds < _MEMORY else 1.0)
+    return before + (now - before) * (seconds / AVERAGED if seconds < AVERAGED else 1.0)

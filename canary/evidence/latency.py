@@ -9,7 +9,7 @@ than the next one below.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 QUANTILES: Final = (0.5, 0.95, 0.99)
 """Where the stable's own latency is held fast when no bound is given."""
@@ -24,6 +24,13 @@ class LatencyBounds:
 
     refuse: float | None
     promote: float | None
+
+
+class Frozen(NamedTuple):
+    """Where the stable's own latency was held fast: how it was read, and the bounds by plan."""
+
+    way: str
+    bounds: Mapping[str, float]
 
 
 def bounds_around(limit: float, buckets: Sequence[float]) -> LatencyBounds:

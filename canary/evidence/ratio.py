@@ -20,8 +20,9 @@ The first term sums up to K_c ln(multiple_j), where K_c is the canary's total. S
 the sum of the second, which is its dues: what it pays for every bad request on either arm.
 
 D(margin) / D(r) depends on margin n_c / n_s alone. It is looked up for a value of that which is
-rounded by half a percent to the side where the factor is smaller, which it may always be: that
-saves a logarithm per alternative, and all tests with the same multiples share the table.
+rounded to the side where the factor is smaller, which it may always be: by half a percent for
+n_c / n_s and as much for the margin. That saves a logarithm per alternative, and all tests with the
+same multiples share the table.
 """
 
 import math
@@ -54,7 +55,7 @@ class RatioTest:
     cap: float = math.inf
     _bets: Logs = field(init=False)
     dues: "_Dues" = field(init=False, repr=False, compare=False)
-    shift: float = field(init=False, compare=False)
+    shift: int = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         """Compute the bets and the place of the margin once.
@@ -69,7 +70,9 @@ class RatioTest:
         dues = _table(self.multiples)
         object.__setattr__(self, "_bets", dues.bets)
         object.__setattr__(self, "dues", dues)
-        object.__setattr__(self, "shift", _STEPS * math.log(self.margin) + up)
+        # Whole steps, so that tests with margins of their own share their tables.
+        exact = _STEPS * math.log(self.margin)
+        object.__setattr__(self, "shift", math.ceil(exact) + 1 if up else math.floor(exact))
 
     def start(self) -> Logs:
         """Return the dues before the first request."""
@@ -77,7 +80,7 @@ class RatioTest:
 
     def rates(self, place: float) -> Logs:
         """Return what a bad request of either arm costs; `place` is 200 ln(n_c / n_s)."""
-        return self.dues[math.floor(place + self.shift)]
+        return self.dues[math.floor(place) + self.shift]
 
     def step(self, dues: Logs, split: Split) -> Logs:
         """Add one scrape; both totals are positive."""
@@ -133,13 +136,17 @@ class Comparison:
     worse: RatioTest
     inferior: RatioTest | None = None
     _width: int = field(init=False)
-    _rates: "_Both" = field(init=False, repr=False, compare=False)
-    _shift: float = field(init=False, compare=False)
+    _rates: dict[int, Logs] = field(init=False, repr=False, compare=False)
+    _shift: int = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         """Remember where the dues of the second test begin."""
         object.__setattr__(self, "_width", len(self.worse.multiples))
-        object.__setattr__(self, "_rates", _both(self.worse, self.inferior))
+        rates: dict[int, Logs] = self.worse.dues
+        if self.inferior is not None:
+            ahead = self.inferior.shift - self.worse.shift
+            rates = _both(self.worse.multiples, self.inferior.multiples, ahead)
+        object.__setattr__(self, "_rates", rates)
         object.__setattr__(self, "_shift", self.worse.shift)
 
     def start(self) -> Logs:
@@ -147,13 +154,10 @@ class Comparison:
         return self.worse.start() + (self.inferior.start() if self.inferior else ())
 
     def step(self, dues: Logs, split: Split) -> Logs:
-        """Add one scrape; both totals are positive. What each test's own step would make of it.
-
-        The second test's place is rounded after the first one's, again to its own cautious side.
-        """
+        """Add one scrape; both totals are positive. What each test's own step would make of it."""
         # Written out, for it runs at every scrape: `place_of` and `pay` would be a tenth of it.
         bad, requests, stable_bad, stable_all = split
-        rates = self._rates[floor(_STEPS * log(requests / stable_all) + self._shift)]
+        rates = self._rates[floor(_STEPS * log(requests / stable_all)) + self._shift]
         paid = tuple(map(add, dues, map(mul, rates, repeat(bad + stable_bad))))
         if not bad:
             return paid
@@ -201,24 +205,26 @@ class _Dues(dict[int, Logs]):
 
 
 class _Both(dict[int, Logs]):
-    """What a bad request costs in both tests of a comparison, by the place of the first."""
+    """What a bad request costs in both tests of a comparison, by the place of the first.
 
-    def __init__(self, worse: RatioTest, inferior: RatioTest | None) -> None:
+    The second is looked up `ahead` places further. There is one table for every two margins that
+    are so far apart, whatever the number of runs.
+    """
+
+    def __init__(self, worse: "_Dues", inferior: "_Dues", ahead: int) -> None:
         super().__init__()
-        self._worse, self._inferior = worse, inferior
+        self._worse, self._inferior, self._ahead = worse, inferior, ahead
 
     def __missing__(self, place: int) -> Logs:
-        rates = self._worse.dues[place]
-        if self._inferior is not None:
-            rates += self._inferior.rates(place - self._worse.shift)
+        rates = self._worse[place] + self._inferior[place + self._ahead]
         self[place] = rates
         return rates
 
 
-@lru_cache(maxsize=64)
-def _both(worse: RatioTest, inferior: RatioTest | None) -> _Both:
+@lru_cache(maxsize=512)
+def _both(worse: Logs, inferior: Logs, ahead: int) -> _Both:
     """Return the table of these two tests, which every comparison by them shares."""
-    return _Both(worse, inferior)
+    return _Both(_table(worse), _table(inferior), ahead)
 
 
 @lru_cache(maxsize=16)

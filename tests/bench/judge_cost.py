@@ -119,7 +119,7 @@ def traced() -> float:
     """
     samples = list(drawn(GATED))
     for at in range(RUNS):
-        _ended(at, samples)
+        _ended(at + 0.5, samples)
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
@@ -130,7 +130,7 @@ def traced() -> float:
     return (after - before) / len(kept)
 
 
-def _ended(at: int, samples: Sequence[Samples]) -> tuple[Judge, State]:
+def _ended(at: float, samples: Sequence[Samples]) -> tuple[Judge, State]:
     judge = judge_of(1.5 + at / KILO)
     state = judge.start()
     for one in samples:

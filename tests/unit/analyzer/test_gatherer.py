@@ -9,12 +9,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from analyzer.calibrator import Calibrator
-from analyzer.evidence_run import Watch
 from analyzer.gatherer import Gatherer
 from analyzer.pace import Pace
 from analyzer.ports import ProviderError, ProviderSpec
+from analyzer.watch import Watch
 from canary.countable import Comparable, Countable, Uncountable, countable
 from canary.counting.series import Series, merged
+from canary.evidence.latency import Frozen
 from canary.evidence.plan import CountPlan
 from canary.evidence.policy import Policy
 from canary.evidence.verdict import Refuse
@@ -392,7 +393,8 @@ async def test_latency_without_a_limit_is_held_against_the_stables_own(
     assert weighing is not None
     names = [f"request-duration:{quantile}" for quantile in ("p50", "p95", "p99")]
     assert [plan.name for plan in weighing.judge.plans] == names
-    assert weighing.frozen == dict(zip(names, (0.1, 0.1, 1.0), strict=True))
+    bounds = dict(zip(names, (0.1, 0.1, 1.0), strict=True))
+    assert weighing.frozen == {"request-duration": Frozen("pods (app)", bounds)}
     assert weighing.sources == {"request-duration": "pods (app), slower than 0.1, 1"}
     if isinstance(weighing.verdict, Refuse):
         said = why_refused(weighing, weighing.verdict.finding)
@@ -422,6 +424,51 @@ async def test_what_was_held_fast_outlives_a_restart() -> None:
     after = second.gatherer.follow(stored, {})
     assert after is not None
     assert (after.frozen, after.sources) == (before.frozen, before.sources)
+
+
+async def test_what_was_held_fast_at_the_server_is_not_taken_for_seconds_on_a_page() -> None:
+    way = next(way for way in counted(LIMITLESS).ways if str(way) == "metrics server (gateway)")
+    bounds = {f"request-duration:{quantile}": 25.0 for quantile in ("p50", "p95", "p99")}
+    first = Bench()
+    first.gatherer.follow(watch(counted(LIMITLESS)), {})
+    await first.gatherer.gather(first.time)
+    before = first.gatherer.follow(watch(counted(LIMITLESS)), {})
+    assert before is not None
+    record = replace(before, frozen={"request-duration": Frozen(str(way), bounds)}).record()
+    second = Bench(time=first.time)
+    stored = watch(counted(LIMITLESS), record=record)
+    second.gatherer.follow(stored, {})
+    await timed(second, 1, 5)
+    after = second.gatherer.follow(stored, {})
+    assert after is not None
+    assert after.sources == {"request-duration": ""}
+
+
+@pytest.mark.parametrize("metric", [DURATION, LIMITLESS], ids=["limit", "none"])
+async def test_a_version_with_other_buckets_is_not_counted_and_it_is_said(metric: Metric) -> None:
+    bench = Bench()
+    latency = watch(counted(metric))
+    bench.gatherer.follow(latency, {})
+    name = "http_request_duration_seconds_bucket"
+    for number in range(60):
+        bench.time += 2
+        stable = histogram(950 + 95 * number, 50 + 5 * number)
+        bench.scraper.page(PAGES[STABLE_POD], stable)
+        others = {"0.3": 20.0 * number, "+Inf": 20.0 * number}
+        page = tuple(Series({"__name__": name, "le": le}, n) for le, n in others.items())
+        bench.scraper.page(PAGES[CANARY_POD], page)
+        assert await bench.gatherer.gather(bench.time) == []
+    weighing = bench.gatherer.follow(latency, {})
+    assert weighing is not None
+    assert f"nothing is counted of {CANARY_POD}, whose histogram has no bucket" in weighing.trouble
+
+
+async def test_a_canary_that_is_edited_leaves_its_run_as_it_began() -> None:
+    bench = Bench()
+    bench.gatherer.follow(watch(counted(LIMITLESS)), {})
+    await timed(bench, 10, 4, served=100)
+    bench.gatherer.follow(watch(counted(DURATION)), {})
+    assert await timed(bench, 10, 60, served=100) == [KEY]
 
 
 async def test_a_stable_that_has_served_little_is_waited_for() -> None:
@@ -486,6 +533,21 @@ async def test_a_run_learns_from_the_stables_past_before_its_first_request() -> 
     assert plan.calibration.known
     assert plan.calibration.errors == 2 * 24 * 60
     assert plan.calibration.learned == pytest.approx(1 / 181, rel=0.2)
+
+
+async def test_a_metric_that_is_waited_for_costs_no_other_its_lessons() -> None:
+    bench = Bench(time=BEGAN)
+    is_past_of(bench, past(errors_every=2, hours=24))
+    both = watch(counted(SUCCESS), counted(LIMITLESS))
+    bench.gatherer.follow(both, {"request-success-rate": SERVER, "request-duration": SERVER})
+    await bench.rounds(1, (0, 0), (180, 1))
+    await bench.gatherer.teach()
+    await bench.rounds(3, (20, 0), (180, 1))
+    weighing = bench.gatherer.follow(both, {})
+    assert weighing is not None
+    learned = {plan.name: plan.calibration for plan in weighing.judge.plans}  # type: ignore[union-attr]
+    assert learned.pop("request-success-rate") is not None
+    assert set(learned.values()) == {None}
 
 
 async def test_what_was_learned_outlives_a_restart() -> None:

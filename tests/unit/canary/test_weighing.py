@@ -158,6 +158,14 @@ def test_a_step_waits_until_it_fits_the_error_budget() -> None:
     assert world.weights[:6] == [10, 20, 30, 40, 50, 0]
 
 
+def test_a_budget_that_nothing_counts_for_is_said_and_kept() -> None:
+    world = World(strategy=BUDGETED)
+    world.update("v2")
+    world.run(until=timedelta(minutes=10))
+    assert (world.state.phase, world.weight) == (Phase.PROGRESSING, 10)
+    assert "no metric counts bad answers" in world.state.message
+
+
 def test_what_never_fits_the_error_budget_is_what_the_policy_says() -> None:
     strategy = replace(BUDGETED, error_budget=1, decide_within=timedelta(minutes=5))
     strategy = replace(strategy, policy=Policy(on_inconclusive=Inconclusive.ROLLBACK))

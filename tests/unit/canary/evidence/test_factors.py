@@ -143,7 +143,7 @@ def test_rounded_shares_lose_next_to_nothing(margin: float) -> None:
         ]
         found = _ratio_logs(test, (2.0, requests, 3.0, others))
         assert all(one <= full + 1e-12 for one, full in zip(found, exact, strict=True))
-        assert found == pytest.approx(exact, abs=0.026)
+        assert found == pytest.approx(exact, abs=0.051)
 
 
 SPLITS = st.builds(
@@ -182,7 +182,7 @@ def test_ratio_evidence_by_totals_is_the_formulas_summed_up(
     for split in splits:
         dues, bad = test.step(dues, split), bad + split[0]
         exact = [*map(sum, zip(exact, _exact_ratio(test, split), strict=True))]
-        slack += (split[0] + split[2]) / 200
+        slack += (split[0] + split[2]) / 100
     for found, full in zip(test.logs(dues, bad), exact, strict=True):
         assert full - slack <= found <= full + 1e-6
 
@@ -195,22 +195,18 @@ def test_ratio_evidence_by_totals_is_the_formulas_summed_up(
 def test_joint_step_is_both_single_steps(splits: list[Split], margin: float, cap: float) -> None:
     worse, inferior = RatioTest(margin=margin, cap=cap), against_stable(3.0)
     both = Comparison(worse=worse, inferior=inferior)
-    dues, one, other, slack = both.start(), worse.start(), inferior.start(), 1e-6
+    dues, one, other = both.start(), worse.start(), inferior.start()
     for split in splits:
         dues, one, other = (
             both.step(dues, split),
             worse.step(one, split),
             inferior.step(other, split),
         )
-        slack += (split[0] + split[2]) / 200
-    assert dues[: len(one)] == one
-    # Rounded twice, so at most one more step of the table on the cautious side.
-    for found, single in zip(dues[len(one) :], other, strict=True):
-        assert single - slack <= found <= single + 1e-6
+    assert dues == one + other
     alone = Comparison(worse=worse)
     assert reduce(alone.step, splits, alone.start()) == one
     assert both.against(dues, 7.0) == worse.logs(one, 7.0)
-    assert both.passing(dues, 7.0) == inferior.logs(dues[len(one) :], 7.0)
+    assert both.passing(dues, 7.0) == inferior.logs(other, 7.0)
 
 
 @pytest.mark.parametrize(
