@@ -248,14 +248,27 @@ class LeaderElector:
         if not self._lease:
             return
         lease, self._lease = self._lease, {}
-        spec = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
         try:
             async with asyncio.timeout(self._terms.retry):
-                await self._cluster.replace(LEASES, {**lease, "spec": spec})
+                await self._give_back(lease)
         except (ApiError, TimeoutError) as error:
             _log.warning("lease_not_released", lease=self._name, error=str(error))
         else:
             _log.info("leadership_released", lease=self._name)
+
+    async def _give_back(self, lease: Json) -> None:
+        try:
+            await self._cluster.replace(LEASES, _freed(lease))
+        except Conflict:
+            # A renewal that was on its way when the end came has been written all the same.
+            stored = await self._read()
+            if (stored.get("spec") or {}).get("holderIdentity") != self._identity:
+                raise
+            await self._cluster.replace(LEASES, _freed(stored))
+
+
+def _freed(lease: Json) -> Json:
+    return {**lease, "spec": {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}}
 
 
 def _monotonic() -> float:

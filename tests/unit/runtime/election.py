@@ -44,29 +44,29 @@ def electing(store: LeaseStore, namespace: str, terms: Terms = SHORT) -> Elect:
     return lambda identity: LeaderElector(store, namespace, "test", identity, terms=terms)
 
 
-async def one_leads_and_a_stop_hands_over_at_once(elect: Elect) -> None:
+async def one_leads_and_a_stop_hands_over_at_once(elect: Elect, terms: Terms) -> None:
     notes: list[str] = []
     first, second = Led(notes, "first"), Led(notes, "second")
     async with asyncio.TaskGroup() as group:
         one = group.create_task(elect("first").run(first.work))
         await first.started.wait()
         two = group.create_task(elect("second").run(second.work))
-        await asyncio.sleep(3 * SHORT.retry)
+        await asyncio.sleep(3 * terms.retry)
         assert notes == ["first leads"]
         handed_over = asyncio.get_running_loop().time()
         await stopped(one)
         await second.started.wait()
-        # Well below the duration of a second, after which it would have been free anyhow.
-        assert asyncio.get_running_loop().time() - handed_over < SHORT.duration * 0.8
+        # Well below the duration, after which it would have been free anyhow.
+        assert asyncio.get_running_loop().time() - handed_over < terms.duration * 0.8
         await stopped(two)
     assert notes == ["first leads", "first ended", "second leads", "second ended"]
 
 
-async def of_many_candidates_one_leads(elect: Elect) -> None:
+async def of_many_candidates_one_leads(elect: Elect, terms: Terms) -> None:
     notes: list[str] = []
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(elect(f"c{n}").run(Led(notes, f"c{n}").work)) for n in range(5)]
-        await asyncio.sleep(6 * SHORT.retry)
+        await asyncio.sleep(6 * terms.retry)
         for task in tasks:
             await stopped(task)
     leading = 0
@@ -75,7 +75,8 @@ async def of_many_candidates_one_leads(elect: Elect) -> None:
         assert leading in {0, 1}
 
 
-CONTRACT: list[Callable[[Elect], Awaitable[None]]] = [
+Rule = Callable[[Elect, Terms], Awaitable[None]]
+CONTRACT: list[Rule] = [
     one_leads_and_a_stop_hands_over_at_once,
     of_many_candidates_one_leads,
 ]

@@ -1,5 +1,6 @@
 """Leases in memory, with the API server's optimistic concurrency; the same tests run on both."""
 
+import asyncio
 import copy
 from typing import Any
 
@@ -10,11 +11,15 @@ Json = dict[str, Any]
 
 
 class MemoryLeases:
-    """A store of one lease. While `fault` is set, every call fails with it."""
+    """A store of one lease. While `fault` is set, every call fails with it.
+
+    Where `unanswered` is set, the next write is stored and never answered; it tells when.
+    """
 
     def __init__(self) -> None:
         self.stored: Json | None = None
         self.fault: ApiError | None = None
+        self.unanswered: asyncio.Event | None = None
         self.holders: list[str] = []
 
     async def get(self, _resource: Resource, _namespace: str | None, name: str) -> Json:
@@ -36,7 +41,12 @@ class MemoryLeases:
         version = self.stored["metadata"]["resourceVersion"]
         if obj["metadata"]["resourceVersion"] != version:
             raise Conflict(409, "Conflict", "lease")
-        return self._store(obj, int(version) + 1)
+        stored = self._store(obj, int(version) + 1)
+        if self.unanswered is not None:
+            told, self.unanswered = self.unanswered, None
+            told.set()
+            await asyncio.Event().wait()
+        return stored
 
     def _fail(self) -> None:
         if self.fault:

@@ -9,15 +9,28 @@ import pytest
 from runtime.errors import RootTaskEnded, Unavailable
 from runtime.lease import LeaderElector, Terms
 from runtime.resources import LEASES
-from tests.unit.runtime.election import CONTRACT, SHORT, Elect, Led, electing, stopped
+from tests.unit.runtime.election import CONTRACT, SHORT, Led, Rule, electing, stopped
 from tests.unit.runtime.lease_store import MemoryLeases
 
 DOWN = Unavailable(0, "Timeout", "silent")
 
 
 @pytest.mark.parametrize("rule", CONTRACT, ids=lambda rule: rule.__name__)
-async def test_contract(rule: Callable[[Elect], Awaitable[None]]) -> None:
-    await rule(electing(MemoryLeases(), "ns"))
+async def test_contract(rule: Rule) -> None:
+    await rule(electing(MemoryLeases(), "ns"), SHORT)
+
+
+async def test_a_renewal_that_is_written_while_the_leader_stops_does_not_keep_the_lease() -> None:
+    store = MemoryLeases()
+    led, elect = Led([], "first"), electing(store, "ns")
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(elect("first").run(led.work))
+        await led.started.wait()
+        store.unanswered = unanswered = asyncio.Event()
+        await unanswered.wait()
+        await stopped(task)
+    assert store.stored is not None
+    assert store.stored["spec"]["holderIdentity"] == ""
 
 
 async def test_leader_without_api_server_ends_its_work_before_another_may_begin() -> None:
