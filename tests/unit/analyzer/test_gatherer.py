@@ -335,13 +335,11 @@ async def test_another_candidate_begins_anew() -> None:
     assert bench.gatherer.follow(again, {}) is None
 
 
-def histogram(fast: float, slow: float) -> tuple[Series, ...]:
+def histogram(fast: float, slow: float, **labels: str) -> tuple[Series, ...]:
     name = "http_request_duration_seconds_bucket"
-    return (
-        Series({"__name__": name, "le": "0.1"}, fast),
-        Series({"__name__": name, "le": "0.5"}, fast),
-        Series({"__name__": name, "le": "1.0"}, fast + slow),
-        Series({"__name__": name, "le": "+Inf"}, fast + slow),
+    buckets = {"0.1": fast, "0.5": fast, "1.0": fast + slow, "+Inf": fast + slow}
+    return tuple(
+        Series({"__name__": name, "le": le, **labels}, count) for le, count in buckets.items()
     )
 
 
@@ -424,6 +422,26 @@ async def test_what_was_held_fast_outlives_a_restart() -> None:
     after = second.gatherer.follow(stored, {})
     assert after is not None
     assert (after.frozen, after.sources) == (before.frozen, before.sources)
+
+
+async def test_the_server_tells_the_stables_own_latency_without_the_canarys() -> None:
+    bench = Bench()
+    bench.pods.target = [pod(STABLE_POD, "web-a", scraped=False)]
+    bench.pods.canary = [pod(CANARY_POD, "web-canary-b", BEGAN + 1, scraped=False)]
+    way = next(one for one in counted(LIMITLESS).ways if str(one) == "metrics server (app)")
+    bench.gatherer.follow(watch(counted(LIMITLESS)), {"request-duration": SERVER})
+    labels = {"namespace": "prod"}
+    stable = histogram(1000, 0, **labels, kubernetes_pod_name=STABLE_POD)
+    # The canary is far slower, and has more requests than the stable.
+    canary = histogram(0, 9000, **labels, kubernetes_pod_name=CANARY_POD)
+    for query in merged([*way.stable.selectors, *way.canary.selectors]):
+        bench.server.answer(query, (*stable, *canary))
+    bench.time += 2
+    await bench.gatherer.gather(bench.time)
+    weighing = bench.gatherer.follow(watch(counted(LIMITLESS)), {})
+    assert weighing is not None
+    (frozen,) = weighing.frozen.values()
+    assert (frozen.way, set(frozen.bounds.values())) == ("metrics server (app)", {0.1})
 
 
 async def test_what_was_held_fast_at_the_server_is_not_taken_for_seconds_on_a_page() -> None:
