@@ -46,7 +46,8 @@ def runs_of(
     judge = Judge(policy, [ScalarPlan(name="latency")])
     outcomes = []
     for _ in range(runs):
-        values = np.exp(0.5 * noise(rng))
+        # A heavy tail reaches beyond what a float can be the exponential of.
+        values = np.exp(np.clip(0.5 * noise(rng), -300, 300))
         values[:, 0] *= shift
         state, refused = judge.start(), None
         for at, row in enumerate(values.tolist(), start=1):
