@@ -161,7 +161,7 @@ class Run:
 
         """
         names = frozenset(one.metric.name for one in self.metrics)
-        if not names <= self.settled.keys() | self.uncounted.keys():
+        if self._lacks(names):
             stable = {name for name, pod in self.known.items() if pod.arm is Arm.STABLE}
             past = [one for name in stable & pages.keys() for one in pages[name]]
             self._find(Place.PODS, [one for page in pages.values() for one in page], past, names)
@@ -183,9 +183,10 @@ class Run:
 
         """
         pods = {name: pod.arm for name, pod in self.known.items()}
-        canary = {name for name, arm in pods.items() if arm is Arm.CANARY}
-        past = [one for one in series if not named_in(one.labels, canary)]
-        self._find(Place.SERVER, series, past, metrics)
+        if self._lacks(metrics):
+            canary = {name for name, arm in pods.items() if arm is Arm.CANARY}
+            past = [one for one in series if not named_in(one.labels, canary)]
+            self._find(Place.SERVER, series, past, metrics)
         for tally, settled in self._at(Place.SERVER):
             if tally.metric.metric.name in metrics:
                 readings = server_readings(settled, tally.position, series, pods)
@@ -222,6 +223,10 @@ class Run:
     def spacing(self, scalar: Comparable) -> float:
         """Return the seconds between two samples of a metric."""
         return scalar.plan.spacing or self.watch.policy.scalar_spacing
+
+    def _lacks(self, metrics: frozenset[str]) -> bool:
+        """Tell whether it is still open where some of these metrics are read."""
+        return not metrics <= self.settled.keys() | self.uncounted.keys()
 
     def _find(
         self,

@@ -255,18 +255,24 @@ def _tick(ctx: Context, strategy: Strategy) -> Decision:
 
 
 def _seen(ctx: Context, checks: tuple[Check, ...]) -> State:
+    """Return the state after a tick; what lasts beyond it is said anew by the rule it is for."""
     canary = ctx.observed.canary
     restarts = canary.restarts if isinstance(canary, CanaryPresent) else 0
-    seen = replace(ctx.state, checks=checks, checked_at=ctx.now, restarts=restarts)
+    seen = replace(
+        ctx.state,
+        checks=checks,
+        checked_at=ctx.now,
+        restarts=restarts,
+        no_data_since=None,
+        incident_since=None,
+    )
     return recorded(ctx, seen)
 
 
 def _failed(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Decision:
     why = summary(checks, Outcome.FAILED)
     count = ctx.state.failed_checks + 1
-    state = replace(
-        _seen(ctx, checks), failed_checks=count, no_data_since=None, incident_since=None
-    )
+    state = replace(_seen(ctx, checks), failed_checks=count)
     if count >= strategy.threshold:
         verdict = f"failed checks threshold reached {count}: {why}"
         return refuse(ctx, Reason.REFUSED, verdict, state)
@@ -276,8 +282,8 @@ def _failed(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Deci
 
 def _incident(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Decision:
     state = replace(_seen(ctx, checks), incident_since=ctx.state.incident_since or ctx.now)
-    if not any(check.outcome is Outcome.NO_DATA for check in checks):
-        state = replace(state, no_data_since=None)
+    if any(check.outcome is Outcome.NO_DATA for check in checks):
+        state = replace(state, no_data_since=ctx.state.no_data_since)
     return incident(ctx, strategy, state, summary(checks, Outcome.SHARED))
 
 
@@ -290,7 +296,7 @@ def _is_comparable(state: State, strategy: Strategy) -> bool:
 def _no_data(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Decision:
     """A metric without a value is never a pass by itself; the policy says what it becomes."""
     since = ctx.state.no_data_since or ctx.now
-    state = replace(_seen(ctx, checks), no_data_since=since, incident_since=None)
+    state = replace(_seen(ctx, checks), no_data_since=since)
     waited = ctx.now - since
     if waited >= strategy.no_data_after and strategy.no_data is not NoDataPolicy.HOLD:
         if strategy.no_data is NoDataPolicy.FAIL:
@@ -314,7 +320,7 @@ def _patience(strategy: Strategy, since: datetime) -> str:
 
 
 def _passed(ctx: Context, strategy: Strategy, checks: tuple[Check, ...]) -> Decision:
-    state = replace(_seen(ctx, checks), no_data_since=None, incident_since=None)
+    state = _seen(ctx, checks)
     if strategy.failure_count is FailureCount.CONSECUTIVE:
         state = replace(state, failed_checks=0)
     if ctx.state.phase is Phase.PROMOTING or ctx.state.checked_at is None:

@@ -1,6 +1,6 @@
 """What was read, as readings: the way that was found for a metric, and what each series counts."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -64,7 +64,7 @@ def _settle_latency(
 ) -> Settled | Uncountable:
     labels = [one.labels for one in series]
     limit = sides[0].limit or 0.0
-    given = TARGET_LABELS if way.place is Place.PODS else _NOTHING_GIVEN
+    given = _given(on_page=way.place is Place.PODS)
     around = bounds_around(limit, [b for side in sides for b in side.bounds(labels, given=given)])
     passing = [plan.name.endswith(PASSING) for plan in found.plans]
     wanted = [around.promote if passes else around.refuse for passes in passing]
@@ -74,8 +74,12 @@ def _settle_latency(
     return _slower(way, sides, [bound for bound in wanted if bound is not None])
 
 
-def _slower(way: Way, sides: tuple[Quantile, Quantile], bounds: Iterable[float]) -> Settled:
-    bounds = tuple(bounds)
+def _given(*, on_page: bool) -> frozenset[str]:
+    """Return the labels that a scrape adds later to what is read."""
+    return TARGET_LABELS if on_page else _NOTHING_GIVEN
+
+
+def _slower(way: Way, sides: tuple[Quantile, Quantile], bounds: Sequence[float]) -> Settled:
     return Settled(
         way=way,
         canary=tuple(sides[0].at(bound) for bound in bounds),
@@ -98,13 +102,10 @@ def frozen_bounds(found: Countable, way: Way, past: Iterable[Series]) -> Mapping
     side = way.stable
     if not isinstance(side, Quantile) or side.limit is not None:
         return {}
-    given = TARGET_LABELS if way.place is Place.PODS else _NOTHING_GIVEN
-    cumulative = side.cumulative(past, given=given)
+    cumulative = side.cumulative(past, given=_given(on_page=way.place is Place.PODS))
     bounds = {
-        plan.name: usual_bound(cumulative, quantile)
-        for plan in found.plans
+        f"{found.metric.name}{ending}": usual_bound(cumulative, quantile)
         for ending, quantile in FROZEN.items()
-        if plan.name == f"{found.metric.name}{ending}"
     }
     told = {name: bound for name, bound in bounds.items() if bound is not None}
     return told if len(told) == len(bounds) else None
@@ -139,7 +140,7 @@ def plays_a_part(derived: Derived, labels: Mapping[str, str], *, on_page: bool) 
         on_page: whether it is from a pod's own page, which lacks the labels that a scrape adds.
 
     """
-    given = TARGET_LABELS if on_page else _NOTHING_GIVEN
+    given = _given(on_page=on_page)
     return any(selector.accepts(labels, given=given) for selector in derived.selectors)
 
 

@@ -89,8 +89,8 @@ def replay(
 
     """
     kept = [_kept(answer, question) for answer in answers]
-    samples = [_own(one, question) for one in samples]
     traces, values = _traces(question, kept), _values(question, samples)
+    samples = [_own(one, values) for one in samples]
     first = _first_request(question, traces, values)
     run = _start(question, [*traces, *values])
     decided = _judge(run, kept, samples)
@@ -209,9 +209,9 @@ def _kept(answer: Answer, question: Question) -> Answer:
     )
 
 
-def _own(one: Samples, question: Question) -> Samples:
+def _own(one: Samples, values: Iterable[Trace]) -> Samples:
     """Leave out pods of like names in other namespaces: only what was read says where they are."""
-    pods = {trace.pod for trace in _values(question, [one]) if trace.arm is not None}
+    pods = {trace.pod for trace in values if trace.arm is not None}
 
     def own(values: Mapping[float, Sequence[Series]]) -> dict[float, list[Series]]:
         return {

@@ -6,6 +6,7 @@ too.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from canary.counting.counters import matcher_of
@@ -21,8 +22,11 @@ _ENDINGS: Final = ("", _POD, "_80", "-80", ":80", ".80", "/80")
 _PLAIN: Final = re.compile(r"[\w/:@-]*")
 
 
+@lru_cache(maxsize=4096)
 def tells_apart(canary: str, stable: str, *, workload: str, target: str) -> bool:
     """Tell whether the stable's query reads nothing of the canary's, as far as names can tell.
+
+    Found out once per text: every look at a run asks for the same ones.
 
     Args:
         canary: the query for the canary.

@@ -1,7 +1,7 @@
 """The rows of the suite: what is run, and the bound or aim that it is held to."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,6 +11,7 @@ from canary.evidence.policy import Policy
 from tests.bench import judge_cost
 from tests.simulation import limitless, many, scalars, scrapes
 from tests.simulation.runs import (
+    Outcome,
     gated,
     healthy,
     promoted,
@@ -205,11 +206,21 @@ def _run_healthy(
         drift=drift,
         histories=min(40, max(3, runs // 50)),
     )
-    return _bounded(sum(one.refused is not None for one in outcomes), runs, bound)
+    return _refused(outcomes, bound)
 
 
 def _run_five(runs: int) -> Result:
     return _bounded(many.false_refusals(5, _rng(), runs=runs), runs, 0.01)
+
+
+def _refused(outcomes: Sequence[Outcome], bound: float) -> Result:
+    return _bounded(sum(one.refused is not None for one in outcomes), len(outcomes), bound)
+
+
+def _found(outcomes: Sequence[Outcome], within: float) -> Result:
+    median = seconds(outcomes)
+    text = f"median {median:.0f} s, caught {share(outcomes):.1%}"
+    return Result(text=text, ok=median <= within)
 
 
 def _bounded(failures: int, runs: int, bound: float) -> Result:
@@ -283,7 +294,7 @@ def _counters() -> Iterator[Row]:
 
 def _run_scrapes(trouble: scrapes.Trouble, bound: float, runs: int) -> Result:
     outcomes = scrapes.healthy(trouble, _rng(), runs=runs, rps=50, rate=0.01)
-    return _bounded(sum(one.refused is not None for one in outcomes), runs, bound)
+    return _refused(outcomes, bound)
 
 
 def _scalars() -> Iterator[Row]:
@@ -321,13 +332,12 @@ SPACING = 5.0
 
 def _run_scalar(noise: scalars.Noise, policy: Policy, runs: int) -> Result:
     outcomes = scalars.runs_of(noise, _rng(), runs=runs, policy=policy)
-    return _bounded(sum(one.refused is not None for one in outcomes), runs, 0.01)
+    return _refused(outcomes, 0.01)
 
 
 def _run_shift(noise: scalars.Noise, policy: Policy, runs: int) -> Result:
     outcomes = scalars.runs_of(noise, _rng(), runs=runs, policy=policy, shift=1.5)
-    median = seconds(outcomes)
-    return Result(text=f"median {median:.0f} s, caught {share(outcomes):.1%}", ok=median <= 240)
+    return _found(outcomes, 240)
 
 
 def _limitless() -> Iterator[Row]:
@@ -353,13 +363,12 @@ def _limitless() -> Iterator[Row]:
 
 def _run_as_fast(rps: float, runs: int) -> Result:
     outcomes = limitless.runs_of(_rng(), runs=runs, rps=rps)
-    return _bounded(sum(one.refused is not None for one in outcomes), runs, 0.01)
+    return _refused(outcomes, 0.01)
 
 
 def _run_slower(slower: float, runs: int) -> Result:
     outcomes = limitless.runs_of(_rng(), runs=runs, rps=50, slower=slower)
-    median = seconds(outcomes)
-    return Result(text=f"median {median:.0f} s, caught {share(outcomes):.1%}", ok=median <= 120)
+    return _found(outcomes, 120)
 
 
 def _cost() -> Iterator[Row]:
