@@ -46,7 +46,8 @@ from canary.desired import (
     stable_service,
 )
 from canary.hashing import template_hash
-from canary.model import HookType, Json
+from canary.model.strategy import HookType
+from canary.model.values import Json
 from canary.reading import VERDICT_PREFIX, read_revisions
 from runtime.errors import AlreadyExists, Conflict
 from runtime.resources import DEPLOYMENTS, EVENTS, REPLICASETS, SERVICES

@@ -20,7 +20,7 @@ from canary.contract import (
     NAMESPACE_LABEL,
     TARGET_LABEL,
 )
-from canary.model import Json, Key
+from canary.model.values import Json, Key
 from runtime.errors import ApiError, Throttled
 from runtime.informer import Informer
 

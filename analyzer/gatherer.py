@@ -24,7 +24,7 @@ from canary.contract import TARGET_LABEL
 from canary.countable import Comparable
 from canary.counting.series import Series, merged
 from canary.evidence.counters import Arm
-from canary.model import Key
+from canary.model.values import Key
 from canary.weighing import Weighing
 from runtime.errors import ApiError
 from runtime.resources import PODS

@@ -14,19 +14,10 @@ from canary.arms import selector_text
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, TARGET_LABEL
 from canary.countable import Comparable, Countable, Uncountable
 from canary.desired import UnsuitableTarget, canary_name, selector_key
-from canary.model import (
-    CanaryAbsent,
-    CanaryPresent,
-    HookResult,
-    InvalidStrategy,
-    Json,
-    Key,
-    Observed,
-    Phase,
-    Questions,
-    State,
-    Strategy,
-)
+from canary.model.state import Phase, State
+from canary.model.strategy import InvalidStrategy, Strategy
+from canary.model.values import Json, Key
+from canary.model.world import CanaryAbsent, CanaryPresent, HookResult, Observed, Questions
 from canary.reading import read_canary, read_revisions, read_target, selects
 from canary.strategy import Defaults, parse_strategy
 from runtime.errors import NotFound

@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 from analyzer.watch import Watch
 from canary.counting.series import Series
-from canary.model import Hook, HookResult, Json, Key, Split, Strategy
+from canary.model.strategy import Hook, Strategy
+from canary.model.values import Json, Key
+from canary.model.world import HookResult, Split
 from canary.past import Past
 from canary.weighing import Weighing
 from runtime.resources import ListResult, Resource

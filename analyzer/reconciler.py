@@ -18,7 +18,9 @@ from canary.decide import decide, questions
 from canary.desired import canary_name
 from canary.endings import IDLE_PHASES
 from canary.hashing import template_hash
-from canary.model import Json, Key, Phase, Timing
+from canary.model.state import Phase
+from canary.model.values import Json, Key
+from canary.model.world import Timing
 from canary.reading import annotations
 from runtime.errors import NotFound
 from runtime.resources import DEPLOYMENTS

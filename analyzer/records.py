@@ -6,7 +6,8 @@ from typing import Final
 from analyzer.ports import Cluster
 from canary.contract import AUTO_LABEL, AUTO_VALUE, MANAGED_BY, MANAGED_BY_LABEL
 from canary.desired import owner_reference
-from canary.model import Json, Key, State
+from canary.model.state import State
+from canary.model.values import Json, Key
 from canary.status import state_from_status, status_from_state
 from canary.strategy import Defaults, default_spec
 from runtime.errors import AlreadyExists

@@ -12,7 +12,9 @@ from canary.analysis import misses
 from canary.countable import Comparable, Countable, Uncountable, countable, is_load_tested
 from canary.counting.apart import tells_apart
 from canary.desired import canary_name
-from canary.model import Builtin, Json, Key, Metric, Sample, Strategy, TemplateRef
+from canary.model.asking import Sample
+from canary.model.strategy import Builtin, Metric, Strategy, TemplateRef
+from canary.model.values import Json, Key
 from canary.queries import SourceQuery, builtin_queries
 from canary.templates import TemplateError, TemplateValues, render
 from runtime.errors import Forbidden, NotFound

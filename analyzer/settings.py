@@ -10,7 +10,7 @@ from analyzer.pace import Pace
 from canary.annotated import percent, promotion_gate, sure, switch
 from canary.contract import SYSTEM_NAMESPACE
 from canary.durations import parse_duration
-from canary.model import Timing
+from canary.model.world import Timing
 from canary.strategy import MIN_INTERVAL, Defaults
 
 T = TypeVar("T")

@@ -7,7 +7,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from canary.actions import Decision
 from canary.endings import IDLE_PHASES
-from canary.model import Key, Phase, State
+from canary.model.state import Phase, State
+from canary.model.values import Key
 
 VERDICTS = frozenset({Phase.SUCCEEDED, Phase.FAILED})
 

@@ -25,7 +25,7 @@ from canary.contract import (
     SYSTEM_NAMESPACE,
     TARGET_LABEL,
 )
-from canary.model import Json, Key
+from canary.model.values import Json, Key
 from canary.reading import annotations, read_revisions
 from runtime import kube
 from runtime.errors import NotFound

@@ -7,7 +7,8 @@ from typing import Any
 from canary.countable import Comparable, Countable, Counted, Uncountable
 from canary.evidence.counters import Counters, Stratum
 from canary.evidence.policy import Policy
-from canary.model import Key, Revision
+from canary.model.values import Key
+from canary.model.world import Revision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from canary.contract import Command
-from canary.model import State
+from canary.model.state import State
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from canary.contract import (
     Command,
 )
 from canary.hashing import template_hash
-from canary.model import Json
+from canary.model.values import Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

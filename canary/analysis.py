@@ -3,18 +3,10 @@
 from dataclasses import replace
 from typing import Final
 
-from canary.model import (
-    Builtin,
-    CanaryAbsent,
-    CanaryPresent,
-    Check,
-    HookResult,
-    Metric,
-    Observed,
-    Outcome,
-    Sample,
-    Strategy,
-)
+from canary.model.asking import Sample
+from canary.model.state import Check, Outcome
+from canary.model.strategy import Builtin, Metric, Strategy
+from canary.model.world import CanaryAbsent, CanaryPresent, HookResult, Observed
 
 HEALTH = "canary-health"
 _ALL: Final = 100.0

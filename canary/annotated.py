@@ -20,7 +20,8 @@ from canary.contract import (
 )
 from canary.durations import parse_duration
 from canary.evidence.policy import Inconclusive, Policy
-from canary.model import FailureCount, Json, NoDataPolicy
+from canary.model.strategy import FailureCount, NoDataPolicy
+from canary.model.values import Json
 
 _SWITCH: Final = {"on": True, "off": False}
 _GATES: Final = {"non-inferiority": True, "none": False}

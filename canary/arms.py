@@ -10,7 +10,8 @@ from datetime import datetime
 
 from canary.counting.endpoint import endpoint_of
 from canary.evidence.counters import Arm, Pod
-from canary.model import Json, Revision
+from canary.model.values import Json
+from canary.model.world import Revision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from canary.counting.derive import Derived, NotCounts, Quantile, Ratio, Slower, 
 from canary.counting.per_pod import per_pod
 from canary.evidence.latency import QUANTILES, slow_share
 from canary.evidence.plan import PART, CountPlan, ScalarPlan
-from canary.model import Builtin, HookType, Metric, Strategy
+from canary.model.strategy import Builtin, HookType, Metric, Strategy
 from canary.queries import GATEWAY, SourceQuery
 
 PASSING: Final = f"{PART}promotion"

@@ -12,7 +12,9 @@ from typing import Final
 from canary import held, unheld
 from canary.actions import Decision
 from canary.endings import Context
-from canary.model import Hold, InvalidStrategy, Observed, Phase, Questions, State, Timing
+from canary.model.state import Phase, State
+from canary.model.strategy import InvalidStrategy
+from canary.model.world import Hold, Observed, Questions, Timing
 from canary.progress import run_questions
 
 Rule = Callable[[Context], Decision | None]

@@ -12,7 +12,8 @@ from canary.contract import (
     TARGET_LABEL,
 )
 from canary.hashing import template_hash
-from canary.model import Json, Key, Strategy
+from canary.model.strategy import Strategy
+from canary.model.values import Json, Key
 
 
 class UnsuitableTarget(ValueError):  # noqa: N818 - a finding about the target, shown to its team

@@ -22,7 +22,8 @@ from canary.actions import (
     SetWeight,
 )
 from canary.contract import Command, Reason
-from canary.model import CanaryPresent, Hold, Observed, Phase, State, Timing
+from canary.model.state import Phase, State
+from canary.model.world import CanaryPresent, Hold, Observed, Timing
 
 IDLE_PHASES: Final = frozenset({Phase.INITIALIZED, Phase.SUCCEEDED})
 RECHECK: Final = timedelta(seconds=30)

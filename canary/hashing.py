@@ -9,7 +9,7 @@ import hashlib
 import orjson
 
 from canary.contract import IGNORED_TEMPLATE_ANNOTATIONS, POD_TEMPLATE_HASH
-from canary.model import Json
+from canary.model.values import Json
 
 
 def template_hash(template: Json) -> str:

@@ -31,7 +31,9 @@ from canary.endings import (
     to_stable,
     wait,
 )
-from canary.model import RUNNING_PHASES, CanaryPresent, InvalidStrategy, Phase, State
+from canary.model.state import RUNNING_PHASES, Phase, State
+from canary.model.strategy import InvalidStrategy
+from canary.model.world import CanaryPresent
 from canary.progress import progress
 
 

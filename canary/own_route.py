@@ -3,7 +3,8 @@
 import re
 from typing import Final
 
-from canary.model import GatewayRoute, Json
+from canary.model.strategy import GatewayRoute
+from canary.model.values import Json
 
 MATCHED: Final = frozenset({"uri", "headers", "queryParams", "method", "name"})
 """Fields of an HTTPMatchRequest that a Gateway API match can say."""

@@ -18,19 +18,9 @@ from canary.contract import Reason
 from canary.desired import canary_size
 from canary.endings import Context, promote, refuse, wait
 from canary.evidence.verdict import Refuse
-from canary.model import (
-    CanaryAbsent,
-    CanaryPresent,
-    Check,
-    FailureCount,
-    HookType,
-    NoDataPolicy,
-    Outcome,
-    Phase,
-    Questions,
-    State,
-    Strategy,
-)
+from canary.model.state import Check, Outcome, Phase, State
+from canary.model.strategy import FailureCount, HookType, NoDataPolicy, Strategy
+from canary.model.world import CanaryAbsent, CanaryPresent, Questions
 from canary.status import age
 from canary.staying import bake, gate, incident, recorded, stay
 from canary.weighing import why_refused

@@ -14,7 +14,7 @@ from typing import Final
 
 from canary.contract import CANARY_SUFFIX
 from canary.durations import format_duration
-from canary.model import Builtin
+from canary.model.strategy import Builtin
 
 GATEWAY: Final = "gateway"
 APP: Final = "app"

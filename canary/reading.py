@@ -13,7 +13,8 @@ from canary.contract import (
     Command,
 )
 from canary.hashing import template_hash
-from canary.model import CanaryPresent, Hold, Json, Revision, Target
+from canary.model.values import Json
+from canary.model.world import CanaryPresent, Hold, Revision, Target
 
 VERDICT_PREFIX = "Headgate: "
 """Begins the progress condition that a refusal writes, to tell it from the controller's own."""

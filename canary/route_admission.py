@@ -7,7 +7,7 @@ applied stay owned by the team's field manager.
 from dataclasses import dataclass, field
 
 from canary.contract import SPLIT
-from canary.model import Json
+from canary.model.values import Json
 from canary.split import Mark, carries, load_mark, with_split, without_split
 
 

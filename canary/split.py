@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from canary.model import Json
+from canary.model.values import Json
 
 SCALE = 100
 

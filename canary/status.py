@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 from canary.contract import Reason
 from canary.durations import format_duration
-from canary.model import Check, Json, Outcome, Phase, State
+from canary.model.state import Check, Outcome, Phase, State
+from canary.model.values import Json
 
 CONDITION = "Promoted"
 _TIMES = (

@@ -12,7 +12,9 @@ from canary.endings import Context, refuse
 from canary.evidence.counted import AVERAGED
 from canary.evidence.policy import Inconclusive
 from canary.evidence.verdict import NonInferior
-from canary.model import FULL, State, Strategy
+from canary.model.state import State
+from canary.model.strategy import Strategy
+from canary.model.values import FULL
 from canary.weighing import what_exposure_needs, what_promotion_needs
 
 _LASTING: Final = frozenset({Reason.INCONCLUSIVE, Reason.SHARED_INCIDENT})

@@ -8,17 +8,16 @@ from canary.annotated import Problems, annotated
 from canary.contract import AUTO_LABEL, AUTO_VALUE
 from canary.durations import parse_duration
 from canary.evidence.policy import Policy
-from canary.model import (
-    FULL,
+from canary.model.strategy import (
     Builtin,
     Hook,
     HookType,
     InvalidStrategy,
-    Json,
     Metric,
     Strategy,
     TemplateRef,
 )
+from canary.model.values import FULL, Json
 from canary.own_route import MATCHED, own_route
 
 PROVIDERS: Final = frozenset({"", "kubernetes", "contour", "gatewayapi:v1", "gatewayapi:v1beta1"})

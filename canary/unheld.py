@@ -27,7 +27,9 @@ from canary.endings import (
     undo_promotion,
     wait,
 )
-from canary.model import RUNNING_PHASES, Hold, InvalidStrategy, Phase
+from canary.model.state import RUNNING_PHASES, Phase
+from canary.model.strategy import InvalidStrategy
+from canary.model.world import Hold
 from canary.progress import tick_while_promoting
 
 

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import structlog
 
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL
-from canary.model import Json
+from canary.model.values import Json
 from certs.issue import (
     Pair,
     Renewal,

@@ -6,7 +6,8 @@ from datetime import datetime
 from canary.contract import EVIDENCE
 from canary.evidence.judge import Judge
 from canary.evidence.verdict import Refuse
-from canary.model import Check, Json, Phase, State
+from canary.model.state import Check, Phase, State
+from canary.model.values import Json
 from canary.status import state_from_status
 from canary.weighing import Weighing, recall
 from kubectl_headgate.evidence import EvidenceView, view

@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 from analyzer.settings import Settings, read_settings
 from canary.contract import SYSTEM_NAMESPACE
-from canary.model import Json
+from canary.model.values import Json
 from canary.reading import selects
 from kubectl_headgate.faults import Unreadable
 from runtime.errors import ApiError, NotFound

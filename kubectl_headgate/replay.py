@@ -16,7 +16,7 @@ from canary.evidence.counted import CountEvidence
 from canary.evidence.counters import Arm
 from canary.evidence.policy import Policy
 from canary.evidence.verdict import NonInferior, Refuse
-from canary.model import Key
+from canary.model.values import Key
 from canary.readings import plays_a_part
 from kubectl_headgate.evidence import EvidenceView, view
 from kubectl_headgate.faults import Unreadable

@@ -9,7 +9,8 @@ from analyzer.sampling import DEFAULT_PROVIDER, Query, Sampler, counted
 from analyzer.settings import Settings
 from canary.annotated import sure
 from canary.countable import Comparable, Countable, Uncountable
-from canary.model import InvalidStrategy, Json, Key, Metric, Strategy
+from canary.model.strategy import InvalidStrategy, Metric, Strategy
+from canary.model.values import Json, Key
 from canary.strategy import parse_strategy
 from kubectl_headgate.arguments import Options
 from kubectl_headgate.faults import Unreadable

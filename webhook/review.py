@@ -9,7 +9,7 @@ import orjson
 
 from canary.admission import Allowed, Denied
 from canary.contract import SPLIT
-from canary.model import Json
+from canary.model.values import Json
 from canary.route_admission import RouteAnswer
 
 MAX_WARNING = 256

@@ -12,7 +12,8 @@ from yarl import URL
 
 from analyzer.urls import shown
 from canary.durations import format_duration
-from canary.model import Hook, HookResult
+from canary.model.strategy import Hook
+from canary.model.world import HookResult
 from runtime.backoff import Backoff
 
 _LAST_SUCCESS: Final = 202

@@ -11,7 +11,9 @@ from typing import Final
 from analyzer.ports import Cluster
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, SPLIT
 from canary.desired import canary_name, own_route
-from canary.model import Json, Key, Split, Strategy
+from canary.model.strategy import Strategy
+from canary.model.values import Json, Key
+from canary.model.world import Split
 from canary.reading import annotations
 from canary.split import Mark, carries, leads_to, load_mark, shares, with_split, without_split
 from runtime.errors import Conflict, NotFound

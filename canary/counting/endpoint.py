@@ -4,7 +4,7 @@ import ipaddress
 import re
 from typing import Any, Final
 
-from canary.model import Json
+from canary.model.values import Json
 
 _PREFIX: Final = "prometheus.io/"
 _PORTS: Final = ("metrics", "http-metrics", "prometheus", "monitoring")

@@ -1,6 +1,6 @@
 """A cluster that does nothing: what a test needs of one is overridden, the rest must not happen."""
 
-from canary.model import Json
+from canary.model.values import Json
 from runtime.resources import ListResult, Resource
 
 

@@ -4,7 +4,8 @@ from collections import defaultdict, deque
 from collections.abc import Mapping
 from typing import Any
 
-from canary.model import Hook, HookResult
+from canary.model.strategy import Hook
+from canary.model.world import HookResult
 
 OK = 200
 _LAST_SUCCESS = 202

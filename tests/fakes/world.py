@@ -32,21 +32,19 @@ from canary.evidence.counters import Stratum
 from canary.evidence.judge import Judge
 from canary.evidence.judge import State as JudgeState
 from canary.evidence.plan import CountPlan
-from canary.model import (
+from canary.model.asking import Sample
+from canary.model.state import State
+from canary.model.strategy import InvalidStrategy, Metric, Strategy
+from canary.model.values import Key
+from canary.model.world import (
     CanaryAbsent,
     CanaryPresent,
     Hold,
     HookResult,
-    InvalidStrategy,
-    Key,
-    Metric,
     Observed,
     Questions,
     Revision,
-    Sample,
     Split,
-    State,
-    Strategy,
     Target,
 )
 from canary.weighing import Weighing

@@ -11,7 +11,7 @@ from canary.evidence.counters import Stratum
 from canary.evidence.judge import Judge
 from canary.evidence.latency import ENOUGH
 from canary.evidence.policy import Policy
-from canary.model import Metric
+from canary.model.strategy import Metric
 from canary.queries import SourceQuery
 from canary.readings import frozen_bounds
 from tests.simulation.runs import LOOKS, Outcome

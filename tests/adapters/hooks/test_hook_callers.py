@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer, unused_port
 
 from analyzer.hooks.http import HttpHookCaller
 from analyzer.ports import HookCaller
-from canary.model import Hook, HookType
+from canary.model.strategy import Hook, HookType
 from tests.fakes.hook_caller import FakeHookCaller
 
 PAYLOAD = {"name": "web", "namespace": "prod", "phase": "Progressing", "checksum": "abc"}

@@ -22,7 +22,7 @@ import pytest
 
 from analyzer.metric_providers.prometheus import PrometheusProvider
 from analyzer.ports import ProviderError, ProviderSpec
-from canary.model import Builtin
+from canary.model.strategy import Builtin
 from canary.queries import APP, GATEWAY, builtin_queries
 from sandbox.paths import cache
 

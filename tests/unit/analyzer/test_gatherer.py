@@ -19,7 +19,9 @@ from canary.evidence.latency import Frozen
 from canary.evidence.plan import CountPlan
 from canary.evidence.policy import Policy
 from canary.evidence.verdict import Refuse
-from canary.model import Builtin, Json, Key, Metric, Revision
+from canary.model.strategy import Builtin, Metric
+from canary.model.values import Json, Key
+from canary.model.world import Revision
 from canary.past import Past
 from canary.queries import SourceQuery, builtin_queries
 from canary.weighing import why_refused

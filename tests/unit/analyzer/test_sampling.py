@@ -8,7 +8,8 @@ import pytest
 
 from analyzer.ports import ProviderError
 from analyzer.sampling import Sampler
-from canary.model import Builtin, Json, Key, Metric, Strategy, TemplateRef
+from canary.model.strategy import Builtin, Metric, Strategy, TemplateRef
+from canary.model.values import Json, Key
 from runtime.errors import NotFound
 from runtime.resources import METRICTEMPLATES, SECRETS, Resource
 from tests.fakes.cluster import Untouched

@@ -9,13 +9,13 @@ import pytest
 from canary.actions import SetWeight
 from canary.contract import Command
 from canary.evidence.policy import Inconclusive, Policy
-from canary.model import (
+from canary.model.state import Phase
+from canary.model.strategy import (
     FailureCount,
     Hook,
     HookType,
     InvalidStrategy,
     NoDataPolicy,
-    Phase,
     Strategy,
 )
 from tests.fakes.world import STRATEGY, World

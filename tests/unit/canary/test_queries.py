@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from canary.model import Builtin
+from canary.model.strategy import Builtin
 from canary.queries import APP, GATEWAY, builtin_queries, cluster_pattern, pod_pattern
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.contract import SPLIT
-from canary.model import Json
+from canary.model.values import Json
 from canary.route_admission import RouteAnswer, RouteWrite, admit_route
 from canary.split import Mark, carries, leads_to, load_mark, shares, with_split, without_split
 

@@ -7,7 +7,7 @@ import pytest
 
 from canary.contract import AUTO_LABEL, AUTO_VALUE, ON_NO_DATA
 from canary.durations import format_duration, parse_duration
-from canary.model import (
+from canary.model.strategy import (
     Builtin,
     HookType,
     InvalidStrategy,

@@ -16,17 +16,10 @@ from canary.desired import (
     selector_key,
 )
 from canary.hashing import template_hash
-from canary.model import (
-    Builtin,
-    Check,
-    Hold,
-    Metric,
-    Outcome,
-    Phase,
-    Sample,
-    State,
-    Strategy,
-)
+from canary.model.asking import Sample
+from canary.model.state import Check, Outcome, Phase, State
+from canary.model.strategy import Builtin, Metric, Strategy
+from canary.model.world import Hold
 from canary.reading import VERDICT_PREFIX, read_canary, read_revisions, read_target
 from canary.status import state_from_status, status_from_state
 from tests.fakes.objects import Json, changed, deployment

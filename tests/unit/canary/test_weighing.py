@@ -10,7 +10,8 @@ import pytest
 from canary.evidence.counters import Stratum
 from canary.evidence.policy import Inconclusive, Policy
 from canary.evidence.verdict import Refuse, describe
-from canary.model import Metric, Phase, Strategy
+from canary.model.state import Phase
+from canary.model.strategy import Metric, Strategy
 from canary.status import state_from_status, status_from_state
 from canary.strategy import Defaults, parse_strategy
 from canary.weighing import recall

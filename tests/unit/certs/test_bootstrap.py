@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from canary.model import Json
+from canary.model.values import Json
 from certs.bootstrap import Bootstrap
 from certs.issue import issue_ca
 from certs.settings import Settings

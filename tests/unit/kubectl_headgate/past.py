@@ -10,7 +10,7 @@ from aiohttp import web
 
 from canary.counting.counters import rated
 from canary.counting.series import Selector
-from canary.model import Json
+from canary.model.values import Json
 from tests.adapters.metric_providers.prometheus_api import Prometheus, result
 from tests.unit.runtime.scripted_api import ScriptedApi, ok, status
 

@@ -8,7 +8,8 @@ from canary.evidence.counters import Stratum
 from canary.evidence.judge import Judge, Samples
 from canary.evidence.plan import CountPlan
 from canary.evidence.policy import Policy
-from canary.model import Check, Json, Outcome, Phase, State
+from canary.model.state import Check, Outcome, Phase, State
+from canary.model.values import Json
 from canary.status import status_from_state
 from canary.weighing import Weighing
 from tests.fakes import objects

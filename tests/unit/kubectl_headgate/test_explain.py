@@ -10,7 +10,8 @@ from rich.console import Console
 from canary.contract import EVIDENCE
 from canary.evidence.counters import Stratum
 from canary.evidence.policy import Policy
-from canary.model import Json, Phase
+from canary.model.state import Phase
+from canary.model.values import Json
 from kubectl_headgate.explain import Explanation, explain
 from kubectl_headgate.text import console, write_explanation
 from tests.fakes import objects

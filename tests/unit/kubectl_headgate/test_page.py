@@ -10,7 +10,7 @@ import pytest
 
 from canary.countable import Uncountable
 from canary.evidence.verdict import Need
-from canary.model import Check, Phase
+from canary.model.state import Check, Phase
 from kubectl_headgate.arguments import read_arguments
 from kubectl_headgate.evidence import Change, Counts, EvidenceView, MetricRow
 from kubectl_headgate.explain import Explanation, explain

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from canary.model import Phase
+from canary.model.state import Phase
 from tests.unit.manifests.flagger_objects import (
     ACCEPTED,
     EVERY_AFFINITY_FIELD,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from canary.counting.derive import Quantile, Ratio, derive
 from canary.counting.series import TARGET_LABELS
-from canary.model import Builtin
+from canary.model.strategy import Builtin
 from canary.queries import builtin_queries
 
 ALL = "sum(rate(http_total[1m]))"

@@ -1,0 +1,76 @@
+"""What a run remembers between two reconciles: what `Canary.status` stores."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Phase(StrEnum):
+    """Flagger's phases, as `kubectl get canary` shows them."""
+
+    INITIALIZED = "Initialized"
+    PROGRESSING = "Progressing"
+    PROMOTING = "Promoting"
+    FINALISING = "Finalising"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+RUNNING_PHASES = frozenset({Phase.PROGRESSING, Phase.PROMOTING, Phase.FINALISING})
+
+
+class Outcome(StrEnum):
+    """What one check of one metric, hook or health rule said; SHARED: the stable fails it too."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SHARED = "shared"
+    NO_DATA = "no-data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One check on record: the value, the bound it was held against and by how much it missed."""
+
+    name: str
+    outcome: Outcome
+    message: str
+    value: float | None = None
+    bound: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What a run remembers between two reconciles; lives in `Canary.status` and nowhere else.
+
+    `failed_checks` counts toward the strategy's threshold. `checked_at` is when the last analysis
+    tick was, `changed_at` when the phase last changed, `stepped_at` when the weight did,
+    `no_data_since` since when a metric has had no value, `incident_since` since when both versions
+    have missed a bound. `undoing` is the hash of a candidate whose
+    half-way promotion is taken back, `forced` whether a person promoted it and so answers for it.
+    `evidence` is the judge's own record.
+    """
+
+    phase: Phase = Phase.INITIALIZED
+    candidate: str = ""
+    stable: str = ""
+    weight: int = 0
+    failed_checks: int = 0
+    started_at: datetime | None = None
+    changed_at: datetime | None = None
+    checked_at: datetime | None = None
+    stepped_at: datetime | None = None
+    no_data_since: datetime | None = None
+    incident_since: datetime | None = None
+    pre_rollout_passed: bool = False
+    paused: bool = False
+    undoing: str = ""
+    post_rollout_called: bool = False
+    forced: bool = False
+    reason: str = ""
+    message: str = ""
+    checks: tuple[Check, ...] = ()
+    restarts: int = 0
+    evidence: Mapping[str, Any] = field(default_factory=dict)

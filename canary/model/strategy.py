@@ -1,0 +1,137 @@
+"""What a Canary asks for: validated, with every default filled in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from canary.evidence.policy import Policy
+from canary.model.values import Json
+
+
+class HookType(StrEnum):
+    """Flagger's hook types that a run calls."""
+
+    PRE_ROLLOUT = "pre-rollout"
+    ROLLOUT = "rollout"
+    POST_ROLLOUT = "post-rollout"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hook:
+    """One entry of `analysis.webhooks`. `timeout` bounds one call, `retries` follow a failure."""
+
+    name: str
+    type: HookType
+    url: str
+    timeout: timedelta = timedelta(seconds=10)
+    retries: int = 0
+    verify_tls: bool = True
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateRef:
+    """Where the MetricTemplate of a metric is."""
+
+    namespace: str
+    name: str
+
+
+class Builtin(StrEnum):
+    """Metrics that need no template."""
+
+    SUCCESS_RATE = "request-success-rate"
+    DURATION = "request-duration"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One entry of `analysis.metrics`: exactly one of a template, a query, or a built-in.
+
+    `minimum` and `maximum` are inclusive bounds in the metric's own unit (percent for
+    request-success-rate, milliseconds for request-duration). With `leeway` the bound gives way to
+    the stable's own value times (1 + leeway) where that is laxer, so that an application that is
+    slow already is not refused for being itself.
+    """
+
+    name: str
+    source: TemplateRef | str | Builtin
+    interval: timedelta = timedelta(minutes=1)
+    minimum: float | None = None
+    maximum: float | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    leeway: float | None = None
+
+
+class NoDataPolicy(StrEnum):
+    """What a metric without a value means once it has lasted `no_data_after`."""
+
+    HOLD = "hold"
+    FAIL = "fail"
+    PASS = "pass"  # noqa: S105 - a policy, not a password
+
+
+class FailureCount(StrEnum):
+    """How failed checks add up to the threshold."""
+
+    CONSECUTIVE = "consecutive"
+    CUMULATIVE = "cumulative"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayRoute:
+    """What an own route is made of, from `Canary.spec.service` (Flagger's fields)."""
+
+    parents: tuple[Json, ...]
+    hosts: tuple[str, ...] = ()
+    rule: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strategy:
+    """How a candidate becomes production: validated, with every default filled in.
+
+    `weights` are the canary's shares in percent, rising; the target is promoted after the last
+    one has passed. `service_name` is the Service whose traffic is split.
+
+    `policy` is how sure the evidence has to be. With `gate` every weight after the first, and the
+    promotion, also ask for non-inferiority, and with `error_budget` for so much that was counted
+    that the larger share costs no more bad answers than these at worst, until the next tick; where
+    that is not shown within `decide_within` of the run's start, the policy says what follows.
+    `bake` is how long a full-size canary is judged at
+    weight 100 before the promotion, while all old pods are left.
+    """
+
+    interval: timedelta
+    threshold: int
+    weights: tuple[int, ...]
+    metrics: tuple[Metric, ...] = ()
+    hooks: tuple[Hook, ...] = ()
+    service_name: str = ""
+    service_port: int | None = None
+    target_port: int | str | None = None
+    own_route: GatewayRoute | None = None
+    progress_deadline: timedelta = timedelta(seconds=600)
+    ready_percent: int = 100
+    skip_analysis: bool = False
+    suspended: bool = False
+    metrics_server: str = ""
+    no_data: NoDataPolicy = NoDataPolicy.HOLD
+    no_data_after: timedelta = timedelta(minutes=10)
+    failure_count: FailureCount = FailureCount.CONSECUTIVE
+    health_is_enough: bool = False
+    policy: Policy = Policy()
+    gate: bool = False
+    error_budget: int | None = None
+    decide_within: timedelta = timedelta(hours=1)
+    bake: timedelta = timedelta(0)
+    ignored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvalidStrategy:
+    """A Canary that cannot be followed: every problem, each with how to mend it."""
+
+    problems: tuple[str, ...]

@@ -1,0 +1,136 @@
+"""The world at one moment: what a decision may look at."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+
+from canary.contract import Command
+from canary.model.asking import Sample
+from canary.model.strategy import Hook, HookType, InvalidStrategy, Strategy
+from canary.model.values import Key
+from canary.weighing import Weighing
+
+
+class Hold(Enum):
+    """Whose pause it is."""
+
+    NONE = "none"
+    OURS = "ours"
+    THEIRS = "theirs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The Deployment the team owns."""
+
+    hold: Hold
+    template_hash: str
+    replicas: int
+    stable_mark: str = ""
+    promoting_mark: str = ""
+    refused_mark: str = ""
+    enabled: bool = True
+    commands: frozenset[Command] = frozenset()
+    pause_value: str = ""
+    requested_by: str = ""
+    rollout_complete: bool = False
+    rollout_failed: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """A ReplicaSet of the target."""
+
+    name: str
+    template_hash: str
+    replicas: int
+    ready: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryAbsent:
+    """There is no canary Deployment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryPresent:
+    """The canary Deployment and its pods.
+
+    `trouble` is why a pod cannot come up, if one cannot, `crash` how a container ended that was
+    started again.
+    """
+
+    template_hash: str
+    replicas: int
+    ready: int
+    restarts: int = 0
+    trouble: str = ""
+    crash: str = ""
+    current: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """The split on the routes: `weight` is the canary's share in percent.
+
+    `routes` counts the routes that lead to the stable Service; with none, nothing can be shifted.
+    `even` is whether every route carries the same share, `confirmed` whether the gateway has
+    taken the last write.
+    """
+
+    weight: int = 0
+    routes: int = 0
+    even: bool = True
+    confirmed: bool = True
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookResult:
+    """What a hook answered."""
+
+    hook: Hook
+    ok: bool
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """Everything `decide` may look at: read in one go, never changed."""
+
+    key: Key
+    target: Target
+    revisions: tuple[Revision, ...]
+    strategy: Strategy | InvalidStrategy
+    canary: CanaryAbsent | CanaryPresent
+    split: Split
+    problems: tuple[str, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    hooks: tuple[HookResult, ...] = ()
+    weighing: Weighing | None = None
+    asked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """The admin's times: `drain` is how long connections to pods without traffic may finish.
+
+    `confirm` bounds the wait for a gateway to report that it has taken a route, `poll` is the
+    pause between two looks at something that announces no change.
+    """
+
+    drain: timedelta = timedelta(seconds=5)
+    confirm: timedelta = timedelta(seconds=30)
+    poll: timedelta = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """What the world is to be asked before a decision: metrics, and hooks of one type.
+
+    With `baselines` the stable is asked too where the canary misses a bound.
+    """
+
+    metrics: bool = False
+    baselines: bool = False
+    hooks: HookType | None = None
