@@ -4,10 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from canary.annotated import Problems, annotated
 from canary.contract import AUTO_LABEL, AUTO_VALUE
-from canary.durations import parse_duration
-from canary.evidence.policy import Policy
 from canary.model.strategy import (
     Builtin,
     Hook,
@@ -19,10 +16,13 @@ from canary.model.strategy import (
 )
 from canary.model.values import FULL, Json
 from canary.own_route import MATCHED, own_route
+from canary.spec import parsers, settings
+from canary.spec.annotations import annotated
+from canary.spec.problems import Problems
+from canary.spec.settings import Tuning, tuned
 
 PROVIDERS: Final = frozenset({"", "kubernetes", "contour", "gatewayapi:v1", "gatewayapi:v1beta1"})
 """Values of `spec.provider` under which the Gateway API is what splits traffic, or nothing does."""
-MIN_INTERVAL = timedelta(seconds=10)
 DEFAULT_LEEWAY = 0.25
 """How far above the stable's own latency, as a share, a canary made from defaults may be."""
 
@@ -45,17 +45,16 @@ class Defaults:
 
     `min_success_rate` is in percent, `max_duration_ms` in milliseconds (P99); a stable that is
     worse already sets the bound itself. `min_interval` is the shortest analysis interval taken.
-    `policy` and `gate` hold for every Canary that does not say otherwise.
+    `tuning` holds for every Canary that does not say otherwise.
     """
 
-    weights: tuple[int, ...] = (5, 10, 25, 50)
-    interval: timedelta = timedelta(seconds=30)
-    threshold: int = 3
-    min_success_rate: float = 99
-    max_duration_ms: float = 500
-    min_interval: timedelta = MIN_INTERVAL
-    policy: Policy = Policy()
-    gate: bool = False
+    weights: tuple[int, ...] = settings.WEIGHTS.default
+    interval: timedelta = settings.INTERVAL.default
+    threshold: int = settings.THRESHOLD.default
+    min_success_rate: float = settings.MIN_SUCCESS_RATE.default
+    max_duration_ms: float = settings.MAX_DURATION_MS.default
+    min_interval: timedelta = settings.MIN_INTERVAL.default
+    tuning: Tuning = Tuning()
 
 
 def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrategy:
@@ -63,25 +62,25 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
 
     Args:
         canary: the object as the API server stores it.
-        defaults: the admin's settings; only `min_interval` concerns a team's own Canary.
+        defaults: the admin's; only `min_interval` and `tuning` concern a team's own Canary.
 
     """
     spec = canary["spec"]
     analysis = spec.get("analysis") or {}
     problems = Problems()
     problems.found += _unsupported(spec, analysis)
-    interval = problems.read("analysis.interval", parse_duration, analysis.get("interval"), None)
-    if interval is None:
-        interval = timedelta(minutes=1)
+    interval = problems.read(
+        "analysis.interval", parsers.duration, analysis.get("interval"), timedelta(minutes=1)
+    )
     namespace = canary["metadata"].get("namespace", "")
     auto = _is_auto(canary)
     metrics = _metrics(analysis, namespace, problems, auto=auto)
-    notes = annotated(canary, problems, policy=defaults.policy, gate=defaults.gate)
+    tuning = annotated(canary, problems, defaults.tuning)
     service = spec.get("service") or {}
     strategy = Strategy(
         interval=max(interval, defaults.min_interval),
         threshold=max(1, int(analysis.get("threshold") or 1)),
-        weights=_baked(_weights(analysis, problems), notes["bake"]),
+        weights=_baked(_weights(analysis, problems), tuning.bake),
         metrics=metrics,
         hooks=_hooks(analysis, problems),
         service_name=service.get("name") or spec["targetRef"]["name"],
@@ -95,9 +94,10 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
         metrics_server=spec.get("metricsServer") or "",
         health_is_enough=auto,
         ignored=_ignored(spec, analysis),
-        **notes,
     )
-    return InvalidStrategy(problems=tuple(problems.found)) if problems.found else strategy
+    if problems.found:
+        return InvalidStrategy(problems=tuple(problems.found))
+    return tuned(strategy, tuning)
 
 
 def default_spec(target: str, defaults: Defaults) -> Json:
@@ -231,7 +231,7 @@ def _metric(entry: Json, namespace: str, problems: Problems, *, auto: bool) -> M
         )
         return None
     where = f"metric {name} interval"
-    interval = problems.read(where, parse_duration, entry.get("interval"), timedelta(minutes=1))
+    interval = problems.read(where, parsers.duration, entry.get("interval"), timedelta(minutes=1))
     minimum, maximum = _bounds(entry, source)
     return Metric(
         name=name,
@@ -271,7 +271,7 @@ def _hooks(analysis: Json, problems: Problems) -> tuple[Hook, ...]:
             url=entry["url"],
             timeout=problems.read(
                 f"webhook {entry['name']} timeout",
-                parse_duration,
+                parsers.duration,
                 entry.get("timeout"),
                 timedelta(seconds=10),
             ),

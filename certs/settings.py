@@ -4,23 +4,29 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
-from canary.contract import SYSTEM_NAMESPACE
+from canary.spec.problems import Problems
+from canary.spec.sources import environment
+from runtime.settings import LOG_LEVEL, NAMESPACE, PROBES_PORT
+
+TABLE: Final = (NAMESPACE, PROBES_PORT, LOG_LEVEL)
+"""Everything that the process reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Where the certificates are kept, and how long they live."""
 
-    namespace: str = SYSTEM_NAMESPACE
+    namespace: str = NAMESPACE.default
     service: str = "headgate-webhook"
     webhook_configuration: str = "headgate"
     ca_secret: str = "headgate-ca"  # noqa: S105 - the name of one
     serving_secret: str = "headgate-webhook-tls"  # noqa: S105 - the name of one
     ca_lifetime: timedelta = timedelta(days=3650)
     serving_lifetime: timedelta = timedelta(days=90)
-    probes_port: int = 8080
-    log_level: str = "info"
+    probes_port: int = PROBES_PORT.default
+    log_level: str = LOG_LEVEL.default
 
     @property
     def dns_names(self) -> tuple[str, ...]:
@@ -29,18 +35,18 @@ class Settings:
         return (f"{name}.svc", name, f"{name}.svc.cluster.local")
 
 
-def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings.
 
     Raises:
-        ValueError: a value cannot be read; the message names the variable.
+        ValueError: values cannot be read; the message names every such variable, its value and
+            how to mend it.
 
     """
-    port = environment.get("HEADGATE_PROBES_PORT", "8080")
-    if not port.isdigit():
-        raise ValueError(f"HEADGATE_PROBES_PORT must be a port number, not {port!r}")
-    return Settings(
-        namespace=environment.get("POD_NAMESPACE", SYSTEM_NAMESPACE),
-        probes_port=int(port),
-        log_level=environment.get("HEADGATE_LOG_LEVEL", "info"),
+    problems = Problems()
+    get = environment(variables, problems).value
+    settings = Settings(
+        namespace=get(NAMESPACE), probes_port=get(PROBES_PORT), log_level=get(LOG_LEVEL)
     )
+    problems.check()
+    return settings

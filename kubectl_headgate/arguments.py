@@ -1,14 +1,15 @@
 """The command line of `kubectl headgate`."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from canary.annotated import percent, promotion_gate
-from canary.durations import parse_duration
+from canary.spec import parsers
+from canary.spec.problems import Problems
+from canary.spec.settings import TABLE, from_options
 
 _MOST_POINTS: Final = 11_000
 """Points of one series that a Prometheus answers with."""
@@ -25,8 +26,9 @@ class Verb(StrEnum):
 class Options:
     """What was asked for. `start`, `end` and what follows concern `replay` only.
 
-    `alpha` and `beta` are fractions; None leaves what the Canary or the admin has set, as it does
-    for `gate`. `minimum` and `maximum` are bounds by metric. Empty texts stand for no choice.
+    `tried` has the texts of options that override what the Canary or the admin has set, by option;
+    all of them can be read. `minimum` and `maximum` are bounds by metric. Empty texts stand for no
+    choice.
     """
 
     verb: Verb
@@ -41,9 +43,7 @@ class Options:
     prometheus: str
     revision: str
     against: str
-    alpha: float | None
-    beta: float | None
-    gate: bool | None
+    tried: Mapping[str, str]
     minimum: tuple[tuple[str, float], ...]
     maximum: tuple[tuple[str, float], ...]
 
@@ -79,9 +79,7 @@ def read_arguments(arguments: Sequence[str], now: datetime) -> Options:
         prometheus=read("prometheus", ""),
         revision=read("revision", ""),
         against=read("against", ""),
-        alpha=read("alpha"),
-        beta=read("beta"),
-        gate=read("gate"),
+        tried=_tried(given, replay),
         minimum=tuple(read("min") or ()),
         maximum=tuple(read("max") or ()),
     )
@@ -117,7 +115,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
 
 def _add_window(parser: argparse.ArgumentParser) -> None:
     when = parser.add_argument_group("the window")
-    moment, duration = _type(_moment, "a time"), _type(_duration, "a duration")
+    moment, duration = _type(_moment, "a time"), _type(parsers.interval, "a duration")
     when.add_argument("--from", dest="start", type=moment, metavar="T", help="its beginning")
     when.add_argument("--to", dest="end", type=moment, metavar="T", help="default: now")
     when.add_argument("--last", type=duration, metavar="D", help="instead: its length, 30m")
@@ -131,16 +129,26 @@ def _add_window(parser: argparse.ArgumentParser) -> None:
 
 def _add_trial(parser: argparse.ArgumentParser) -> None:
     trial = parser.add_argument_group("what to try; default: as the Canary and the admin have it")
-    share, bound = _type(percent, "a percentage"), _type(_bound, "a bound")
-    trial.add_argument("--alpha", type=share, metavar="PERCENT", help="chance of a false refusal")
-    trial.add_argument("--beta", type=share, metavar="PERCENT", help="chance of a false pass")
-    trial.add_argument(
-        "--gate", type=_type(promotion_gate, "a gate"), help="non-inferiority, or none"
-    )
+    bound = _type(_bound, "a bound")
+    for setting in TABLE:
+        if setting.option:
+            trial.add_argument(setting.option, dest=setting.option, metavar="X", help=setting.help)
     for name, what in (("--max", "upper"), ("--min", "lower")):
         trial.add_argument(
             name, type=bound, action="append", metavar="METRIC=VALUE", help=f"its {what} bound"
         )
+
+
+def _tried(given: argparse.Namespace, parser: argparse.ArgumentParser) -> Mapping[str, str]:
+    """Return what was given of the options in the table, or end with all that is wrong with it."""
+    said = vars(given)
+    options = (setting.option for setting in TABLE if setting.option)
+    tried = {option: said[option] for option in options if said.get(option) is not None}
+    problems = Problems()
+    from_options(tried, problems)
+    if problems.found:
+        parser.error("; ".join(problems.found))
+    return tried
 
 
 def _window(
@@ -175,13 +183,6 @@ def _moment(text: str) -> datetime:
     if found.tzinfo is None:
         raise ValueError(f"{text} has no time zone; write it as 2026-01-01T12:00:00Z")
     return found.astimezone(UTC)
-
-
-def _duration(text: str) -> timedelta:
-    found = parse_duration(text)
-    if found < timedelta(seconds=1):
-        raise ValueError(f"{text} is too short; the shortest is 1s")
-    return found
 
 
 def _bound(text: str) -> tuple[str, float]:

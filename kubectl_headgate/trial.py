@@ -7,10 +7,11 @@ from dataclasses import replace
 from analyzer.ports import Cluster, MetricProvider, ProviderError, ProviderSpec
 from analyzer.sampling import DEFAULT_PROVIDER, Query, Sampler, counted
 from analyzer.settings import Settings
-from canary.annotated import sure
 from canary.countable import Comparable, Countable, Uncountable
 from canary.model.strategy import InvalidStrategy, Metric, Strategy
 from canary.model.values import Json, Key
+from canary.spec.problems import Problems
+from canary.spec.settings import from_options, tuned, tuning_of
 from canary.strategy import parse_strategy
 from kubectl_headgate.arguments import Options
 from kubectl_headgate.faults import Unreadable
@@ -76,21 +77,16 @@ def tried(strategy: Strategy, options: Options) -> Strategy:
         Unreadable: a bound is for a metric that it has not, or a bound is left without a metric.
 
     """
-    policy = strategy.policy
-    if options.alpha is not None or options.beta is not None:
-        alpha = policy.alpha if options.alpha is None else options.alpha
-        beta = policy.beta if options.beta is None else options.beta
-        policy = sure(policy, alpha=alpha, beta=beta)
     bounds = [name for name, _ in (*options.minimum, *options.maximum)]
     names = [metric.name for metric in strategy.metrics]
     if strange := sorted(set(bounds) - set(names)):
         raise Unreadable(
             f"there is no metric {', '.join(strange)}; its metrics are {', '.join(names) or 'none'}"
         )
+    # Its texts were found good when the command line was read: nothing is left to be noted.
+    tuning = from_options(options.tried, Problems(), tuning_of(strategy))
     return replace(
-        strategy,
-        policy=replace(policy, enabled=True),
-        gate=strategy.gate if options.gate is None else options.gate,
+        tuned(strategy, replace(tuning, evidence=True)),
         metrics=tuple(_bounded(metric, options) for metric in strategy.metrics),
     )
 

@@ -4,11 +4,51 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
-from canary.durations import parse_duration
+from canary.spec import parsers
+from canary.spec.problems import Problems
+from canary.spec.sources import Setting, environment
 from runtime.errors import ConfigurationError
+from runtime.settings import LOG_LEVEL
 
-PREFIX = "HEADGATE_LOADTESTER_"
+PORT: Final = Setting(
+    name="port",
+    parse=parsers.port,
+    default=8080,
+    variable="HEADGATE_PORT",
+    help="port that takes hooks",
+)
+TTL: Final = Setting(
+    name="ttl",
+    parse=parsers.duration,
+    default=timedelta(hours=1),
+    variable="HEADGATE_LOADTESTER_TTL",
+    help="how long a command may run",
+)
+MAX_COMMANDS: Final = Setting(
+    name="max_commands",
+    parse=parsers.whole(1, such_as="20"),
+    default=20,
+    variable="HEADGATE_LOADTESTER_MAX_COMMANDS",
+    help="how many commands run at the same time",
+)
+OUTPUT_LIMIT: Final = Setting(
+    name="output_limit",
+    parse=parsers.whole(1, such_as="16384"),
+    default=16 * 1024,
+    variable="HEADGATE_LOADTESTER_OUTPUT_LIMIT",
+    help="bytes of a command's output that are kept, the last ones",
+)
+PATH: Final = Setting(
+    name="path",
+    parse=parsers.text,
+    default=os.defpath,
+    variable="PATH",
+    help="where programs are looked for",
+)
+TABLE: Final = (PORT, LOG_LEVEL, TTL, MAX_COMMANDS, OUTPUT_LIMIT, PATH)
+"""Everything that the process reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,42 +61,35 @@ class Settings:
     programs are looked for, in the form of PATH.
     """
 
-    port: int = 8080
-    log_level: str = "info"
-    ttl: timedelta = timedelta(hours=1)
-    max_commands: int = 20
-    output_limit: int = 16 * 1024
+    port: int = PORT.default
+    log_level: str = LOG_LEVEL.default
+    ttl: timedelta = TTL.default
+    max_commands: int = MAX_COMMANDS.default
+    output_limit: int = OUTPUT_LIMIT.default
     kill_after: timedelta = timedelta(seconds=3)
-    path: str = os.defpath
+    path: str = PATH.default
 
 
-def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings.
 
     Raises:
-        ConfigurationError: a value cannot be read; the message names the variable.
+        ConfigurationError: values cannot be read; the message names every such variable, its value
+            and how to mend it.
 
     """
-    get = environment.get
-    return Settings(
-        port=_count(environment, "HEADGATE_PORT", 8080),
-        log_level=get("HEADGATE_LOG_LEVEL", "info"),
-        ttl=_duration(environment, f"{PREFIX}TTL", "1h"),
-        max_commands=_count(environment, f"{PREFIX}MAX_COMMANDS", 20),
-        output_limit=_count(environment, f"{PREFIX}OUTPUT_LIMIT", 16 * 1024),
-        path=get("PATH", os.defpath),
+    problems = Problems()
+    get = environment(variables, problems).value
+    settings = Settings(
+        port=get(PORT),
+        log_level=get(LOG_LEVEL),
+        ttl=get(TTL),
+        max_commands=get(MAX_COMMANDS),
+        output_limit=get(OUTPUT_LIMIT),
+        path=get(PATH),
     )
-
-
-def _count(environment: Mapping[str, str], name: str, default: int) -> int:
-    text = environment.get(name, str(default))
-    if not text.isdecimal() or int(text) < 1:
-        raise ConfigurationError(f"{name} must be a number of at least 1, not {text!r}")
-    return int(text)
-
-
-def _duration(environment: Mapping[str, str], name: str, default: str) -> timedelta:
     try:
-        return parse_duration(environment.get(name, default))
+        problems.check()
     except ValueError as error:
-        raise ConfigurationError(f"{name}: {error}") from error
+        raise ConfigurationError(str(error)) from error
+    return settings

@@ -4,9 +4,52 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from canary.admission import Policy
 from canary.contract import ANALYZER_USER
+from canary.spec import parsers
+from canary.spec.problems import Problems
+from canary.spec.sources import Setting, environment
+from runtime.settings import LOG_LEVEL, PROBES_PORT
+
+PORT: Final = Setting(
+    name="port",
+    parse=parsers.port,
+    default=8443,
+    variable="HEADGATE_PORT",
+    help="port of the TLS listener",
+)
+TLS_CERT: Final = Setting(
+    name="tls_cert",
+    parse=Path,
+    default=Path("/tls/tls.crt"),
+    variable="HEADGATE_TLS_CERT",
+    help="file of the serving certificate",
+)
+TLS_KEY: Final = Setting(
+    name="tls_key",
+    parse=Path,
+    default=Path("/tls/tls.key"),
+    variable="HEADGATE_TLS_KEY",
+    help="file of its private key",
+)
+ANALYZER: Final = Setting(
+    name="analyzer_user",
+    parse=parsers.text,
+    default=ANALYZER_USER,
+    variable="HEADGATE_ANALYZER_USER",
+    help="the one user whose writes are never gated",
+)
+ALLOW_OPT_OUT: Final = Setting(
+    name="allow_opt_out",
+    parse=parsers.truth,
+    default=False,
+    variable="HEADGATE_ALLOW_OPT_OUT",
+    help="true lets a team take a Deployment out by annotation",
+)
+TABLE: Final = (PORT, PROBES_PORT, TLS_CERT, TLS_KEY, LOG_LEVEL, ANALYZER, ALLOW_OPT_OUT)
+"""Everything that the process reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,36 +60,33 @@ class Settings:
     who may take a split from a route.
     """
 
-    port: int = 8443
-    probes_port: int = 8080
-    tls_cert: Path = Path("/tls/tls.crt")
-    tls_key: Path = Path("/tls/tls.key")
-    log_level: str = "info"
-    analyzer_user: str = ANALYZER_USER
+    port: int = PORT.default
+    probes_port: int = PROBES_PORT.default
+    tls_cert: Path = TLS_CERT.default
+    tls_key: Path = TLS_KEY.default
+    log_level: str = LOG_LEVEL.default
+    analyzer_user: str = ANALYZER.default
     policy: Policy = Policy()
 
 
-def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings.
 
     Raises:
-        ValueError: a value cannot be read; the message names the variable.
+        ValueError: values cannot be read; the message names every such variable, its value and
+            how to mend it.
 
     """
-    get = environment.get
-    return Settings(
-        port=_port(environment, "HEADGATE_PORT", 8443),
-        probes_port=_port(environment, "HEADGATE_PROBES_PORT", 8080),
-        tls_cert=Path(get("HEADGATE_TLS_CERT", "/tls/tls.crt")),
-        tls_key=Path(get("HEADGATE_TLS_KEY", "/tls/tls.key")),
-        log_level=get("HEADGATE_LOG_LEVEL", "info"),
-        analyzer_user=get("HEADGATE_ANALYZER_USER", ANALYZER_USER),
-        policy=Policy(allow_opt_out=get("HEADGATE_ALLOW_OPT_OUT", "false").lower() == "true"),
+    problems = Problems()
+    get = environment(variables, problems).value
+    settings = Settings(
+        port=get(PORT),
+        probes_port=get(PROBES_PORT),
+        tls_cert=get(TLS_CERT),
+        tls_key=get(TLS_KEY),
+        log_level=get(LOG_LEVEL),
+        analyzer_user=get(ANALYZER),
+        policy=Policy(allow_opt_out=get(ALLOW_OPT_OUT)),
     )
-
-
-def _port(environment: Mapping[str, str], name: str, default: int) -> int:
-    text = environment.get(name, str(default))
-    if not text.isdigit():
-        raise ValueError(f"{name} must be a port number, not {text!r}")
-    return int(text)
+    problems.check()
+    return settings

@@ -401,9 +401,9 @@ def post_when_it_listens(port: int, body: bytes) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("HEADGATE_PORT", "http", "HEADGATE_PORT must be a number of at least 1, not 'http'"),
-        ("HEADGATE_LOADTESTER_MAX_COMMANDS", "0", "HEADGATE_LOADTESTER_MAX_COMMANDS must be"),
-        ("HEADGATE_LOADTESTER_OUTPUT_LIMIT", "-1", "HEADGATE_LOADTESTER_OUTPUT_LIMIT must be"),
+        ("HEADGATE_PORT", "http", "HEADGATE_PORT: 'http' must be a whole number from 1 to 65535"),
+        ("HEADGATE_LOADTESTER_MAX_COMMANDS", "0", "HEADGATE_LOADTESTER_MAX_COMMANDS: '0' must be"),
+        ("HEADGATE_LOADTESTER_OUTPUT_LIMIT", "-1", "HEADGATE_LOADTESTER_OUTPUT_LIMIT: '-1' must"),
         ("HEADGATE_LOADTESTER_TTL", "1d", "HEADGATE_LOADTESTER_TTL: '1d' is not a duration"),
     ],
 )

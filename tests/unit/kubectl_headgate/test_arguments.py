@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from canary.spec.problems import Problems
+from canary.spec.settings import Tuning, from_options
 from kubectl_headgate.__main__ import start
 from kubectl_headgate.arguments import Options, Verb, read_arguments
 
@@ -47,6 +49,16 @@ def test_a_wrong_command_is_refused_with_how_to_write_it(
     assert written.out == ""
 
 
+def test_all_that_is_wrong_with_what_is_tried_is_told_at_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        read("replay", "web", "--alpha", "70", "--gate", "open")
+    written = " ".join(capsys.readouterr().err.split())
+    assert "--alpha: '70' must be" in written
+    assert "--gate: 'open' is not one of" in written
+
+
 def test_a_kubeconfig_that_is_not_there_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,7 +85,8 @@ def test_what_is_tried_is_read_as_the_annotations_are() -> None:
         *("--max", "p99=500", "--max", "errors=0.5", "--min", "request-success-rate=99.9"),
         *("--revision", "6e7f", "--against", "5d9f", "--context", "c", "-n", "shop"),
     )
-    assert (found.alpha, found.beta, found.gate) == (0.005, 0.1, False)
+    tuning = from_options(found.tried, Problems(), Tuning(gate=True))
+    assert (tuning.alpha, tuning.beta, tuning.gate) == (0.005, 0.1, False)
     assert found.maximum == (("p99", 500.0), ("errors", 0.5))
     assert found.minimum == (("request-success-rate", 99.9),)
     assert (found.revision, found.against) == ("6e7f", "5d9f")
