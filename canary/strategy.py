@@ -1,5 +1,7 @@
 """From a `Canary` object to a strategy that can be followed, or to every reason why not."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -264,21 +266,34 @@ def _bounds(entry: Json, source: object) -> tuple[float | None, float | None]:
 
 
 def _hooks(analysis: Json, problems: Problems) -> tuple[Hook, ...]:
+    entries = analysis.get("webhooks") or ()
+    problems.found += _given_twice(entries)
     return tuple(
-        Hook(
-            name=entry["name"],
-            type=HookType(entry.get("type") or HookType.ROLLOUT),
-            url=entry["url"],
-            timeout=problems.read(
-                f"webhook {entry['name']} timeout",
-                parsers.duration,
-                entry.get("timeout"),
-                timedelta(seconds=10),
-            ),
-            retries=int(entry.get("retries") or 0),
-            verify_tls=not entry.get("disableTLS"),
-            metadata=entry.get("metadata") or {},
-        )
-        for entry in analysis.get("webhooks") or ()
+        _hook(entry, problems)
+        for entry in entries
         if (entry.get("type") or HookType.ROLLOUT) in set(HookType)
+    )
+
+
+def _given_twice(entries: Iterable[Json]) -> list[str]:
+    """Answers are kept by the hook's name, so two of one name could not be told apart."""
+    times = Counter(entry["name"] for entry in entries)
+    return [
+        f"webhook {name}: {count} hooks have this name; give each a name of its own"
+        for name, count in times.items()
+        if count > 1
+    ]
+
+
+def _hook(entry: Json, problems: Problems) -> Hook:
+    where = f"webhook {entry['name']}"
+    patience, again = entry.get("timeout"), entry.get("retries")
+    return Hook(
+        name=entry["name"],
+        type=HookType(entry.get("type") or HookType.ROLLOUT),
+        url=entry["url"],
+        timeout=problems.read(f"{where} timeout", parsers.timeout, patience, timedelta(seconds=10)),
+        retries=problems.read(f"{where} retries", parsers.retries, again, 0),
+        verify_tls=not entry.get("disableTLS"),
+        metadata=entry.get("metadata") or {},
     )

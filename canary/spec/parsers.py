@@ -17,6 +17,8 @@ _SHOWN: Final = 60
 """Characters of a value that are repeated to its writer."""
 _LONGEST: Final = timedelta(days=366)
 _SHORTEST_INTERVAL: Final = timedelta(seconds=1)
+_LONGEST_TIMEOUT: Final = timedelta(hours=1)
+_MOST_RETRIES: Final = 100
 _HALF: Final = 50
 _LEAST_PERCENT: Final = 1e-6
 _ALL: Final = 100
@@ -56,6 +58,32 @@ def interval(value: str) -> timedelta:
     if found < _SHORTEST_INTERVAL:
         raise ValueError(f"{shown(value)} is too short; the shortest is 1s")
     return found
+
+
+def timeout(value: str) -> timedelta:
+    """Read how long a hook may take to answer: a duration above 0, of at most an hour.
+
+    Raises:
+        ValueError: it is no duration, or outside of these bounds.
+
+    """
+    found = duration(value)
+    if found <= timedelta(0):
+        raise ValueError(f"{shown(value)} leaves no time for an answer; write it as 10s or 5m")
+    if found > _LONGEST_TIMEOUT:
+        longest = f"{_LONGEST_TIMEOUT // timedelta(minutes=1)}m"
+        raise ValueError(f"{shown(value)} is longer than a hook may take; write {longest} or less")
+    return found
+
+
+def retries(value: str) -> int:
+    """Read how many calls may follow one that had no answer.
+
+    Raises:
+        ValueError: it is no whole number from 0 to 100.
+
+    """
+    return whole(0, _MOST_RETRIES, such_as="3")(value)
 
 
 def whole(least: int, most: int | None = None, *, such_as: str) -> Callable[[str], int]:

@@ -106,6 +106,50 @@ def test_what_cannot_be_followed_says_how_to_mend_it(analysis: dict[str, Any], s
     assert said in problems(canary(**analysis))
 
 
+@pytest.mark.parametrize(
+    ("written", "timeout", "retries"),
+    [
+        ({}, timedelta(seconds=10), 0),
+        ({"timeout": "5m", "retries": 3}, timedelta(minutes=5), 3),
+        ({"timeout": "60m", "retries": 100}, timedelta(hours=1), 100),
+        ({"timeout": "1s", "retries": 0}, timedelta(seconds=1), 0),
+    ],
+)
+def test_a_hook_s_times_are_taken_as_written(
+    written: dict[str, Any], timeout: timedelta, retries: int
+) -> None:
+    (hook,) = parse(webhooks=[{"name": "smoke", "url": "http://x/", **written}]).hooks
+    assert (hook.timeout, hook.retries) == (timeout, retries)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ({"timeout": "61m"}, "webhook smoke timeout: '61m' is longer than a hook may take; write"),
+        ({"timeout": "0s"}, "webhook smoke timeout: '0s' leaves no time for an answer; write it"),
+        ({"timeout": "5 m"}, "webhook smoke timeout: '5 m' is not a duration; write it as 30s"),
+        ({"retries": -1}, "webhook smoke retries: '-1' must be a whole number from 0 to 100"),
+        ({"retries": 1.5}, "webhook smoke retries: '1.5' must be a whole number from 0 to 100"),
+        ({"retries": 101}, "webhook smoke retries: '101' must be a whole number from 0 to 100"),
+    ],
+)
+def test_a_hook_s_times_that_cannot_be_honoured_are_refused(
+    written: dict[str, Any], said: str
+) -> None:
+    hook = {"name": "smoke", "url": "http://x/", **written}
+    assert problems(canary(webhooks=[hook])).startswith(said)
+
+
+def test_two_hooks_of_one_name_are_refused() -> None:
+    hooks = [
+        {"name": name, "type": type_, "url": "http://x/"}
+        for name, type_ in (("smoke", "pre-rollout"), ("load", "rollout"), ("smoke", "rollout"))
+    ]
+    assert problems(canary(webhooks=hooks)) == (
+        "webhook smoke: 2 hooks have this name; give each a name of its own"
+    )
+
+
 def test_all_problems_are_told_at_once() -> None:
     text = problems(canary(iterations=1, metrics=[{"name": "mystery"}], mirror=True))
     assert all(word in text for word in ("iterations", "mystery", "mirror"))
