@@ -74,7 +74,7 @@ def tried(strategy: Strategy, options: Options) -> Strategy:
     """Return a strategy with what is to be tried; its evidence is on, whatever it says.
 
     Raises:
-        Unreadable: a bound is for a metric that it has not, or a bound is left without a metric.
+        Unreadable: an option cannot be read, or a bound is for a metric that it has not.
 
     """
     bounds = [name for name, _ in (*options.minimum, *options.maximum)]
@@ -83,8 +83,10 @@ def tried(strategy: Strategy, options: Options) -> Strategy:
         raise Unreadable(
             f"there is no metric {', '.join(strange)}; its metrics are {', '.join(names) or 'none'}"
         )
-    # Its texts were found good when the command line was read: nothing is left to be noted.
-    tuning = from_options(options.tried, Problems(), tuning_of(strategy))
+    problems = Problems()
+    tuning = from_options(options.tried, problems, tuning_of(strategy))
+    if problems.found:
+        raise Unreadable("; ".join(problems.found))
     return replace(
         tuned(strategy, replace(tuning, evidence=True)),
         metrics=tuple(_bounded(metric, options) for metric in strategy.metrics),

@@ -63,7 +63,7 @@ GATE: Final = Setting(
     variable="HEADGATE_PROMOTION_GATE",
     annotation=PROMOTION_GATE,
     option="--gate",
-    help="non-inferiority asks for it at every step after the first; none does not",
+    help="non-inferiority: every step after the first waits until it is shown; none: no step does",
 )
 BUDGET: Final[Setting[int | None]] = Setting(
     name="error_budget",

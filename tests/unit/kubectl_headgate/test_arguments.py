@@ -1,14 +1,18 @@
 """What is no command is refused with 2, and with how to write it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from canary.model.strategy import Strategy
 from canary.spec.problems import Problems
-from canary.spec.settings import Tuning, from_options
+from canary.spec.settings import TABLE, Tuning, from_options
 from kubectl_headgate.__main__ import start
 from kubectl_headgate.arguments import Options, Verb, read_arguments
+from kubectl_headgate.faults import Unreadable
+from kubectl_headgate.trial import tried
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -57,6 +61,26 @@ def test_all_that_is_wrong_with_what_is_tried_is_told_at_once(
     written = " ".join(capsys.readouterr().err.split())
     assert "--alpha: '70' must be" in written
     assert "--gate: 'open' is not one of" in written
+
+
+def test_help_has_a_line_on_every_option_of_the_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as ended:
+        read("replay", "--help")
+    assert ended.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    options = [setting for setting in TABLE if setting.option]
+    assert options
+    assert all(f"{setting.option} X {setting.help}" in shown for setting in options)
+
+
+def test_a_text_that_cannot_be_read_is_never_tried() -> None:
+    options = replace(read("replay", "web"), tried={"--alpha": "70"})
+    strategy = Strategy(interval=timedelta(minutes=1), threshold=3, weights=(10,))
+    with pytest.raises(Unreadable, match="--alpha: '70' must be"):
+        tried(strategy, options)
 
 
 def test_a_kubeconfig_that_is_not_there_is_said(
