@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from analyzer.watch import Watch
+from canary.contract import FIELD_MANAGER
 from canary.counting.series import Series
 from canary.model.strategy import Hook, Strategy
 from canary.model.values import Json, Key
@@ -123,7 +124,9 @@ class Cluster(Protocol):
     async def get(self, resource: Resource, namespace: str, name: str) -> Json:
         """Return one object."""
 
-    async def create(self, resource: Resource, obj: Json) -> Json:
+    async def create(
+        self, resource: Resource, obj: Json, *, field_manager: str = FIELD_MANAGER
+    ) -> Json:
         """Create an object."""
 
     async def apply(self, resource: Resource, obj: Json) -> Json:
@@ -134,7 +137,15 @@ class Cluster(Protocol):
     ) -> Json:
         """Merge a patch into an object."""
 
-    async def delete(self, resource: Resource, namespace: str, name: str) -> None:
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        uid: str | None = None,
+        resource_version: str | None = None,
+    ) -> None:
         """Delete an object; one that is not there is a success."""
 
     async def list(

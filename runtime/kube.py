@@ -203,13 +203,15 @@ class Cluster:
 
         Args:
             resource: its kind.
-            obj: all fields that `field_manager` wants, and no other.
+            obj: all fields that `field_manager` wants, and no other. A resourceVersion makes it
+                conditional; a uid too, also where the object is not there any more.
             field_manager: owner of the fields.
             force: take fields over from other managers.
             dry_run: only say what would be stored.
 
         Raises:
-            Conflict: without `force`, another manager owns a field with another value.
+            Conflict: a condition does not hold; or, without `force`, another manager owns a field
+                with another value.
 
         """
         query = _query(
@@ -309,6 +311,7 @@ class Cluster:
         name: str,
         *,
         uid: str | None = None,
+        resource_version: str | None = None,
         propagation: str = "Background",
     ) -> None:
         """Delete an object; one that is not there is a success.
@@ -318,15 +321,17 @@ class Cluster:
             namespace: where it is, None for kinds without namespaces.
             name: its name.
             uid: delete only the object of that uid.
+            resource_version: delete only this version of it.
             propagation: Background, Foreground or Orphan, for what it owns.
 
         Raises:
-            Conflict: the object of that name has another uid.
+            Conflict: the object of that name has another uid or resourceVersion.
 
         """
         body: Json = {"propagationPolicy": propagation}
-        if uid is not None:
-            body["preconditions"] = {"uid": uid}
+        conditions = {"uid": uid, "resourceVersion": resource_version}
+        if any(conditions.values()):
+            body["preconditions"] = {name: value for name, value in conditions.items() if value}
         request = Request(method="DELETE", path=resource.path(namespace, name), body=body)
         try:
             await self._call(request)

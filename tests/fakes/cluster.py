@@ -1,5 +1,6 @@
 """A cluster that does nothing: what a test needs of one is overridden, the rest must not happen."""
 
+from canary.contract import FIELD_MANAGER
 from canary.model.values import Json
 from runtime.resources import ListResult, Resource
 
@@ -15,8 +16,10 @@ class Untouched:
     ) -> ListResult:
         raise AssertionError(f"{resource.plural} of {namespace} are listed by {label_selector!r}")
 
-    async def create(self, resource: Resource, obj: Json) -> Json:
-        raise AssertionError(f"{resource.plural} {obj} is made")
+    async def create(
+        self, resource: Resource, obj: Json, *, field_manager: str = FIELD_MANAGER
+    ) -> Json:
+        raise AssertionError(f"{resource.plural} {obj} is made by {field_manager}")
 
     async def apply(self, resource: Resource, obj: Json) -> Json:
         raise AssertionError(f"{resource.plural} {obj} is applied")
@@ -26,5 +29,15 @@ class Untouched:
     ) -> Json:
         raise AssertionError(f"{resource.plural} {namespace}/{name} {subresource}: {patch}")
 
-    async def delete(self, resource: Resource, namespace: str, name: str) -> None:
-        raise AssertionError(f"{resource.plural} {namespace}/{name} is deleted")
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        uid: str | None = None,
+        resource_version: str | None = None,
+    ) -> None:
+        raise AssertionError(
+            f"{resource.plural} {namespace}/{name} {uid} {resource_version} is deleted"
+        )
