@@ -31,6 +31,7 @@ from canary.actions import (
 from canary.arms import selector_text
 from canary.contract import (
     HOLD,
+    INTERNAL_ANNOTATIONS,
     PROMOTING,
     REFUSED,
     REFUSED_WHY,
@@ -48,20 +49,15 @@ from canary.desired import (
 from canary.hashing import template_hash
 from canary.model.strategy import HookType
 from canary.model.values import Json
-from canary.reading import VERDICT_PREFIX, read_revisions
-from runtime.errors import AlreadyExists, Conflict
+from canary.reading import VERDICT_PREFIX, annotations, read_revisions
+from runtime.errors import AlreadyExists
 from runtime.resources import DEPLOYMENTS, EVENTS, REPLICASETS, SERVICES
+from runtime.writes import Still, applied, asks_the_same, deleted, patched, stored
 
-ATTEMPTS: Final = 8
-"""How often a write that met another one is repeated on the newer object."""
 MAX_WHY: Final = 1000
 MAX_EVENT: Final = 1024
 """Longest message that the events API takes."""
 COMPONENT: Final = "headgate"
-
-
-class Overtaken(Exception):  # noqa: N818 - what happened, and no error of anybody's
-    """The target got another template meanwhile: the decision was about something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +86,19 @@ class Actor:
             now: the time of this reconcile.
 
         Raises:
-            Overtaken: the target has another template now; reconcile again.
+            Overtaken: what was decided on is not so any more; reconcile again.
 
         """
         scene = replace(scene, state=decision.state)
         for action in decision.actions:
-            await self._act(scene, action, now)
+            scene = await self._act(scene, action, now)
 
-    async def _act(self, scene: Scene, action: Action, now: datetime) -> None:  # noqa: C901, PLR0912 - one case per action
+    async def _act(self, scene: Scene, action: Action, now: datetime) -> Scene:  # noqa: C901, PLR0911, PLR0912 - one case per action
+        """Carry out one action; return the scene with the objects as they are stored then."""
         match action:
             case SaveState():
-                await self.records.save(scene.canary, scene.state, now)
+                saved = await self.records.save(scene.canary, scene.state, now)
+                return replace(scene, canary=saved)
             case SetWeight(weight):
                 await self.router.write_split(scene.key, scene.strategy, weight)
             case EnsureRoute():
@@ -110,27 +108,28 @@ class Actor:
             case DeleteCanary():
                 await self._delete_canary(scene)
             case ReleaseTarget(promoting):
-                await self._patch_target(scene, _release(scene, promoting=promoting))
+                return await self._patch_target(scene, _release(scene, promoting=promoting))
             case SettleTarget(keep_refused):
-                await self._patch_target(scene, _settle(keep_refused=keep_refused))
+                return await self._patch_target(scene, _settle(keep_refused=keep_refused))
             case HoldTarget():
-                await self._patch_target(scene, _hold(scene))
+                return await self._patch_target(scene, _hold(scene))
             case ScaleDownRevision(wanted):
                 await self._scale_down(scene, wanted)
             case MarkRefused(message):
-                await self._mark_refused(scene, message, now)
+                return await self._mark_refused(scene, message, now)
             case ReopenProgress():
-                await self._write_progress(scene, _reopened(now))
+                return await self._write_progress(scene, _reopened(now))
             case ForgetRefused():
-                await self._patch_target(scene, _notes({REFUSED: None, REFUSED_WHY: None}))
+                return await self._patch_target(scene, _notes({REFUSED: None, REFUSED_WHY: None}))
             case ClearCommands(commands):
-                await self._clear(scene, commands)
+                return await self._clear(scene, commands)
             case Emit():
                 await self.emit(scene, action, now)
             case CallPostRollout():
                 await self._post_rollout(scene, now)
             case _:
                 assert_never(action)
+        return scene
 
     async def emit(self, scene: Scene, event: Emit, now: datetime) -> None:
         """Write a Kubernetes event on the Canary and on the target, once per run and message."""
@@ -149,7 +148,7 @@ class Actor:
             return
         if scene.service is None:
             wanted = stable_service(scene.target, strategy=scene.strategy)
-            await self.cluster.apply(SERVICES, wanted)
+            await applied(self.cluster, SERVICES, wanted, None)
         await self.router.ensure(scene.key, scene.strategy, owner_reference(scene.canary))
 
     async def _ensure_canary(self, scene: Scene, replicas: int) -> None:
@@ -159,64 +158,69 @@ class Actor:
             strategy=scene.strategy,
             stable=scene.service,
         )
-        await self.cluster.apply(SERVICES, service)
+        found = await self._canary_service(scene)
+        await applied(self.cluster, SERVICES, service, found)
         deployment = canary_deployment(scene.target, key=scene.selector_key, replicas=replicas)
-        await self.cluster.apply(DEPLOYMENTS, deployment)
+        await applied(self.cluster, DEPLOYMENTS, deployment, scene.canary_deployment)
 
     async def _delete_canary(self, scene: Scene) -> None:
         await self.router.clean(scene.key)
-        service = canary_name(scene.strategy.service_name)
-        await self.cluster.delete(SERVICES, scene.key.namespace, service)
-        await self.cluster.delete(DEPLOYMENTS, scene.key.namespace, canary_name(scene.key.name))
+        for resource, found in (
+            (SERVICES, await self._canary_service(scene)),
+            (DEPLOYMENTS, scene.canary_deployment),
+        ):
+            if found is not None:
+                await deleted(self.cluster, resource, found)
 
-    async def _patch_target(self, scene: Scene, patch: Json) -> Json:
-        """Write to the target if it still carries the template that was decided on."""
+    async def _canary_service(self, scene: Scene) -> Json | None:
+        name = canary_name(scene.strategy.service_name)
+        return await stored(self.cluster, SERVICES, scene.key.namespace, name)
+
+    async def _patch_target(self, scene: Scene, patch: Json) -> Scene:
         return await self._update(scene, lambda _: patch)
 
     async def _update(
         self, scene: Scene, patch_for: Callable[[Json], Json], subresource: str = ""
-    ) -> Json:
-        target, name = scene.target, scene.key.name
-        for _ in range(ATTEMPTS):
-            patch = patch_for(target)
-            version = {"resourceVersion": target["metadata"]["resourceVersion"]}
-            patch = {**patch, "metadata": {**patch.get("metadata", {}), **version}}
-            try:
-                return await self.cluster.merge_patch(
-                    DEPLOYMENTS, scene.key.namespace, name, patch, subresource=subresource
-                )
-            except Conflict:
-                target = await self.cluster.get(DEPLOYMENTS, scene.key.namespace, name)
-                if template_hash(target["spec"]["template"]) != _decided_on(scene):
-                    raise Overtaken(f"{scene.key} got another template") from None
-        raise Overtaken(f"{scene.key} is written to all the time")
+    ) -> Scene:
+        """Write to the target while it carries what was decided on, or what was written since."""
+        target = await patched(
+            self.cluster,
+            DEPLOYMENTS,
+            scene.target,
+            patch_for,
+            subresource=subresource,
+            still=_stands(scene.target),
+        )
+        return replace(scene, target=target)
 
     async def _scale_down(self, scene: Scene, wanted: str) -> None:
         selector = selector_text(selected_by(scene.target))
         found = await self.cluster.list(REPLICASETS, scene.key.namespace, label_selector=selector)
+        objects = {obj["metadata"]["name"]: obj for obj in found.items}
         revisions = read_revisions(found.items, scene.target)
         if not any(r.replicas for r in revisions if r.template_hash != wanted):
             return  # nothing else would serve: the rollout was faster than the undo
         for revision in revisions:
             if revision.template_hash == wanted and revision.replicas:
-                await self.cluster.merge_patch(
+                await patched(
+                    self.cluster,
                     REPLICASETS,
-                    scene.key.namespace,
-                    revision.name,
-                    {"spec": {"replicas": 0}},
+                    objects[revision.name],
+                    lambda _: {"spec": {"replicas": 0}},
                     subresource="scale",
+                    still=asks_the_same(objects[revision.name]),
                 )
 
-    async def _mark_refused(self, scene: Scene, message: str, now: datetime) -> None:
+    async def _mark_refused(self, scene: Scene, message: str, now: datetime) -> Scene:
         """End the progress condition, so that `kubectl rollout status` fails, then remember."""
-        await self._write_progress(scene, _refused(message, now))
+        scene = await self._write_progress(scene, _refused(message, now))
         marks: dict[str, str | None] = {
             REFUSED: scene.state.candidate,
             REFUSED_WHY: message[:MAX_WHY],
         }
-        await self._patch_target(scene, _notes(marks))
+        return await self._patch_target(scene, _notes(marks))
 
-    async def _write_progress(self, scene: Scene, condition: Json) -> None:
+    async def _write_progress(self, scene: Scene, condition: Json) -> Scene:
         def patch_for(target: Json) -> Json:
             others = [
                 entry
@@ -225,11 +229,11 @@ class Actor:
             ]
             return {"status": {"conditions": [*others, condition]}}
 
-        await self._update(scene, patch_for, subresource="status")
+        return await self._update(scene, patch_for, subresource="status")
 
-    async def _clear(self, scene: Scene, commands: frozenset[Command]) -> None:
+    async def _clear(self, scene: Scene, commands: frozenset[Command]) -> Scene:
         gone: dict[str, str | None] = {str(command): None for command in commands}
-        await self._patch_target(scene, _notes({**gone, REQUESTED_BY: None}))
+        return await self._patch_target(scene, _notes({**gone, REQUESTED_BY: None}))
 
     async def _post_rollout(self, scene: Scene, now: datetime) -> None:
         payload = hook_payload(scene.key, scene.state)
@@ -242,8 +246,19 @@ class Actor:
                 await self.emit(scene, Emit(reason, result.message, warning=True), now)
 
 
-def _decided_on(scene: Scene) -> str:
-    return scene.observed.target.template_hash
+def _stands(target: Json) -> Still:
+    """Take a newer target that asks for the same template and carries the same marks and pause.
+
+    A leader that was stopped finds the marks of its successor: its decision is void.
+    """
+    decided_on = _decided_on(target)
+    return lambda newer: _decided_on(newer) == decided_on
+
+
+def _decided_on(target: Json) -> tuple[str | None, ...]:
+    notes, spec = annotations(target), target["spec"]
+    marks = (notes.get(mark) for mark in INTERNAL_ANNOTATIONS)
+    return (template_hash(spec["template"]), str(bool(spec.get("paused"))), *marks)
 
 
 def _notes(marks: dict[str, str | None]) -> Json:

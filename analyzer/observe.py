@@ -31,7 +31,8 @@ NO_STRATEGY: Final = Strategy(interval=timedelta(minutes=1), threshold=1, weight
 class Scene:
     """What was read, with the objects that actions are written against.
 
-    `service` is None where there is no stable Service, `selector_key` is "" where none is usable.
+    `service` is None where there is no stable Service, `canary_deployment` where there is none of
+    ours; `selector_key` is "" where none is usable.
     """
 
     key: Key
@@ -43,6 +44,7 @@ class Scene:
     selector_key: str
     observed: Observed
     queries: tuple[Query, ...] = ()
+    canary_deployment: Json | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ class Observer:
             split = group.create_task(self.router.read_split(key, strategy))
             prepared = group.create_task(self.sampler.prepare(key, strategy))
         queries, problems = prepared.result()
-        found, stranger = present.result()
+        found, stranger, canary_deployment = present.result()
         label, unsuitable = _label(target, service)
         observed = Observed(
             key=key,
@@ -110,6 +112,7 @@ class Observer:
             selector_key=label,
             observed=observed,
             queries=queries,
+            canary_deployment=canary_deployment,
         )
         return replace(scene, observed=await self._weighed(scene))
 
@@ -162,19 +165,21 @@ class Observer:
         found = await self.cluster.list(REPLICASETS, key.namespace, label_selector=selector)
         return list(found.items)
 
-    async def _canary(self, key: Key) -> tuple[CanaryAbsent | CanaryPresent, tuple[str, ...]]:
+    async def _canary(
+        self, key: Key
+    ) -> tuple[CanaryAbsent | CanaryPresent, tuple[str, ...], Json | None]:
         name = canary_name(key.name)
         try:
             obj = await self.cluster.get(DEPLOYMENTS, key.namespace, name)
         except NotFound:
-            return CanaryAbsent(), ()
+            return CanaryAbsent(), (), None
         if (obj["metadata"].get("labels") or {}).get(MANAGED_BY_LABEL) != MANAGED_BY:
             problem = f"deployment {name} exists and is not Headgate's; rename or delete it"
-            return CanaryAbsent(), (problem,)
+            return CanaryAbsent(), (problem,), None
         pods = await self.cluster.list(
             PODS, key.namespace, label_selector=f"{TARGET_LABEL}={key.name}"
         )
-        return read_canary(obj, list(pods.items)), ()
+        return read_canary(obj, list(pods.items)), (), obj
 
 
 def _is_judged(scene: Scene) -> bool:

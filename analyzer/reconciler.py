@@ -7,7 +7,7 @@ from typing import Protocol
 
 import structlog
 
-from analyzer.act import Actor, Overtaken
+from analyzer.act import Actor
 from analyzer.observe import Observer
 from analyzer.ports import Cluster, Router
 from analyzer.records import Records, state_of
@@ -24,6 +24,7 @@ from canary.model.world import Timing
 from canary.reading import annotations
 from runtime.errors import NotFound
 from runtime.resources import DEPLOYMENTS
+from runtime.writes import Overtaken
 
 log = structlog.get_logger("analyzer")
 

@@ -12,6 +12,7 @@ from canary.status import state_from_status, status_from_state
 from canary.strategy import Defaults, default_spec
 from runtime.errors import AlreadyExists
 from runtime.resources import CANARIES
+from runtime.writes import patched
 
 API_VERSION: Final = "flagger.app/v1beta1"
 
@@ -68,7 +69,17 @@ class Records:
         return await self._cluster.get(CANARIES, metadata["namespace"], metadata["name"])
 
     async def save(self, canary: Json, state: State, now: datetime) -> Json:
-        """Write the state of a run and return the Canary as it is stored then."""
+        """Write the state of a run and return the Canary as it is stored then.
+
+        Args:
+            canary: the Canary as it was read before the state was derived from it.
+            state: what to store.
+            now: the time of this reconcile.
+
+        Raises:
+            Overtaken: another state has been stored since; derive anew from that one.
+
+        """
         metadata = canary["metadata"]
         status = status_from_state(
             state,
@@ -76,12 +87,13 @@ class Records:
             generation=metadata.get("generation", 0),
             now=now,
         )
-        return await self._cluster.merge_patch(
+        return await patched(
+            self._cluster,
             CANARIES,
-            metadata["namespace"],
-            metadata["name"],
-            {"status": status},
+            canary,
+            lambda _: {"status": status},
             subresource="status",
+            still=lambda newer: newer.get("status") == canary.get("status"),
         )
 
 

@@ -44,6 +44,7 @@ from runtime.resources import (
     SERVICES,
     Resource,
 )
+from runtime.writes import deleted, patched
 
 ANALYZER: Final = "headgate-analyzer"
 WEBHOOKS: Final = "headgate"
@@ -84,6 +85,7 @@ class Uninstall:
 
         Raises:
             ApiError: the API server could not do its part; run it again.
+            Overtaken: somebody else changed what was to be removed; run it again.
             TimeoutError: the analyzer's pods did not end.
 
         """
@@ -119,43 +121,17 @@ class Uninstall:
             self._say(f"all traffic of {key} goes to its stable pods")
 
     async def _let_go(self, target: Json) -> None:
-        metadata, notes = target["metadata"], annotations(target)
-        held = HOLD in notes and target["spec"].get("paused")
-        patch: Json = {
-            "metadata": {
-                "resourceVersion": metadata["resourceVersion"],
-                "annotations": dict.fromkeys(INTERNAL_ANNOTATIONS),
-            }
-        }
-        said = "is not marked any more"
-        if held:
-            patch["spec"] = {"paused": None}
-            said = "its new version is released"
-            stable = await self._stable_template(target)
-            if self._candidates is Candidates.STABLE and stable is not None:
-                patch["spec"]["template"] = stable
-                said = "keeps its stable version"
-        namespace, name = metadata["namespace"], metadata["name"]
-        await self._cluster.merge_patch(DEPLOYMENTS, namespace, name, patch)
-        self._say(f"{name}.{namespace}: {said}")
+        namespace, name = target["metadata"]["namespace"], target["metadata"]["name"]
+        replica_sets = (await self._cluster.list(REPLICASETS, namespace)).items
+        said = ""
 
-    async def _stable_template(self, target: Json) -> Json | None:
-        """Return the patch to the template of the pods that serve; None where none do."""
-        namespace = target["metadata"]["namespace"]
-        objects = (await self._cluster.list(REPLICASETS, namespace)).items
-        revisions = read_revisions(objects, target)
-        mark = annotations(target).get(STABLE)
-        serving = [r for r in revisions if r.template_hash == mark and r.replicas]
-        serving = serving or [r for r in revisions if r.replicas]
-        if not serving:
-            return None
-        name = max(serving, key=lambda revision: revision.ready).name
-        wanted = next(obj for obj in objects if obj["metadata"]["name"] == name)
-        template = dict(wanted["spec"]["template"])
-        labels = dict(template["metadata"].get("labels") or {})
-        labels.pop(POD_TEMPLATE_HASH, None)
-        template["metadata"] = {**template["metadata"], "labels": labels}
-        return merge_difference(target["spec"]["template"], template)
+        def patch_for(current: Json) -> Json:
+            nonlocal said
+            patch, said = _letting_go(current, replica_sets, self._candidates)
+            return patch
+
+        await patched(self._cluster, DEPLOYMENTS, target, patch_for)
+        self._say(f"{name}.{namespace}: {said}")
 
     async def _delete_canaries(self) -> None:
         deployments = await self._list(DEPLOYMENTS, OURS)
@@ -164,15 +140,13 @@ class Uninstall:
             await asyncio.sleep(self._drain)
         for resource in (SERVICES, DEPLOYMENTS):
             for obj in await self._list(resource, OURS):
-                metadata = obj["metadata"]
-                if resource is SERVICES and not metadata["name"].endswith("-canary"):
+                if resource is SERVICES and not obj["metadata"]["name"].endswith("-canary"):
                     continue  # a stable Service that was made for a team stays with it
-                await self._cluster.delete(resource, metadata["namespace"], metadata["name"])
+                await deleted(self._cluster, resource, obj)
 
     async def _delete_records(self) -> None:
         for canary in await self._list(CANARIES, f"{AUTO_LABEL}={AUTO_VALUE}"):
-            metadata = canary["metadata"]
-            await self._cluster.delete(CANARIES, metadata["namespace"], metadata["name"])
+            await deleted(self._cluster, CANARIES, canary)
         left = {kind.plural: len(await self._list(kind)) for kind in USER_KINDS}
         if any(left.values()):
             kept = ", ".join(f"{count} {plural}" for plural, count in left.items() if count)
@@ -185,7 +159,7 @@ class Uninstall:
     async def _delete_ourselves(self) -> None:
         for resource in (CLUSTERROLEBINDINGS, CLUSTERROLES):
             for obj in await self._list(resource, PART_OF):
-                await self._cluster.delete(resource, "", obj["metadata"]["name"])
+                await deleted(self._cluster, resource, obj)
         await self._cluster.delete(NAMESPACES, "", SYSTEM_NAMESPACE)
         self._say(f"namespace {SYSTEM_NAMESPACE} is going")
 
@@ -194,6 +168,36 @@ class Uninstall:
             return (await self._cluster.list(resource, label_selector=selector)).items
         except NotFound:  # a kind that this cluster does not have
             return []
+
+
+def _letting_go(target: Json, replica_sets: list[Json], candidates: Candidates) -> tuple[Json, str]:
+    """Return the patch that leaves a target to its team, and what it says to the admin."""
+    patch: Json = {"metadata": {"annotations": dict.fromkeys(INTERNAL_ANNOTATIONS)}}
+    if HOLD not in annotations(target) or not target["spec"].get("paused"):
+        return patch, "is not marked any more"
+    patch["spec"] = {"paused": None}
+    stable = _stable_template(target, replica_sets)
+    if candidates is Candidates.RELEASE or stable is None:
+        return patch, "its new version is released"
+    patch["spec"]["template"] = stable
+    return patch, "keeps its stable version"
+
+
+def _stable_template(target: Json, replica_sets: list[Json]) -> Json | None:
+    """Return the patch to the template of the pods that serve; None where none do."""
+    revisions = read_revisions(replica_sets, target)
+    mark = annotations(target).get(STABLE)
+    serving = [r for r in revisions if r.template_hash == mark and r.replicas]
+    serving = serving or [r for r in revisions if r.replicas]
+    if not serving:
+        return None
+    name = max(serving, key=lambda revision: revision.ready).name
+    wanted = next(obj for obj in replica_sets if obj["metadata"]["name"] == name)
+    template = dict(wanted["spec"]["template"])
+    labels = dict(template["metadata"].get("labels") or {})
+    labels.pop(POD_TEMPLATE_HASH, None)
+    template["metadata"] = {**template["metadata"], "labels": labels}
+    return merge_difference(target["spec"]["template"], template)
 
 
 def merge_difference(before: Json, after: Json) -> Json:

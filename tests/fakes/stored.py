@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from canary.contract import FIELD_MANAGER
 from canary.model.values import Json
 from runtime.errors import AlreadyExists, Conflict, NotFound
-from runtime.resources import Resource
+from runtime.resources import ListResult, Resource
 
 
 @dataclass
@@ -50,6 +50,19 @@ class Stored:
     async def get(self, resource: Resource, namespace: str, name: str) -> Json:
         self.calls.append("get")
         return self._read(resource, namespace, name)
+
+    async def list(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
+    ) -> ListResult:
+        """Return all objects of a kind, whatever their labels."""
+        self.calls.append(f"list {resource.plural}")
+        assert isinstance(label_selector, str)
+        found = [
+            copy.deepcopy(obj)
+            for (plural, place, _), obj in self.objects.items()
+            if plural == resource.plural and namespace in {None, place}
+        ]
+        return ListResult(found, str(self._version))
 
     async def create(
         self, resource: Resource, obj: Json, *, field_manager: str = FIELD_MANAGER
