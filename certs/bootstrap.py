@@ -26,6 +26,7 @@ from certs.issue import (
 from certs.settings import Settings
 from runtime.errors import NotFound
 from runtime.resources import MUTATINGWEBHOOKCONFIGURATIONS, SECRETS, Resource
+from runtime.writes import never, patched
 
 CA_CERTIFICATE: Final = "ca.crt"
 CA_KEY: Final = "ca.key"
@@ -52,15 +53,15 @@ class Cluster(Protocol):
     async def replace(self, resource: Resource, obj: Json) -> Json:
         """Replace an object of the same resourceVersion."""
 
-    async def json_patch(
-        self, resource: Resource, namespace: str | None, name: str, ops: list[Json]
+    async def merge_patch(
+        self, resource: Resource, namespace: str, name: str, patch: Json, *, subresource: str = ""
     ) -> Json:
-        """Patch an object, all operations or none."""
+        """Merge a patch into an object."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """Ensures authority, trust and serving certificate. Two at once are safe: one meets Conflict.
+    """Ensures authority, trust and serving certificate. Two at once are safe: one is refused.
 
     Args:
         cluster: the API server.
@@ -77,8 +78,9 @@ class Bootstrap:
         """Bring everything to where it should be; writes nothing where nothing is due.
 
         Raises:
-            ApiError: the API server could not do its part, or another process was faster
-                (Conflict, AlreadyExists): run it again.
+            ApiError: the API server could not do its part, or another process was faster with
+                a Secret (Conflict, AlreadyExists): run it again.
+            Overtaken: another process was faster with the trust: run it again.
 
         """
         # Read before the authority is: another process that rotates it in between has then also
@@ -106,22 +108,21 @@ class Bootstrap:
 
     async def _ensure_trust(self, found: Json, ca: Pair, before: str) -> None:
         """Trust the authority, and until they expire those that were trusted before it."""
-        name = self.settings.webhook_configuration
         known = [pem for webhook in found["webhooks"] for pem in _bundled(webhook)]
         valid = [pem for pem in (before, *known) if is_valid(pem, self.clock())]
         trusted = list(dict.fromkeys(pem.strip() for pem in (ca.certificate, *valid)))
         text = "".join(f"{pem}\n" for pem in trusted[:MOST_TRUSTED])
         bundle = base64.b64encode(text.encode()).decode()
-        patch: list[Json] = [
-            {"op": "add", "path": f"/webhooks/{number}/clientConfig/caBundle", "value": bundle}
-            for number, webhook in enumerate(found["webhooks"])
-            if webhook["clientConfig"].get("caBundle") != bundle
-        ]
-        if patch:
-            version = found["metadata"]["resourceVersion"]
-            test = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
-            await self.cluster.json_patch(MUTATINGWEBHOOKCONFIGURATIONS, None, name, [test, *patch])
-            log.info("trust written", webhooks=len(patch))
+        webhooks = [_trusting(webhook, bundle) for webhook in found["webhooks"]]
+        if webhooks != found["webhooks"]:
+            await patched(
+                self.cluster,
+                MUTATINGWEBHOOKCONFIGURATIONS,
+                found,
+                lambda _: {"webhooks": webhooks},
+                still=never,
+            )
+            log.info("trust written", webhooks=len(webhooks))
 
     async def _ensure_serving(self, ca: Pair) -> None:
         settings, now = self.settings, self.clock()
@@ -156,6 +157,10 @@ class Bootstrap:
             metadata["resourceVersion"] = found["metadata"]["resourceVersion"]
             secret["type"] = found.get("type", kind)  # a Secret's type cannot be changed
             await self.cluster.replace(SECRETS, secret)
+
+
+def _trusting(webhook: Json, bundle: str) -> Json:
+    return {**webhook, "clientConfig": {**webhook["clientConfig"], "caBundle": bundle}}
 
 
 def _bundled(webhook: Json) -> list[str]:

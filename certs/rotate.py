@@ -10,6 +10,7 @@ import structlog
 from certs.bootstrap import Bootstrap
 from runtime.backoff import Backoff
 from runtime.errors import ApiError
+from runtime.writes import Overtaken
 
 LOOK_EVERY: Final = 30.0
 """Seconds between two looks: three reads, and a write only where something is due."""
@@ -35,7 +36,7 @@ class Rotation:
         """Look once and return after how many seconds to look again."""
         try:
             await self.bootstrap.ensure()
-        except ApiError as error:
+        except (ApiError, Overtaken) as error:
             delay = self.backoff.next()
             log.warning("certificates not ensured", error=str(error), retry_in=delay)
             return delay

@@ -52,11 +52,20 @@ class Gone(Overtaken):
     """There is no such object any more."""
 
 
-class Writable(Protocol):
-    """The part of `runtime.kube.Cluster` that writes need; the contract is written there."""
+class Patchable(Protocol):
+    """The part of `runtime.kube.Cluster` that a patch needs; the contract is written there."""
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Json:
         """Return one object."""
+
+    async def merge_patch(
+        self, resource: Resource, namespace: str, name: str, patch: Json, *, subresource: str = ""
+    ) -> Json:
+        """Merge a patch into an object."""
+
+
+class Writable(Patchable, Protocol):
+    """The part of `runtime.kube.Cluster` that all writes need."""
 
     async def create(
         self, resource: Resource, obj: Json, *, field_manager: str = FIELD_MANAGER
@@ -65,11 +74,6 @@ class Writable(Protocol):
 
     async def apply(self, resource: Resource, obj: Json) -> Json:
         """Apply an object on the server side."""
-
-    async def merge_patch(
-        self, resource: Resource, namespace: str, name: str, patch: Json, *, subresource: str = ""
-    ) -> Json:
-        """Merge a patch into an object."""
 
     async def delete(
         self,
@@ -102,7 +106,7 @@ def asks_the_same(found: Json) -> Still:
     return lambda newer: _asked(newer) == wanted
 
 
-async def stored(cluster: Writable, resource: Resource, namespace: str, name: str) -> Json | None:
+async def stored(cluster: Patchable, resource: Resource, namespace: str, name: str) -> Json | None:
     """Return an object as it is stored now, None where there is none."""
     try:
         return await cluster.get(resource, namespace, name)
@@ -111,7 +115,7 @@ async def stored(cluster: Writable, resource: Resource, namespace: str, name: st
 
 
 async def patched(
-    cluster: Writable,
+    cluster: Patchable,
     resource: Resource,
     obj: Json,
     patch_for: Callable[[Json], Json | None],
@@ -220,7 +224,7 @@ async def deleted(
 
 
 async def _written(
-    cluster: Writable,
+    cluster: Patchable,
     resource: Resource,
     current: Json,
     write: Callable[[Json], Awaitable[T]],
@@ -238,7 +242,7 @@ async def _written(
     return await write(current)
 
 
-async def _newer(cluster: Writable, resource: Resource, before: Json, still: Still) -> Json:
+async def _newer(cluster: Patchable, resource: Resource, before: Json, still: Still) -> Json:
     """Return the object as it is stored now, if it is the same one and may still be written."""
     namespace, name = _place(before)
     try:

@@ -12,6 +12,7 @@ from certs.issue import issue_ca
 from certs.settings import Settings
 from runtime.errors import Conflict, NotFound
 from runtime.resources import MUTATINGWEBHOOKCONFIGURATIONS, Resource
+from runtime.writes import Overtaken
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SETTINGS = Settings()
@@ -30,7 +31,8 @@ class Store:
         del namespace
         if resource is MUTATINGWEBHOOKCONFIGURATIONS:
             webhooks = [{"clientConfig": {"caBundle": bundle}} for bundle in self.bundles]
-            return {"metadata": {"resourceVersion": str(self.version)}, "webhooks": webhooks}
+            metadata = {"name": name, "resourceVersion": str(self.version)}
+            return {"metadata": metadata, "webhooks": webhooks}
         if name not in self.secrets:
             raise NotFound(404, "NotFound", name)
         return self.secrets[name]
@@ -46,14 +48,13 @@ class Store:
         self.writes.append(name)
         return obj
 
-    async def json_patch(
-        self, resource: Resource, namespace: str | None, name: str, ops: list[Json]
+    async def merge_patch(
+        self, resource: Resource, namespace: str, name: str, patch: Json, *, subresource: str = ""
     ) -> Json:
-        del resource, namespace, name
-        if ops[0]["value"] != str(self.version):
+        del resource, namespace, name, subresource
+        if patch["metadata"]["resourceVersion"] != str(self.version):
             raise Conflict(409, "Conflict", "stale")
-        for op in ops[1:]:
-            self.bundles[int(op["path"].split("/")[2])] = op["value"]
+        self.bundles = [webhook["clientConfig"]["caBundle"] for webhook in patch["webhooks"]]
         self.version += 1
         self.writes.append("trust")
         return {}
@@ -131,7 +132,7 @@ async def test_a_slower_process_does_not_take_the_faster_one_s_trust_away() -> N
     await bootstrap(store).ensure()
     later = NOW + SETTINGS.ca_lifetime * 0.7
 
-    class Overtaken(Store):
+    class Slower(Store):
         """A view in which another process rotates after the first read."""
 
         async def get(self, resource: Resource, namespace: str, name: str) -> Json:
@@ -141,10 +142,10 @@ async def test_a_slower_process_does_not_take_the_faster_one_s_trust_away() -> N
                 store.bundles = [*store.bundles]
             return found
 
-        json_patch = store.json_patch
+        merge_patch = store.merge_patch  # type: ignore[assignment]
 
-    view = Overtaken(secrets=store.secrets)
+    view = Slower(secrets=store.secrets)
     store.bundles = ["", ""]
-    with pytest.raises(Conflict):
+    with pytest.raises(Overtaken):
         await bootstrap(view, later).ensure()
     assert store.data(SETTINGS.ca_secret, "ca.crt").strip() in store.trusted()
