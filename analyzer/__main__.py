@@ -2,11 +2,9 @@
 
 import asyncio
 import sys
-import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime
 
 import aiohttp
 import structlog
@@ -51,15 +49,19 @@ async def build(
     router = GatewayApiRouter(cluster)
     records = Records(cluster, settings.defaults)
     prometheus = PrometheusProvider()
+
+    def seconds() -> float:
+        return cluster.now().timestamp()
+
     async with aiohttp.ClientSession() as session:
         hooks = HttpHookCaller(session)
         gatherer = Gatherer(
             cluster,
             PodScraper(session),
             {"prometheus": prometheus},
-            Calibrator({"prometheus": prometheus}, time.time),
+            Calibrator({"prometheus": prometheus}, seconds),
             pace=settings.pace,
-            clock=time.time,
+            clock=seconds,
             registry=registry,
         )
         sampler = Sampler(cluster, {"prometheus": prometheus}, settings.metrics_server)
@@ -76,7 +78,7 @@ async def build(
             observer=Observer(cluster, router, sampler, hooks, gatherer, settings.defaults),
             actor=Actor(cluster, router, hooks, records),
             timing=settings.timing,
-            clock=lambda: datetime.now(UTC),
+            clock=cluster.now,
             metrics=RunMetrics.create(registry),
         )
         try:

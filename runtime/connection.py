@@ -12,7 +12,6 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, TypeVar
@@ -22,6 +21,7 @@ import orjson
 import structlog
 
 from runtime.backoff import Backoff, parse_retry_after
+from runtime.clock import ServerClock
 from runtime.errors import ConfigurationError, Throttled, Unavailable, from_response
 
 
@@ -108,7 +108,7 @@ class Connection:
         configuration: address and credentials, of the client library.
         deadline: seconds that one call may take, with all it repeats.
         rng: source of the jitter between attempts.
-        clock: the time, for dates in Retry-After.
+        clock: learns the server's time from every answer.
 
     """
 
@@ -118,13 +118,13 @@ class Connection:
         *,
         deadline: float,
         rng: random.Random,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: ServerClock | None = None,
     ) -> None:
         self._configuration: Any = configuration
         self._rest: Any = RESTClientObject(configuration)
         self._deadline = deadline
         self._rng = rng
-        self._clock = clock
+        self.clock = clock or ServerClock()
 
     async def aclose(self) -> None:
         """Close the sockets."""
@@ -188,6 +188,7 @@ class Connection:
 
     async def _open(self, request: Request) -> aiohttp.ClientResponse:
         """Send once; return an answer that is 2xx, with its body unread."""
+        sent = self.clock.monotonic()
         try:
             # Without preloading: the library would log every body, Secrets too, at debug level.
             response: aiohttp.ClientResponse = await self._rest.request(
@@ -200,13 +201,16 @@ class Connection:
                 _request_timeout=aiohttp.ClientTimeout(total=None, sock_read=request.silence),
             )
             if response.ok:
+                # Another answer may be that of a proxy on the way, which has a clock of its own.
+                date, received = response.headers.get("Date"), self.clock.monotonic()
+                self.clock.hear(date, sent=sent, received=received)
                 return response
             body = await response.read()
         except aiohttp.ClientConnectorError as error:
             raise Unavailable(0, "ConnectionFailed", str(error), reached=False) from error
         except (aiohttp.ClientError, OSError) as error:
             raise Unavailable(0, "ConnectionLost", str(error)) from error
-        retry_after = parse_retry_after(response.headers.get("Retry-After"), self._clock())
+        retry_after = parse_retry_after(response.headers.get("Retry-After"), self.clock.now())
         raise from_response(response.status, body, retry_after)
 
     async def _headers(self, request: Request) -> dict[str, str]:

@@ -9,6 +9,7 @@ import os
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
 
@@ -79,6 +80,14 @@ class Cluster:
             yield cls(connection, access.namespace)
         finally:
             await connection.aclose()
+
+    def now(self) -> datetime:
+        """Return the API server's time, aware, as `runtime.clock` tells it.
+
+        Before the first answer that is the machine's. A step of the machine's clock does not step
+        it, and processes that ask the same server agree on it to a fraction of a second.
+        """
+        return self._connection.clock.now()
 
     # --- reading ------------------------------------------------------------------------------
 
