@@ -23,6 +23,7 @@ import structlog
 from runtime.backoff import Backoff, parse_retry_after
 from runtime.clock import ServerClock
 from runtime.errors import ConfigurationError, Throttled, Unavailable, from_response
+from runtime.proxies import proxy_for
 
 
 @contextmanager
@@ -70,6 +71,8 @@ DEFAULT_NAMESPACE: Final = "default"
 # for a deadline of ten.
 _FIRST_DELAY: Final = 0.1
 _LONGEST_DELAY: Final = 1.0
+# As the client library has it: an event of a watch is one line, of an object of up to 1.5 MiB.
+_READ_BUFFER: Final = 2**21
 _KUBECONFIG_AT_HOME: Final = Path("~/.kube/config").expanduser()
 
 _log = structlog.get_logger()
@@ -122,6 +125,7 @@ class Connection:
     ) -> None:
         self._configuration: Any = configuration
         self._rest: Any = RESTClientObject(configuration)
+        _trust_no_environment(self._rest)
         self._deadline = deadline
         self._rng = rng
         self.clock = clock or ServerClock()
@@ -226,6 +230,20 @@ class Connection:
         return headers
 
 
+def _trust_no_environment(rest: Any) -> None:
+    """Give the client's session another one in its place, over the same connector.
+
+    The client makes its own with `trust_env`, so that every request reads .netrc and the proxy
+    variables anew: two thirds of the loop's time at 300 runs. What it would find there counts once,
+    in `load_access`.
+    """
+    theirs = rest.pool_manager
+    rest.pool_manager = aiohttp.ClientSession(
+        connector=theirs.connector, trust_env=False, read_bufsize=_READ_BUFFER
+    )
+    theirs.detach()
+
+
 def _delay(error: Unavailable | Throttled, request: Request, backoff: Backoff) -> float | None:
     """Return the seconds until the next attempt, None where there must be none."""
     match error:
@@ -290,17 +308,27 @@ async def load_configuration(
 async def load_access(
     kubeconfig: str | Path | None, environ: Mapping[str, str], *, context: str | None = None
 ) -> Access:
-    """Return the way to an API server.
+    """Return the way to an API server, through a proxy where kubeconfig or environment name one.
 
     Args:
         kubeconfig: path, None to look in the environment.
-        environ: $KUBECONFIG, and the variables that the kubelet sets in every pod.
+        environ: $KUBECONFIG, the variables that the kubelet sets in every pod, and those of
+            proxies.
         context: of the kubeconfig, None for its current one.
 
     Raises:
         ConfigurationError: there is none, or it cannot be read.
 
     """
+    access = await _load(kubeconfig, environ, context)
+    configuration: Any = access.configuration
+    configuration.proxy = proxy_for(configuration.host, configuration.proxy, environ)
+    return access
+
+
+async def _load(
+    kubeconfig: str | Path | None, environ: Mapping[str, str], context: str | None
+) -> Access:
     configuration = Configuration()
     path = kubeconfig or environ.get("KUBECONFIG")
     try:

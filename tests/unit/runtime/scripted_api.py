@@ -73,6 +73,7 @@ class ScriptedApi:
         self.bodies: list[Any] = []
         self._dir = Path()
         self._url = ""
+        self.port = 0
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(request)
@@ -108,4 +109,5 @@ class ScriptedApi:
         self._dir = directory
         async with TestServer(app) as server:
             self._url = str(server.make_url("")).rstrip("/")
+            self.port = server.port or 0
             yield self
