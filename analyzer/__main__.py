@@ -4,11 +4,11 @@ import asyncio
 import sys
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import aiohttp
 import structlog
-from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge
 
 from analyzer.act import Actor
 from analyzer.calibrator import Calibrator
@@ -24,14 +24,16 @@ from analyzer.routers.gateway_api import GatewayApiRouter
 from analyzer.sampling import Sampler
 from analyzer.settings import Settings, read_settings
 from analyzer.telemetry import RunMetrics
-from runtime import logs, probes, supervisor
-from runtime.errors import ConfigurationError
+from runtime import process
 from runtime.informer import Informer
 from runtime.kube import Cluster
 from runtime.lease import LeaderElector
 from runtime.resources import CANARIES, DEPLOYMENTS, NAMESPACES
+from runtime.supervisor import RootTask
 
 LEASE = "headgate-analyzer"
+
+log = structlog.get_logger("analyzer")
 
 
 @asynccontextmanager
@@ -94,60 +96,42 @@ async def serve(settings: Settings) -> None:
         settings: the analyzer's settings.
 
     """
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    leading = Gauge("headgate_analyzer_leader", "1 on the process that acts.", registry=registry)
-    async with Cluster.connect() as cluster, build(settings, cluster, registry) as built:
-        index, controller, gatherer = built
-        guard = supervisor.Supervisor()
-        # The host name alone would be taken for its successor's after a restart in place.
-        identity = f"{settings.identity}_{uuid.uuid4().hex[:8]}"
-        elector = LeaderElector(cluster, settings.namespace, LEASE, identity)
-        leading.set_function(lambda: float(elector.is_leader))
+    log.info("starting", identity=settings.identity)
+    running = process.Process()
+    async with (
+        Cluster.connect() as cluster,
+        build(settings, cluster, running.registry) as (index, controller, gatherer),
+    ):
+        elector = _elector(settings, cluster, running.registry)
         informers = (index.namespaces, index.targets, index.canaries)
-        ready = probes.Checks(
-            synced=lambda: all(informer.synced.is_set() for informer in informers),
-            running=lambda: not guard.stopping.is_set(),
-        )
-
-        def open_probes() -> AbstractAsyncContextManager[object]:
-            return probes.serve(
-                probes.application(ready=ready, registry=registry), port=settings.probes_port
-            )
 
         async def act() -> None:
             async with asyncio.TaskGroup() as group:
                 group.create_task(controller.run(), name="controller")
                 group.create_task(gatherer.run(controller.enqueue), name="evidence")
 
-        async def lead() -> None:
-            await elector.run(act)
-
-        await guard.run(
-            [
-                supervisor.Listener("probes", open_probes),
-                *(
-                    supervisor.RootTask(f"watch-{informer.resource.plural}", informer.run)
-                    for informer in informers
-                ),
-                supervisor.RootTask("leader", lead),
-            ]
+        await running.run(
+            running.probes(
+                settings.probes_port,
+                synced=lambda: all(informer.synced.is_set() for informer in informers),
+            ),
+            *(RootTask(f"watch-{it.resource.plural}", it.run) for it in informers),
+            RootTask("leader", lambda: elector.run(act)),
         )
 
 
-async def _main() -> None:
-    try:
-        settings = read_settings()
-        logs.configure(settings.log_level)
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from error
-    structlog.get_logger("analyzer").info("starting", identity=settings.identity)
-    await serve(settings)
+def _elector(settings: Settings, cluster: Cluster, registry: CollectorRegistry) -> LeaderElector:
+    # The host name alone would be taken for its successor's after a restart in place.
+    identity = f"{settings.identity}_{uuid.uuid4().hex[:8]}"
+    elector = LeaderElector(cluster, settings.namespace, LEASE, identity)
+    leading = Gauge("headgate_analyzer_leader", "1 on the process that acts.", registry=registry)
+    leading.set_function(lambda: float(elector.is_leader))
+    return elector
 
 
 def main() -> None:
     """Run the process and exit with its code."""
-    sys.exit(supervisor.run(_main))
+    sys.exit(process.start(read_settings, serve))
 
 
 if __name__ == "__main__":

@@ -2,17 +2,15 @@
 
 import argparse
 import sys
-from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-
-from prometheus_client import CollectorRegistry
+from functools import partial
 
 from certs.bootstrap import Bootstrap
 from certs.rotate import Rotation
 from certs.settings import Settings, read_settings
-from runtime import logs, probes, supervisor
-from runtime.errors import ConfigurationError
+from runtime import process
 from runtime.kube import Cluster
+from runtime.supervisor import RootTask
 
 
 async def serve(settings: Settings, *, once: bool) -> None:
@@ -28,20 +26,10 @@ async def serve(settings: Settings, *, once: bool) -> None:
         if once:
             await bootstrap.ensure()
             return
-        rotation, guard = Rotation(bootstrap), supervisor.Supervisor()
-        ready = probes.Checks(
-            certificates=lambda: rotation.done, running=lambda: not guard.stopping.is_set()
-        )
-        app = probes.application(ready=ready, registry=CollectorRegistry())
-
-        def open_probes() -> AbstractAsyncContextManager[object]:
-            return probes.serve(app, port=settings.probes_port)
-
-        await guard.run(
-            [
-                supervisor.Listener("probes", open_probes),
-                supervisor.RootTask("rotation", rotation.run),
-            ]
+        rotation, running = Rotation(bootstrap), process.Process()
+        await running.run(
+            running.probes(settings.probes_port, certificates=lambda: rotation.done),
+            RootTask("rotation", rotation.run),
         )
 
 
@@ -50,16 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m certs", description=__doc__)
     parser.add_argument("--once", action="store_true", help="make sure of everything, then end")
     once = parser.parse_args().once
-
-    async def run() -> None:
-        try:
-            settings = read_settings()
-            logs.configure(settings.log_level)
-        except ValueError as error:
-            raise ConfigurationError(str(error)) from error
-        await serve(settings, once=once)
-
-    sys.exit(supervisor.run(run))
+    sys.exit(process.start(read_settings, partial(serve, once=once)))
 
 
 if __name__ == "__main__":
