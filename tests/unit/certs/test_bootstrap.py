@@ -142,7 +142,7 @@ async def test_a_slower_process_does_not_take_the_faster_one_s_trust_away() -> N
                 store.bundles = [*store.bundles]
             return found
 
-        merge_patch = store.merge_patch  # type: ignore[assignment]
+        merge_patch = store.merge_patch
 
     view = Slower(secrets=store.secrets)
     store.bundles = ["", ""]
