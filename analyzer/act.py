@@ -104,7 +104,7 @@ class Actor:
             case EnsureRoute():
                 await self._ensure_route(scene)
             case EnsureCanary(replicas):
-                await self._ensure_canary(scene, replicas)
+                return await self._ensure_canary(scene, replicas)
             case DeleteCanary():
                 await self._delete_canary(scene)
             case ReleaseTarget(promoting):
@@ -151,7 +151,7 @@ class Actor:
             await applied(self.cluster, SERVICES, wanted, None)
         await self.router.ensure(scene.key, scene.strategy, owner_reference(scene.canary))
 
-    async def _ensure_canary(self, scene: Scene, replicas: int) -> None:
+    async def _ensure_canary(self, scene: Scene, replicas: int) -> Scene:
         service = canary_service(
             scene.target,
             key=scene.selector_key,
@@ -161,7 +161,8 @@ class Actor:
         found = await self._canary_service(scene)
         await applied(self.cluster, SERVICES, service, found)
         deployment = canary_deployment(scene.target, key=scene.selector_key, replicas=replicas)
-        await applied(self.cluster, DEPLOYMENTS, deployment, scene.canary_deployment)
+        made = await applied(self.cluster, DEPLOYMENTS, deployment, scene.canary_deployment)
+        return replace(scene, canary_deployment=made)
 
     async def _delete_canary(self, scene: Scene) -> None:
         await self.router.clean(scene.key)

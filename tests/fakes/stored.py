@@ -54,13 +54,13 @@ class Stored:
     async def list(
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
     ) -> ListResult:
-        """Return all objects of a kind, whatever their labels."""
         self.calls.append(f"list {resource.plural}")
-        assert isinstance(label_selector, str)
         found = [
             copy.deepcopy(obj)
             for (plural, place, _), obj in self.objects.items()
-            if plural == resource.plural and namespace in {None, place}
+            if plural == resource.plural
+            and namespace in {None, place}
+            and _matches(obj["metadata"].get("labels") or {}, label_selector)
         ]
         return ListResult(found, str(self._version))
 
@@ -131,6 +131,15 @@ class Stored:
     def _check(stored: Json, version: str | None) -> None:
         if version not in {None, stored["metadata"]["resourceVersion"]}:
             raise Conflict(409, "Conflict", "the object has been modified")
+
+
+def _matches(labels: dict[str, str], selector: str) -> bool:
+    """Tell whether labels fit a selector of `key=value` and `key`, with commas between."""
+    for part in filter(None, selector.split(",")):
+        key, equals, value = part.partition("=")
+        if key not in labels or (equals and labels[key] != value):
+            return False
+    return True
 
 
 def _merged(before: Json, patch: Json) -> Json:

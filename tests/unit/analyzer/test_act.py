@@ -171,8 +171,9 @@ async def test_a_label_on_the_canary_object_does_not_hinder() -> None:
 def replica_set(name: str, image: str, replicas: int) -> Json:
     template = deployment(image=image)["spec"]["template"]
     owner = {"kind": "Deployment", "name": "web", "uid": "uid-1", "controller": True}
+    metadata = {"name": name, "namespace": "prod", "labels": {"app": "web"}}
     return {
-        "metadata": {"name": name, "namespace": "prod", "ownerReferences": [owner]},
+        "metadata": {**metadata, "ownerReferences": [owner]},
         "spec": {"replicas": replicas, "template": template},
     }
 

@@ -1,0 +1,94 @@
+"""An uninstall in a cluster that does not stand still meanwhile."""
+
+import pytest
+
+from analyzer.uninstall import ANALYZER, Candidates, Uninstall
+from canary.contract import (
+    HOLD,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    STABLE,
+    SYSTEM_NAMESPACE,
+    TARGET_LABEL,
+)
+from canary.hashing import template_hash
+from canary.model.values import Json
+from runtime.resources import DEPLOYMENTS, REPLICASETS, SERVICES
+from tests.fakes.objects import annotated, deployment
+from tests.fakes.stored import Stored
+
+OLD = template_hash(deployment(image="web:1")["spec"]["template"])
+NEW = template_hash(deployment(image="web:2")["spec"]["template"])
+
+
+def held(store: Stored) -> Json:
+    target = annotated(deployment(image="web:2", paused=True), {HOLD: NEW, STABLE: OLD})
+    return store.put(DEPLOYMENTS, target)
+
+
+def cluster() -> Stored:
+    store = Stored()
+    analyzer = deployment(name=ANALYZER)
+    analyzer["metadata"]["namespace"] = SYSTEM_NAMESPACE
+    store.put(DEPLOYMENTS, analyzer)
+    uid = held(store)["metadata"]["uid"]
+    for name, image, replicas in (("web-old", "web:1", 3), ("web-new", "web:2", 0)):
+        template = deployment(image=image)["spec"]["template"]
+        metadata = {
+            "name": name,
+            "namespace": "prod",
+            "ownerReferences": [{"uid": uid, "controller": True}],
+        }
+        spec = {"replicas": replicas, "template": template}
+        store.put(REPLICASETS, {"metadata": metadata, "spec": spec})
+    ours = {MANAGED_BY_LABEL: MANAGED_BY, TARGET_LABEL: "web"}
+    for resource, name in (
+        (DEPLOYMENTS, "web-canary"),
+        (SERVICES, "web-canary"),
+        (SERVICES, "web"),
+    ):
+        store.put(
+            resource,
+            {"metadata": {"name": name, "namespace": "prod", "labels": ours}, "spec": {}},
+        )
+    return store
+
+
+def image_of(target: Json) -> str:
+    return str(target["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+@pytest.mark.parametrize(
+    ("candidates", "image", "said"),
+    [
+        (Candidates.STABLE, "web:1", "web.prod: keeps its stable version"),
+        (Candidates.RELEASE, "web:2", "web.prod: its new version is released"),
+    ],
+)
+async def test_a_target_that_is_written_meanwhile_is_let_go_as_it_is_then(
+    candidates: Candidates, image: str, said: str
+) -> None:
+    store, lines = cluster(), list[str]()
+
+    def scaled_by_the_team() -> None:
+        target = store.now(DEPLOYMENTS, "prod", "web")
+        assert target is not None
+        target["spec"]["replicas"] = 9
+        store.put(DEPLOYMENTS, target)
+
+    def say(line: str) -> None:
+        lines.append(line)
+        if line.startswith("all traffic of web.prod"):
+            store.meanwhile = scaled_by_the_team
+
+    await Uninstall(store, candidates, 0.0, say).run()
+    target = store.now(DEPLOYMENTS, "prod", "web")
+    assert target is not None
+    assert image_of(target) == image
+    assert target["spec"]["replicas"] == 9
+    assert "paused" not in target["spec"]
+    assert not target["metadata"]["annotations"]
+    assert said in lines
+    assert store.calls.count("merge_patch") == 2
+    left = {(plural, name) for plural, _, name in store.objects if plural != "replicasets"}
+    assert left == {("deployments", "web"), ("services", "web")}
