@@ -1,36 +1,52 @@
-"""The identity of a pod template.
+"""The identity of a pod template: what tells two versions of a target apart.
 
 Flagger hashes a dump of typed structs, so that each library upgrade starts a canary of everything;
-here it is the canonical JSON of what the API server stores, without the keys that change nothing.
+here it is the canonical JSON of what the API server stores, without what means the same as its
+absence (`canary.defaulted`). Why so, and how old marks are read: docs/adr/0009.
 """
 
 import hashlib
+from typing import Final
 
 import orjson
 
 from canary.contract import IGNORED_TEMPLATE_ANNOTATIONS, POD_TEMPLATE_HASH
+from canary.defaulted import without_defaults
 from canary.model.values import Json
+
+DIGITS: Final = 32
+"""128 bits: two versions of one target do not meet by chance, nor by search."""
+SHORT_DIGITS: Final = 10
+"""What marks had before."""
 
 
 def template_hash(template: Json) -> str:
-    """Return ten hex digits that identify a pod template.
+    """Return the 32 hex digits that identify a pod template.
 
     Args:
-        template: `spec.template` of a Deployment or ReplicaSet, defaulted by the API server. The
-            `pod-template-hash` label of a ReplicaSet and ignored annotations do not count.
+        template: `spec.template` of a Deployment or ReplicaSet. The `pod-template-hash` label of a
+            ReplicaSet, ignored annotations, defaults and empty values do not count.
 
     """
-    canonical = orjson.dumps(comparable(template), option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(canonical).hexdigest()[:10]
+    return _digest(without_defaults(template))[:DIGITS]
 
 
-def comparable(template: Json) -> Json:
-    """Return the template without what does not count as a change."""
+def short_hash(template: Json) -> str:
+    """Return what releases before 128 bits called a template; only to read what they stored.
+
+    Args:
+        template: as for `template_hash`, but everything that is stored counts.
+
+    """
     metadata = dict(template.get("metadata") or {})
     metadata.pop("creationTimestamp", None)
     _drop(metadata, "labels", (POD_TEMPLATE_HASH,))
     _drop(metadata, "annotations", IGNORED_TEMPLATE_ANNOTATIONS)
-    return {**template, "metadata": metadata}
+    return _digest({**template, "metadata": metadata})[:SHORT_DIGITS]
+
+
+def _digest(value: Json) -> str:
+    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _drop(metadata: Json, field: str, keys: tuple[str, ...]) -> None:
