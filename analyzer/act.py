@@ -8,7 +8,7 @@ from typing import Final, assert_never
 
 from analyzer.observe import Scene, hook_payload, selected_by
 from analyzer.ports import Cluster, HookCaller, Router
-from analyzer.records import Records
+from analyzer.records import Records, state_of
 from canary.actions import (
     Action,
     CallPostRollout,
@@ -46,6 +46,7 @@ from canary.desired import (
     owner_reference,
     stable_service,
 )
+from canary.former import outdated_marks
 from canary.hashing import template_hash
 from canary.model.strategy import HookType
 from canary.model.values import Json
@@ -92,6 +93,31 @@ class Actor:
         scene = replace(scene, state=decision.state)
         for action in decision.actions:
             scene = await self._act(scene, action, now)
+
+    async def renew(self, scene: Scene, now: datetime) -> bool:
+        """Write what an earlier release has stored as it is written today, once for each run.
+
+        Args:
+            scene: what was read.
+            now: the time of this reconcile.
+
+        Returns:
+            Whether anything was written; what was read is not what is stored any more then.
+
+        Raises:
+            Overtaken: the target has another template now; reconcile again.
+
+        """
+
+        def marks(target: Json) -> dict[str, str | None]:
+            return {**outdated_marks(annotations(target), scene.known)}
+
+        state, target = state_of(scene.canary) != scene.state, bool(marks(scene.target))
+        if state:
+            await self.records.save(scene.canary, scene.state, now)
+        if target:
+            await self._update(scene, lambda target: _notes(marks(target)))
+        return state or target
 
     async def _act(self, scene: Scene, action: Action, now: datetime) -> Scene:  # noqa: C901, PLR0911, PLR0912 - one case per action
         """Carry out one action; return the scene with the objects as they are stored then."""

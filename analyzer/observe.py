@@ -14,11 +14,18 @@ from canary.arms import selector_text
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, TARGET_LABEL
 from canary.countable import Comparable, Countable, Uncountable
 from canary.desired import UnsuitableTarget, canary_name, selector_key
+from canary.former import Identities, current_state
 from canary.model.state import Phase, State
 from canary.model.strategy import InvalidStrategy, Strategy
 from canary.model.values import Json, Key
 from canary.model.world import CanaryAbsent, CanaryPresent, HookResult, Observed, Questions
-from canary.reading import read_canary, read_revisions, read_target, selects
+from canary.reading import (
+    known_templates,
+    read_canary,
+    read_revisions,
+    read_target,
+    selects,
+)
 from canary.strategy import Defaults, parse_strategy
 from runtime.errors import NotFound
 from runtime.resources import DEPLOYMENTS, PODS, REPLICASETS, SERVICES
@@ -33,6 +40,7 @@ class Scene:
 
     `service` is None where there is no stable Service, `canary_deployment` where there is none of
     ours; `selector_key` is "" where none is usable.
+    `known` are the templates that marks of an earlier release may speak of.
     """
 
     key: Key
@@ -43,6 +51,7 @@ class Scene:
     service: Json | None
     selector_key: str
     observed: Observed
+    known: Identities
     queries: tuple[Query, ...] = ()
     canary_deployment: Json | None = None
 
@@ -87,15 +96,16 @@ class Observer:
                 strategy = replace(strategy, service_name=service["metadata"]["name"])
         async with asyncio.TaskGroup() as group:
             revisions = group.create_task(self._revisions(key, target))
-            present = group.create_task(self._canary(key))
+            present = group.create_task(self._canary(key, target))
             split = group.create_task(self.router.read_split(key, strategy))
             prepared = group.create_task(self.sampler.prepare(key, strategy))
         queries, problems = prepared.result()
         found, stranger, canary_deployment = present.result()
         label, unsuitable = _label(target, service)
+        known = known_templates(target, revisions.result())
         observed = Observed(
             key=key,
-            target=read_target(target, enabled=enabled),
+            target=read_target(target, enabled=enabled, known=known),
             revisions=read_revisions(revisions.result(), target),
             strategy=parsed if isinstance(parsed, InvalidStrategy) else strategy,
             canary=found,
@@ -106,11 +116,12 @@ class Observer:
             key=key,
             target=target,
             canary=canary,
-            state=state_of(canary),
+            state=current_state(state_of(canary), known),
             strategy=strategy,
             service=service,
             selector_key=label,
             observed=observed,
+            known=known,
             queries=queries,
             canary_deployment=canary_deployment,
         )
@@ -166,7 +177,7 @@ class Observer:
         return list(found.items)
 
     async def _canary(
-        self, key: Key
+        self, key: Key, target: Json
     ) -> tuple[CanaryAbsent | CanaryPresent, tuple[str, ...], Json | None]:
         name = canary_name(key.name)
         try:
@@ -179,7 +190,9 @@ class Observer:
         pods = await self.cluster.list(
             PODS, key.namespace, label_selector=f"{TARGET_LABEL}={key.name}"
         )
-        return read_canary(obj, list(pods.items)), (), obj
+        # One of an earlier candidate is made anew, so that no other template needs to be known.
+        made_from = Identities((target["spec"]["template"],))
+        return read_canary(obj, list(pods.items), made_from), (), obj
 
 
 def _is_judged(scene: Scene) -> bool:

@@ -17,6 +17,7 @@ from canary.contract import COMMANDS, HOLD, PROMOTING, STABLE, Reason
 from canary.decide import decide, questions
 from canary.desired import canary_name
 from canary.endings import IDLE_PHASES
+from canary.former import Identities, current_state
 from canary.hashing import template_hash
 from canary.model.state import Phase
 from canary.model.values import Json, Key
@@ -126,10 +127,12 @@ class Reconciler:
     async def _reconcile(self, key: Key, target: Json, canary: Json, *, enabled: bool) -> Result:
         scene = await self.observer.look(key, target, canary, enabled=enabled)
         now = self.clock()
-        wanted = questions(scene.state, scene.observed, now, self.timing)
-        scene = await self.observer.ask(scene, wanted)
-        decision = decide(scene.state, scene.observed, now, self.timing)
         try:
+            if await self.actor.renew(scene, now):
+                return Result(requeue_after=timedelta(0))
+            wanted = questions(scene.state, scene.observed, now, self.timing)
+            scene = await self.observer.ask(scene, wanted)
+            decision = decide(scene.state, scene.observed, now, self.timing)
             await self.actor.run(scene, decision, now)
         except Overtaken as overtaken:
             log.info("overtaken", why=str(overtaken))
@@ -154,7 +157,8 @@ def _rests(target: Json, canary: Json | None, *, enabled: bool) -> bool:
         return False
     if canary is None:
         return True
-    state = state_of(canary)
+    template = target["spec"]["template"]
+    state = current_state(state_of(canary), Identities((template,)))
     if not enabled and state.changed_at is None:
         return True
     settled = state.phase is not Phase.SUCCEEDED or state.post_rollout_called
@@ -163,5 +167,5 @@ def _rests(target: Json, canary: Json | None, *, enabled: bool) -> bool:
         and settled
         and state.changed_at is not None
         and not target["spec"].get("paused")
-        and state.stable == template_hash(target["spec"]["template"])
+        and state.stable == template_hash(template)
     )

@@ -26,7 +26,7 @@ from canary.contract import (
     TARGET_LABEL,
 )
 from canary.model.values import Json, Key
-from canary.reading import annotations, read_revisions
+from canary.reading import annotations, known_templates, read_revisions
 from runtime import kube
 from runtime.errors import NotFound
 from runtime.resources import (
@@ -186,7 +186,7 @@ def _letting_go(target: Json, replica_sets: list[Json], candidates: Candidates) 
 def _stable_template(target: Json, replica_sets: list[Json]) -> Json | None:
     """Return the patch to the template of the pods that serve; None where none do."""
     revisions = read_revisions(replica_sets, target)
-    mark = annotations(target).get(STABLE)
+    mark = known_templates(target, replica_sets).current(annotations(target).get(STABLE, ""))
     serving = [r for r in revisions if r.template_hash == mark and r.replicas]
     serving = serving or [r for r in revisions if r.replicas]
     if not serving:

@@ -22,6 +22,7 @@ from canary.contract import (
     STABLE,
     Command,
 )
+from canary.former import Identities
 from canary.hashing import template_hash
 from canary.model.values import Json
 
@@ -78,6 +79,7 @@ class _Facts:
     is_paused: bool
     old_marks: dict[str, str]
     new_marks: dict[str, str]
+    known: Identities
     replicas: int
     recreate: bool
     opted_out: bool
@@ -88,9 +90,19 @@ class _Facts:
         return self.was_paused and HOLD in self.old_marks
 
     @property
-    def stable_hash(self) -> str:
-        """Hash of what serves: what the marks say during a run, else the old template."""
+    def stable_mark(self) -> str:
+        """What serves: as the marks say it during a run, else the old template."""
         return self.old_marks.get(STABLE, "" if self.was_paused else self.old_hash)
+
+    @property
+    def stable_hash(self) -> str:
+        """What serves, in a form that compares with the hashes of this write."""
+        return self.known.current(self.stable_mark)
+
+    @property
+    def refused_hash(self) -> str:
+        """The candidate that was refused last, in the same form."""
+        return self.known.current(self.old_marks.get(REFUSED, ""))
 
 
 def admit(write: Write, policy: Policy) -> Answer:
@@ -120,15 +132,18 @@ def _read(write: Write, policy: Policy) -> _Facts:
     old, new = write.old, write.new
     annotations = new["metadata"].get("annotations") or {}
     strategy = (new["spec"].get("strategy") or {}).get("type")
+    before, after = old["spec"]["template"], new["spec"]["template"]
+    old_hash = template_hash(before)
     return _Facts(
         name=new["metadata"].get("name", ""),
         user=write.user,
-        old_hash=template_hash(old["spec"]["template"]),
-        new_hash=template_hash(new["spec"]["template"]),
+        old_hash=old_hash,
+        new_hash=old_hash if after == before else template_hash(after),
         was_paused=bool(old["spec"].get("paused")),
         is_paused=bool(new["spec"].get("paused")),
         old_marks=_marks(old),
         new_marks=_marks(new),
+        known=Identities((after, before)),
         replicas=new["spec"].get("replicas", 1),
         recreate=strategy == "Recreate",
         opted_out=policy.allow_opt_out and annotations.get(OPT_OUT) == OPT_OUT_VALUE,
@@ -186,7 +201,7 @@ def _release_attempt(facts: _Facts) -> Answer | None:
 
 def _refused_again(facts: _Facts) -> Answer | None:
     """The candidate that was refused: held, no new run."""
-    if facts.new_hash != facts.old_marks.get(REFUSED) or not _would_hold(facts):
+    if facts.new_hash != facts.refused_hash or not _would_hold(facts):
         return None
     why = facts.old_marks.get(REFUSED_WHY, "it was refused")
     return _hold(
@@ -277,7 +292,8 @@ def _would_hold(facts: _Facts) -> bool:
 
 
 def _hold(facts: _Facts, *, outcome: str, warning: str) -> Allowed:
-    stable = {STABLE: facts.stable_hash} if facts.stable_hash else {}
+    # A mark that stands is left as it is written: an analyzer of the release before may read it.
+    stable = {STABLE: facts.stable_mark} if facts.stable_mark else {}
     return Allowed(
         outcome=outcome,
         paused=True,

@@ -12,6 +12,7 @@ from canary.contract import (
     STABLE,
     Command,
 )
+from canary.former import Identities
 from canary.hashing import template_hash
 from canary.model.values import Json
 from canary.model.world import CanaryPresent, Hold, Revision, Target
@@ -27,12 +28,13 @@ _WORDS = 400
 """Characters of a container's last words that a verdict quotes."""
 
 
-def read_target(obj: Json, *, enabled: bool) -> Target:
+def read_target(obj: Json, *, enabled: bool, known: Identities) -> Target:
     """Read the Deployment that the team owns.
 
     Args:
         obj: the Deployment.
         enabled: whether its namespace carries the label.
+        known: the templates that marks of an earlier release may speak of.
 
     """
     notes = annotations(obj)
@@ -42,9 +44,9 @@ def read_target(obj: Json, *, enabled: bool) -> Target:
         hold=hold,
         template_hash=template_hash(obj["spec"]["template"]),
         replicas=int(obj["spec"].get("replicas", 1)),
-        stable_mark=notes.get(STABLE, ""),
-        promoting_mark=notes.get(PROMOTING, ""),
-        refused_mark=notes.get(REFUSED, ""),
+        stable_mark=known.current(notes.get(STABLE, "")),
+        promoting_mark=known.current(notes.get(PROMOTING, "")),
+        refused_mark=known.current(notes.get(REFUSED, "")),
         enabled=enabled,
         commands=frozenset(command for command in COMMANDS if command in notes),
         pause_value=notes.get(Command.PAUSE, ""),
@@ -52,6 +54,18 @@ def read_target(obj: Json, *, enabled: bool) -> Target:
         rollout_complete=not paused and _complete(obj),
         rollout_failed="" if paused else _rollout_failure(obj),
     )
+
+
+def known_templates(target: Json, revisions: list[Json]) -> Identities:
+    """Return the templates that the marks of a target may speak of.
+
+    Args:
+        target: the Deployment.
+        revisions: ReplicaSets of the namespace that its selector matches.
+
+    """
+    owned = (obj["spec"]["template"] for obj in _owned(revisions, target))
+    return Identities((target["spec"]["template"], *owned))
 
 
 def annotations(obj: Json) -> dict[str, str]:
@@ -96,7 +110,6 @@ def read_revisions(objects: list[Json], target: Json) -> tuple[Revision, ...]:
         target: the Deployment.
 
     """
-    uid = target["metadata"]["uid"]
     return tuple(
         Revision(
             name=obj["metadata"]["name"],
@@ -104,20 +117,29 @@ def read_revisions(objects: list[Json], target: Json) -> tuple[Revision, ...]:
             replicas=int(obj["spec"].get("replicas", 0)),
             ready=int((obj.get("status") or {}).get("readyReplicas", 0)),
         )
+        for obj in _owned(objects, target)
+    )
+
+
+def _owned(objects: list[Json], target: Json) -> list[Json]:
+    uid = target["metadata"]["uid"]
+    return [
+        obj
         for obj in objects
         if any(
             owner.get("uid") == uid and owner.get("controller")
             for owner in obj["metadata"].get("ownerReferences") or ()
         )
-    )
+    ]
 
 
-def read_canary(obj: Json, pods: list[Json]) -> CanaryPresent:
+def read_canary(obj: Json, pods: list[Json], known: Identities) -> CanaryPresent:
     """Read the canary Deployment and its pods.
 
     Args:
         obj: the Deployment.
         pods: all pods of the target's canary.
+        known: the templates that it may have been made from, as for `read_target`.
 
     """
     status, replicas = obj.get("status") or {}, int(obj["spec"].get("replicas", 1))
@@ -127,7 +149,7 @@ def read_canary(obj: Json, pods: list[Json]) -> CanaryPresent:
         and status.get("replicas", 0) == replicas
     )
     return CanaryPresent(
-        template_hash=annotations(obj).get(CANDIDATE, ""),
+        template_hash=known.current(annotations(obj).get(CANDIDATE, "")),
         replicas=replicas,
         ready=int(status.get("readyReplicas", 0)),
         restarts=sum(int(entry.get("restartCount", 0)) for pod in pods for entry in _each(pod)),

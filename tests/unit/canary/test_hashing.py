@@ -355,7 +355,8 @@ def test_where_emptiness_says_something_it_counts(place: str, empty: Any) -> Non
 def test_an_unknown_field_counts_unless_it_is_empty(path: str, empty: Any) -> None:
     absent = at_path(path)
     assert same(at_path(path, empty), absent)
-    for value in (False, 0, {"auto": {}}, [{}], "x"):
+    values: tuple[Any, ...] = (False, 0, {"auto": {}}, [{}], "x")
+    for value in values:
         assert not same(at_path(path, value), absent)
 
 

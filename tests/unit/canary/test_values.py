@@ -15,6 +15,7 @@ from canary.desired import (
     canary_size,
     selector_key,
 )
+from canary.former import Identities
 from canary.hashing import template_hash
 from canary.model.asking import Sample
 from canary.model.state import Check, Outcome, Phase, State
@@ -25,6 +26,7 @@ from canary.status import state_from_status, status_from_state
 from tests.fakes.objects import Json, changed, deployment
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+NOTHING = Identities()
 TEMPLATE = deployment()["spec"]["template"]
 
 
@@ -239,10 +241,10 @@ def test_the_canary_service_has_every_port_of_the_stable() -> None:
 
 
 def test_whose_pause_it_is() -> None:
-    assert read_target(deployment(), enabled=True).hold is Hold.NONE
-    assert read_target(deployment(paused=True), enabled=True).hold is Hold.THEIRS
+    assert read_target(deployment(), enabled=True, known=NOTHING).hold is Hold.NONE
+    assert read_target(deployment(paused=True), enabled=True, known=NOTHING).hold is Hold.THEIRS
     ours = deployment(paused=True, annotations={HOLD: "x", Command.ABORT: "now"})
-    target = read_target(ours, enabled=True)
+    target = read_target(ours, enabled=True, known=NOTHING)
     assert target.hold is Hold.OURS
     assert target.commands == frozenset({Command.ABORT})
 
@@ -263,13 +265,13 @@ def rolling(**status: Any) -> Json:
     ],
 )
 def test_when_a_rollout_is_complete(status: dict[str, int], *, complete: bool) -> None:
-    assert read_target(rolling(**status), enabled=True).rollout_complete is complete
+    assert read_target(rolling(**status), enabled=True, known=NOTHING).rollout_complete is complete
 
 
 @pytest.mark.parametrize(("message", "failed"), [("late", True), (f"{VERDICT_PREFIX}x", False)])
 def test_our_own_verdict_is_no_failed_rollout(message: str, *, failed: bool) -> None:
     late = {"type": "Progressing", "reason": "ProgressDeadlineExceeded", "message": message}
-    found = read_target(rolling(conditions=[late]), enabled=True)
+    found = read_target(rolling(conditions=[late]), enabled=True, known=NOTHING)
     assert bool(found.rollout_failed) is failed
 
 
@@ -296,7 +298,7 @@ def test_a_crash_loop_is_told_with_the_container_s_last_words() -> None:
         "lastState": {"terminated": last},
     }
     pod = {"metadata": {"name": "p"}, "status": {"containerStatuses": [container]}}
-    found = read_canary(changed(deployment()), [pod])
+    found = read_canary(changed(deployment()), [pod], NOTHING)
     assert found.restarts == 2
     assert "CrashLoopBackOff: Error, exit code 3: no database" in found.trouble
 
@@ -305,7 +307,7 @@ def test_a_restart_is_told_with_the_end_of_the_log() -> None:
     last = {"reason": "OOMKilled", "exitCode": 137, "message": "x" * 1000 + "out of memory"}
     container = {"name": "app", "restartCount": 1, "lastState": {"terminated": last}}
     pod = {"metadata": {"name": "p"}, "status": {"containerStatuses": [container]}}
-    found = read_canary(changed(deployment()), [pod])
+    found = read_canary(changed(deployment()), [pod], NOTHING)
     assert found.trouble == ""
     assert found.crash.startswith(
         "container app of pod p ended under traffic: OOMKilled, exit code"
@@ -318,7 +320,7 @@ def test_a_container_that_has_just_ended_is_told_before_it_is_started_again() ->
     ended = {"reason": "Error", "exitCode": 1, "message": "no disk"}
     container = {"name": "app", "restartCount": 0, "state": {"terminated": ended}}
     pod = {"metadata": {"name": "p"}, "status": {"containerStatuses": [container]}}
-    found = read_canary(changed(deployment()), [pod])
+    found = read_canary(changed(deployment()), [pod], NOTHING)
     assert found.crash == "container app of pod p ended under traffic: Error, exit code 1: no disk"
 
 
