@@ -190,9 +190,13 @@ _NO_DEFAULT: Final = object()
 
 @dataclass(slots=True)
 class _Node:
-    """What is known of one place in a template, and of the places below it."""
+    """What is known of one place in a template, and of the places below it.
+
+    `is_open` is whether a value there has to be looked into.
+    """
 
     default: Any = _NO_DEFAULT
+    is_open: bool = False
     counts_empty: bool = False
     all_count_empty: bool = False
     implied: list[Callable[[Json], None]] = field(default_factory=list)
@@ -207,6 +211,7 @@ def _compile() -> _Node:
     for path, drop in IMPLIED:
         for node in _places(root, path):
             node.implied.append(drop)
+            node.is_open = True
     for path in COUNTS_EMPTY:
         for node in _places(root, path.removesuffix(".*")):
             if path.endswith(".*"):
@@ -219,6 +224,8 @@ def _compile() -> _Node:
 def _places(root: _Node, path: str) -> list[_Node]:
     found = [root]
     for step in path.split("."):
+        for node in found:
+            node.is_open = True
         found = [node.below.setdefault(name, _Node()) for node in found for name in step.split("|")]
     return found
 
@@ -237,32 +244,31 @@ def without_defaults(template: Json) -> Json:
 
 
 def _walk(obj: Json, here: _Node) -> Json:
-    below, all_count, kept = here.below, here.all_count_empty, {}
+    below, kept = here.below, {}
     for key, value in obj.items():
-        node, found = below.get(key), value
+        node = below.get(key)
         if node is not None:
-            if value and (node.below or node.implied):
-                found = _below(value, node)
-            if found == node.default:
+            if value and node.is_open:
+                value = _below(value, node)  # noqa: PLW2901 - as it counts from here on
+            if value == node.default:
                 continue
-        # This is the inner loop of every review: most values are neither empty nor known.
-        if found or found == 0 or ((all_count or _counts(node)) and found is not None):
-            kept[key] = found
+        if value or value == 0 or _counts(value, node, here):
+            kept[key] = value
     for drop in here.implied:
         drop(kept)
     return kept
 
 
 def _below(value: Any, node: _Node) -> Any:
-    if isinstance(value, dict):
-        return _walk(value, node)
-    if isinstance(value, list):
-        return [_walk(one, node) if isinstance(one, dict) else one for one in value]
-    return value
+    if type(value) is list:
+        return [_walk(one, node) if type(one) is dict else one for one in value]
+    return _walk(value, node) if type(value) is dict else value
 
 
-def _counts(node: _Node | None) -> bool:
-    return node is not None and node.counts_empty
+def _counts(value: Any, node: _Node | None, parent: _Node) -> bool:
+    """Tell whether an empty value counts in its place."""
+    counts = parent.all_count_empty or (node is not None and node.counts_empty)
+    return counts and value is not None
 
 
 _TREE: Final = _compile()

@@ -6,6 +6,7 @@ absence (`canary.defaulted`). Why so, and how old marks are read: docs/adr/0009.
 """
 
 import hashlib
+from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -28,7 +29,13 @@ def template_hash(template: Json) -> str:
             ReplicaSet, ignored annotations, defaults and empty values do not count.
 
     """
-    return _digest(without_defaults(template))[:DIGITS]
+    return _identity(_canonical(template))
+
+
+@lru_cache(maxsize=1024)
+def _identity(stored: bytes) -> str:
+    """Remember what a template came to: the same few are asked about at every look at a target."""
+    return _digest(without_defaults(orjson.loads(stored)))[:DIGITS]
 
 
 def short_hash(template: Json) -> str:
@@ -46,7 +53,11 @@ def short_hash(template: Json) -> str:
 
 
 def _digest(value: Json) -> str:
-    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return hashlib.sha256(_canonical(value)).hexdigest()
+
+
+def _canonical(value: Json) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def _drop(metadata: Json, field: str, keys: tuple[str, ...]) -> None:
