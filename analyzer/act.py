@@ -105,7 +105,7 @@ class Actor:
             Whether anything was written; what was read is not what is stored any more then.
 
         Raises:
-            Overtaken: the target has another template now; reconcile again.
+            Overtaken: what was read is not so any more; reconcile again.
 
         """
 

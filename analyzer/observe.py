@@ -51,7 +51,7 @@ class Scene:
     service: Json | None
     selector_key: str
     observed: Observed
-    known: Identities
+    known: Identities = Identities()
     queries: tuple[Query, ...] = ()
     canary_deployment: Json | None = None
 

@@ -1,6 +1,7 @@
 """One reconcile of one target: observe, decide, act."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -92,8 +93,7 @@ class Reconciler:
         enabled = self.index.enabled(key.namespace)
         beside = self.index.target(Key(namespace=key.namespace, name=canary_name(key.name)))
         if known is not None and beside is None and _rests(known, canary, enabled=enabled):
-            if enabled and canary is None:
-                await self._report_ungated(key, known)
+            await self._rest(key, known, canary, enabled=enabled)
             return Result()
         try:
             target = await self.cluster.get(DEPLOYMENTS, key.namespace, key.name)
@@ -113,6 +113,17 @@ class Reconciler:
         except NotFound:
             return Result(requeue_after=timedelta(0))
         return await self._reconcile(key, target, canary, enabled=enabled)
+
+    async def _rest(self, key: Key, target: Json, canary: Json | None, *, enabled: bool) -> None:
+        """Do the little that is wanted of a target at rest; nothing is read for it."""
+        if canary is not None:
+            stored = state_of(canary)
+            state = current_state(stored, Identities((target["spec"]["template"],)))
+            if state != stored:
+                with suppress(Overtaken):  # the informer is about to tell what is stored now
+                    await self.records.save(canary, state, self.clock())
+        elif enabled:
+            await self._report_ungated(key, target)
 
     async def _report_ungated(self, key: Key, target: Json) -> None:
         """Say aloud that an update came past the webhook to a target that has no Canary yet."""

@@ -1,28 +1,35 @@
 """What the release before has stored is written anew, by one write for each object."""
 
-from copy import deepcopy
-from dataclasses import replace
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
+from prometheus_client import CollectorRegistry
 
-from analyzer.act import Actor, Overtaken
-from analyzer.observe import Scene
+from analyzer.act import Actor
+from analyzer.observe import Observer, Scene
+from analyzer.ports import ProviderSpec
+from analyzer.reconciler import Reconciler
 from analyzer.records import Records, state_of
 from analyzer.routers.gateway_api import GatewayApiRouter
+from analyzer.sampling import Sampler
+from analyzer.telemetry import RunMetrics
+from analyzer.watch import Watch
 from canary.contract import HOLD, REFUSED, STABLE
 from canary.former import current_state
 from canary.hashing import short_hash, template_hash
 from canary.model.state import Phase, State
-from canary.model.world import CanaryAbsent, Observed, Split
+from canary.model.values import Key
+from canary.model.world import CanaryAbsent, Observed, Split, Timing
 from canary.reading import known_templates, read_target
 from canary.status import status_from_state
 from canary.strategy import Defaults
-from runtime.errors import Conflict
-from runtime.resources import DEPLOYMENTS, Resource
-from tests.fakes.cluster import Untouched
+from canary.weighing import Weighing
+from runtime.resources import CANARIES, DEPLOYMENTS
+from runtime.writes import Overtaken
 from tests.fakes.hook_caller import FakeHookCaller
-from tests.fakes.objects import Json, canary, deployment
+from tests.fakes.objects import Json, annotated, canary, changed, deployment
+from tests.fakes.stored import Stored
 from tests.fakes.world import KEY, STRATEGY
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -31,44 +38,37 @@ S1, S2 = short_hash(T1), short_hash(T2)
 L1, L2 = template_hash(T1), template_hash(T2)
 
 
-class Cluster(Untouched):
-    """Stores one target and its Canary, refuses writes that rest on an older object."""
-
-    def __init__(self, target: Json, record: Json) -> None:
-        self.target, self.record = target, record
-        self.writes = 0
-
-    async def get(self, resource: Resource, namespace: str, name: str) -> Json:
-        assert (namespace, name) == ("prod", "web")
-        return deepcopy(self.target if resource is DEPLOYMENTS else self.record)
-
-    async def merge_patch(
-        self, resource: Resource, namespace: str, name: str, patch: Json, *, subresource: str = ""
-    ) -> Json:
-        assert (namespace, name) == ("prod", "web")
-        if resource is not DEPLOYMENTS:
-            assert subresource == "status"
-            self.record["status"] = patch["status"]
-        else:
-            metadata = self.target["metadata"]
-            if patch["metadata"]["resourceVersion"] != metadata["resourceVersion"]:
-                raise Conflict(409, "Conflict", "somebody else wrote")
-            assert patch.keys() == {"metadata"}
-            metadata["annotations"] |= patch["metadata"]["annotations"]
-            self.touch()
-        self.writes += 1
-        return deepcopy(self.target)
-
-    def touch(self) -> None:
-        """Let somebody write to the target."""
-        version = int(self.target["metadata"]["resourceVersion"])
-        self.target["metadata"]["resourceVersion"] = str(version + 1)
+def cluster_of(target: Json, record: Json) -> Stored:
+    cluster = Stored()
+    cluster.put(DEPLOYMENTS, target)
+    cluster.put(CANARIES, record)
+    return cluster
 
 
-def refused_by_the_release_before() -> Cluster:
+def target_of(cluster: Stored) -> Json:
+    obj = cluster.now(DEPLOYMENTS, "prod", "web")
+    assert obj is not None
+    return obj
+
+
+def record_of(cluster: Stored) -> Json:
+    obj = cluster.now(CANARIES, "prod", "web")
+    assert obj is not None
+    return obj
+
+
+def marks_of(cluster: Stored) -> Json:
+    """Return what the test has annotated or the analyzer has written."""
+    return dict(target_of(cluster)["metadata"]["annotations"])
+
+
+def writes(cluster: Stored) -> list[str]:
+    return [call for call in cluster.calls if call != "get"]
+
+
+def refused_by_the_release_before() -> Stored:
     marks = {HOLD: S2, STABLE: S1, REFUSED: S2, "team.example/note": S2}
     target = deployment(image="web:2", paused=True, annotations=marks)
-    target["metadata"]["resourceVersion"] = "7"
     state = State(
         phase=Phase.FAILED,
         candidate=S2,
@@ -79,12 +79,12 @@ def refused_by_the_release_before() -> Cluster:
     )
     record = canary()
     record["status"] = status_from_state(state, previous={}, generation=1, now=NOW)
-    return Cluster(target, record)
+    return cluster_of(target, record)
 
 
-def look(cluster: Cluster) -> Scene:
+def look(cluster: Stored) -> Scene:
     """Read what is stored, with the ReplicaSet of the stable."""
-    target, record = deepcopy(cluster.target), deepcopy(cluster.record)
+    target, record = target_of(cluster), record_of(cluster)
     owner = {"uid": target["metadata"]["uid"], "controller": True}
     old = {"metadata": {"name": "web-1", "ownerReferences": [owner]}, "spec": {"template": T1}}
     known = known_templates(target, [old])
@@ -108,21 +108,21 @@ def look(cluster: Cluster) -> Scene:
     )
 
 
-def actor(cluster: Cluster) -> Actor:
+def actor(cluster: Stored) -> Actor:
     return Actor(cluster, GatewayApiRouter(cluster), FakeHookCaller(), Records(cluster, Defaults()))
 
 
 async def test_marks_and_status_of_a_refused_version_are_written_anew_once() -> None:
     cluster = refused_by_the_release_before()
     assert await actor(cluster).renew(look(cluster), NOW)
-    notes, status = cluster.target["metadata"]["annotations"], cluster.record["status"]
-    assert notes == {HOLD: L2, STABLE: L1, REFUSED: L2, "team.example/note": S2}
+    status = record_of(cluster)["status"]
+    assert marks_of(cluster) == {HOLD: L2, STABLE: L1, REFUSED: L2, "team.example/note": S2}
     assert (status["lastAppliedSpec"], status["lastPromotedSpec"]) == (L2, L1)
     assert (status["run"]["undoing"], status["run"]["evidence"]["candidate"]) == (L2, L2)
     assert status["phase"] == "Failed"
-    assert cluster.writes == 2
+    assert writes(cluster) == ["merge_patch status", "merge_patch"]
     assert not await actor(cluster).renew(look(cluster), NOW)
-    assert cluster.writes == 2
+    assert len(writes(cluster)) == 2
 
 
 async def test_a_death_between_the_two_writes_leaves_the_other_to_the_next_look() -> None:
@@ -130,33 +130,129 @@ async def test_a_death_between_the_two_writes_leaves_the_other_to_the_next_look(
     scene = look(cluster)
     await Records(cluster, Defaults()).save(scene.canary, scene.state, NOW)
     assert await actor(cluster).renew(look(cluster), NOW)
-    assert cluster.target["metadata"]["annotations"][REFUSED] == L2
-    assert cluster.writes == 2
+    assert marks_of(cluster)[REFUSED] == L2
+    assert writes(cluster) == ["merge_patch status", "merge_patch"]
 
 
 async def test_a_write_by_somebody_else_in_between_is_kept() -> None:
     cluster = refused_by_the_release_before()
     scene = look(cluster)
-    cluster.target["metadata"]["annotations"][HOLD] = "unknown"
-    cluster.touch()
+    cluster.put(DEPLOYMENTS, annotated(target_of(cluster), {"team.example/note": "new"}))
     assert await actor(cluster).renew(scene, NOW)
-    notes = cluster.target["metadata"]["annotations"]
-    assert (notes[HOLD], notes[STABLE]) == ("unknown", L1)
+    assert (marks_of(cluster)[STABLE], marks_of(cluster)["team.example/note"]) == (L1, "new")
 
 
 async def test_another_template_meanwhile_is_looked_at_first() -> None:
     cluster = refused_by_the_release_before()
     scene = look(cluster)
-    cluster.target["spec"]["template"] = T3
-    cluster.touch()
+    cluster.put(DEPLOYMENTS, changed(target_of(cluster), template=T3))
     with pytest.raises(Overtaken):
         await actor(cluster).renew(scene, NOW)
+    assert marks_of(cluster)[REFUSED] == S2
 
 
 async def test_a_target_of_this_release_costs_no_write() -> None:
     cluster = refused_by_the_release_before()
-    cluster.target["metadata"]["annotations"] = {HOLD: L2, STABLE: L1, REFUSED: L2}
-    state = replace(look(cluster).state, post_rollout_called=True)
-    cluster.record["status"] = status_from_state(state, previous={}, generation=1, now=NOW)
+    cluster.put(DEPLOYMENTS, annotated(target_of(cluster), {HOLD: L2, STABLE: L1, REFUSED: L2}))
+    status = status_from_state(look(cluster).state, previous={}, generation=1, now=NOW)
+    cluster.put(CANARIES, {**record_of(cluster), "status": status})
     assert not await actor(cluster).renew(look(cluster), NOW)
-    assert cluster.writes == 0
+    assert writes(cluster) == []
+
+
+# --- idle targets -------------------------------------------------------------------------------
+
+
+class Index:
+    """What the informers know: the one target, and its Canary."""
+
+    def __init__(self, cluster: Stored) -> None:
+        self._cluster = cluster
+
+    def target(self, key: Key) -> Json | None:
+        return self._cluster.now(DEPLOYMENTS, key.namespace, key.name)
+
+    def canary(self, key: Key) -> Json | None:
+        return self._cluster.now(CANARIES, key.namespace, key.name)
+
+    def enabled(self, namespace: str) -> bool:
+        return namespace == KEY.namespace
+
+
+class NoWeigher:
+    """Nothing is judged in these tests."""
+
+    def follow(self, watch: Watch, specs: Mapping[str, ProviderSpec]) -> Weighing | None:
+        raise AssertionError(f"{watch.key} is followed with {specs}")
+
+    def forget(self, key: Key) -> None:
+        raise AssertionError(f"{key} is forgotten")
+
+
+def reconciler(cluster: Stored) -> Reconciler:
+    router, hooks = GatewayApiRouter(cluster), FakeHookCaller()
+    sampler = Sampler(cluster, {}, "")
+    return Reconciler(
+        cluster=cluster,
+        index=Index(cluster),
+        router=router,
+        records=Records(cluster, Defaults()),
+        observer=Observer(cluster, router, sampler, hooks, NoWeigher(), Defaults()),
+        actor=actor(cluster),
+        timing=Timing(),
+        clock=lambda: NOW,
+        metrics=RunMetrics.create(CollectorRegistry()),
+    )
+
+
+def at_rest(candidate: str, stable: str, phase: Phase) -> Stored:
+    """Return a target at rest."""
+    target = deployment(image="web:1", annotations={REFUSED: S2})
+    state = State(
+        phase=phase,
+        candidate=candidate,
+        stable=stable,
+        changed_at=NOW,
+        post_rollout_called=True,
+        evidence={"candidate": candidate} if candidate else {},
+    )
+    record = canary()
+    record["status"] = status_from_state(state, previous={}, generation=1, now=NOW)
+    return cluster_of(target, record)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "phase"), [("", Phase.INITIALIZED), (S1, Phase.SUCCEEDED)], ids=["never", "once"]
+)
+async def test_an_idle_target_rests_and_only_its_status_is_written_anew(
+    candidate: str, phase: Phase
+) -> None:
+    cluster = at_rest(candidate, S1, phase)
+    assert (await reconciler(cluster).reconcile(KEY)).requeue_after is None
+    state = state_of(record_of(cluster))
+    assert (state.stable, state.phase) == (L1, phase)
+    assert state.candidate == (L1 if candidate else "")
+    assert state.evidence == ({"candidate": L1} if candidate else {})
+    assert marks_of(cluster) == {REFUSED: S2}
+    await reconciler(cluster).reconcile(KEY)
+    assert cluster.calls == ["merge_patch status"]
+
+
+async def test_an_idle_target_of_this_release_costs_nothing() -> None:
+    cluster = at_rest("", L1, Phase.INITIALIZED)
+    await reconciler(cluster).reconcile(KEY)
+    assert cluster.calls == []
+
+
+async def test_what_the_informers_know_overwrites_nothing_newer() -> None:
+    cluster = at_rest("", S1, Phase.INITIALIZED)
+
+    def start_a_run() -> None:
+        record = record_of(cluster)
+        record["status"]["phase"] = "Progressing"
+        cluster.put(CANARIES, record)
+
+    cluster.meanwhile = start_a_run
+    assert (await reconciler(cluster).reconcile(KEY)).requeue_after is None
+    status = record_of(cluster)["status"]
+    assert (status["phase"], status["lastPromotedSpec"]) == ("Progressing", S1)

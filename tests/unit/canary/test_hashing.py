@@ -1,7 +1,9 @@
 """What counts for the identity of a template, and what means the same as its absence."""
 
+import json
 from collections.abc import Iterator
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -222,6 +224,15 @@ def test_a_hash_leaves_the_template_as_it_is() -> None:
 def test_what_the_api_server_writes_into_a_template_is_no_other_version() -> None:
     assert stored(rich()) != rich()
     assert same(stored(rich()), rich())
+
+
+@pytest.mark.parametrize("form", ["stored", "in_pods"])
+def test_what_kubernetes_itself_makes_of_a_template_is_no_other_version(form: str) -> None:
+    """The file has what `SetObjectDefaults_Deployment` and `SetDefaults_Pod` of 1.36.3 made."""
+    path = Path(__file__).with_name("defaulted_by_1_36_3.json")
+    templates = json.loads(path.read_text(encoding="utf-8"))
+    assert templates[form] != templates["said"]
+    assert same(templates[form], templates["said"])
 
 
 def additions(said: Any, full: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
