@@ -15,7 +15,7 @@ from analyzer.routers.gateway_api import GatewayApiRouter
 from analyzer.sampling import Sampler
 from analyzer.telemetry import RunMetrics
 from analyzer.watch import Watch
-from canary.contract import HOLD, REFUSED, STABLE
+from canary.contract import CANDIDATE, HOLD, MANAGED_BY, MANAGED_BY_LABEL, REFUSED, STABLE
 from canary.former import current_state
 from canary.hashing import short_hash, template_hash
 from canary.model.state import Phase, State
@@ -25,7 +25,7 @@ from canary.reading import known_templates, read_target
 from canary.status import status_from_state
 from canary.strategy import Defaults
 from canary.weighing import Weighing
-from runtime.resources import CANARIES, DEPLOYMENTS
+from runtime.resources import CANARIES, DEPLOYMENTS, REPLICASETS, SERVICES
 from runtime.writes import Overtaken
 from tests.fakes.hook_caller import FakeHookCaller
 from tests.fakes.objects import Json, annotated, canary, changed, deployment
@@ -180,13 +180,14 @@ class Index:
 
 
 class NoWeigher:
-    """Nothing is judged in these tests."""
+    """Has read nothing yet."""
 
     def follow(self, watch: Watch, specs: Mapping[str, ProviderSpec]) -> Weighing | None:
-        raise AssertionError(f"{watch.key} is followed with {specs}")
+        del watch, specs
+        return None
 
     def forget(self, key: Key) -> None:
-        raise AssertionError(f"{key} is forgotten")
+        """Nothing was followed."""
 
 
 def reconciler(cluster: Stored) -> Reconciler:
@@ -256,3 +257,65 @@ async def test_what_the_informers_know_overwrites_nothing_newer() -> None:
     assert (await reconciler(cluster).reconcile(KEY)).requeue_after is None
     status = record_of(cluster)["status"]
     assert (status["phase"], status["lastPromotedSpec"]) == ("Progressing", S1)
+
+
+# --- a run under way ----------------------------------------------------------------------------
+
+
+def run_of_the_release_before() -> Stored:
+    """Return a run at 10 %, all of it as that release has stored it."""
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "uid-web"}
+    marks = {HOLD: S2, STABLE: S1}
+    state = State(
+        phase=Phase.PROGRESSING,
+        candidate=S2,
+        stable=S1,
+        weight=10,
+        pre_rollout_passed=True,
+        started_at=NOW,
+        changed_at=NOW,
+        checked_at=NOW,
+        stepped_at=NOW,
+        reason="Advanced",
+    )
+    record = canary()
+    record["status"] = status_from_state(state, previous={}, generation=1, now=NOW)
+    cluster = cluster_of(deployment(image="web:2", paused=True, annotations=marks), record)
+    owner["uid"] = target_of(cluster)["metadata"]["uid"]
+    cluster.put(SERVICES, made("web", spec={"selector": {"app": "web"}, "ports": [{"port": 80}]}))
+    old = made("web-1", spec={"replicas": 4, "template": T1}, status={"readyReplicas": 4})
+    old["metadata"] |= {
+        "labels": {"app": "web"},
+        "ownerReferences": [{**owner, "controller": True}],
+    }
+    cluster.put(REPLICASETS, old)
+    counts = {"replicas": 2, "readyReplicas": 2, "updatedReplicas": 2, "observedGeneration": 1}
+    beside = made("web-canary", spec={"replicas": 2, "template": T2}, status=counts)
+    beside["metadata"] |= {
+        "labels": {MANAGED_BY_LABEL: MANAGED_BY},
+        "annotations": {CANDIDATE: S2},
+        "generation": 1,
+    }
+    cluster.put(DEPLOYMENTS, beside)
+    return cluster
+
+
+def made(name: str, **fields: Json) -> Json:
+    return {"metadata": {"name": name, "namespace": "prod"}, **fields}
+
+
+async def test_a_run_under_way_goes_on_and_its_canary_is_not_made_anew() -> None:
+    cluster = run_of_the_release_before()
+    await reconciler(cluster).reconcile(KEY)
+    assert writes_of(cluster) == ["merge_patch status", "merge_patch"]
+    assert marks_of(cluster) == {HOLD: L2, STABLE: L1}
+    before = cluster.now(DEPLOYMENTS, "prod", "web-canary")
+    await reconciler(cluster).reconcile(KEY)
+    state = state_of(record_of(cluster))
+    assert (state.phase, state.candidate, state.stable) == (Phase.PROGRESSING, L2, L1)
+    assert (state.weight, state.started_at, state.reason) == (10, NOW, "Advanced")
+    assert cluster.now(DEPLOYMENTS, "prod", "web-canary") == before
+
+
+def writes_of(cluster: Stored) -> list[str]:
+    return [call for call in writes(cluster) if not call.startswith("list")]

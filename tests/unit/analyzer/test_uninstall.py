@@ -11,14 +11,15 @@ from canary.contract import (
     SYSTEM_NAMESPACE,
     TARGET_LABEL,
 )
-from canary.hashing import template_hash
+from canary.hashing import short_hash, template_hash
 from canary.model.values import Json
 from runtime.resources import DEPLOYMENTS, REPLICASETS, SERVICES
 from tests.fakes.objects import annotated, deployment
 from tests.fakes.stored import Stored
 
-OLD = template_hash(deployment(image="web:1")["spec"]["template"])
-NEW = template_hash(deployment(image="web:2")["spec"]["template"])
+OLD_TEMPLATE = deployment(image="web:1")["spec"]["template"]
+NEW_TEMPLATE = deployment(image="web:2")["spec"]["template"]
+OLD, NEW = template_hash(OLD_TEMPLATE), template_hash(NEW_TEMPLATE)
 
 
 def held(store: Stored) -> Json:
@@ -92,3 +93,20 @@ async def test_a_target_that_is_written_meanwhile_is_let_go_as_it_is_then(
     assert store.calls.count("merge_patch") == 2
     left = {(plural, name) for plural, _, name in store.objects if plural != "replicasets"}
     assert left == {("deployments", "web"), ("services", "web")}
+
+
+async def test_the_stable_is_found_by_a_mark_of_the_release_before() -> None:
+    store = cluster()
+    marks = {HOLD: short_hash(NEW_TEMPLATE), STABLE: short_hash(OLD_TEMPLATE)}
+    target = store.now(DEPLOYMENTS, "prod", "web")
+    assert target is not None
+    store.put(DEPLOYMENTS, annotated(target, dict(marks)))
+    for name, pods in (("web-old", 1), ("web-new", 3)):  # as half-way through an undo
+        revision = store.now(REPLICASETS, "prod", name)
+        assert revision is not None
+        revision["spec"]["replicas"] = pods
+        store.put(REPLICASETS, {**revision, "status": {"readyReplicas": pods}})
+    await Uninstall(store, Candidates.STABLE, 0.0, lambda _: None).run()
+    target = store.now(DEPLOYMENTS, "prod", "web")
+    assert target is not None
+    assert image_of(target) == "web:1"
