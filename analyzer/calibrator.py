@@ -28,6 +28,9 @@ class Calibrator:
     def __init__(self, sources: Mapping[str, HistorySource], clock: Callable[[], float]) -> None:
         self._sources = sources
         self._clock = clock
+        # The arithmetic holds the interpreter: two at a time would finish nothing sooner, and take
+        # the threads that others need.
+        self._working_out = asyncio.Lock()
 
     async def learn(
         self, run: Run, lessons: Iterable[Lesson], specs: Mapping[str, ProviderSpec]
@@ -70,9 +73,10 @@ class Calibrator:
             except ProviderError as error:
                 raise ProviderError(f"the stable's past cannot be read: {error}") from error
         # A day of many pods is a second of arithmetic.
-        return await asyncio.to_thread(
-            _work_out, lesson, past, start=start, steps=steps, run=run, share=share
-        )
+        async with self._working_out:
+            return await asyncio.to_thread(
+                _work_out, lesson, past, start=start, steps=steps, run=run, share=share
+            )
 
 
 def _work_out(

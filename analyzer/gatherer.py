@@ -1,12 +1,14 @@
 """Gathers evidence for every run at once, faster than the analysis ticks.
 
-One loop reads, every few seconds, the metrics pages of the pods of both versions, and once per
-scrape of the metrics server what it has: one query per server and family of metrics, however many
-runs there are. What was read is judged at once; a verdict that changes wakes the run's reconcile.
+Each run is read in tasks of its own: every few seconds the metrics pages of its pods, and whatever
+belongs to it alone. Metrics servers are asked beside, one query per server and family of metrics,
+however many runs there are. What was read is judged as soon as it is there, and a verdict that
+changes wakes the run's reconcile at once: pods, servers and lists that hang delay nobody else.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Final, Never
 
@@ -17,26 +19,36 @@ from analyzer.calibrator import Calibrator
 from analyzer.evidence_run import Run
 from analyzer.followed import Asked, Followed, by_server, page_names, shares
 from analyzer.pace import Pace
+from analyzer.places import Places
 from analyzer.ports import Cluster, ProviderError, ProviderSpec, Scraper, SeriesSource
-from analyzer.watch import Lesson, Watch
+from analyzer.watch import Watch
 from canary.arms import ArmPod, arms_of, selector_text
 from canary.contract import TARGET_LABEL
 from canary.countable import Comparable
 from canary.counting.series import Series, merged
-from canary.evidence.counters import Arm
 from canary.model.values import Key
 from canary.weighing import Weighing
 from runtime.errors import ApiError
 from runtime.resources import PODS
 
 log = structlog.get_logger("analyzer")
+_SCRAPES_OF_A_RUN: Final = 16
 _SCRAPES_AT_ONCE: Final = 64
-_ROUND_DEADLINE: Final = 20.0
-"""Seconds that one round may take; what was not read by then is read in the next."""
+_READING: Final = 5.0
+"""Seconds for the pages of one run's pods; what is not in by then comes first in the next."""
+_LIST_WAIT: Final = 0.5
+"""Seconds that the known pods wait for a list, so that new ones are read with them."""
+_LIST_DEADLINE: Final = 10.0
+_SERVER_DEADLINE: Final = 15.0
+"""Seconds. The adapters have shorter ones; this is for one that does not keep its own."""
+_LESSON_DEADLINE: Final = 60.0
+_TICK: Final = 0.5
+"""Seconds between two looks for what is to be asked of the metrics servers."""
 _SHORTEST_PAUSE: Final = 0.1
 _TEACH_EVERY: Final = 1.0
 
-Pages = Mapping[str, Sequence[Series]]
+_LIST, _PAGES, _PAST = "list", "pages", "past"
+"""What a trouble keeps from being read; a server's is under the metric's name."""
 
 
 class Gatherer:
@@ -71,7 +83,10 @@ class Gatherer:
         self._pace = pace
         self._clock = clock
         self._followed: dict[Key, Followed] = {}
-        self._slots = asyncio.Semaphore(_SCRAPES_AT_ONCE)
+        self._places = Places[Key](per_owner=_SCRAPES_OF_A_RUN, total=_SCRAPES_AT_ONCE)
+        self._asking: dict[Asked, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._wake: Callable[[Key], None] = lambda _: None
         self._reads = Counter(
             "headgate_evidence_reads",
             "Reads of counters by place (pods, server) and result (success, error).",
@@ -89,250 +104,289 @@ class Gatherer:
         """
         found = self._followed.get(watch.key)
         if found is None or found.run.watch.identity != watch.identity:
+            self.forget(watch.key)
             run = Run.start(watch, self._clock(), self._pace.server.total_seconds())
             self._followed[watch.key] = Followed(run=run, specs=specs)
+            self._begin(self._followed[watch.key])
             return None
         found.run.watch, found.specs = watch, specs
         return found.run.weighing
 
     def forget(self, key: Key) -> None:
-        """Gather nothing more for a run."""
-        self._followed.pop(key, None)
+        """Gather nothing more for a run; what is being read for it alone is not waited for."""
+        one = self._followed.pop(key, None)
+        if one is None:
+            return
+        if one.task is not None:
+            one.task.cancel()
+        for asked, task in self._asking.items():
+            if not any(self._follows(user) for user, _ in asked.runs):
+                task.cancel()
 
     async def run(self, wake: Callable[[Key], None]) -> Never:
         """Gather until cancelled.
 
         Args:
-            wake: called with the key of a run whose verdict has changed.
+            wake: called with the key of a run as soon as its verdict has changed.
 
         """
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep_gathering(wake), name="gather")
-            group.create_task(self._keep_teaching(), name="teach")
+            self._group, self._wake = group, wake
+            try:
+                for one in self._followed.values():
+                    self._begin(one)
+                await self._keep_asking(group)
+            finally:
+                self._group = None
         raise AssertionError("gathering never ends")
 
-    async def _keep_gathering(self, wake: Callable[[Key], None]) -> Never:
+    def _follows(self, one: Followed) -> bool:
+        """Tell whether a run has neither been forgotten nor superseded."""
+        return self._followed.get(one.run.watch.key) is one
+
+    # --- one run --------------------------------------------------------------------------------
+
+    def _begin(self, one: Followed) -> None:
+        if self._group is not None:
+            name = f"evidence-{one.run.watch.key}"
+            one.task = self._group.create_task(self._keep_reading(one), name=name)
+
+    async def _keep_reading(self, one: Followed) -> None:
+        pace = self._pace.pods.total_seconds()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep(one, _PAGES, partial(self._read_pods, group), pace))
+            group.create_task(self._keep(one, _PAST, self._learn, _TEACH_EVERY))
+
+    async def _keep(
+        self, one: Followed, what: str, look: Callable[[Followed], Awaitable[None]], pace: float
+    ) -> Never:
+        """Look again and again, every `pace` seconds; a look that takes longer is waited for."""
         loop = asyncio.get_running_loop()
         while True:
             started = loop.time()
-            try:
-                async with asyncio.timeout(_ROUND_DEADLINE):
-                    changed = await self.gather(started)
-                for key in changed:
-                    wake(key)
-            except TimeoutError:
-                log.warning("a round of evidence took too long", seconds=_ROUND_DEADLINE)
-            left = self._pace.pods.total_seconds() - (loop.time() - started)
-            await asyncio.sleep(max(_SHORTEST_PAUSE, left))
+            with self._guard([(one, what)]):
+                await look(one)
+            await asyncio.sleep(max(_SHORTEST_PAUSE, pace - (loop.time() - started)))
 
-    async def _keep_teaching(self) -> Never:
-        while True:
-            await asyncio.sleep(_TEACH_EVERY)
-            await self.teach()
-
-    async def gather(self, now: float) -> list[Key]:
-        """Read everything that is due and judge it; return the runs whose verdict has changed.
-
-        Args:
-            now: seconds on a clock that never steps; what is due is told by it.
-
-        """
-        followed = list(self._followed.values())
-        await self._list_pods(followed, now)
-        changed = await self._ask_pods(followed)
-        due = [o for o in followed if now - o.asked_at >= self._pace.server.total_seconds()]
-        for one in due:
-            one.asked_at = now
-        changed += await self._ask_servers(due) if due else []
-        return changed + await self._ask_scalars(followed)
-
-    async def teach(self) -> None:
-        """Have each run learn from the past once, a metric as soon as its counters are found."""
-        async with asyncio.TaskGroup() as group:
-            for one in list(self._followed.values()):
-                lessons = one.run.lessons()
-                if lessons:
-                    group.create_task(self._teach(one, lessons))
-
-    async def _teach(self, one: Followed, lessons: Sequence[Lesson]) -> None:
-        try:
-            found = await self._calibrator.learn(one.run, lessons, one.specs)
-            one.run.learn(lessons, found)
-        except ProviderError as error:
-            one.run.learn(lessons, {})
-            self._report(one, str(error))
-
-    # --- pods ---------------------------------------------------------------------------------
-
-    async def _list_pods(self, followed: Iterable[Followed], now: float) -> None:
-        async with asyncio.TaskGroup() as group:
-            for one in followed:
-                one.run.trouble = ""
-                if self._wants_list(one, now):
-                    one.listed_at = now
-                    group.create_task(self._list(one))
+    async def _read_pods(self, group: asyncio.TaskGroup, one: Followed) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._wants_list(one, now):
+            one.listed_at = now
+            one.listing = group.create_task(self._list(one))
+            await asyncio.wait({one.listing}, timeout=_LIST_WAIT)
+        one.looked = True
+        self._begin_samples(group, one)
+        time = self._clock()
+        pages = await self._read_pages(one)
+        self._judge(one, _PAGES, partial(one.run.read_pages, pages, time))
 
     def _wants_list(self, one: Followed, now: float) -> bool:
         """A canary that has not been seen to run yet is looked for at every reading."""
-        runs = any(pod.arm is Arm.CANARY and pod.runs for pod in one.run.pods)
-        return not runs or now - one.listed_at >= self._pace.listing.total_seconds()
+        if one.listing is not None and not one.listing.done():
+            return False
+        return not one.canary_runs or now - one.listed_at >= self._pace.listing.total_seconds()
 
     async def _list(self, one: Followed) -> None:
         watch = one.run.watch
         namespace = watch.key.namespace
-        try:
-            canary = await self._cluster.list(
-                PODS, namespace, label_selector=f"{TARGET_LABEL}={watch.key.name}"
+        with self._guard([(one, _LIST)]):
+            try:
+                async with asyncio.timeout(_LIST_DEADLINE):
+                    canary = await self._cluster.list(
+                        PODS, namespace, label_selector=f"{TARGET_LABEL}={watch.key.name}"
+                    )
+                    target = await self._cluster.list(
+                        PODS, namespace, label_selector=selector_text(watch.selector)
+                    )
+            except (ApiError, TimeoutError) as error:
+                self._report(one, _LIST, f"the pods cannot be listed: {str(error) or 'no answer'}")
+                return
+            one.run.pods = arms_of(
+                canary.items,
+                target.items,
+                watch.revisions,
+                candidate=watch.candidate,
+                stable=watch.stable,
+                began=watch.began,
             )
-            target = await self._cluster.list(
-                PODS, namespace, label_selector=selector_text(watch.selector)
-            )
-        except ApiError as error:
-            self._report(one, f"the pods cannot be listed: {error}")
-            return
-        one.run.pods = arms_of(
-            canary.items,
-            target.items,
-            watch.revisions,
-            candidate=watch.candidate,
-            stable=watch.stable,
-            began=watch.began,
-        )
+            one.troubles.pop(_LIST, None)
 
-    async def _ask_pods(self, followed: Sequence[Followed]) -> list[Key]:
-        time = self._clock()
-        pages = await self._read_pods(followed)
-        changed = []
-        for one in followed:
-            key = one.run.watch.key
-            if self._judged(one, partial(one.run.read_pages, pages.get(key, {}), time)):
-                changed.append(key)
-        return changed
-
-    async def _read_pods(self, followed: Iterable[Followed]) -> dict[Key, Pages]:
-        """Read the pages of all pods at once; by the run's key, then by the pod's name."""
-        wanted = [
-            (one, pod, names)
-            for one in followed
-            if (names := page_names(one.run))
-            for pod in one.run.pods
-            if pod.url
-        ]
+    async def _read_pages(self, one: Followed) -> Mapping[str, Sequence[Series]]:
+        """Read the pages of a run's pods, by the pod's name; what is late is left out."""
+        one.troubles.pop(_PAGES, None)
+        names = page_names(one.run)
+        pods = one.pods_in_turn() if names else []
+        one.tried = {pod.name: one.tried[pod.name] for pod in pods if pod.name in one.tried}
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._scrape(*entry)) for entry in wanted]
-        found: dict[Key, dict[str, Sequence[Series]]] = {}
-        for (one, pod, _), task in zip(wanted, tasks, strict=True):
-            if (page := task.result()) is not None:
-                found.setdefault(one.run.watch.key, {})[pod.name] = page
-        return dict(found)
+            tasks = {pod.name: group.create_task(self._scrape(one, pod, names)) for pod in pods}
+            late = (await asyncio.wait(tasks.values(), timeout=_READING))[1] if tasks else set()
+            for task in late:
+                task.cancel()
+        if late:
+            self._report(one, _PAGES, f"the pages of {len(late)} pods are waited for too long")
+        return {
+            name: page
+            for name, task in tasks.items()
+            if not task.cancelled() and (page := task.result()) is not None
+        }
 
     async def _scrape(
         self, one: Followed, pod: ArmPod, names: frozenset[str]
     ) -> Sequence[Series] | None:
-        async with self._slots:
+        async with self._places.take(one.run.watch.key):
+            one.tried[pod.name] = asyncio.get_running_loop().time()
             try:
                 page = await self._scraper.scrape(pod.url or "", names)
             except ProviderError as error:
                 self._reads.labels("pods", "error").inc()
-                self._report(one, str(error))
+                self._report(one, _PAGES, str(error))
                 return None
         self._reads.labels("pods", "success").inc()
         return page
 
+    def _begin_samples(self, group: asyncio.TaskGroup, one: Followed) -> None:
+        """Take the samples that are due of metrics that are a number of every pod."""
+        time = self._clock()
+        for scalar in one.run.watch.scalars:
+            name, spec = scalar.plan.name, one.specs.get(scalar.metric.name)
+            if spec is None or spec.type not in self._sources or not one.samples_now(name, time):
+                continue
+            one.sampled_next[name] = time + self._pace.server.total_seconds()
+            one.sampling[name] = group.create_task(self._sample(one, scalar, spec, time))
+
+    async def _sample(
+        self, one: Followed, scalar: Comparable, spec: ProviderSpec, time: float
+    ) -> None:
+        name = scalar.plan.name
+        users = [(one, name)]
+        queries = (scalar.canary, scalar.stable)
+        with self._guard(users):
+            answers = await self._query_all(spec, queries, users)
+            if answers is None:
+                return
+            canary, stable = answers
+            self._judge(one, name, partial(one.run.read_scalar, scalar, canary, stable, time))
+            if one.run.sampled.get(name) == time:
+                one.sampled_next[name] = time + one.run.spacing(scalar)
+
+    async def _learn(self, one: Followed) -> None:
+        """Have a run learn from the past once, a metric as soon as its counters are found."""
+        one.troubles.pop(_PAST, None)
+        lessons = one.run.lessons()
+        if not lessons:
+            return
+        # At most once, whatever comes of it: a day of the past is much to ask for.
+        one.run.learn(lessons, {})
+        try:
+            async with asyncio.timeout(_LESSON_DEADLINE):
+                found = await self._calibrator.learn(one.run, lessons, one.specs)
+        except ProviderError as error:
+            self._report(one, _PAST, str(error))
+        except TimeoutError:
+            self._report(one, _PAST, "the stable's past cannot be read in time")
+        except asyncio.CancelledError:
+            one.run.taught -= {lesson.plan for lesson in lessons}
+            raise
+        else:
+            one.run.learn(lessons, found)
+
     # --- metrics servers ------------------------------------------------------------------------
 
-    async def _ask_servers(self, due: Sequence[Followed]) -> list[Key]:
-        """Ask each server one query per family of metrics for all runs together."""
-        time = self._clock()
-        asked = by_server(due, frozenset(self._sources))
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._ask(one)) for one in asked]
-        changed = []
-        for one, task in zip(asked, tasks, strict=True):
-            for followed, names, series in shares(one, task.result()):
-                step = partial(followed.run.read_server, series, names, time)
-                if self._judged(followed, step):
-                    changed.append(followed.run.watch.key)
-        return changed
+    async def _keep_asking(self, group: asyncio.TaskGroup) -> Never:
+        """Ask each server at every beat for all runs together, and for a new run at once."""
+        loop = asyncio.get_running_loop()
+        while True:
+            beat = int(loop.time() / self._pace.server.total_seconds())
+            ready = [one for one in self._followed.values() if one.looked]
+            for asked in by_server(ready, frozenset(self._sources), beat):
+                self._ask(group, asked, beat)
+            await asyncio.sleep(_TICK)
 
-    async def _ask(self, asked: Asked) -> Sequence[Series]:
+    def _ask(self, group: asyncio.TaskGroup, asked: Asked, beat: int) -> None:
+        """Begin to ask a server, unless the answer to what was asked before is still out."""
+        if not all(asked.families.isdisjoint(other.families) for other in self._asking):
+            return
+        for one, names in asked.runs:
+            one.asked |= dict.fromkeys(names, beat)
+        task = group.create_task(self._read_server(asked))
+        self._asking[asked] = task
+        task.add_done_callback(lambda _: self._asking.pop(asked))
+
+    async def _read_server(self, asked: Asked) -> None:
+        time = self._clock()
+        users = [(one, name) for one, names in asked.runs for name in names]
+        with self._guard(users):
+            answers = await self._query_all(asked.owned, merged(asked.selectors), users)
+            # A part of a metric's counters would be counted as the whole of it.
+            found = [series for answer in answers or () for series in answer]
+            for one, names, series in shares(asked, found):
+                if self._follows(one):
+                    step = partial(one.run.read_server, series, names, time)
+                    self._judge(one, min(names), step)
+                # Judging hundreds of runs takes long enough for others to need a turn.
+                await asyncio.sleep(0)
+
+    async def _query_all(
+        self, spec: ProviderSpec, queries: Iterable[str], users: Sequence[tuple[Followed, str]]
+    ) -> list[Sequence[Series]] | None:
+        """Return the answers to all queries; without one of them, None."""
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self._query(asked.spec, query, [run for run, _ in asked.runs]))
-                for query in merged(asked.selectors)
-            ]
+            tasks = [group.create_task(self._query(spec, query, users)) for query in queries]
         answers = [answer for task in tasks if (answer := task.result()) is not None]
-        # A part of a metric's counters would be counted as the whole of it.
-        whole = len(answers) == len(tasks)
-        return [series for answer in answers for series in answer] if whole else ()
+        if len(answers) < len(tasks):
+            return None
+        for one, what in users:
+            one.troubles.pop(what, None)
+        return answers
 
     async def _query(
-        self, spec: ProviderSpec, query: str, runs: Iterable[Followed]
+        self, spec: ProviderSpec, query: str, users: Iterable[tuple[Followed, str]]
     ) -> Sequence[Series] | None:
         try:
-            found = await self._sources[spec.type].series(spec, query)
-        except ProviderError as error:
+            async with asyncio.timeout(_SERVER_DEADLINE):
+                found = await self._sources[spec.type].series(spec, query)
+        except (ProviderError, TimeoutError) as error:
             self._reads.labels("server", "error").inc()
-            for followed in runs:
-                self._report(followed, str(error))
+            for one, what in users:
+                self._report(one, what, str(error) or f"{spec.type} has not answered in time")
             return None
         self._reads.labels("server", "success").inc()
         return found
 
-    async def _ask_scalars(self, followed: Iterable[Followed]) -> list[Key]:
-        """Take the samples that are due of metrics that are a number of every pod."""
-        time = self._clock()
-        due = [
-            (one, scalar, spec)
-            for one in followed
-            for scalar in one.run.watch.scalars
-            if (spec := one.specs.get(scalar.metric.name)) is not None
-            and spec.type in self._sources
-            and time >= one.sampled_next.get(scalar.plan.name, float("-inf"))
-        ]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._sample(*entry, time)) for entry in due]
-        return [key for task in tasks if (key := task.result()) is not None]
-
-    async def _sample(
-        self, one: Followed, scalar: Comparable, spec: ProviderSpec, time: float
-    ) -> Key | None:
-        name = scalar.plan.name
-        one.sampled_next[name] = time + self._pace.server.total_seconds()
-        async with asyncio.TaskGroup() as group:
-            canary = group.create_task(self._query(spec, scalar.canary, [one]))
-            stable = group.create_task(self._query(spec, scalar.stable, [one]))
-        ours, theirs = canary.result(), stable.result()
-        if ours is None or theirs is None:
-            return None
-        changed = self._judged(one, partial(one.run.read_scalar, scalar, ours, theirs, time))
-        if one.run.sampled.get(name) == time:
-            one.sampled_next[name] = time + one.run.spacing(scalar)
-        return one.run.watch.key if changed else None
-
     # --- verdicts -------------------------------------------------------------------------------
 
-    def _judged(self, one: Followed, count: Callable[[], None]) -> bool:
-        """Count what was read for one run and judge it; tell whether its verdict has changed.
+    def _judge(self, one: Followed, what: str, count: Callable[[], None]) -> None:
+        """Count what was read for one run and judge it; wake the run if its verdict has changed."""
+        key = one.run.watch.key
+        with self._guard([(one, what)]):
+            one.run.trouble = ""
+            count()
+            if one.run.trouble:
+                one.troubles[what] = one.run.trouble
+            one.run.trouble = next(iter(one.troubles.values()), "")
+            if one.run.judge_now():
+                log.info("evidence", key=str(key), verdict=one.run.verdict)
+                self._wake(key)
+
+    @contextmanager
+    def _guard(self, users: Iterable[tuple[Followed, str]]) -> Iterator[None]:
+        """Let nothing that is read for a run end more than this reading of it.
 
         A guard as the one around a reconcile: what one team's pods or server answer must not keep
         the evidence of others from being gathered. Layer 1 goes on judging the run.
         """
-        key = str(one.run.watch.key)
         try:
-            count()
-            changed = one.run.judge_now()
+            yield
         except Exception as error:
-            log.exception("evidence cannot be judged", key=key)
-            self._report(one, f"what was read cannot be judged: {error!r}")
-            return False
-        if changed:
-            log.info("evidence", key=key, verdict=one.run.verdict)
-        return changed
+            log.exception(
+                "evidence cannot be judged", keys=sorted({str(o.run.watch.key) for o, _ in users})
+            )
+            for one, what in users:
+                self._report(one, what, f"what was read cannot be judged: {error!r}")
 
-    def _report(self, one: Followed, trouble: str) -> None:
+    def _report(self, one: Followed, what: str, trouble: str) -> None:
         """Say what keeps counters from being read: in the log once per text, in status always."""
         if trouble not in one.reported:
             one.reported.add(trouble)
             log.warning("counters cannot be read", key=str(one.run.watch.key), why=trouble)
-        one.run.trouble = trouble
+        one.troubles[what] = trouble

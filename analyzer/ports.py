@@ -25,13 +25,18 @@ class ProviderError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderSpec:
-    """Where to ask: `MetricTemplate.spec.provider` with its Secret's data read (decoded)."""
+    """Where to ask: `MetricTemplate.spec.provider` with its Secret's data read (decoded).
+
+    `asker` is the namespace whose question it is, "" where it is that of several: no namespace's
+    slow queries keep another's from being asked. It makes no other server of it.
+    """
 
     type: str
     address: str
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     secret: Mapping[str, str] = field(default_factory=dict, repr=False)
     verify_tls: bool = True
+    asker: str = field(default="", compare=False)
 
 
 class MetricProvider(Protocol):

@@ -4,7 +4,7 @@ import asyncio
 import base64
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from analyzer.ports import Cluster, MetricProvider, ProviderError, ProviderSpec
@@ -101,7 +101,7 @@ class Sampler:
         if isinstance(source, TemplateRef):
             return await self._from_template(key, strategy, metric, source)
         address = strategy.metrics_server or self._metrics_server
-        spec = ProviderSpec(type=DEFAULT_PROVIDER, address=address)
+        spec = ProviderSpec(type=DEFAULT_PROVIDER, address=address, asker=key.namespace)
         if not isinstance(source, Builtin):
             texts = _both("query", source, key, strategy, metric)
             return Query(metric, spec, *texts, apart=_apart(key, *texts))
@@ -130,7 +130,7 @@ class Sampler:
         texts = _both(ref.name, template["spec"]["query"], key, strategy, metric)
         return Query(
             metric,
-            _spec(provider, self._metrics_server),
+            replace(_spec(provider, self._metrics_server), asker=key.namespace),
             *texts,
             apart=_apart(key, *texts),
             secret=(ref.namespace, secret) if secret else None,
@@ -187,12 +187,8 @@ class Sampler:
 
 def _add_secret(spec: ProviderSpec, secret: Json) -> ProviderSpec:
     data = secret.get("data") or {}
-    return ProviderSpec(
-        type=spec.type,
-        address=spec.address,
-        headers=spec.headers,
-        secret={name: base64.b64decode(value).decode() for name, value in data.items()},
-        verify_tls=spec.verify_tls,
+    return replace(
+        spec, secret={name: base64.b64decode(value).decode() for name, value in data.items()}
     )
 
 

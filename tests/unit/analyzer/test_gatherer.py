@@ -1,9 +1,9 @@
 """Evidence is gathered from pods or from a metrics server, and wakes a run when it decides."""
 
+import asyncio
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -11,49 +11,37 @@ from prometheus_client import CollectorRegistry
 from analyzer.calibrator import Calibrator
 from analyzer.gatherer import Gatherer
 from analyzer.pace import Pace
-from analyzer.ports import ProviderError, ProviderSpec
-from analyzer.watch import Watch
-from canary.countable import Comparable, Countable, Uncountable, countable
+from analyzer.ports import ProviderError
+from canary.countable import Comparable, Uncountable, countable
 from canary.counting.series import Series, merged
 from canary.evidence.latency import Frozen
 from canary.evidence.plan import CountPlan
-from canary.evidence.policy import Policy
 from canary.evidence.verdict import Refuse
-from canary.model.strategy import Builtin, Metric
+from canary.model.strategy import Metric
 from canary.model.values import Json, Key
-from canary.model.world import Revision
 from canary.past import Past
-from canary.queries import SourceQuery, builtin_queries
+from canary.queries import SourceQuery
 from canary.weighing import why_refused
 from runtime.errors import ApiError
 from runtime.resources import ListResult, Resource
 from tests.fakes.cluster import Untouched
+from tests.fakes.evidence import (
+    BEGAN,
+    DURATION,
+    KEY,
+    SERVER,
+    SUCCESS,
+    counted,
+    page,
+    pod,
+    queries,
+    watch,
+)
+from tests.fakes.loop import ImpatientLoop
 from tests.fakes.scraper import FakeScraper
 from tests.fakes.series_source import FakeSeriesSource
 
-KEY = Key(namespace="prod", name="web")
-BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC).timestamp()
-SUCCESS = Metric(name="request-success-rate", source=Builtin.SUCCESS_RATE, minimum=99)
-DURATION = Metric(name="request-duration", source=Builtin.DURATION, maximum=500)
-SERVER = ProviderSpec(type="prometheus", address="http://prometheus:9090")
-POLICY = Policy(warmup=0, error_warmup=0)
-
-
-def pod(name: str, owner: str, born: float = BEGAN - 3600, *, scraped: bool = True) -> Json:
-    notes = {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}
-    owners = [{"kind": "ReplicaSet", "name": owner, "controller": True}]
-    return {
-        "metadata": {
-            "name": name,
-            "annotations": notes if scraped else {"prometheus.io/scrape": "false"},
-            "creationTimestamp": datetime.fromtimestamp(born, UTC).isoformat(),
-            "ownerReferences": owners,
-        },
-        "spec": {"containers": []},
-        "status": {"phase": "Running", "podIP": f"10.0.0.{len(name)}"},
-    }
-
-
+LOOP = ImpatientLoop
 STABLE_POD, CANARY_POD = "web-a-1", "web-canary-b-1"
 PAGES = {name: f"http://10.0.0.{len(name)}:8080/metrics" for name in (STABLE_POD, CANARY_POD)}
 
@@ -76,47 +64,6 @@ class Pods(Untouched):
         items = self.canary if "headgate.dev/target" in label_selector else self.target
         self.lists += items is self.canary
         return ListResult(items=items, resource_version="1")
-
-
-def queries(metric: Metric, workload: str) -> tuple[SourceQuery, ...]:
-    return builtin_queries(
-        Builtin(str(metric.source)),
-        namespace="prod",
-        service=workload,
-        workload=workload,
-        interval=timedelta(minutes=1),
-    )
-
-
-def counted(metric: Metric, *, alone: bool = False, gate: bool = False) -> Countable:
-    found = countable(
-        metric, queries(metric, "web-canary"), queries(metric, "web"), alone=alone, gate=gate
-    )
-    assert isinstance(found, Countable), found
-    return found
-
-
-def watch(
-    *metrics: Countable,
-    scalars: tuple[Comparable, ...] = (),
-    record: Mapping[str, object] | None = None,
-) -> Watch:
-    return Watch(
-        key=KEY,
-        candidate="v2",
-        stable="v1",
-        began=BEGAN,
-        policy=POLICY,
-        metrics=metrics or (() if scalars else (counted(SUCCESS),)),
-        scalars=scalars,
-        uncounted=(Uncountable(metric="queue", why="it is a gauge"),),
-        selector={"app": "web"},
-        revisions=(
-            Revision(name="web-a", template_hash="v1", replicas=1, ready=1),
-            Revision(name="web-c", template_hash="v2", replicas=0, ready=0),
-        ),
-        record=record or {},
-    )
 
 
 @dataclass
@@ -151,22 +98,24 @@ class Bench:
             self.scraper.page(PAGES[name], page(*self.totals[name]))
         self.time += 2
 
+    async def gather(self) -> list[Key]:
+        """Let the gatherer read everything that is due, until it would read the pods again."""
+        woken: list[Key] = []
+        async with asyncio.TaskGroup() as group:
+            gathering = group.create_task(self.gatherer.run(woken.append))
+            await asyncio.sleep(1.99)
+            gathering.cancel()
+        await asyncio.sleep(0.01)
+        return woken
+
     async def rounds(
         self, number: int, canary: tuple[int, int], stable: tuple[int, int]
     ) -> list[Key]:
         changed: list[Key] = []
         for _ in range(number):
             self.serve(canary, stable)
-            changed += await self.gatherer.gather(self.time)
+            changed += await self.gather()
         return changed
-
-
-def page(good: float, bad: float, **labels: str) -> tuple[Series, ...]:
-    name = "http_requests_total"
-    return (
-        Series({"__name__": name, "status": "200", **labels}, good),
-        Series({"__name__": name, "status": "500", **labels}, bad),
-    )
 
 
 async def test_a_bad_canary_is_found_on_the_pods_own_pages_and_its_run_is_woken() -> None:
@@ -185,7 +134,7 @@ async def test_a_bad_canary_is_found_on_the_pods_own_pages_and_its_run_is_woken(
 async def test_a_record_is_plain_json_even_before_the_first_reading() -> None:
     bench = Bench()
     bench.gatherer.follow(watch(), {})
-    await bench.gatherer.gather(bench.time)
+    await bench.gather()
     weighing = bench.gatherer.follow(watch(), {})
     assert weighing is not None
     assert json.loads(json.dumps(weighing.record(), allow_nan=False))["at"] == 0
@@ -225,7 +174,7 @@ async def test_without_pages_the_metrics_server_is_asked_once_for_all() -> None:
         bench.time += 2
         bench.serve((8, 2), (90, 0))
         answer_all(bench)
-        changed += await bench.gatherer.gather(bench.time)
+        changed += await bench.gather()
         assert number or bench.server.asked
     weighing = bench.gatherer.follow(watch(), {})
     assert changed == [KEY]
@@ -242,7 +191,7 @@ async def test_many_runs_are_one_query_per_family_of_metrics() -> None:
     for number in range(20):
         one = replace(watch(), key=Key(namespace="prod", name=f"web-{number}"))
         bench.gatherer.follow(one, {"request-success-rate": SERVER})
-    await bench.gatherer.gather(bench.time)
+    await bench.gather()
     assert len(bench.server.asked) == families
 
 
@@ -287,7 +236,7 @@ async def test_an_unreadable_page_is_said_and_costs_nothing() -> None:
     bench.gatherer.follow(watch(), {})
     await bench.rounds(3, (20, 0), (180, 0))
     bench.scraper.page(PAGES[CANARY_POD], ProviderError("the page of 10.0.0.14 is no metrics page"))
-    await bench.gatherer.gather(bench.time + 2)
+    await bench.gather()
     weighing = bench.gatherer.follow(watch(), {})
     assert weighing is not None
     assert "no metrics page" in weighing.trouble
@@ -323,7 +272,7 @@ async def test_promoted_pods_are_the_candidates() -> None:
     for number in range(6):
         bench.scraper.page("http://10.0.1.1:8080/metrics", page(8 * number, 20 * number))
         bench.serve((10, 0), (90, 0))
-        await bench.gatherer.gather(bench.time)
+        await bench.gather()
     weighing = bench.gatherer.follow(watch(), {})
     assert weighing is not None
     assert isinstance(weighing.verdict, Refuse)
@@ -357,7 +306,7 @@ async def test_latency_is_counted_through_the_bucket_of_its_limit(
         bench.time += 2
         bench.scraper.page(PAGES[STABLE_POD], histogram(1000 + 90 * number, 2))
         bench.scraper.page(PAGES[CANARY_POD], histogram(7 * number, slow * number))
-        changed += await bench.gatherer.gather(bench.time)
+        changed += await bench.gather()
     assert changed == verdict
     weighing = bench.gatherer.follow(latency, {})
     assert weighing is not None
@@ -377,7 +326,7 @@ async def timed(bench: Bench, slow: int, rounds: int, served: int = 1000) -> lis
         stable = histogram(served * 0.95 + 95 * number, served * 0.05 + 5 * number)
         bench.scraper.page(PAGES[STABLE_POD], stable)
         bench.scraper.page(PAGES[CANARY_POD], histogram((20 - slow) * number, slow * number))
-        changed += await bench.gatherer.gather(bench.time)
+        changed += await bench.gather()
     return changed
 
 
@@ -420,7 +369,7 @@ async def test_what_was_held_fast_outlives_a_restart() -> None:
     second.gatherer.follow(stored, {})
     # The stable has become so slow that its own quantiles would be other ones now.
     second.scraper.page(PAGES[STABLE_POD], histogram(1000, 90000))
-    await second.gatherer.gather(second.time)
+    await second.gather()
     after = second.gatherer.follow(stored, {})
     assert after is not None
     assert (after.frozen, after.sources) == (before.frozen, before.sources)
@@ -439,7 +388,7 @@ async def test_the_server_tells_the_stables_own_latency_without_the_canarys() ->
     for query in merged([*way.stable.selectors, *way.canary.selectors]):
         bench.server.answer(query, (*stable, *canary))
     bench.time += 2
-    await bench.gatherer.gather(bench.time)
+    await bench.gather()
     weighing = bench.gatherer.follow(watch(counted(LIMITLESS)), {})
     assert weighing is not None
     (frozen,) = weighing.frozen.values()
@@ -451,7 +400,7 @@ async def test_what_was_held_fast_at_the_server_is_not_taken_for_seconds_on_a_pa
     bounds = {f"request-duration:{quantile}": 25.0 for quantile in ("p50", "p95", "p99")}
     first = Bench()
     first.gatherer.follow(watch(counted(LIMITLESS)), {})
-    await first.gatherer.gather(first.time)
+    await first.gather()
     before = first.gatherer.follow(watch(counted(LIMITLESS)), {})
     assert before is not None
     record = replace(before, frozen={"request-duration": Frozen(str(way), bounds)}).record()
@@ -477,7 +426,7 @@ async def test_a_version_with_other_buckets_is_not_counted_and_it_is_said(metric
         others = {"0.3": 20.0 * number, "+Inf": 20.0 * number}
         page = tuple(Series({"__name__": name, "le": le}, n) for le, n in others.items())
         bench.scraper.page(PAGES[CANARY_POD], page)
-        assert await bench.gatherer.gather(bench.time) == []
+        assert await bench.gather() == []
     weighing = bench.gatherer.follow(latency, {})
     assert weighing is not None
     assert f"nothing is counted of {CANARY_POD}, whose histogram has no bucket" in weighing.trouble
@@ -543,7 +492,6 @@ def learner(answer: object = None) -> Bench:
 async def test_a_run_learns_from_the_stables_past_before_its_first_request() -> None:
     bench = learner()
     await bench.rounds(1, (0, 0), (180, 1))
-    await bench.gatherer.teach()
     await bench.rounds(3, (20, 0), (180, 1))
     weighing = bench.gatherer.follow(watch(), {})
     assert weighing is not None
@@ -561,7 +509,6 @@ async def test_a_metric_that_is_waited_for_costs_no_other_its_lessons() -> None:
     both = watch(counted(SUCCESS), counted(LIMITLESS))
     bench.gatherer.follow(both, {"request-success-rate": SERVER, "request-duration": SERVER})
     await bench.rounds(1, (0, 0), (180, 1))
-    await bench.gatherer.teach()
     await bench.rounds(3, (20, 0), (180, 1))
     weighing = bench.gatherer.follow(both, {})
     assert weighing is not None
@@ -573,7 +520,6 @@ async def test_a_metric_that_is_waited_for_costs_no_other_its_lessons() -> None:
 async def test_what_was_learned_outlives_a_restart() -> None:
     bench = learner()
     await bench.rounds(1, (0, 0), (180, 1))
-    await bench.gatherer.teach()
     await bench.rounds(3, (20, 0), (180, 1))
     before = bench.gatherer.follow(watch(), {})
     assert before is not None
@@ -588,14 +534,12 @@ async def test_what_was_learned_outlives_a_restart() -> None:
 async def test_a_past_that_cannot_be_read_leaves_the_careful_assumptions() -> None:
     bench = learner(ProviderError("Prometheus has not answered"))
     await bench.rounds(1, (0, 0), (180, 1))
-    await bench.gatherer.teach()
     assert await bench.rounds(6, (0, 50), (180, 1)) == [KEY]
 
 
 async def test_nothing_is_learned_once_a_request_was_counted() -> None:
     bench = learner()
     await bench.rounds(3, (20, 0), (180, 1))
-    await bench.gatherer.teach()
     await bench.rounds(1, (20, 0), (180, 1))
     weighing = bench.gatherer.follow(watch(), {})
     assert weighing is not None
@@ -626,7 +570,7 @@ async def sampled(bench: Bench, scalar: Comparable, canary: float, times: int) -
     bench.gatherer.follow(watch(scalars=(scalar,)), {"queue": SERVER})
     changed: list[Key] = []
     for _ in range(times):
-        changed += await bench.gatherer.gather(bench.time)
+        changed += await bench.gather()
         bench.time += 10
     return changed
 
