@@ -15,7 +15,7 @@ from analyzer.calibrator import Calibrator
 from analyzer.controller import ClusterIndex, Controller, Metrics
 from analyzer.gatherer import Gatherer
 from analyzer.hooks.http import HttpHookCaller
-from analyzer.metric_providers.pods import PodScraper
+from analyzer.metric_providers.pods import open_scraper
 from analyzer.metric_providers.prometheus import PrometheusProvider
 from analyzer.observe import Observer
 from analyzer.reconciler import Reconciler
@@ -55,11 +55,11 @@ async def build(
     def seconds() -> float:
         return cluster.now().timestamp()
 
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession() as session, open_scraper() as scraper:
         hooks = HttpHookCaller(session)
         gatherer = Gatherer(
             cluster,
-            PodScraper(session),
+            scraper,
             {"prometheus": prometheus},
             Calibrator({"prometheus": prometheus}, seconds),
             pace=settings.pace,

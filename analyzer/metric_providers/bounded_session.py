@@ -73,12 +73,13 @@ def _take_turns(parsed: dict[str, Any]) -> dict[str, Any]:
 class BoundedSession(requests.Session):
     """A session that reads no more than it is told to.
 
-    `requests` bounds the wait for each piece of an answer and not the whole. Redirects are not
+    `requests` bounds the wait for a connection, and for each piece of an answer, and not the whole.
+    Redirects are not
     followed: `requests` would read their bodies without bounds, and give headers that may be secret
     to any host that a redirect names.
 
     Args:
-        seconds: for one answer, once its headers are there.
+        seconds: for one answer, from the connection to its last byte.
         size: the longest answer, in bytes.
 
     """
@@ -103,26 +104,27 @@ class BoundedSession(requests.Session):
             requests.RequestException: as `requests` has it.
 
         """
+        ends = time.monotonic() + self._seconds
         kwargs |= {"stream": True, "allow_redirects": False}
+        kwargs["timeout"] = urllib3.Timeout(total=self._seconds)
         if kwargs.get("method") == "POST":
             kwargs["data"] = kwargs.pop("params", None)
         response = super().request(*args, **kwargs)
         with response:
-            body = self._read(response.raw)
+            body = self._read(response.raw, ends)
         answer = _Answer(response, body)
         if answer.status_code != requests.codes.ok:
             raise Refused(response=answer)
         return answer
 
-    def _read(self, raw: Any) -> bytes:
-        deadline = time.monotonic() + self._seconds
+    def _read(self, raw: Any, ends: float) -> bytes:
         body = bytearray()
         try:
             while chunk := raw.read1(_CHUNK, decode_content=False):
                 body += chunk
                 if len(body) > self._size:
                     raise TooMuch(self._size)
-                if time.monotonic() > deadline:
+                if time.monotonic() > ends:
                     raise requests.Timeout
         except urllib3.exceptions.ReadTimeoutError as error:
             raise requests.Timeout(error) from error

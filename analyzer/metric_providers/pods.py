@@ -3,7 +3,9 @@
 import asyncio
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
@@ -37,8 +39,34 @@ _ADVICE: Final = {
     403: "let its metrics be read without credentials",
     404: "see whether the port and the path are those of its metrics",
 }
+_TIMEOUT: Final = timedelta(seconds=1)
+_CONNECTIONS: Final = 4096
+"""At a time: every run that is followed may read a page, and some runs more."""
 _SHOWN: Final = 64
 """Characters of a header's value that a message quotes."""
+
+
+@asynccontextmanager
+async def open_scraper(within: timedelta = _TIMEOUT) -> AsyncIterator["PodScraper"]:
+    """Give a scraper with connections of its own, of which nothing else can take any.
+
+    No pod's cookies are kept, and no proxy is asked: pods are next door.
+
+    Args:
+        within: bounds one page, from the connection to its last byte.
+
+    """
+    async with aiohttp.ClientSession(
+        # Whoever scrapes has places for fewer pages; no limit of the pool comes before them.
+        connector=aiohttp.TCPConnector(limit=_CONNECTIONS),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+    ) as session:
+        scraper = PodScraper(session, timeout=within)
+        try:
+            yield scraper
+        finally:
+            scraper.close()
 
 
 class PodScraper:
@@ -57,15 +85,16 @@ class PodScraper:
         self,
         session: aiohttp.ClientSession,
         *,
-        timeout: timedelta = timedelta(seconds=1),
+        timeout: timedelta = _TIMEOUT,
         size: int = 4 * _MIB,
     ) -> None:
         self._session = session
         self._timeout = timeout
         self._size = size
-        # The parsers hold the interpreter: a second thread would finish nothing sooner, and make
-        # the loop wait longer for its turn.
-        self._parsing = asyncio.Lock()
+        # One thread: the parsers hold the interpreter, a second would finish nothing sooner, and
+        # make the loop wait longer for its turn. Its own: the loop's may be waiting for names that
+        # do not resolve.
+        self._parsing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pages")
 
     async def scrape(self, url: str, names: frozenset[str]) -> tuple[Series, ...]:
         """Return the page's series with these sample names, without timestamps and exemplars.
@@ -82,8 +111,9 @@ class PodScraper:
         try:
             kind, body = await self._fetch(url)
             # A wanted line takes some 50 us: a hundred of them would hold up the loop.
-            async with self._parsing:
-                return await asyncio.to_thread(_READERS[kind], body, names)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._parsing, _READERS[kind], body, names
+            )
         except TimeoutError as error:
             what = (
                 f"has not given its metrics within {format_duration(self._timeout)}; see whether "
@@ -98,6 +128,10 @@ class PodScraper:
         except ValueError as error:
             what = "gives a page that cannot be parsed; mend what promtool check metrics says of it"
             raise _unread(url, what) from error
+
+    def close(self) -> None:
+        """Parse no more pages."""
+        self._parsing.shutdown(wait=False, cancel_futures=True)
 
     async def _fetch(self, url: str) -> tuple[str, bytes]:
         """Return the content type and the whole page."""

@@ -1,12 +1,14 @@
 """Metrics from Prometheus, through its HTTP API's instant and range queries.
 
-The client library blocks, so each connection has a few threads of its own: a Prometheus that does
-not answer can hold no more than those, and queries to others go on.
+The client library blocks, so each connection has threads of its own: a Prometheus that does not
+answer can hold no more than those, and queries to others go on. Each namespace that asks has a few
+places at a connection: its slow queries hold no more than those, and another's go on.
 """
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
@@ -41,9 +43,10 @@ class PrometheusProvider:
     The value of a query is that of the last series of its result, as in Flagger.
 
     Args:
-        timeout: bounds one query, the wait for a free thread included.
-        threads: queries that one connection runs at a time.
-        connections: how many are kept; the one not used for longest is closed first.
+        timeout: bounds one query, the wait for a place included.
+        threads: queries that one connection runs at a time for one namespace.
+        connections: how many are kept. More are there while as many are being asked at once; then
+            those not used for longest are closed.
 
     """
 
@@ -52,12 +55,13 @@ class PrometheusProvider:
         *,
         timeout: timedelta = timedelta(seconds=5),
         threads: int = 4,
-        connections: int = 16,
+        connections: int = 128,
     ) -> None:
         self._timeout = timeout
         self._threads = threads
         self._limit = connections
         self._connections: OrderedDict[Identity, Connection] = OrderedDict()
+        self._asked: Counter[Identity] = Counter()
 
     async def query(self, spec: ProviderSpec, query: str) -> float | None:
         """Return the query's value now, None where it has none (empty or NaN).
@@ -128,12 +132,13 @@ class PrometheusProvider:
         self, spec: ProviderSpec, ask: Callable[[Connection, str], _T], shorten: str
     ) -> _T:
         identity = identify(spec)
-        connection = self._connect(identity)
         try:
             async with asyncio.timeout(self._timeout.total_seconds()):
-                return await asyncio.get_running_loop().run_in_executor(
-                    connection.threads, ask, connection, identity.address
-                )
+                with self._connected(identity) as connection:
+                    async with connection.places.take(spec.asker):
+                        return await asyncio.get_running_loop().run_in_executor(
+                            connection.threads, ask, connection, identity.address
+                        )
         except TimeoutError as error:
             raise silent(identity.address, self._timeout) from error
         except _FAULTS as error:
@@ -146,13 +151,24 @@ class PrometheusProvider:
             connection.retire()
             await asyncio.to_thread(connection.threads.shutdown)
 
+    @contextmanager
+    def _connected(self, identity: Identity) -> Iterator[Connection]:
+        """Give a connection that stays open while it is asked."""
+        self._asked[identity] += 1
+        try:
+            yield self._connect(identity)
+        finally:
+            self._asked[identity] -= 1
+            if not self._asked[identity]:
+                del self._asked[identity]
+
     def _connect(self, identity: Identity) -> Connection:
         if connection := self._connections.get(identity):
             self._connections.move_to_end(identity)
             return connection
-        while len(self._connections) >= self._limit:
-            _, oldest = self._connections.popitem(last=False)
-            oldest.retire()
+        idle = [one for one in self._connections if one not in self._asked]
+        for oldest in idle[: max(0, len(self._connections) - self._limit + 1)]:
+            self._connections.pop(oldest).retire()
         connection = Connection.open(identity, self._timeout, self._threads)
         self._connections[identity] = connection
         return connection

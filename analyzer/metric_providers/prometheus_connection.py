@@ -11,6 +11,7 @@ import urllib3
 from prometheus_api_client import PrometheusConnect
 
 from analyzer.metric_providers.bounded_session import BoundedSession, Credentials
+from analyzer.places import Places
 from analyzer.ports import ProviderError, ProviderSpec
 
 MIB: Final = 1024 * 1024
@@ -18,6 +19,10 @@ LONGEST_NUMBER: Final = 4 * MIB
 """Bytes of an answer. One number needs a few hundred; a query that lists series is no metric."""
 LONGEST_LIST: Final = 32 * MIB
 """Bytes of an answer that lists series: some 150 000 of them."""
+_ASKERS: Final = 4
+"""Namespaces that can have all of their places at one Prometheus at the same time."""
+_THREADS: Final = 64
+"""Of one connection; more namespaces than these wait at one Prometheus only if it stands still."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,15 +39,17 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Two clients of one Prometheus, and the threads in which they wait.
+    """Two clients of one Prometheus, the places to ask it, and the threads in which they wait.
 
-    `numbers` asks by GET and reads short answers; `lists` asks by POST, as its queries may be
-    longer than an URL can be, and reads long answers.
+    The places are by the namespace that asks: slow queries of one take no other's. `numbers` asks
+    by GET and reads short answers; `lists` asks by POST, as its queries may be longer than an URL
+    can be, and reads long answers.
     """
 
     numbers: PrometheusConnect
     lists: PrometheusConnect
     sessions: tuple[BoundedSession, ...]
+    places: Places[str]
     threads: ThreadPoolExecutor
 
     @classmethod
@@ -52,7 +59,7 @@ class Connection:
         Args:
             identity: where to, and with what.
             timeout: bounds the wait for an answer, and again the reading of it.
-            threads: queries that run at a time.
+            threads: queries that run at a time for one namespace.
 
         """
         if not identity.verify_tls:
@@ -64,11 +71,12 @@ class Connection:
             _client(identity, timeout, short, "GET"),
             _client(identity, timeout, long, "POST"),
             (short, long),
-            ThreadPoolExecutor(max_workers=threads, thread_name_prefix="prometheus"),
+            Places(per_owner=threads, total=_ASKERS * threads),
+            ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="prometheus"),
         )
 
     def retire(self) -> None:
-        """Take no more queries, and close when those that were taken have been asked."""
+        """Take no more queries, and close when the last thread is done."""
         for session in self.sessions:
             self.threads.submit(session.close)
         self.threads.shutdown(wait=False)

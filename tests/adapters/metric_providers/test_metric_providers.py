@@ -6,6 +6,7 @@ The other side is a local server that answers as Prometheus' API does.
 import asyncio
 import base64
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -332,6 +333,58 @@ async def test_one_that_is_silent_does_not_hold_up_another(real: World) -> None:
 
     assert all("has not answered within" in task.result() for task in silent)
     await provider.aclose()
+
+
+async def test_slow_queries_of_a_namespace_take_no_other_namespaces_place(real: World) -> None:
+    provider = PrometheusProvider(timeout=timedelta(seconds=2), threads=1)
+    all_are_asked = asyncio.Event()
+
+    async def count_and_stay_silent(request: web.Request) -> web.StreamResponse:
+        if len(real.there.requests) == 6:
+            all_are_asked.set()
+        return await stay_silent(request)
+
+    real.there.replies[QUERY] = count_and_stay_silent
+    real.there.replies["up"] = vector("1")
+    slow = World(provider, real.spec, real.there)
+    askers = [f"team-{number % 6}" for number in range(18)]
+    async with asyncio.TaskGroup() as group:
+        silent = [
+            group.create_task(complaint(slow, replace(real.spec, asker=asker))) for asker in askers
+        ]
+        await all_are_asked.wait()
+        async with asyncio.timeout(1):
+            assert await provider.query(replace(real.spec, asker="prod"), "up") == 1
+        assert len(real.there.requests) == 6 + 1
+
+    assert all("has not answered within" in task.result() for task in silent)
+    await provider.aclose()
+
+
+async def test_a_server_that_is_silent_gets_no_threads_anew_for_each_that_is_asked_between(
+    real: World,
+) -> None:
+    provider = PrometheusProvider(timeout=timedelta(seconds=1), threads=1, connections=1)
+    real.there.replies[QUERY] = stay_silent
+    real.there.replies["up"] = vector("1")
+    slow = World(provider, real.spec, real.there)
+    before = len(threads())
+    async with asyncio.TaskGroup() as group:
+        silent = []
+        for number in range(5):
+            silent.append(group.create_task(complaint(slow)))
+            await asyncio.sleep(0)
+            other = replace(real.spec, headers={"X-Scope-OrgID": (str(number),)})
+            assert await provider.query(other, "up") == 1
+        assert len(threads()) - before <= 1 + 5
+        assert sum(asked["query"] == QUERY for asked in real.there.asked) == 1
+
+    assert all("has not answered within" in task.result() for task in silent)
+    await provider.aclose()
+
+
+def threads() -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name.startswith("prometheus")]
 
 
 async def test_cancellation_passes_through(real: World) -> None:

@@ -18,7 +18,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from analyzer.metric_providers.pods import PodScraper
+from analyzer.metric_providers.pods import PodScraper, open_scraper
 from analyzer.ports import ProviderError, Scraper
 from canary.counting.series import Series
 from tests.fakes.scraper import FakeScraper
@@ -492,3 +492,46 @@ async def test_the_loop_goes_on_while_a_page_is_parsed(real: World) -> None:
 
     assert len(asked.result()) == 9_000
     assert max(waits) < whole / 2
+
+
+async def test_no_pods_cookie_is_kept_and_no_proxy_is_asked(
+    real: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def reply(_request: web.Request) -> web.StreamResponse:
+        response = web.Response(text=f"{NAME} 1\n", headers={"Content-Type": TEXT})
+        response.set_cookie("pod", "7")
+        return response
+
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{unused_port()}")
+    real.pod.reply = reply
+    # By name: a usual jar keeps no cookies of addresses.
+    url = real.url.replace("127.0.0.1", "localhost")
+    async with open_scraper() as scraper:
+        for _ in range(2):
+            assert await scraper.scrape(url, NAMES) == (series(1),)
+    assert [dict(request.cookies) for request in real.pod.requests] == [{}, {}]
+
+
+async def test_more_pods_that_are_silent_than_a_pool_has_leave_a_connection_to_the_next(
+    real: World,
+) -> None:
+    all_are_silent = asyncio.Event()
+    silent: list[web.Request] = []
+
+    async def reply(request: web.Request) -> web.StreamResponse:
+        if request.query_string:
+            silent.append(request)
+            if len(silent) == 110:
+                all_are_silent.set()
+            await asyncio.Event().wait()
+        return web.Response(text=f"{NAME} 1\n", headers={"Content-Type": TEXT})
+
+    real.pod.reply = reply
+    async with open_scraper(timedelta(minutes=1)) as scraper, asyncio.TaskGroup() as group:
+        urls = [f"{real.url}?{number}" for number in range(110)]
+        waiting = [group.create_task(scraper.scrape(url, NAMES)) for url in urls]
+        async with asyncio.timeout(20):
+            await all_are_silent.wait()
+            assert await scraper.scrape(real.url, NAMES) == (series(1),)
+        for task in waiting:
+            task.cancel()
