@@ -1,7 +1,8 @@
 """Series and the selectors that pick them, as PromQL has them."""
 
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, NamedTuple
@@ -179,11 +180,38 @@ def _joined(selectors: list[Selector]) -> list[Selector]:
 
 def _widest(selectors: list[Selector]) -> list[Selector]:
     """Leave out the selectors that another one covers, the later of two that cover each other."""
-    kept: list[Selector] = []
-    for one in selectors:
-        if not any(other.covers(one) for other in kept):
-            kept = [*(other for other in kept if not one.covers(other)), one]
-    return kept
+    rivals = _rivals(selectors)
+    return [
+        one
+        for at, one in enumerate(selectors)
+        if not any(
+            selectors[other].covers(one) and (other < at or not one.covers(selectors[other]))
+            for other in rivals(one) - {at}
+        )
+    ]
+
+
+def _rivals(selectors: list[Selector]) -> Callable[[Selector], set[int]]:
+    """Return what tells which selectors, by position, might cover one.
+
+    Hundreds of runs have thousands of selectors, and few pairs of them have anything in common.
+    Each is found by the rarest of its conditions alone: what it covers has the same, or, where it
+    is no plain value, a plain value of the same label.
+    """
+    often = Counter(matcher for one in selectors for matcher in one.matchers)
+    rarest: dict[Matcher | str, set[int]] = {}
+    for at, one in enumerate(selectors):
+        condition = min(one.matchers, key=often.__getitem__)
+        rarest.setdefault(condition, set()).add(at)
+        if condition.op != "=" or condition.label == LE:
+            rarest.setdefault(condition.label, set()).add(at)
+
+    def found(one: Selector) -> set[int]:
+        keys: set[Matcher | str] = set(one.matchers)
+        keys |= {matcher.label for matcher in one.matchers if matcher.op == "="}
+        return set().union(*(rarest[key] for key in keys & rarest.keys()))
+
+    return found
 
 
 def _shape(selector: Selector) -> tuple[Matcher, ...]:

@@ -2,7 +2,7 @@
 
 import promql_parser as promql
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from canary.counting import counters
@@ -141,3 +141,19 @@ def test_merged_fetches_at_least_what_each_selector_picks(
         series = {"__name__": name, **labels}
         if any(one.accepts(series) for one in selectors):
             assert any(picked(query, series) for query in queries)
+
+
+@given(
+    selectors=st.lists(_SELECTORS, min_size=1, max_size=6),
+    position=st.integers(0, 5),
+    more=_LITERAL | _REGEX,
+)
+def test_a_selector_that_another_covers_changes_no_query(
+    selectors: list[Selector], position: int, more: tuple[str, str, str]
+) -> None:
+    wider = selectors[position % len(selectors)]
+    label, op, value = more
+    condition = Matcher(label=label, op=op, value=value)
+    narrower = Selector(matchers=(*wider.matchers, condition))
+    assume(not narrower.covers(wider))
+    assert merged([*selectors, narrower]) == merged(selectors)
