@@ -36,6 +36,9 @@ _SCRAPES_OF_A_RUN: Final = 16
 _SCRAPES_AT_ONCE: Final = 64
 _READING: Final = 5.0
 """Seconds for the pages of one run's pods; what is not in by then comes first in the next."""
+_LISTS_OF_A_NAMESPACE: Final = 8
+_LISTS_AT_ONCE: Final = 16
+"""The API server's connections are those of the reconciles, too."""
 _LIST_WAIT: Final = 0.5
 """Seconds that the known pods wait for a list, so that new ones are read with them."""
 _LIST_DEADLINE: Final = 10.0
@@ -83,7 +86,8 @@ class Gatherer:
         self._pace = pace
         self._clock = clock
         self._followed: dict[Key, Followed] = {}
-        self._places = Places[Key](per_owner=_SCRAPES_OF_A_RUN, total=_SCRAPES_AT_ONCE)
+        self._scrapes = Places[Key](per_owner=_SCRAPES_OF_A_RUN, total=_SCRAPES_AT_ONCE)
+        self._lists = Places[str](per_owner=_LISTS_OF_A_NAMESPACE, total=_LISTS_AT_ONCE)
         self._asking: dict[Asked, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._wake: Callable[[Key], None] = lambda _: None
@@ -191,7 +195,7 @@ class Gatherer:
         namespace = watch.key.namespace
         with self._guard([(one, _LIST)]):
             try:
-                async with asyncio.timeout(_LIST_DEADLINE):
+                async with self._lists.take(namespace), asyncio.timeout(_LIST_DEADLINE):
                     canary = await self._cluster.list(
                         PODS, namespace, label_selector=f"{TARGET_LABEL}={watch.key.name}"
                     )
@@ -233,7 +237,7 @@ class Gatherer:
     async def _scrape(
         self, one: Followed, pod: ArmPod, names: frozenset[str]
     ) -> Sequence[Series] | None:
-        async with self._places.take(one.run.watch.key):
+        async with self._scrapes.take(one.run.watch.key):
             one.tried[pod.name] = asyncio.get_running_loop().time()
             try:
                 page = await self._scraper.scrape(pod.url or "", names)
