@@ -6,7 +6,6 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import aiohttp
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -51,12 +50,12 @@ async def build(
     router = GatewayApiRouter(cluster)
     records = Records(cluster, settings.defaults)
     prometheus = PrometheusProvider()
+    hooks = HttpHookCaller()
 
     def seconds() -> float:
         return cluster.now().timestamp()
 
-    async with aiohttp.ClientSession() as session, open_scraper() as scraper:
-        hooks = HttpHookCaller(session)
+    async with open_scraper() as scraper:
         gatherer = Gatherer(
             cluster,
             scraper,

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-import aiohttp
 import pytest
 import trustme
 from aiohttp import web
@@ -85,9 +84,8 @@ async def real_world(*, tls: ssl.SSLContext | None = None) -> AsyncIterator[Worl
     server = TestServer(receiver.application(), scheme="https" if tls else "http")
     await server.start_server(ssl=tls)
     try:
-        async with aiohttp.ClientSession() as session:
-            caller = HttpHookCaller(session, first_delay=0.0)
-            yield World(caller, replace(HOOK, url=str(server.make_url("/"))), receiver)
+        caller = HttpHookCaller(first_delay=0.0)
+        yield World(caller, replace(HOOK, url=str(server.make_url("/"))), receiver)
     finally:
         await server.close()
 
