@@ -14,6 +14,7 @@ from analyzer.calibrator import Calibrator
 from analyzer.controller import ClusterIndex, Controller, Metrics
 from analyzer.gatherer import Gatherer
 from analyzer.hooks.http import HttpHookCaller
+from analyzer.inquiring.inquirer import Inquirer
 from analyzer.metric_providers.pods import open_scraper
 from analyzer.metric_providers.prometheus import PrometheusProvider
 from analyzer.observe import Observer
@@ -38,7 +39,7 @@ log = structlog.get_logger("analyzer")
 @asynccontextmanager
 async def build(
     settings: Settings, cluster: Cluster, registry: CollectorRegistry
-) -> AsyncIterator[tuple[ClusterIndex, Controller, Gatherer]]:
+) -> AsyncIterator[tuple[ClusterIndex, Controller, Gatherer, Inquirer]]:
     """Wire the daemon's parts around one cluster.
 
     Args:
@@ -66,6 +67,7 @@ async def build(
             registry=registry,
         )
         sampler = Sampler(cluster, {"prometheus": prometheus}, settings.metrics_server)
+        inquirer = Inquirer(hooks, sampler, registry=registry)
         index = ClusterIndex(
             namespaces=Informer(cluster, NAMESPACES),
             targets=Informer(cluster, DEPLOYMENTS),
@@ -83,7 +85,8 @@ async def build(
             metrics=RunMetrics.create(registry),
         )
         try:
-            yield index, Controller(index, reconciler, Metrics.create(registry)), gatherer
+            controller = Controller(index, reconciler, Metrics.create(registry))
+            yield index, controller, gatherer, inquirer
         finally:
             await prometheus.aclose()
 
@@ -99,7 +102,7 @@ async def serve(settings: Settings) -> None:
     running = process.Process()
     async with (
         Cluster.connect() as cluster,
-        build(settings, cluster, running.registry) as (index, controller, gatherer),
+        build(settings, cluster, running.registry) as (index, controller, gatherer, inquirer),
     ):
         elector = _elector(settings, cluster, running.registry)
         informers = (index.namespaces, index.targets, index.canaries)
@@ -108,6 +111,7 @@ async def serve(settings: Settings) -> None:
             async with asyncio.TaskGroup() as group:
                 group.create_task(controller.run(), name="controller")
                 group.create_task(gatherer.run(controller.enqueue), name="evidence")
+                group.create_task(inquirer.run(controller.enqueue), name="questions")
 
         await running.run(
             running.probes(

@@ -3,17 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from analyzer.watch import Watch
 from canary.contract import FIELD_MANAGER
 from canary.counting.series import Series
+from canary.model.asking import HookAsk, MetricsAsk, Sample, Standing
 from canary.model.strategy import Hook, Strategy
 from canary.model.values import Json, Key
 from canary.model.world import HookResult, Split
 from canary.past import Past
 from canary.weighing import Weighing
 from runtime.resources import ListResult, Resource
+
+if TYPE_CHECKING:
+    from analyzer.sampling import Query  # which is made of what is said here
 
 
 class ProviderError(Exception):
@@ -100,11 +104,60 @@ class Scraper(Protocol):
         """
 
 
+class Asker(Protocol):
+    """Asks for what a check is judged by."""
+
+    async def ask(
+        self, queries: "tuple[Query, ...]", *, baselines: bool = False
+    ) -> tuple[Sample, ...]:
+        """Return a sample per query; what cannot be answered is in the sample's `problem`."""
+
+
 class HookCaller(Protocol):
     """Calls the hooks of a run."""
 
     async def call(self, hook: Hook, payload: Mapping[str, Any]) -> HookResult:
-        """POST the payload; never raises for what the other side does wrong."""
+        """POST the payload; never raises for what the other side does wrong.
+
+        A call that is cancelled closes its connection.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsInquiry:
+    """The metrics of one check, with what it takes to ask for them."""
+
+    ask: MetricsAsk
+    queries: "tuple[Query, ...]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookInquiry:
+    """One call of one hook, with what it takes to call it."""
+
+    ask: HookAsk
+    hook: Hook
+    payload: Mapping[str, Any]
+
+
+Inquiry = MetricsInquiry | HookInquiry
+
+
+class Inquirer(Protocol):
+    """Has questions carried out beside the reconciles, and keeps what has come back."""
+
+    def standing(self, key: Key) -> Standing:
+        """Return the answers that have come for a target, and the questions that are out."""
+
+    def put(self, key: Key, inquiries: Sequence[Inquiry]) -> None:
+        """Have exactly these questions stand for a target from now on.
+
+        New ones are put. Those that are out or answered already, which is told by equal asks, go
+        on. All others are cancelled and their answers forgotten. It never waits.
+        """
+
+    def forget(self, key: Key) -> None:
+        """Have no question stand for a target; one without any is a success."""
 
 
 class Router(Protocol):

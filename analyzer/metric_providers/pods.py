@@ -11,6 +11,7 @@ from typing import Final
 
 import aiohttp
 
+from analyzer.http import open_session
 from analyzer.metric_providers.exposition import (
     LONGEST_WANTED,
     TooManyError,
@@ -56,12 +57,8 @@ async def open_scraper(within: timedelta = _TIMEOUT) -> AsyncIterator["PodScrape
         within: bounds one page, from the connection to its last byte.
 
     """
-    async with aiohttp.ClientSession(
-        # Whoever scrapes has places for fewer pages; no limit of the pool comes before them.
-        connector=aiohttp.TCPConnector(limit=_CONNECTIONS),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-    ) as session:
+    # Whoever scrapes has places for fewer pages; no limit of the pool comes before them.
+    async with open_session(connections=_CONNECTIONS) as session:
         scraper = PodScraper(session, timeout=within)
         try:
             yield scraper
