@@ -21,7 +21,7 @@ PER_NAMESPACE: Final = 16
 so that 16 places are enough for hundreds of runs; of those that hang, 16 are enough."""
 TOGETHER: Final = 256
 """Questions of a kind that all namespaces have out; the first place of each comes on top. What is
-out costs a connection and some 50 kB."""
+out costs a connection and some 30 kB."""
 
 
 @dataclass(eq=False, slots=True)
