@@ -20,7 +20,7 @@ from analyzer.metric_providers.prometheus import PrometheusProvider
 from analyzer.observe import Observer
 from analyzer.reconciler import Reconciler
 from analyzer.records import Records
-from analyzer.routers.gateway_api import GatewayApiRouter
+from analyzer.routers.adopted import AdoptedRoutes
 from analyzer.sampling import Sampler
 from analyzer.settings import Settings, read_settings
 from analyzer.telemetry import RunMetrics
@@ -48,7 +48,7 @@ async def build(
         registry: where its metrics go.
 
     """
-    router = GatewayApiRouter(cluster)
+    router = AdoptedRoutes(cluster)
     records = Records(cluster, settings.defaults)
     prometheus = PrometheusProvider()
     hooks = HttpHookCaller()

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final, assert_never
 
 from analyzer.observe import Scene, hook_payload, selected_by
-from analyzer.ports import Cluster, HookCaller, Router
+from analyzer.ports import Cluster, HookCaller, Router, SplitRefused
 from analyzer.records import Records, state_of
 from canary.actions import (
     Action,
@@ -126,7 +126,7 @@ class Actor:
                 saved = await self.records.save(scene.canary, scene.state, now)
                 return replace(scene, canary=saved)
             case SetWeight(weight):
-                await self.router.write_split(scene.key, scene.strategy, weight)
+                await self._set_weight(scene, weight, now)
             case EnsureRoute():
                 await self._ensure_route(scene)
             case EnsureCanary(replicas):
@@ -168,6 +168,13 @@ class Actor:
             await self.cluster.create(EVENTS, _event(subject, event, now, run))
         except AlreadyExists:
             return
+
+    async def _set_weight(self, scene: Scene, weight: int, now: datetime) -> None:
+        """Move the traffic wherever that can be done; a route that is refused is said, once."""
+        try:
+            await self.router.write_split(scene.key, scene.strategy, weight)
+        except SplitRefused as refused:
+            await self.emit(scene, Emit("RouteRefused", str(refused), warning=True), now)
 
     async def _ensure_route(self, scene: Scene) -> None:
         if scene.strategy.own_route is None:

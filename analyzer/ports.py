@@ -27,6 +27,13 @@ class ProviderError(Exception):
     """
 
 
+class SplitRefused(Exception):  # noqa: N818 - what the API server did, told to the run's people
+    """Some routes could not be given their split: the API server refused the write.
+
+    All others carry it. The message names each route with the API server's reason.
+    """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderSpec:
     """Where to ask: `MetricTemplate.spec.provider` with its Secret's data read (decoded).
@@ -161,16 +168,30 @@ class Inquirer(Protocol):
 
 
 class Router(Protocol):
-    """Splits traffic between the stable and the canary Service on routes of one kind."""
+    """Splits traffic between the stable and the canary Service of a target, on all its routes.
+
+    A route may lead to other targets too; their splits are left as they are.
+    """
 
     async def read_split(self, key: Key, strategy: Strategy) -> Split:
-        """Return the split as it stands on every route to the stable Service."""
+        """Return the target's split as it stands on every route to its stable Service."""
 
     async def write_split(self, key: Key, strategy: Strategy, weight: int) -> None:
-        """Give the canary `weight` percent on every route; repeat without effect."""
+        """Give the canary `weight` percent on every route; repeat without effect.
+
+        Raises:
+            SplitRefused: some routes were refused; all others carry the split.
+            ApiError: the API server could not do its part on some route; all others are written.
+
+        """
 
     async def clean(self, key: Key) -> None:
-        """Leave every route as the team wrote it, whatever a run had put there."""
+        """Leave every route as the team wrote it, whatever a run of the target had put there.
+
+        Raises:
+            ApiError: a route could not be written, and may lead to the canary still.
+
+        """
 
     async def ensure(self, key: Key, strategy: Strategy, owner: Json) -> None:
         """Make the own route as the strategy asks for it, at weight 0; adopt otherwise."""

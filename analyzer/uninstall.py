@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from analyzer.ports import Cluster
-from analyzer.routers.gateway_api import GatewayApiRouter
+from analyzer.routers.adopted import AdoptedRoutes
 from canary.contract import (
     AUTO_LABEL,
     AUTO_VALUE,
@@ -108,7 +108,7 @@ class Uninstall:
         self._say("the analyzer has stopped")
 
     async def _plain_routes(self) -> None:
-        router = GatewayApiRouter(self._cluster)
+        router = AdoptedRoutes(self._cluster)
         keys = {
             Key(
                 namespace=obj["metadata"]["namespace"],

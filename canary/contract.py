@@ -54,7 +54,7 @@ CANDIDATE: Final = f"{DOMAIN}/candidate"
 
 # Annotations on routes and on Canary objects.
 SPLIT: Final = f"{DOMAIN}/split"
-"""The split on a route, as JSON: stable and canary Service, canary's share in percent."""
+"""The splits on a route, as JSON: of each target both Services and its share in percent."""
 ON_NO_DATA: Final = f"{DOMAIN}/on-no-data"
 """On a Canary: hold, fail, or pass, when a metric has had no value for ON_NO_DATA_AFTER."""
 ON_NO_DATA_AFTER: Final = f"{DOMAIN}/on-no-data-after"

@@ -13,7 +13,7 @@ from canary.contract import (
 )
 from canary.hashing import template_hash
 from canary.model.strategy import Strategy
-from canary.model.values import Json, Key
+from canary.model.values import Json
 
 
 class UnsuitableTarget(ValueError):  # noqa: N818 - a finding about the target, shown to its team
@@ -141,29 +141,6 @@ def stable_service(target: Json, *, strategy: Strategy) -> Json:
         "kind": "Service",
         "metadata": metadata,
         "spec": {"selector": dict(selector), "ports": _ports(strategy, None)},
-    }
-
-
-def own_route(key: Key, strategy: Strategy, owner: Json) -> Json:
-    """Return the HTTPRoute that a Canary with gatewayRefs asks for, without any split."""
-    route = strategy.own_route
-    if route is None:
-        raise ValueError(f"{key} asks for no route of its own")
-    backend = {"name": strategy.service_name, "port": strategy.service_port or 80}
-    return {
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "HTTPRoute",
-        "metadata": {
-            "name": strategy.service_name,
-            "namespace": key.namespace,
-            "labels": {MANAGED_BY_LABEL: MANAGED_BY},
-            "ownerReferences": [owner],
-        },
-        "spec": {
-            "parentRefs": list(route.parents),
-            "hostnames": list(route.hosts),
-            "rules": [{**route.rule, "backendRefs": [backend]}],
-        },
     }
 
 

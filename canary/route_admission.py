@@ -1,4 +1,4 @@
-"""What a write to an adopted route means: the split stays, whoever applies the route.
+"""What a write to a route means: the splits stay, whoever applies the route.
 
 The analyzer writes the mark only, and this rule writes the weights, so that the fields the team
 applied stay owned by the team's field manager.
@@ -6,14 +6,15 @@ applied stay owned by the team's field manager.
 
 from dataclasses import dataclass, field
 
-from canary.contract import SPLIT
 from canary.model.values import Json
-from canary.split import Mark, carries, load_mark, with_split, without_split
+from canary.routes.dialect import Dialect
+from canary.routes.known import dialect_of
+from canary.routes.mark import NO_MARK, Mark, mark_of, marked, text_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteWrite:
-    """One UPDATE of a route; `by_analyzer` tells who may change the split."""
+    """One UPDATE of a route; `by_analyzer` tells who may change the splits."""
 
     old: Json
     new: Json
@@ -22,35 +23,64 @@ class RouteWrite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteAnswer:
-    """What is changed in the write: `rules` and `mark` are None where they stand as written."""
+    """The route as it is to be stored; the very one that was written where nothing is changed."""
 
     outcome: str
-    rules: list[Json] | None = None
-    mark: str | None = None
+    route: Json
     warnings: tuple[str, ...] = field(default=())
 
 
 def admit_route(write: RouteWrite) -> RouteAnswer:
-    """Decide one write to a route that has, had or gets a split."""
-    old_text, new_text = _mark_text(write.old), _mark_text(write.new)
-    text = new_text if write.by_analyzer else old_text
-    rules = write.new["spec"].get("rules") or []
-    mark = load_mark(text)
-    if mark is None:
-        return _unsplit(rules, load_mark(old_text), by_analyzer=write.by_analyzer)
-    return RouteAnswer(
-        outcome="split",
-        rules=None if carries(rules, mark) else with_split(rules, mark),
-        mark=None if text == new_text else text,
-    )
+    """Decide one write to a route that has, had or gets splits.
+
+    A mark that cannot be read is another version's, which leads or will: it stays as it is, and so
+    do the weights.
+    """
+    route = _with_standing_mark(write)
+    before, asked, dialect = mark_of(write.old), mark_of(route), dialect_of(route)
+    if asked is None or dialect is None:
+        return RouteAnswer(outcome="no-split", route=route)
+    wanted = _wanted(before or NO_MARK, asked) if write.by_analyzer else asked
+    if not wanted.splits:
+        return RouteAnswer(outcome="no-split", route=route)
+    written = dialect.with_traffic(_read(write, route, wanted, dialect), wanted)
+    split = {**marked(route, written.mark.dump()), "spec": written.spec}
+    return RouteAnswer(outcome="split" if written.mark.splits else "clean", route=split)
 
 
-def _unsplit(rules: list[Json], before: Mark | None, *, by_analyzer: bool) -> RouteAnswer:
-    if before is None or not by_analyzer:
-        return RouteAnswer(outcome="no-split")
-    plain = without_split(rules, before)
-    return RouteAnswer(outcome="clean", rules=None if plain == rules else plain)
+def _with_standing_mark(write: RouteWrite) -> Json:
+    """Return the route with the mark that counts: nobody but the analyzer moves a share.
+
+    Where the shares are those that stand, the mark belongs to the weights beside it: an answer of
+    ours that is shown to us again after another webhook, or what somebody has read and puts back.
+    """
+    old, new = mark_of(write.old), mark_of(write.new)
+    same = old and new and new.splits and new.splits in (old.splits, old.staying)
+    return write.new if write.by_analyzer or same else marked(write.new, text_of(write.old))
 
 
-def _mark_text(route: Json) -> str:
-    return str((route["metadata"].get("annotations") or {}).get(SPLIT, ""))
+def _read(write: RouteWrite, route: Json, wanted: Mark, dialect: Dialect) -> Json:
+    """Return the route from which the team's text is to be read.
+
+    Weights that the analyzer writes under a mark that stands are the outcome of this arithmetic,
+    or of that of the version before, which does not know the other targets. Neither is news.
+    """
+    split = any(dialect.leads_to(route, one.canary) for one in wanted.splits.values())
+    repeated = write.by_analyzer and text_of(write.old) == text_of(write.new)
+    if not split or not repeated or dialect.with_traffic(route, wanted).spec == route["spec"]:
+        return route
+    return {**route, "spec": write.old["spec"]}
+
+
+def _wanted(before: Mark, asked: Mark) -> Mark:
+    """Return the splits that the analyzer asks for.
+
+    An analyzer of the version before knows one target: what it writes is about that one, whatever
+    else was marked by target, and where it removes the mark everything goes.
+    """
+    if not asked.splits:
+        return before.leaving(*before.splits)
+    if not asked.elder or before.elder or set(before.splits) <= set(asked.splits):
+        return asked
+    [(target, split)] = asked.splits.items()
+    return before.having(target, split)

@@ -17,7 +17,7 @@ from canary.model.strategy import (
     TemplateRef,
 )
 from canary.model.values import FULL, Json
-from canary.own_route import MATCHED, own_route
+from canary.routes.from_service import MATCHED, asked_route
 from canary.spec import parsers, settings
 from canary.spec.annotations import annotated
 from canary.spec.problems import Problems
@@ -88,7 +88,7 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
         service_name=service.get("name") or spec["targetRef"]["name"],
         service_port=service.get("port"),
         target_port=service.get("targetPort") or service.get("port"),
-        own_route=own_route(service, spec["targetRef"]["name"]),
+        own_route=asked_route(service, spec["targetRef"]["name"]),
         progress_deadline=timedelta(seconds=spec.get("progressDeadlineSeconds") or 600),
         ready_percent=int(analysis.get("canaryReadyThreshold") or FULL),
         skip_analysis=bool(spec.get("skipAnalysis")),

@@ -8,7 +8,6 @@ import jsonpatch
 import orjson
 
 from canary.admission import Allowed, Denied
-from canary.contract import SPLIT
 from canary.model.values import Json
 from canary.route_admission import RouteAnswer
 
@@ -86,13 +85,8 @@ def answer_write(uid: str, new: Json, answer: Allowed | Denied) -> bytes:
 
 def answer_route(uid: str, new: Json, answer: RouteAnswer) -> bytes:
     """Encode the answer to a write to a route."""
-    wanted = {**new, "metadata": dict(new["metadata"]), "spec": dict(new["spec"])}
-    if answer.mark is not None:
-        notes = new["metadata"].get("annotations") or {}
-        wanted["metadata"]["annotations"] = {**notes, SPLIT: answer.mark}
-    if answer.rules is not None:
-        wanted["spec"]["rules"] = answer.rules
-    return _allowed(uid, list(jsonpatch.make_patch(new, wanted)), answer.warnings)
+    operations = list(jsonpatch.make_patch(new, answer.route))
+    return _allowed(uid, operations, answer.warnings)
 
 
 def denied(uid: str, message: str, code: int = 403) -> bytes:

@@ -11,7 +11,7 @@ from analyzer.observe import Observer, Scene
 from analyzer.ports import ProviderSpec
 from analyzer.reconciler import Reconciler
 from analyzer.records import Records, state_of
-from analyzer.routers.gateway_api import GatewayApiRouter
+from analyzer.routers.adopted import AdoptedRoutes
 from analyzer.sampling import Sampler
 from analyzer.telemetry import RunMetrics
 from analyzer.watch import Watch
@@ -109,7 +109,7 @@ def look(cluster: Stored) -> Scene:
 
 
 def actor(cluster: Stored) -> Actor:
-    return Actor(cluster, GatewayApiRouter(cluster), FakeHookCaller(), Records(cluster, Defaults()))
+    return Actor(cluster, AdoptedRoutes(cluster), FakeHookCaller(), Records(cluster, Defaults()))
 
 
 async def test_marks_and_status_of_a_refused_version_are_written_anew_once() -> None:
@@ -191,7 +191,7 @@ class NoWeigher:
 
 
 def reconciler(cluster: Stored) -> Reconciler:
-    router, hooks = GatewayApiRouter(cluster), FakeHookCaller()
+    router, hooks = AdoptedRoutes(cluster), FakeHookCaller()
     sampler = Sampler(cluster, {}, "")
     return Reconciler(
         cluster=cluster,

@@ -16,7 +16,8 @@ from prometheus_client import CollectorRegistry
 
 import webhook.server
 from canary.contract import HOLD, HOLD_UNKNOWN, SPLIT, STABLE
-from canary.split import Mark, carries
+from canary.routes.gateway_api import HttpRoutes
+from canary.routes.mark import Mark, TargetSplit, mark_of
 from runtime import probes
 from tests.fakes.objects import Json, annotated, changed, deployment
 from webhook.server import Metrics, create_app
@@ -161,33 +162,38 @@ def route(mark: str | None) -> Json:
     notes = {} if mark is None else {SPLIT: mark}
     backends = [{"name": "web", "port": 80, "weight": 1}]
     return {
-        "metadata": {"name": "web", "annotations": notes},
+        "kind": "HTTPRoute",
+        "metadata": {"name": "web", "namespace": "prod", "annotations": notes},
         "spec": {"rules": [{"backendRefs": backends}]},
     }
 
 
+WEB = TargetSplit(stable="web", canary="web-canary", weight=30)
+MARK = Mark(splits={"web": WEB})
+
+
 async def test_a_route_keeps_its_split(server: Server) -> None:
-    mark = Mark(namespace="prod", target="web", stable="web", canary="web-canary", weight=30)
     new = route(None)
-    stored = patched(new, await server.review(route(mark.dump()), new, path="/routes"))
-    assert carries(stored["spec"]["rules"], mark)
-    assert stored["metadata"]["annotations"][SPLIT] == mark.dump()
+    stored = patched(new, await server.review(route(MARK.dump()), new, path="/routes"))
+    assert HttpRoutes().shares(stored, WEB) == {30}
+    found = mark_of(stored)
+    assert found is not None
+    assert found.splits == MARK.splits
 
 
 async def test_the_analyzer_may_take_the_split_away(server: Server) -> None:
-    mark = Mark(namespace="prod", target="web", stable="web", canary="web-canary", weight=30)
     user = Settings().analyzer_user
-    marked = route(mark.dump())
+    marked = route(MARK.dump())
     split = patched(marked, await server.review(route(None), marked, path="/routes", user=user))
-    plain = {**split, "metadata": {"name": "web", "annotations": {}}}
+    assert HttpRoutes().shares(split, WEB) == {30}
+    plain = {**split, "metadata": {**split["metadata"], "annotations": {}}}
     stored = patched(plain, await server.review(split, plain, path="/routes", user=user))
     assert stored["spec"] == route(None)["spec"]
 
 
 async def test_a_route_that_cannot_be_judged_passes(server: Server) -> None:
-    mark = Mark(namespace="prod", target="web", stable="web", canary="web-canary", weight=30)
-    broken = {"metadata": {"name": "web"}, "spec": {"rules": [1]}}
-    response = await server.review(route(mark.dump()), broken, path="/routes")
+    broken = {**route(None), "spec": {"rules": [1]}}
+    response = await server.review(route(MARK.dump()), broken, path="/routes")
     assert (response["allowed"], "patch" in response) == (True, False)
 
 

@@ -3,14 +3,15 @@
 import re
 from typing import Final
 
-from canary.model.strategy import GatewayRoute
-from canary.model.values import Json
+from canary.contract import MANAGED_BY, MANAGED_BY_LABEL
+from canary.model.strategy import GatewayRoute, Strategy
+from canary.model.values import Json, Key
 
 MATCHED: Final = frozenset({"uri", "headers", "queryParams", "method", "name"})
 """Fields of an HTTPMatchRequest that a Gateway API match can say."""
 
 
-def own_route(service: Json, target: str) -> GatewayRoute | None:
+def asked_route(service: Json, target: str) -> GatewayRoute | None:
     """Return what the own HTTPRoute is made of, where the Canary names gateways for one."""
     if not service.get("gatewayRefs"):
         return None
@@ -31,6 +32,29 @@ def own_route(service: Json, target: str) -> GatewayRoute | None:
         hosts=tuple(service.get("hosts") or (service.get("name") or target,)),
         rule=rule,
     )
+
+
+def route_from_service(key: Key, strategy: Strategy, owner: Json) -> Json:
+    """Return the HTTPRoute that a Canary with gatewayRefs asks for, without any split."""
+    route = strategy.own_route
+    if route is None:
+        raise ValueError(f"{key} asks for no route of its own")
+    backend = {"name": strategy.service_name, "port": strategy.service_port or 80}
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {
+            "name": strategy.service_name,
+            "namespace": key.namespace,
+            "labels": {MANAGED_BY_LABEL: MANAGED_BY},
+            "ownerReferences": [owner],
+        },
+        "spec": {
+            "parentRefs": list(route.parents),
+            "hostnames": list(route.hosts),
+            "rules": [{**route.rule, "backendRefs": [backend]}],
+        },
+    }
 
 
 _KINDS = {"exact": "Exact", "prefix": "PathPrefix", "regex": "RegularExpression"}

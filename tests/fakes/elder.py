@@ -1,14 +1,18 @@
-"""The split on a Gateway API route, as arithmetic on its rules.
+"""The version before marks by target, as it was: an upgrade meets it for one rolling update.
 
-A split multiplies every weight of a rule by 100 and shares the stable backend's part with the
-canary, so that taking it out again divides exactly: what the team wrote needs no copy of its own.
+The arithmetic, the admission and the writes of its analyzer, unchanged; not to be mended here.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from analyzer.ports import Cluster
+from canary.contract import SPLIT
 from canary.model.values import Json
+from canary.route_admission import RouteWrite
+from canary.routes.mark import marked
+from runtime.resources import HTTPROUTES
 
 SCALE = 100
 
@@ -130,3 +134,91 @@ def _weight(ref: Json) -> int:
 def _is(ref: Json, service: str, namespace: str) -> bool:
     here = ref.get("namespace") in {None, namespace}
     return here and ref.get("kind", "Service") == "Service" and ref.get("name") == service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteAnswer:
+    """What is changed in the write: `rules` and `mark` are None where they stand as written."""
+
+    outcome: str
+    rules: list[Json] | None = None
+    mark: str | None = None
+    warnings: tuple[str, ...] = field(default=())
+
+
+def admit_route(write: RouteWrite) -> RouteAnswer:
+    """Decide one write to a route that has, had or gets a split."""
+    old_text, new_text = _mark_text(write.old), _mark_text(write.new)
+    text = new_text if write.by_analyzer else old_text
+    rules = write.new["spec"].get("rules") or []
+    mark = load_mark(text)
+    if mark is None:
+        return _unsplit(rules, load_mark(old_text), by_analyzer=write.by_analyzer)
+    return RouteAnswer(
+        outcome="split",
+        rules=None if carries(rules, mark) else with_split(rules, mark),
+        mark=None if text == new_text else text,
+    )
+
+
+def _unsplit(rules: list[Json], before: Mark | None, *, by_analyzer: bool) -> RouteAnswer:
+    if before is None or not by_analyzer:
+        return RouteAnswer(outcome="no-split")
+    plain = without_split(rules, before)
+    return RouteAnswer(outcome="clean", rules=None if plain == rules else plain)
+
+
+def _mark_text(route: Json) -> str:
+    return str((route["metadata"].get("annotations") or {}).get(SPLIT, ""))
+
+
+def admit(write: RouteWrite) -> Json:
+    """Return the route as its webhook has it stored."""
+    answer = admit_route(write)
+    route = write.new if answer.mark is None else marked(write.new, answer.mark)
+    if answer.rules is None:
+        return route
+    return {**route, "spec": {**route["spec"], "rules": answer.rules}}
+
+
+class ElderAnalyzer:
+    """What its analyzer wrote to one route, and what it read."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    async def share(self, name: str, namespace: str = "prod") -> int:
+        """Read the split."""
+        route = await self._cluster.get(HTTPROUTES, namespace, name)
+        mark = load_mark(_mark_text(route))
+        return max(shares(_rules(route), mark) if mark else {0})
+
+    async def mark(self, name: str, mark: Mark) -> None:
+        """Write a split."""
+        route = await self._cluster.get(HTTPROUTES, mark.namespace, name)
+        if _mark_text(route) == mark.dump() and carries(_rules(route), mark):
+            return
+        stored = await self._patch(route, {"metadata": {"annotations": {SPLIT: mark.dump()}}})
+        if not carries(_rules(stored), mark):
+            rules = with_split(_rules(stored), mark)
+            await self._patch(stored, {"spec": {"rules": rules}})
+
+    async def unmark(self, name: str, mark: Mark) -> None:
+        """Take a split out."""
+        route = await self._cluster.get(HTTPROUTES, mark.namespace, name)
+        stored = await self._patch(route, {"metadata": {"annotations": {SPLIT: None}}})
+        if leads_to(_rules(stored), mark.canary, mark.namespace):
+            rules = without_split(_rules(stored), mark)
+            await self._patch(stored, {"spec": {"rules": rules}})
+
+    async def _patch(self, route: Json, patch: Json) -> Json:
+        metadata = route["metadata"]
+        version = {"resourceVersion": metadata["resourceVersion"]}
+        conditional = {**patch, "metadata": {**patch.get("metadata", {}), **version}}
+        return await self._cluster.merge_patch(
+            HTTPROUTES, metadata["namespace"], metadata["name"], conditional
+        )
+
+
+def _rules(route: Json) -> list[Json]:
+    return list(route["spec"].get("rules") or ())

@@ -1,0 +1,251 @@
+"""Splits traffic on the team's own routes, and on those made from a Canary, whatever their kind.
+
+What a split looks like is the kind's dialect. Here routes are listed, marked, and written again
+where somebody else was faster. The analyzer writes the mark; the route webhook turns it into
+weights, so that the fields the team applied stay the team's. Where the webhook did not (it is down,
+not called, or another version), the weights are written here, together with the mark.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from analyzer.ports import Cluster, SplitRefused
+from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, SPLIT
+from canary.desired import canary_name
+from canary.model.strategy import Strategy
+from canary.model.values import Json, Key
+from canary.model.world import Split
+from canary.routes.dialect import Dialect, Written
+from canary.routes.from_service import route_from_service
+from canary.routes.known import DIALECTS
+from canary.routes.mark import NO_MARK, Mark, TargetSplit, mark_of, text_of
+from runtime.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
+from runtime.resources import HTTPROUTES, Resource
+
+ATTEMPTS: Final = 5
+"""How often a write that met another one is repeated on the newer object."""
+RESOURCES: Final = {resource.kind: resource for resource in (HTTPROUTES,)}
+
+Change = Callable[[Mark], Mark]
+
+
+class AdoptedRoutes:
+    """Reads and writes the splits of all routes. See `analyzer.ports.Router`.
+
+    Args:
+        cluster: the API server.
+        dialects: the kinds of routes that are looked at.
+
+    """
+
+    def __init__(self, cluster: Cluster, dialects: Iterable[Dialect] = DIALECTS) -> None:
+        self._cluster = cluster
+        self._dialects = tuple(dialects)
+
+    async def read_split(self, key: Key, strategy: Strategy) -> Split:
+        """Return the split as it stands on every route that has traffic for the stable Service."""
+        split = _split(strategy, 0)
+        routes = await self._leading(key, split)
+        shares = {_name(route): _shares(dialect, route, split) for dialect, route in routes}
+        weights = frozenset[int]().union(*shares.values())
+        return Split(
+            weight=max(weights, default=0),
+            routes=sum(bool(found) for found in shares.values()),
+            even=len(weights) <= 1,
+            confirmed=all(dialect.accepted(route) for dialect, route in routes),
+            problem=_uneven(shares) if len(weights) > 1 else "",
+        )
+
+    async def write_split(self, key: Key, strategy: Strategy, weight: int) -> None:
+        """Give the canary `weight` percent on every route; repeat without effect."""
+        split = _split(strategy, weight)
+        routes = await self._leading(key, split)
+        failures = await self._bring_all(routes, lambda mark: mark.having(key.name, split))
+        _raise_other(failures)
+        if failures:
+            said = (f"{route['kind']} {_name(route)}: {error}" for route, error in failures)
+            raise SplitRefused(f"cannot split {'; '.join(sorted(said))}")
+
+    async def clean(self, key: Key) -> None:
+        """Take the target's canary out of every route."""
+        service = canary_name(key.name)
+        found = [
+            (dialect, route)
+            for dialect, route in await self._list(key.namespace)
+            if text_of(route)
+            and (key.name in _mark(route).splits or dialect.leads_to(route, service))
+        ]
+        # Another target's mark may have come in this one's place, before marks were by target.
+        orphan = TargetSplit(stable=key.name, canary=service, weight=0)
+
+        def leave(mark: Mark) -> Mark:
+            known = mark if key.name in mark.splits else mark.having(key.name, orphan)
+            return known.leaving(key.name)
+
+        failures = await self._bring_all(found, leave)
+        for _, error in failures:
+            raise error
+
+    async def ensure(self, key: Key, strategy: Strategy, owner: Json) -> None:
+        """Make the own route as the strategy asks for it now, where the team has none."""
+        if strategy.own_route is None:
+            return
+        wanted = route_from_service(key, strategy, owner)
+        found = await self._leading(key, _split(strategy, 0))
+        if all(_is_ours(route, wanted) for _, route in found):
+            await self._cluster.apply(HTTPROUTES, wanted)
+
+    async def _leading(self, key: Key, split: TargetSplit) -> list[tuple[Dialect, Json]]:
+        """Return all routes that lead to either Service of a split."""
+        return [
+            (dialect, route)
+            for dialect, route in await self._list(key.namespace)
+            if dialect.leads_to(route, split.stable) or dialect.leads_to(route, split.canary)
+        ]
+
+    async def _list(self, namespace: str) -> list[tuple[Dialect, Json]]:
+        found: list[tuple[Dialect, Json]] = []
+        for dialect in self._dialects:
+            try:
+                routes = await self._cluster.list(RESOURCES[dialect.kind], namespace)
+            except NotFound:  # the cluster has no such kind
+                continue
+            found += ((dialect, route) for route in routes.items)
+        return found
+
+    async def _bring_all(
+        self, routes: Iterable[tuple[Dialect, Json]], change: Change
+    ) -> list[tuple[Json, ApiError]]:
+        """Bring every route to the changed mark; return those on which that failed, with why."""
+        failures: list[tuple[Json, ApiError]] = []
+
+        async def bring(dialect: Dialect, route: Json) -> None:
+            try:
+                await self._bring(dialect, route, change)
+            except ApiError as error:
+                failures.append((route, error))
+
+        async with asyncio.TaskGroup() as group:
+            for dialect, route in routes:
+                group.create_task(bring(dialect, route))
+        return failures
+
+    async def _bring(self, dialect: Dialect, route: Json, change: Change) -> None:
+        resource, metadata = RESOURCES[dialect.kind], route["metadata"]
+        for attempt in range(ATTEMPTS):
+            try:
+                await self._write(dialect, route, change(_mark(route)))
+            except Conflict:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                try:
+                    route = await self._cluster.get(
+                        resource, metadata["namespace"], metadata["name"]
+                    )
+                except NotFound:
+                    return  # with the route its split is gone
+            except NotFound:
+                return
+            else:
+                return
+
+    async def _write(self, dialect: Dialect, route: Json, wanted: Mark) -> None:
+        """Write the mark, then what the webhook did not make of it.
+
+        Until the weights are written, what is kept of the team's text stays what belongs to the old
+        ones: after a death in between, the next look reads the same.
+        """
+        resource = RESOURCES[dialect.kind]
+        await self._bring_companions(dialect, route, wanted)
+        text = wanted.dump()
+        if text == text_of(route) and _missing(dialect, route) is None:
+            return
+        stored = await self._patch(resource, route, {SPLIT: text})
+        if (missing := _missing(dialect, stored)) is not None:
+            mark = missing.mark.dump() or None
+            spec = missing.spec if missing.spec != stored["spec"] else None
+            await self._patch(resource, stored, {SPLIT: mark}, spec)
+
+    async def _bring_companions(self, dialect: Dialect, route: Json, wanted: Mark) -> None:
+        """Make what the splits need beside the route; take away what only those before needed."""
+        needed = {_place(it): it for it in dialect.companions(route, wanted)}
+        for companion in needed.values():
+            await self._cluster.apply(RESOURCES[companion["kind"]], companion)
+        for kind, namespace, name in map(_place, dialect.companions(route, _mark(route))):
+            if (kind, namespace, name) not in needed:
+                await self._cluster.delete(RESOURCES[kind], namespace, name)
+
+    async def _patch(
+        self,
+        resource: Resource,
+        route: Json,
+        notes: dict[str, str | None],
+        spec: Json | None = None,
+    ) -> Json:
+        metadata = route["metadata"]
+        patch: Json = {
+            "metadata": {"resourceVersion": metadata["resourceVersion"], "annotations": notes}
+        }
+        if spec is not None:
+            patch["spec"] = {
+                field: value for field, value in spec.items() if value != route["spec"].get(field)
+            }
+        return await self._cluster.merge_patch(
+            resource, metadata["namespace"], metadata["name"], patch
+        )
+
+
+def _missing(dialect: Dialect, route: Json) -> Written | None:
+    """Return what a route has to be for its mark, None where it is that already."""
+    written = dialect.with_traffic(route, _mark(route))
+    is_there = written.spec == route["spec"] and written.mark.dump() == text_of(route)
+    return None if is_there else written
+
+
+def _shares(dialect: Dialect, route: Json, split: TargetSplit) -> frozenset[int]:
+    """Return the canary's shares on a route; without a mark nothing there is ours."""
+    found = dialect.shares(route, split)
+    return found if text_of(route) or not found else frozenset({0})
+
+
+def _uneven(shares: dict[str, frozenset[int]]) -> str:
+    said = (
+        f"{' and '.join(f'{share} %' for share in sorted(found))} on {name}"
+        for name, found in sorted(shares.items())
+        if found
+    )
+    return f"the canary's share is not the same on all routes: {', '.join(said)}"
+
+
+def _raise_other(failures: Iterable[tuple[Json, ApiError]]) -> None:
+    """Raise what is no refusal: it may be over at the next try."""
+    for _, error in failures:
+        if not isinstance(error, Invalid | Forbidden):
+            raise error
+
+
+def _split(strategy: Strategy, weight: int) -> TargetSplit:
+    stable = strategy.service_name
+    return TargetSplit(stable=stable, canary=canary_name(stable), weight=weight)
+
+
+def _mark(route: Json) -> Mark:
+    """Return a route's mark; one that cannot be read is none, and is written over."""
+    return mark_of(route) or NO_MARK
+
+
+def _place(obj: Json) -> tuple[str, str, str]:
+    metadata = obj["metadata"]
+    return obj["kind"], metadata["namespace"], metadata["name"]
+
+
+def _name(route: Json) -> str:
+    return str(route["metadata"]["name"])
+
+
+def _is_ours(route: Json, wanted: Json) -> bool:
+    """Tell whether a route is the one that was made from the Canary, perhaps an older one."""
+    found, made = route["metadata"], wanted["metadata"]
+    label = (found.get("labels") or {}).get(MANAGED_BY_LABEL)
+    return bool(found["name"] == made["name"] and label == MANAGED_BY)

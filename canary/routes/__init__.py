@@ -1,0 +1,1 @@
+"""Routes as values: what a split makes of them, and what they were before."""

@@ -1,0 +1,58 @@
+"""What a kind of route has to say for itself; everything else is the same for all kinds."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from canary.model.values import Json
+from canary.routes.mark import Mark, TargetSplit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A route's spec that carries its splits, and the mark that stands beside it."""
+
+    spec: Json
+    mark: Mark
+
+
+class Dialect(Protocol):
+    """One kind of route, as pure functions of a route's object.
+
+    The laws that each kind keeps are in tests/unit/canary/routes: taking out what was put in gives
+    back what the team wrote; splits of two targets commute; applying twice is applying once; what
+    the team changes meanwhile survives.
+    """
+
+    kind: str
+    """The `kind` of its objects."""
+
+    def leads_to(self, route: Json, service: str) -> bool:
+        """Tell whether the route sends traffic to a Service of its own namespace."""
+
+    def with_traffic(self, route: Json, mark: Mark) -> Written:
+        """Return what the route has to be for the mark's splits, whoever wrote it last.
+
+        Args:
+            route: as it is stored, or about to be.
+            mark: the splits that are asked for, and what was kept of the team's text when the
+                route was last written. Those that are leaving are taken out.
+
+        """
+
+    def without_traffic(self, route: Json, mark: Mark) -> Json:
+        """Return the route's spec as the team wrote it."""
+
+    def shares(self, route: Json, split: TargetSplit) -> frozenset[int]:
+        """Return the canary's share, in percent, wherever the route has traffic for the stable.
+
+        Read from the route alone, not from its mark: this is what users get.
+        """
+
+    def accepted(self, route: Json) -> bool:
+        """Tell whether every gateway has taken the route as it is stored."""
+
+    def companions(self, route: Json, mark: Mark) -> tuple[Json, ...]:
+        """Return the objects that the splits need beside the route, for server-side apply.
+
+        They are made before the mark is written, and deleted before the mark that needed them goes.
+        """

@@ -1,0 +1,15 @@
+"""The kinds of routes that are known: each is one file beside this one, and an entry here."""
+
+from typing import Final
+
+from canary.model.values import Json
+from canary.routes.dialect import Dialect
+from canary.routes.gateway_api import HttpRoutes
+
+DIALECTS: Final[tuple[Dialect, ...]] = (HttpRoutes(),)
+
+
+def dialect_of(route: Json) -> Dialect | None:
+    """Return the dialect of a route's kind, None for a kind that is not known."""
+    found = (dialect for dialect in DIALECTS if dialect.kind == route.get("kind"))
+    return next(found, None)

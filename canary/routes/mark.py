@@ -1,0 +1,142 @@
+"""The mark of a route's splits: an annotation with one entry per target.
+
+A route may lead to many targets. Each reads and writes its own entry, and what the team wrote of
+the backends that were changed stands beside them, once for all.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from canary.contract import SPLIT
+from canary.model.values import FULL, Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetSplit:
+    """One target's split: its Services, and the canary's share of the stable's traffic in percent.
+
+    `leaving` says that the canary is to be taken out: the entry itself goes with it.
+    """
+
+    stable: str
+    canary: str
+    weight: int
+    leaving: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """All splits of one route, by target.
+
+    `kept` is what the route's dialect needs to give back what the team wrote; where it is empty,
+    the dialect reads that from the weights. `elder` is the namespace in a mark that the version
+    before marks by target has written and must go on understanding, "" in all others.
+    """
+
+    splits: Mapping[str, TargetSplit] = field(default_factory=dict)
+    kept: tuple[Json, ...] = ()
+    elder: str = ""
+
+    @property
+    def staying(self) -> dict[str, TargetSplit]:
+        """The splits that are to be on the route."""
+        return {target: one for target, one in self.splits.items() if not one.leaving}
+
+    def having(self, target: str, split: TargetSplit) -> "Mark":
+        """Return the mark with this target's split in place of what it had."""
+        return replace(self, splits={**self.splits, target: split})
+
+    def leaving(self, *targets: str) -> "Mark":
+        """Return the mark that has these targets' splits taken out, where it has them."""
+        gone = {t: replace(self.splits[t], leaving=True) for t in targets if t in self.splits}
+        return replace(self, splits={**self.splits, **gone})
+
+    def dump(self) -> str:
+        """Write the mark as the value of the route's annotation; "" for none."""
+        if not self.splits:
+            return ""
+        value: Json = {
+            "targets": {target: _entry(split) for target, split in self.splits.items()},
+            **(self._in_elder_form() or {"rules": list(self.kept)}),
+        }
+        return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+    def _in_elder_form(self) -> Json:
+        """Return the fields that the version before reads; it knows a single target."""
+        if not self.elder or len(self.splits) != 1 or not self.staying:
+            return {}
+        [(target, split)] = self.splits.items()
+        return {
+            "namespace": self.elder,
+            "target": target,
+            "stable": split.stable,
+            "canary": split.canary,
+            "weight": split.weight,
+        }
+
+
+NO_MARK = Mark()
+
+
+def load_mark(text: str) -> Mark | None:
+    """Read a mark; None for a text that this version cannot read."""
+    try:
+        value = json.loads(text)
+        if "targets" not in value:
+            return _load_elder(value)
+        splits = {str(target): _split(entry) for target, entry in value["targets"].items()}
+        return Mark(
+            splits=splits,
+            kept=tuple(dict(rule) for rule in value.get("rules") or ()),
+            elder=str(value.get("namespace", "")) if len(splits) == 1 else "",
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def text_of(route: Json) -> str:
+    """Return the mark on a route as it is written there, "" for none."""
+    return str((route["metadata"].get("annotations") or {}).get(SPLIT, ""))
+
+
+def mark_of(route: Json) -> Mark | None:
+    """Return the mark on a route; `NO_MARK` where it has none, None where it cannot be read."""
+    text = text_of(route)
+    return load_mark(text) if text else NO_MARK
+
+
+def marked(route: Json, text: str) -> Json:
+    """Return the route with this text as its mark, or without one for ""."""
+    if text == text_of(route):
+        return route
+    metadata = dict(route["metadata"])
+    notes = {**(metadata.pop("annotations", None) or {}), SPLIT: text}
+    if not text:
+        del notes[SPLIT]
+    if notes:
+        metadata["annotations"] = notes
+    return {**route, "metadata": metadata}
+
+
+def _load_elder(value: Json) -> Mark:
+    """Read a mark of the version that knew one target per route."""
+    return Mark(splits={str(value["target"]): _split(value)}, elder=str(value["namespace"]))
+
+
+def _split(entry: Json) -> TargetSplit:
+    weight = int(entry["weight"])
+    if not 0 <= weight <= FULL:
+        raise ValueError(f"{weight} is no share in percent")
+    return TargetSplit(
+        stable=str(entry["stable"]),
+        canary=str(entry["canary"]),
+        weight=weight,
+        leaving=bool(entry.get("leaving", False)),
+    )
+
+
+def _entry(split: TargetSplit) -> dict[str, Any]:
+    entry = {"stable": split.stable, "canary": split.canary, "weight": split.weight}
+    return {**entry, "leaving": True} if split.leaving else entry

@@ -1,0 +1,221 @@
+"""HTTPRoutes in memory as the API server keeps them, with the route webhook asked on each write."""
+
+import base64
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field
+
+import jsonpatch
+
+from canary.contract import ANALYZER_USER
+from canary.model.values import Json
+from canary.route_admission import RouteWrite, admit_route
+from runtime.errors import AlreadyExists, Conflict, Invalid, NotFound
+from runtime.resources import HTTPROUTES, ListResult, Resource
+from tests.fakes.cluster import Untouched
+from webhook.review import answer_route, read_review
+
+MOST_WEIGHT, MOST_BACKENDS = 1_000_000, 16
+"""Bounds of a rule, by the CRD of Gateway API 1.x."""
+TEAM = "alice"
+Admission = Callable[[RouteWrite], Json]
+
+
+class Died(Exception):  # noqa: N818 - it stands for a process that was killed
+    """The analyzer was killed instead of this write."""
+
+
+def webhook(write: RouteWrite) -> Json:
+    """Return a route as the webhook has it stored, by its own wire format."""
+    user = ANALYZER_USER if write.by_analyzer else TEAM
+    request = {
+        "uid": "u-1",
+        "userInfo": {"username": user},
+        "object": write.new,
+        "oldObject": write.old,
+    }
+    review = read_review(json.dumps({"request": request}).encode())
+    by_analyzer = review.user == ANALYZER_USER
+    answer = admit_route(RouteWrite(old=review.old, new=review.new, by_analyzer=by_analyzer))
+    response = json.loads(answer_route(review.uid, review.new, answer))["response"]
+    if "patch" not in response:
+        return write.new
+    patch = json.loads(base64.b64decode(response["patch"]))
+    stored: Json = jsonpatch.apply_patch(deepcopy(write.new), patch)
+    return stored
+
+
+def down(write: RouteWrite) -> Json:
+    """Return a route as it is stored when no webhook answers (`failurePolicy: Ignore`)."""
+    return write.new
+
+
+@dataclass
+class RouteStore(Untouched):
+    """The routes of a cluster, for the analyzer; `team_*` are the team's writes.
+
+    `admission` decides on each write to a route that has or gets a mark, as the webhook
+    configuration has it. `refused` are names of routes to which the API server refuses every write
+    of the analyzer. `meanwhile` is done once before the analyzer's next write; after `writes_left`
+    writes the analyzer is dead. `history` has every state that was stored, `patches` what the
+    analyzer wrote.
+    """
+
+    admission: Admission = webhook
+    refused: set[str] = field(default_factory=set)
+    meanwhile: list[Callable[[], None]] = field(default_factory=list)
+    writes_left: int = 1_000
+    history: list[Json] = field(default_factory=list)
+    patches: list[Json] = field(default_factory=list)
+    _routes: dict[tuple[str, str], Json] = field(default_factory=dict)
+    _version: int = 0
+
+    # --- the team ---------------------------------------------------------------------------------
+
+    def add(self, route: Json) -> None:
+        """Store a new route."""
+        self._store(None, _defaulted(deepcopy(route)))
+
+    def team_apply(self, manifest: Json) -> None:
+        """Apply a manifest: rules are one atomic list, annotations of others stay."""
+        old = self.now(manifest["metadata"]["name"])
+        notes = {**_notes(old), **_notes(manifest)}
+        new = {**old, "metadata": {**old["metadata"], "annotations": notes}}
+        self._write(old, {**new, "spec": deepcopy(manifest["spec"])}, by_analyzer=False)
+
+    def team_replace(self, manifest: Json) -> None:
+        """Put a manifest in place of what is stored, annotations and all."""
+        old = self.now(manifest["metadata"]["name"])
+        metadata = {**old["metadata"], "annotations": _notes(manifest)}
+        new = {**old, "metadata": metadata, "spec": deepcopy(manifest["spec"])}
+        self._write(old, new, by_analyzer=False)
+
+    def team_edit(self, name: str, change: Callable[[list[Json]], None]) -> None:
+        """Change the stored rules in place, as `kubectl edit` does."""
+        new = deepcopy(self.now(name))
+        change(new["spec"]["rules"])
+        self._write(self.now(name), new, by_analyzer=False)
+
+    def now(self, name: str, namespace: str = "prod") -> Json:
+        """Return what is stored."""
+        return deepcopy(self._routes[namespace, name])
+
+    def remove(self, name: str, namespace: str = "prod") -> None:
+        """Delete a route."""
+        del self._routes[namespace, name]
+
+    # --- the analyzer -----------------------------------------------------------------------------
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Json:
+        assert resource is HTTPROUTES
+        if (namespace, name) not in self._routes:
+            raise NotFound(404, "NotFound", name)
+        return self.now(name, namespace)
+
+    async def list(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
+    ) -> ListResult:
+        assert resource is HTTPROUTES
+        assert not label_selector
+        found = [deepcopy(it) for (space, _), it in self._routes.items() if space == namespace]
+        return ListResult(found, str(self._version))
+
+    async def merge_patch(
+        self, resource: Resource, namespace: str, name: str, patch: Json, *, subresource: str = ""
+    ) -> Json:
+        assert (resource, subresource) == (HTTPROUTES, "")
+        if self.meanwhile:
+            self.meanwhile.pop(0)()
+        if not self.writes_left:
+            raise Died
+        self.writes_left -= 1
+        old = await self.get(resource, namespace, name)
+        version = patch["metadata"]["resourceVersion"]
+        if version != old["metadata"]["resourceVersion"]:
+            raise Conflict(409, "Conflict", name)
+        if name in self.refused:
+            raise Invalid(422, "Invalid", f"httproute {name} is not to be changed")
+        self.patches.append(patch)
+        self._write(old, _merged(old, patch), by_analyzer=True)
+        return self.now(name, namespace)
+
+    async def apply(self, resource: Resource, obj: Json) -> Json:
+        assert resource is HTTPROUTES
+        metadata = obj["metadata"]
+        if (metadata["namespace"], metadata["name"]) not in self._routes:
+            self.add(obj)
+        else:
+            old = self.now(metadata["name"])
+            self._write(old, {**old, "spec": deepcopy(obj["spec"])}, by_analyzer=True)
+        return self.now(metadata["name"])
+
+    async def delete(self, resource: Resource, namespace: str, name: str) -> None:
+        assert resource is HTTPROUTES
+        self._routes.pop((namespace, name), None)
+
+    # --- the API server ---------------------------------------------------------------------------
+
+    def _write(self, old: Json, new: Json, *, by_analyzer: bool) -> None:
+        new = _defaulted(deepcopy(new))
+        if _has_mark(old) or _has_mark(new):
+            write = RouteWrite(old=deepcopy(old), new=new, by_analyzer=by_analyzer)
+            new = _defaulted(self.admission(write))
+        self._store(old, new)
+
+    def _store(self, old: Json | None, new: Json) -> None:
+        _validate(new)
+        place = (new["metadata"]["namespace"], new["metadata"]["name"])
+        if old is None and place in self._routes:
+            raise AlreadyExists(409, "AlreadyExists", place[1])
+        if old is not None and _content(old) == _content(new):
+            return
+        self._version += 1
+        changed = old is None or old["spec"] != new["spec"]
+        generation = (old or new)["metadata"].get("generation", 0) + changed
+        fixed = {"resourceVersion": str(self._version), "generation": generation}
+        self._routes[place] = deepcopy({**new, "metadata": {**new["metadata"], **fixed}})
+        self.history.append(deepcopy(self._routes[place]))
+
+
+def _content(route: Json) -> Json:
+    return {"annotations": _notes(route), "spec": route["spec"]}
+
+
+def _notes(route: Json) -> dict[str, str]:
+    return dict(route["metadata"].get("annotations") or {})
+
+
+def _has_mark(route: Json) -> bool:
+    return "headgate.dev/split" in _notes(route)
+
+
+def _defaulted(route: Json) -> Json:
+    """Fill in what the CRD's schema does."""
+    for rule in route["spec"].get("rules") or ():
+        for ref in rule.get("backendRefs") or ():
+            for key, value in (("group", ""), ("kind", "Service"), ("weight", 1)):
+                ref.setdefault(key, value)
+    return route
+
+
+def _validate(route: Json) -> None:
+    for rule in route["spec"].get("rules") or ():
+        refs = rule.get("backendRefs") or ()
+        if len(refs) > MOST_BACKENDS:
+            raise Invalid(422, "Invalid", "backendRefs: Too many")
+        if any(not 0 <= ref["weight"] <= MOST_WEIGHT for ref in refs):
+            raise Invalid(422, "Invalid", "weight: must be at most 1000000")
+
+
+def _merged(old: Json, patch: Json) -> Json:
+    """Apply a merge patch (RFC 7386)."""
+    out = dict(old)
+    for key, value in patch.items():
+        if value is None:
+            out.pop(key, None)
+        elif isinstance(value, dict):
+            out[key] = _merged(old.get(key) or {}, value)
+        else:
+            out[key] = deepcopy(value)
+    return out

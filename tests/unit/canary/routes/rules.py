@@ -1,0 +1,91 @@
+"""Generated HTTPRoutes: all that a team may write in a rule, and what it may change later."""
+
+from copy import deepcopy
+from typing import Any
+
+from hypothesis import strategies as st
+
+from canary.model.values import Json
+from canary.routes.gateway_api import MOST, HttpRoutes
+from canary.routes.mark import Mark, TargetSplit
+
+SPACE = "prod"
+HTTP = HttpRoutes()
+
+
+def ref(name: str, weight: int | None = 1, **more: Any) -> Json:
+    """Return a backend as the API server stores it, or without a weight for None."""
+    found = {"group": "", "kind": "Service", "name": name, "port": 80, **more}
+    return found if weight is None else {**found, "weight": weight}
+
+
+def route(*rules: Json, notes: dict[str, str] | None = None) -> Json:
+    """Return a route of the tests' namespace."""
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": "shop", "namespace": SPACE, "annotations": notes or {}},
+        "spec": {"hostnames": ["shop.example"], "rules": deepcopy(list(rules))},
+    }
+
+
+def split(target: str, weight: int) -> TargetSplit:
+    return TargetSplit(stable=target, canary=f"{target}-canary", weight=weight)
+
+
+def mark(**weights: int) -> Mark:
+    """Return a mark of these targets with these shares."""
+    return Mark(splits={target: split(target, weight) for target, weight in weights.items()})
+
+
+def weights_of(rule: Json) -> dict[str, int]:
+    return {it["name"]: it.get("weight", 1) for it in rule["backendRefs"]}
+
+
+WEIGHTS = st.one_of(
+    st.sampled_from([0, 1, 2, 99, 100, 101, 10_000, 10_001, MOST - 1, MOST]),
+    st.integers(0, 200),
+    st.integers(0, MOST),
+)
+NAMES = st.sampled_from(["web", "api", "blog"])
+EXTRAS: st.SearchStrategy[Json] = st.sampled_from(
+    [
+        {},
+        {},
+        {"port": 8080},
+        {"namespace": SPACE},
+        {"namespace": "other"},
+        {"kind": "InferencePool", "group": "inference.networking.k8s.io"},
+        {"kind": "Service", "group": "serving.knative.dev"},
+        {
+            "filters": [
+                {"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["x"]}}
+            ]
+        },
+    ]
+)
+REFS = st.builds(
+    lambda name, weight, extra: ref(name, weight, **extra),
+    NAMES,
+    st.one_of(WEIGHTS, st.none()),
+    EXTRAS,
+)
+RESTS: st.SearchStrategy[Json] = st.sampled_from(
+    [
+        {},
+        {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}]},
+        {"matches": [{"path": {"type": "PathPrefix", "value": "/api"}}]},
+        {"timeouts": {"request": "10s"}, "name": "slow"},
+        {"filters": [{"type": "URLRewrite", "urlRewrite": {"hostname": "x.example"}}]},
+    ]
+)
+RULES = st.builds(
+    lambda rest, refs: {**rest, "backendRefs": refs}, RESTS, st.lists(REFS, max_size=5)
+)
+BARE_RULES: st.SearchStrategy[Json] = st.just(
+    {"filters": [{"type": "RequestRedirect", "requestRedirect": {"scheme": "https"}}]}
+)
+ROUTES = st.lists(st.one_of(RULES, RULES, RULES, BARE_RULES), max_size=4).map(
+    lambda rules: route(*rules)
+)
+SHARES = st.integers(0, 100)
