@@ -182,6 +182,7 @@ class Router(Protocol):
         Raises:
             SplitRefused: some routes were refused; all others carry the split.
             ApiError: the API server could not do its part on some route; all others are written.
+            Overtaken: another route has come in place of one; read again.
 
         """
 

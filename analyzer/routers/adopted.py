@@ -20,14 +20,14 @@ from canary.routes.dialect import Dialect, Written
 from canary.routes.from_service import route_from_service
 from canary.routes.known import DIALECTS
 from canary.routes.mark import NO_MARK, Mark, TargetSplit, mark_of, text_of
-from runtime.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
+from runtime.errors import ApiError, Forbidden, Invalid, NotFound
 from runtime.resources import HTTPROUTES, Resource
+from runtime.writes import Gone, Overtaken, applied, deleted, patched, stored
 
-ATTEMPTS: Final = 5
-"""How often a write that met another one is repeated on the newer object."""
 RESOURCES: Final = {resource.kind: resource for resource in (HTTPROUTES,)}
 
 Change = Callable[[Mark], Mark]
+Failure = ApiError | Overtaken
 
 
 class AdoptedRoutes:
@@ -92,9 +92,12 @@ class AdoptedRoutes:
         if strategy.own_route is None:
             return
         wanted = route_from_service(key, strategy, owner)
-        found = await self._leading(key, _split(strategy, 0))
-        if all(_is_ours(route, wanted) for _, route in found):
-            await self._cluster.apply(HTTPROUTES, wanted)
+        leading = await self._leading(key, _split(strategy, 0))
+        if not all(_is_ours(route, wanted) for _, route in leading):
+            return
+        found = await stored(self._cluster, HTTPROUTES, key.namespace, _name(wanted))
+        if found is None or _is_ours(found, wanted):
+            await applied(self._cluster, HTTPROUTES, wanted, found)
 
     async def _leading(self, key: Key, split: TargetSplit) -> list[tuple[Dialect, Json]]:
         """Return all routes that lead to either Service of a split."""
@@ -116,15 +119,17 @@ class AdoptedRoutes:
 
     async def _bring_all(
         self, routes: Iterable[tuple[Dialect, Json]], change: Change
-    ) -> list[tuple[Json, ApiError]]:
+    ) -> list[tuple[Json, Failure]]:
         """Bring every route to the changed mark; return those on which that failed, with why."""
-        failures: list[tuple[Json, ApiError]] = []
+        failures: list[tuple[Json, Failure]] = []
 
         async def bring(dialect: Dialect, route: Json) -> None:
             try:
                 await self._bring(dialect, route, change)
-            except ApiError as error:
-                failures.append((route, error))
+            except (Gone, NotFound):
+                return  # with the route its split is gone
+            except (ApiError, Overtaken) as failure:
+                failures.append((route, failure))
 
         async with asyncio.TaskGroup() as group:
             for dialect, route in routes:
@@ -132,68 +137,55 @@ class AdoptedRoutes:
         return failures
 
     async def _bring(self, dialect: Dialect, route: Json, change: Change) -> None:
-        resource, metadata = RESOURCES[dialect.kind], route["metadata"]
-        for attempt in range(ATTEMPTS):
-            try:
-                await self._write(dialect, route, change(_mark(route)))
-            except Conflict:
-                if attempt == ATTEMPTS - 1:
-                    raise
-                try:
-                    route = await self._cluster.get(
-                        resource, metadata["namespace"], metadata["name"]
-                    )
-                except NotFound:
-                    return  # with the route its split is gone
-            except NotFound:
-                return
-            else:
-                return
-
-    async def _write(self, dialect: Dialect, route: Json, wanted: Mark) -> None:
         """Write the mark, then what the webhook did not make of it.
 
         Until the weights are written, what is kept of the team's text stays what belongs to the old
         ones: after a death in between, the next look reads the same.
         """
+
+        def mark(current: Json) -> Json | None:
+            text = change(_mark(current)).dump()
+            done = text == text_of(current) and _missing(dialect, current) is None
+            return None if done else _note(text)
+
+        def weights(current: Json) -> Json | None:
+            missing = _missing(dialect, current)
+            return None if missing is None else _rest_of(missing, current)
+
         resource = RESOURCES[dialect.kind]
-        await self._bring_companions(dialect, route, wanted)
-        text = wanted.dump()
-        if text == text_of(route) and _missing(dialect, route) is None:
-            return
-        stored = await self._patch(resource, route, {SPLIT: text})
-        if (missing := _missing(dialect, stored)) is not None:
-            mark = missing.mark.dump() or None
-            spec = missing.spec if missing.spec != stored["spec"] else None
-            await self._patch(resource, stored, {SPLIT: mark}, spec)
+        await self._bring_companions(dialect, route, change(_mark(route)))
+        now = await patched(self._cluster, resource, route, mark)
+        await patched(self._cluster, resource, now, weights)
 
     async def _bring_companions(self, dialect: Dialect, route: Json, wanted: Mark) -> None:
         """Make what the splits need beside the route; take away what only those before needed."""
         needed = {_place(it): it for it in dialect.companions(route, wanted)}
-        for companion in needed.values():
-            await self._cluster.apply(RESOURCES[companion["kind"]], companion)
-        for kind, namespace, name in map(_place, dialect.companions(route, _mark(route))):
-            if (kind, namespace, name) not in needed:
-                await self._cluster.delete(RESOURCES[kind], namespace, name)
+        for place, companion in needed.items():
+            await applied(self._cluster, *await self._beside(place, companion))
+        for place in map(_place, dialect.companions(route, _mark(route))):
+            if place not in needed:
+                resource, _, found = await self._beside(place, {})
+                if found is not None:
+                    await deleted(self._cluster, resource, found)
 
-    async def _patch(
-        self,
-        resource: Resource,
-        route: Json,
-        notes: dict[str, str | None],
-        spec: Json | None = None,
-    ) -> Json:
-        metadata = route["metadata"]
-        patch: Json = {
-            "metadata": {"resourceVersion": metadata["resourceVersion"], "annotations": notes}
-        }
-        if spec is not None:
-            patch["spec"] = {
-                field: value for field, value in spec.items() if value != route["spec"].get(field)
-            }
-        return await self._cluster.merge_patch(
-            resource, metadata["namespace"], metadata["name"], patch
-        )
+    async def _beside(
+        self, place: tuple[str, str, str], wanted: Json
+    ) -> tuple[Resource, Json, Json | None]:
+        kind, namespace, name = place
+        resource = RESOURCES[kind]
+        return resource, wanted, await stored(self._cluster, resource, namespace, name)
+
+
+def _note(text: str) -> Json:
+    return {"metadata": {"annotations": {SPLIT: text or None}}}
+
+
+def _rest_of(missing: Written, route: Json) -> Json:
+    """Return the patch for what a route lacks: its mark, and the fields of its spec that differ."""
+    patch = _note(missing.mark.dump())
+    before = route["spec"]
+    changed = {field: it for field, it in missing.spec.items() if it != before.get(field)}
+    return {**patch, "spec": changed} if changed else patch
 
 
 def _missing(dialect: Dialect, route: Json) -> Written | None:
@@ -218,7 +210,7 @@ def _uneven(shares: dict[str, frozenset[int]]) -> str:
     return f"the canary's share is not the same on all routes: {', '.join(said)}"
 
 
-def _raise_other(failures: Iterable[tuple[Json, ApiError]]) -> None:
+def _raise_other(failures: Iterable[tuple[Json, Failure]]) -> None:
     """Raise what is no refusal: it may be over at the next try."""
     for _, error in failures:
         if not isinstance(error, Invalid | Forbidden):

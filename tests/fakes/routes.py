@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 import jsonpatch
 
-from canary.contract import ANALYZER_USER
+from canary.contract import ANALYZER_USER, FIELD_MANAGER
 from canary.model.values import Json
 from canary.route_admission import RouteWrite, admit_route
 from runtime.errors import AlreadyExists, Conflict, Invalid, NotFound
 from runtime.resources import HTTPROUTES, ListResult, Resource
+from runtime.writes import MAKER
 from tests.fakes.cluster import Untouched
 from webhook.review import answer_route, read_review
 
@@ -140,19 +141,33 @@ class RouteStore(Untouched):
         self._write(old, _merged(old, patch), by_analyzer=True)
         return self.now(name, namespace)
 
+    async def create(
+        self, resource: Resource, obj: Json, *, field_manager: str = FIELD_MANAGER
+    ) -> Json:
+        assert (resource, field_manager) == (HTTPROUTES, MAKER)
+        self.add(obj)
+        return self.now(obj["metadata"]["name"])
+
     async def apply(self, resource: Resource, obj: Json) -> Json:
-        assert resource is HTTPROUTES
         metadata = obj["metadata"]
-        if (metadata["namespace"], metadata["name"]) not in self._routes:
-            self.add(obj)
-        else:
-            old = self.now(metadata["name"])
-            self._write(old, {**old, "spec": deepcopy(obj["spec"])}, by_analyzer=True)
+        old = await self.get(resource, metadata["namespace"], metadata["name"])
+        assert old["metadata"]["uid"] == metadata["uid"]
+        assert old["metadata"]["resourceVersion"] == metadata["resourceVersion"]
+        self._write(old, {**old, "spec": deepcopy(obj["spec"])}, by_analyzer=True)
         return self.now(metadata["name"])
 
-    async def delete(self, resource: Resource, namespace: str, name: str) -> None:
-        assert resource is HTTPROUTES
-        self._routes.pop((namespace, name), None)
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        uid: str | None = None,
+        resource_version: str | None = None,
+    ) -> None:
+        found = (await self.get(resource, namespace, name))["metadata"]
+        assert (found["uid"], found["resourceVersion"]) == (uid, resource_version)
+        self.remove(name, namespace)
 
     # --- the API server ---------------------------------------------------------------------------
 
@@ -173,7 +188,8 @@ class RouteStore(Untouched):
         self._version += 1
         changed = old is None or old["spec"] != new["spec"]
         generation = (old or new)["metadata"].get("generation", 0) + changed
-        fixed = {"resourceVersion": str(self._version), "generation": generation}
+        uid = (old or {"metadata": {}})["metadata"].get("uid", f"uid-{self._version}")
+        fixed = {"resourceVersion": str(self._version), "generation": generation, "uid": uid}
         self._routes[place] = deepcopy({**new, "metadata": {**new["metadata"], **fixed}})
         self.history.append(deepcopy(self._routes[place]))
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from analyzer.ports import SplitRefused
-from analyzer.routers.adopted import ATTEMPTS, AdoptedRoutes
+from analyzer.routers.adopted import AdoptedRoutes
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, SPLIT
 from canary.model.strategy import GatewayRoute, Strategy
 from canary.model.values import Json, Key
@@ -17,6 +17,7 @@ from canary.routes.gateway_api import HttpRoutes
 from canary.routes.mark import NO_MARK, Mark, TargetSplit, mark_of
 from runtime.errors import ApiError, Conflict, NotFound, Unavailable
 from runtime.resources import ListResult, Resource
+from runtime.writes import ATTEMPTS
 from tests.fakes import elder
 from tests.fakes.cluster import Untouched
 from tests.fakes.routes import Admission, Died, RouteStore, down, webhook
