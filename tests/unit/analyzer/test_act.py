@@ -8,6 +8,7 @@ import pytest
 
 from analyzer.act import Actor
 from analyzer.observe import Scene
+from analyzer.ports import Router, SplitRefused
 from analyzer.records import Records
 from canary.actions import (
     Action,
@@ -20,6 +21,7 @@ from canary.actions import (
     ReleaseTarget,
     SaveState,
     ScaleDownRevision,
+    SetWeight,
 )
 from canary.contract import HOLD, PROMOTING, REFUSED, STABLE, Command
 from canary.hashing import template_hash
@@ -76,8 +78,22 @@ def scene_of(store: Stored, target: Json = HELD, **fields: Any) -> Scene:
     )
 
 
-async def act(store: Stored, scene: Scene, *actions: Action, state: State = STATE) -> None:
-    actor = Actor(store, NoRoutes(), FakeHookCaller(), Records(store, Defaults()))
+class OneRefused(NoRoutes):
+    """A router of which one route is never taken by the API server."""
+
+    async def write_split(self, key: Key, strategy: Strategy, weight: int) -> None:
+        raise SplitRefused(f"cannot split {key} {strategy.service_name} {weight}")
+
+
+async def act(
+    store: Stored,
+    scene: Scene,
+    *actions: Action,
+    state: State = STATE,
+    router: Router | None = None,
+) -> None:
+    router = router or NoRoutes()
+    actor = Actor(store, router, FakeHookCaller(), Records(store, Defaults()))
     await actor.run(scene, Decision(reason="", message="", state=state, actions=actions), NOW)
 
 
@@ -241,3 +257,15 @@ async def test_a_canary_goes_with_its_service_and_nobody_else_s_deployment_does(
     stranger = store.put(DEPLOYMENTS, deployment(name="web-canary"))
     await act(store, scene_of(store), DeleteCanary())
     assert current(store, name="web-canary") == stranger
+
+
+async def test_a_route_that_is_refused_is_said_once_and_the_run_goes_on() -> None:
+    store = Stored()
+    scene = scene_of(store)
+    for _ in range(2):
+        await act(store, scene, SetWeight(20), HoldTarget(), router=OneRefused())
+    said = [event for (plural, _, _), event in store.objects.items() if plural == "events"]
+    assert sorted(event["involvedObject"]["kind"] for event in said) == ["Canary", "Deployment"]
+    assert {(event["reason"], event["type"]) for event in said} == {("RouteRefused", "Warning")}
+    assert {event["message"] for event in said} == {"cannot split web.prod web 20"}
+    assert current(store)["metadata"]["annotations"][HOLD] == NEW
