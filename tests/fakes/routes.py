@@ -110,9 +110,7 @@ class RouteStore(Untouched):
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Json:
         assert resource is HTTPROUTES
-        if (namespace, name) not in self._routes:
-            raise NotFound(404, "NotFound", name)
-        return self.now(name, namespace)
+        return self._read(namespace, name)
 
     async def list(
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
@@ -131,7 +129,7 @@ class RouteStore(Untouched):
         if not self.writes_left:
             raise Died
         self.writes_left -= 1
-        old = await self.get(resource, namespace, name)
+        old = self._read(namespace, name)
         version = patch["metadata"]["resourceVersion"]
         if version != old["metadata"]["resourceVersion"]:
             raise Conflict(409, "Conflict", name)
@@ -170,6 +168,11 @@ class RouteStore(Untouched):
         self.remove(name, namespace)
 
     # --- the API server ---------------------------------------------------------------------------
+
+    def _read(self, namespace: str, name: str) -> Json:
+        if (namespace, name) not in self._routes:
+            raise NotFound(404, "NotFound", name)
+        return self.now(name, namespace)
 
     def _write(self, old: Json, new: Json, *, by_analyzer: bool) -> None:
         new = _defaulted(deepcopy(new))

@@ -16,7 +16,7 @@ from canary.route_admission import RouteWrite
 from canary.routes.gateway_api import HttpRoutes
 from canary.routes.mark import NO_MARK, Mark, TargetSplit, mark_of
 from runtime.errors import ApiError, Conflict, NotFound, Unavailable
-from runtime.resources import ListResult, Resource
+from runtime.resources import HTTPROUTES, ListResult, Resource
 from runtime.writes import ATTEMPTS
 from tests.fakes import elder
 from tests.fakes.cluster import Untouched
@@ -281,6 +281,19 @@ async def test_a_route_that_goes_meanwhile_is_no_error() -> None:
     store.meanwhile = [gone]
     await router.write_split(WEB, strategy("web"), 20)
     assert share(store.now("other"), "web") == {20}
+
+
+async def test_nor_is_one_that_somebody_wrote_and_deleted_meanwhile() -> None:
+    class Deleted(RouteStore):
+        async def get(self, resource: Resource, namespace: str, name: str) -> Json:
+            self.remove(name)
+            return await super().get(resource, namespace, name)
+
+    store = Deleted()
+    store.add(ONE_RULE)
+    store.meanwhile = [lambda: store.team_apply(CHANGED)]
+    await AdoptedRoutes(store).write_split(WEB, strategy("web"), 20)
+    assert not (await store.list(HTTPROUTES, "prod")).items
 
 
 # --- a death after each write -------------------------------------------------------------------
@@ -595,6 +608,12 @@ async def test_an_own_route_is_made_and_follows_its_canary_in_mid_run() -> None:
 async def test_no_route_is_made_where_the_team_has_one(asked: Strategy) -> None:
     store, router = stored(TWO_RULES)
     await router.ensure(WEB, asked, OWNER)
+    assert len(store.history) == 1
+
+
+async def test_a_route_of_the_same_name_that_leads_elsewhere_stays_the_team_s() -> None:
+    store, router = stored(route(rule("/", ref("blog")), name="web"))
+    await router.ensure(WEB, OWN, OWNER)
     assert len(store.history) == 1
 
 

@@ -112,7 +112,9 @@ def test_an_answer_is_the_same_when_it_is_asked_again(text: str, *, by_analyzer:
     standing = MARK.having("api", TargetSplit(stable="api", canary="api-canary", weight=5))
     stored = split(route(ref("web"), ref("api")), standing)
     if text == "leaving":
-        stored = marked(stored, standing.leaving("api").dump())
+        kept = mark_of(stored)
+        assert kept is not None
+        stored = marked(stored, kept.leaving("api").dump())
     if text == "of the version before":
         stored = split(PLAIN, replace(MARK, elder="prod"))
     mark = text_of(stored) if text or not by_analyzer else ""

@@ -140,10 +140,12 @@ def test_a_canary_whose_stable_has_been_taken_away_goes_too() -> None:
 
 def test_what_is_kept_is_small() -> None:
     """A route of the largest size: an object's annotations may have 256 kB in all."""
-    refs = [ref("a-service-of-a-longer-name", 1_000_000)] * 8
+    refs = [ref(f"{n:x}" * 63, 1_000_000, port=65_535) for n in range(15)]
     largest = route(*(rule(f"/{n}", *refs) for n in range(16)))
     asked = Mark(splits={"a": TargetSplit(stable=refs[0]["name"], canary="c", weight=5)})
-    assert len(HTTP.with_traffic(largest, asked).mark.dump()) < 8_000
+    found = HTTP.with_traffic(largest, asked)
+    assert len(found.spec["rules"][0]["backendRefs"]) == 16
+    assert len(found.mark.dump()) < 25_000
 
 
 def test_only_known_kinds_have_a_dialect() -> None:
