@@ -60,7 +60,8 @@ class AdoptedRoutes:
     async def write_split(self, key: Key, strategy: Strategy, weight: int) -> None:
         """Give the canary `weight` percent on every route; repeat without effect."""
         split = _split(strategy, weight)
-        routes = await self._leading(key, split)
+        # Also where the team has taken the stable out: were it to come back, so would its share.
+        routes = await self._concerning(key, split)
         failures = await self._bring_all(routes, lambda mark: mark.having(key.name, split))
         _raise_other(failures)
         if failures:
@@ -101,10 +102,15 @@ class AdoptedRoutes:
 
     async def _leading(self, key: Key, split: TargetSplit) -> list[tuple[Dialect, Json]]:
         """Return all routes that lead to either Service of a split."""
+        routes = await self._list(key.namespace)
+        return [(dialect, route) for dialect, route in routes if _leads(dialect, route, split)]
+
+    async def _concerning(self, key: Key, split: TargetSplit) -> list[tuple[Dialect, Json]]:
+        """Return all routes that lead to either Service of a split, or are marked with one."""
         return [
             (dialect, route)
             for dialect, route in await self._list(key.namespace)
-            if dialect.leads_to(route, split.stable) or dialect.leads_to(route, split.canary)
+            if _leads(dialect, route, split) or key.name in _mark(route).splits
         ]
 
     async def _list(self, namespace: str) -> list[tuple[Dialect, Json]]:
@@ -193,6 +199,10 @@ def _missing(dialect: Dialect, route: Json) -> Written | None:
     written = dialect.with_traffic(route, _mark(route))
     is_there = written.spec == route["spec"] and written.mark.dump() == text_of(route)
     return None if is_there else written
+
+
+def _leads(dialect: Dialect, route: Json, split: TargetSplit) -> bool:
+    return dialect.leads_to(route, split.stable) or dialect.leads_to(route, split.canary)
 
 
 def _shares(dialect: Dialect, route: Json, split: TargetSplit) -> frozenset[int]:

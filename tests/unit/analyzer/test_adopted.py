@@ -107,6 +107,18 @@ async def test_the_rules_stay_the_team_s_own_where_the_webhook_answers() -> None
     assert all(set(patch) == {"metadata"} for patch in store.patches)
 
 
+async def test_a_webhook_that_is_back_mends_what_was_applied_without_it() -> None:
+    store, router = stored(TWO_RULES)
+    await router.write_split(WEB, strategy("web"), 20)
+    store.admission = down
+    store.team_apply(CHANGED)
+    assert share(store.now("shop"), "web") == {0}
+    store.admission = webhook
+    await router.write_split(WEB, strategy("web"), 20)
+    assert share(store.now("shop"), "web") == {20}
+    assert all(set(patch) == {"metadata"} for patch in store.patches), "the rules stay the team's"
+
+
 async def test_every_write_rests_on_what_was_read() -> None:
     store, router = stored(TWO_RULES, admission=down)
     await router.write_split(WEB, strategy("web"), 20)
@@ -125,6 +137,15 @@ async def test_a_route_that_leads_elsewhere_or_only_by_weight_0_is_not_counted()
     # The team turns it on in mid-run: it is split from its first request.
     store.team_apply(route(rule("/", ref("web", 5), ref("blog")), name="later"))
     assert share(store.now("later"), "web") == {20}
+
+
+async def test_a_stable_that_comes_back_to_a_route_meets_no_old_share() -> None:
+    store, router = stored(ONE_RULE)
+    await router.write_split(WEB, strategy("web"), 20)
+    store.team_apply(route(rule("/", ref("blog"))))
+    await router.write_split(WEB, strategy("web"), 0)
+    store.team_apply(ONE_RULE)
+    assert share(store.now("shop"), "web") == {0}
 
 
 async def test_unequal_routes_are_said() -> None:
