@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, assert_never
 
-from analyzer.observe import Scene, hook_payload, selected_by
-from analyzer.ports import Cluster, HookCaller, Router, SplitRefused
+from analyzer.observe import Scene, selected_by
+from analyzer.ports import Cluster, Router, SplitRefused
 from analyzer.records import Records, state_of
 from canary.actions import (
     Action,
-    CallPostRollout,
     ClearCommands,
     Decision,
     DeleteCanary,
@@ -36,6 +35,7 @@ from canary.contract import (
     REFUSED,
     REFUSED_WHY,
     REQUESTED_BY,
+    SEEN,
     STABLE,
     Command,
 )
@@ -48,7 +48,6 @@ from canary.desired import (
 )
 from canary.former import outdated_marks
 from canary.hashing import template_hash
-from canary.model.strategy import HookType
 from canary.model.values import Json
 from canary.reading import VERDICT_PREFIX, annotations, read_revisions
 from runtime.errors import AlreadyExists
@@ -68,14 +67,12 @@ class Actor:
     Args:
         cluster: the API server.
         router: the routes.
-        hooks: calls post-rollout hooks.
         records: the Canary objects.
 
     """
 
     cluster: Cluster
     router: Router
-    hooks: HookCaller
     records: Records
 
     async def run(self, scene: Scene, decision: Decision, now: datetime) -> None:
@@ -151,8 +148,6 @@ class Actor:
                 return await self._clear(scene, commands)
             case Emit():
                 await self.emit(scene, action, now)
-            case CallPostRollout():
-                await self._post_rollout(scene, now)
             case _:
                 assert_never(action)
         return scene
@@ -175,6 +170,20 @@ class Actor:
             await self.router.write_split(scene.key, scene.strategy, weight)
         except SplitRefused as refused:
             await self.emit(scene, Emit("RouteRefused", str(refused), warning=True), now)
+
+    async def mark_seen(self, target: Json, template: str | None) -> None:
+        """Remember which template a target without a Canary has; None forgets it.
+
+        Args:
+            target: the Deployment as it was read.
+            template: the hash of its template.
+
+        Raises:
+            Overtaken: it is another one meanwhile; it is to be looked at again.
+
+        """
+        patch = _notes({SEEN: template})
+        await patched(self.cluster, DEPLOYMENTS, target, lambda _: patch, still=_stands(target))
 
     async def _ensure_route(self, scene: Scene) -> None:
         if scene.strategy.own_route is None:
@@ -269,16 +278,6 @@ class Actor:
         gone: dict[str, str | None] = {str(command): None for command in commands}
         return await self._patch_target(scene, _notes({**gone, REQUESTED_BY: None}))
 
-    async def _post_rollout(self, scene: Scene, now: datetime) -> None:
-        payload = hook_payload(scene.key, scene.state)
-        for hook in scene.strategy.hooks:
-            if hook.type is not HookType.POST_ROLLOUT:
-                continue
-            result = await self.hooks.call(hook, payload)
-            if not result.ok:
-                reason = "PostRolloutHookFailed"
-                await self.emit(scene, Emit(reason, result.message, warning=True), now)
-
 
 def _stands(target: Json) -> Still:
     """Take a newer target that asks for the same template and carries the same marks and pause.
@@ -309,7 +308,7 @@ def _release(scene: Scene, *, promoting: bool) -> Json:
 
 
 def _settle(*, keep_refused: bool) -> Json:
-    marks: dict[str, str | None] = dict.fromkeys((HOLD, STABLE, PROMOTING, REQUESTED_BY))
+    marks: dict[str, str | None] = dict.fromkeys((HOLD, STABLE, PROMOTING, REQUESTED_BY, SEEN))
     if not keep_refused:
         marks |= dict.fromkeys((REFUSED, REFUSED_WHY))
     return _notes(marks)

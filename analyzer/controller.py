@@ -27,8 +27,12 @@ from runtime.informer import Informer
 log = structlog.get_logger("analyzer")
 DEFAULT_WORKERS: Final = 16
 """Reconciles at once: they wait for the network, not for a processor."""
-RECONCILE_DEADLINE: Final = 120.0
-"""Seconds after which a reconcile is given up and tried again; hooks may take most of it."""
+RECONCILE_DEADLINE: Final = 60.0
+"""Seconds after which a reconcile is given up and tried again.
+
+It asks nobody but the API server, whose every answer has a deadline of its own (10 s): room for a
+few of them that are late in one reconcile.
+"""
 
 
 class Reconciles(Protocol):

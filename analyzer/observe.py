@@ -6,19 +6,30 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
-from analyzer.ports import Cluster, HookCaller, ProviderError, ProviderSpec, Router, Weigher
+from analyzer.ports import (
+    Cluster,
+    HookInquiry,
+    Inquiry,
+    MetricsInquiry,
+    ProviderError,
+    ProviderSpec,
+    Router,
+    Weigher,
+)
 from analyzer.records import state_of
 from analyzer.sampling import Query, Sampler, counted
 from analyzer.watch import Watch
+from canary.actions import Decision
 from canary.arms import selector_text
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, TARGET_LABEL
 from canary.countable import Comparable, Countable, Uncountable
 from canary.desired import UnsuitableTarget, canary_name, selector_key
 from canary.former import Identities, current_state
+from canary.model.asking import HookAsk, MetricsAsk, Standing
 from canary.model.state import Phase, State
 from canary.model.strategy import InvalidStrategy, Strategy
 from canary.model.values import Json, Key
-from canary.model.world import CanaryAbsent, CanaryPresent, HookResult, Observed, Questions
+from canary.model.world import CanaryAbsent, CanaryPresent, Observed
 from canary.reading import (
     known_templates,
     read_canary,
@@ -63,8 +74,7 @@ class Observer:
     Args:
         cluster: the API server.
         router: the routes.
-        sampler: the metrics.
-        hooks: calls hooks, which are questions too.
+        sampler: prepares the queries of metrics.
         weigher: gathers evidence while a run is under way.
         defaults: the admin's settings.
 
@@ -73,17 +83,19 @@ class Observer:
     cluster: Cluster
     router: Router
     sampler: Sampler
-    hooks: HookCaller
     weigher: Weigher
     defaults: Defaults
 
-    async def look(self, key: Key, target: Json, canary: Json, *, enabled: bool) -> Scene:
+    async def look(
+        self, key: Key, target: Json, canary: Json, standing: Standing, *, enabled: bool
+    ) -> Scene:
         """Read everything that is there without asking metrics or hooks.
 
         Args:
             key: the target's key.
             target: the Deployment, just read.
             canary: its Canary object, just read.
+            standing: what is known of the target's questions.
             enabled: whether the namespace carries the label.
 
         """
@@ -110,6 +122,7 @@ class Observer:
             strategy=parsed if isinstance(parsed, InvalidStrategy) else strategy,
             canary=found,
             split=split.result(),
+            standing=standing,
             problems=(*_missing_service(key, strategy, service), *unsuitable, *stranger, *problems),
         )
         scene = Scene(
@@ -126,20 +139,6 @@ class Observer:
             canary_deployment=canary_deployment,
         )
         return replace(scene, observed=await self._weighed(scene))
-
-    async def ask(self, scene: Scene, questions: Questions) -> Scene:
-        """Return the scene with the answers to the questions."""
-        if not questions.metrics and questions.hooks is None:
-            return scene
-        wanted = [hook for hook in scene.strategy.hooks if hook.type is questions.hooks]
-        payload = hook_payload(scene.key, scene.state)
-        async with asyncio.TaskGroup() as group:
-            asked = scene.queries if questions.metrics else ()
-            samples = group.create_task(self.sampler.ask(asked, baselines=questions.baselines))
-            calls = [group.create_task(self.hooks.call(hook, payload)) for hook in wanted]
-        results: tuple[HookResult, ...] = tuple(call.result() for call in calls)
-        observed = replace(scene.observed, samples=samples.result(), hooks=results, asked=True)
-        return replace(scene, observed=observed)
 
     async def _weighed(self, scene: Scene) -> Observed:
         """Have evidence gathered while there is a canary to be judged, and read what there is."""
@@ -233,6 +232,31 @@ def watch_of(scene: Scene) -> Watch:
 def selected_by(target: Json) -> dict[str, str]:
     """Return the labels by which a Deployment selects."""
     return dict(target["spec"]["selector"].get("matchLabels") or {})
+
+
+def inquiries(scene: Scene, decision: Decision) -> tuple[Inquiry, ...]:
+    """Return a decision's questions with what it takes to carry them out.
+
+    A hook that the Canary does not name any more is not called.
+
+    Args:
+        scene: what the decision was made on.
+        decision: its `asks` are to stand.
+
+    """
+    hooks = {(hook.name, hook.type): hook for hook in scene.strategy.hooks}
+    payload = hook_payload(scene.key, decision.state)
+    found: list[Inquiry] = []
+    for ask in decision.asks:
+        match ask:
+            case MetricsAsk():
+                found.append(MetricsInquiry(ask=ask, queries=scene.queries))
+            case HookAsk() if (ask.hook, ask.type) in hooks:
+                hook = hooks[ask.hook, ask.type]
+                found.append(HookInquiry(ask=ask, hook=hook, payload=payload))
+            case _:
+                pass
+    return tuple(found)
 
 
 def hook_payload(key: Key, state: State) -> Json:

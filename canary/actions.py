@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from canary.contract import Command
+from canary.model.asking import Ask
 from canary.model.state import State
 
 
@@ -95,11 +96,6 @@ class Emit:
     warning: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CallPostRollout:
-    """Call the post-rollout hooks; a failure is reported and changes nothing."""
-
-
 Action = (
     SaveState
     | SetWeight
@@ -115,16 +111,27 @@ Action = (
     | ForgetRefused
     | ClearCommands
     | Emit
-    | CallPostRollout
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """One answer of `decide`: why, the next state, what to do in order, and when to look again."""
+    """One answer of `decide`: the next state and why, what to do in order, when to look again.
 
-    reason: str
-    message: str
+    `asks` are all questions that stand after it: others are cancelled.
+    """
+
     state: State
     actions: tuple[Action, ...] = ()
+    asks: tuple[Ask, ...] = ()
     requeue_after: timedelta | None = None
+
+    @property
+    def reason(self) -> str:
+        """The CamelCase reason, as status, condition and event have it."""
+        return self.state.reason
+
+    @property
+    def message(self) -> str:
+        """Why, for a person."""
+        return self.state.message

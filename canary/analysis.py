@@ -6,7 +6,7 @@ from typing import Final
 from canary.model.asking import Sample
 from canary.model.state import Check, Outcome
 from canary.model.strategy import Builtin, Metric, Strategy
-from canary.model.world import CanaryAbsent, CanaryPresent, HookResult, Observed
+from canary.model.world import CanaryAbsent, CanaryPresent
 
 HEALTH = "canary-health"
 _ALL: Final = 100.0
@@ -15,12 +15,18 @@ _UNITS = {Builtin.SUCCESS_RATE: "%", Builtin.DURATION: "ms"}
 
 
 def judge(
-    observed: Observed, strategy: Strategy, restarts_before: int, *, comparable: bool = False
+    canary: CanaryAbsent | CanaryPresent,
+    samples: tuple[Sample, ...],
+    strategy: Strategy,
+    restarts_before: int,
+    *,
+    comparable: bool = False,
 ) -> tuple[Check, ...]:
-    """Hold everything that was read against its bound.
+    """Hold the canary's health and everything that was read against its bound.
 
     Args:
-        observed: the world with its samples and hook results.
+        canary: the canary Deployment and its pods.
+        samples: what was read of its metrics.
         strategy: what the Canary asks for.
         restarts_before: container restarts of the canary at the tick before.
         comparable: whether the stable serves enough for its own value to mean something.
@@ -28,11 +34,10 @@ def judge(
     """
     margin = strategy.policy.margin if comparable else None
     return (
-        check_health(observed.canary, restarts_before),
-        *(check_hook(result) for result in observed.hooks),
+        check_health(canary, restarts_before),
         *(
             check_sample(sample, health_is_enough=strategy.health_is_enough, margin=margin)
-            for sample in observed.samples
+            for sample in samples
         ),
     )
 
@@ -76,13 +81,6 @@ def _check_pods(canary: CanaryPresent, restarts_before: int) -> Check:
         value=float(canary.ready),
         bound=float(canary.replicas),
     )
-
-
-def check_hook(result: HookResult) -> Check:
-    """A hook that does not agree is a failed check, as in Flagger."""
-    outcome = Outcome.PASSED if result.ok else Outcome.FAILED
-    message = f"hook {result.hook.name} passed" if result.ok else result.message
-    return Check(name=result.hook.name, outcome=outcome, message=message)
 
 
 def check_sample(

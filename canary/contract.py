@@ -28,7 +28,9 @@ REFUSED_WHY: Final = f"{DOMAIN}/refused-why"
 """One sentence: why that candidate was refused."""
 REQUESTED_BY: Final = f"{DOMAIN}/requested-by"
 """Who wrote the command annotation, as the API server authenticated them."""
-INTERNAL_ANNOTATIONS: Final = (HOLD, STABLE, PROMOTING, REFUSED, REFUSED_WHY, REQUESTED_BY)
+SEEN: Final = f"{DOMAIN}/seen"
+"""Hash of the template that a target without a Canary had when it was looked at last."""
+INTERNAL_ANNOTATIONS: Final = (HOLD, STABLE, PROMOTING, REFUSED, REFUSED_WHY, REQUESTED_BY, SEEN)
 
 HOLD_UNKNOWN: Final = "unknown"
 """Value of HOLD when the webhook could not read the write and held it all the same."""
@@ -97,6 +99,9 @@ class Reason(StrEnum):
     HELD = "Held"
     WAITING_FOR_CANARY = "WaitingForCanary"
     PRE_ROLLOUT = "PreRolloutPending"
+    WAITING_FOR_HOOK = "WaitingForHook"
+    QUEUED = "WaitingForPlace"
+    POST_ROLLOUT_FAILED = "PostRolloutHookFailed"
     ADVANCED = "Advanced"
     CHECK_FAILED = "CheckFailed"
     SHARED_INCIDENT = "SharedIncident"
@@ -106,6 +111,7 @@ class Reason(StrEnum):
     PROGRESSING = "Progressing"
     SUSPENDED = "Suspended"
     PAUSED = "Paused"
+    RESUMED = "Resumed"
     PROMOTING = "Promoting"
     FINALISING = "Finalising"
     SUCCEEDED = "Succeeded"

@@ -6,59 +6,42 @@ continued by the next one.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from canary import held, unheld
-from canary.actions import Decision
+from canary.actions import Decision, SaveState
 from canary.endings import Context
-from canary.model.state import Phase, State
-from canary.model.strategy import InvalidStrategy
-from canary.model.world import Hold, Observed, Questions, Timing
-from canary.progress import run_questions
+from canary.model.state import State
+from canary.model.world import Observed, Timing
+from canary.rules.hooks import heard, hooks_put
+from canary.rules.ticks import located
 
 Rule = Callable[[Context], Decision | None]
 DEFAULT_TIMING: Final = Timing()
 
 
-def questions(
-    state: State, observed: Observed, now: datetime, timing: Timing = DEFAULT_TIMING
-) -> Questions:
-    """Return what is to be asked of metrics and hooks before `decide` can answer.
-
-    Args:
-        state: what the Canary remembers.
-        observed: the world, without samples and hook results.
-        now: the time of this reconcile.
-        timing: the admin's times.
-
-    """
-    ctx = Context(state, observed, now, timing)
-    strategy = observed.strategy
-    if not ctx.same_candidate or isinstance(strategy, InvalidStrategy) or observed.problems:
-        return Questions()
-    judged = (state.phase is Phase.PROGRESSING and observed.target.hold is Hold.OURS) or (
-        state.phase is Phase.PROMOTING and observed.target.hold is Hold.NONE
-    )
-    if not judged or strategy.suspended or not observed.target.enabled:
-        return Questions()
-    return run_questions(ctx, strategy)
-
-
 def decide(
     state: State, observed: Observed, now: datetime, timing: Timing = DEFAULT_TIMING
 ) -> Decision:
-    """Decide what one target needs now.
+    """Decide what one target needs now, with what is known now.
 
     Args:
         state: what the Canary remembers.
-        observed: the world, with the answers to `questions`.
+        observed: the world, and what has come of the questions of earlier decisions.
         now: the time of this reconcile.
         timing: the admin's times.
 
     """
-    ctx = Context(state, observed, now, timing)
-    return next(decision for rule in RULES if (decision := rule(ctx)) is not None)
+    known = located(heard(state, observed.standing, now), observed.strategy)
+    ctx = Context(known, observed, now, timing)
+    decision = next(found for rule in RULES if (found := rule(ctx)) is not None)
+    hooks = hooks_put(state, decision.state, observed.standing)
+    # What was asked and answered is stored with whatever was decided.
+    unsaved = decision.state.asked != state.asked and SaveState() not in decision.actions
+    actions = (*decision.actions, SaveState()) if unsaved else decision.actions
+    return replace(decision, actions=actions, asks=(*decision.asks, *hooks))
 
 
 RULES: Final[tuple[Rule, ...]] = (

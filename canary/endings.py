@@ -23,6 +23,7 @@ from canary.actions import (
 )
 from canary.contract import Command, Reason
 from canary.model.state import Phase, State
+from canary.model.strategy import Strategy
 from canary.model.world import CanaryPresent, Hold, Observed, Timing
 
 IDLE_PHASES: Final = frozenset({Phase.INITIALIZED, Phase.SUCCEEDED})
@@ -54,13 +55,24 @@ class Context:
         return self.now - (self.state.changed_at or self.now)
 
 
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One look at a run that is under way.
+
+    `strategy` is what its Canary asks for, `state` the one that this look leaves, as far as it is
+    known; the one before is the context's.
+    """
+
+    ctx: Context
+    strategy: Strategy
+    state: State
+
+
 def wait(ctx: Context, reason: str, message: str, after: timedelta) -> Decision:
     """Do nothing but look again; the message is stored when it is a new one."""
-    state = replace(ctx.state, reason=reason, message=message)
+    state = replace(ctx.state, reason=str(reason), message=message)
     actions: tuple[Action, ...] = () if state == ctx.state else (SaveState(),)
-    return Decision(
-        reason=reason, message=message, state=state, actions=actions, requeue_after=after
-    )
+    return Decision(state=state, actions=actions, requeue_after=after)
 
 
 def refuse(ctx: Context, reason: Reason, why: str, state: State | None = None) -> Decision:
@@ -83,6 +95,8 @@ def refuse(ctx: Context, reason: Reason, why: str, state: State | None = None) -
         phase=Phase.FAILED,
         candidate=ctx.candidate,
         weight=0,
+        round=state.round + 1,
+        asked=(),
         reason=str(reason),
         message=message,
         changed_at=ctx.now,
@@ -91,8 +105,6 @@ def refuse(ctx: Context, reason: Reason, why: str, state: State | None = None) -
     )
     undo: tuple[Action, ...] = undo_promotion(ctx.candidate) if promoting else ()
     return Decision(
-        reason=str(reason),
-        message=message,
         state=ended,
         actions=(
             *to_stable(ctx),
@@ -118,6 +130,8 @@ def promote(ctx: Context, why: str, state: State | None = None) -> Decision:
         state,
         phase=Phase.PROMOTING,
         candidate=ctx.candidate,
+        round=state.round + 1,
+        asked=(),
         failed_checks=0,
         undoing="",
         reason=str(Reason.PROMOTING),
@@ -126,8 +140,6 @@ def promote(ctx: Context, why: str, state: State | None = None) -> Decision:
         checked_at=ctx.now,
     )
     return Decision(
-        reason=rolling.reason,
-        message=message,
         state=rolling,
         actions=(
             Emit(str(Reason.PROMOTING), message),
@@ -172,8 +184,6 @@ def back_to_idle(ctx: Context, reason: Reason, message: str, *, warning: bool = 
         changed_at=ctx.now,
     )
     return Decision(
-        reason=state.reason,
-        message=message,
         state=state,
         actions=(*to_stable(ctx), Emit(str(reason), message, warning=warning), SaveState()),
         requeue_after=timedelta(0),

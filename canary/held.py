@@ -5,7 +5,6 @@ from datetime import timedelta
 
 from canary.actions import (
     Action,
-    CallPostRollout,
     ClearCommands,
     Decision,
     DeleteCanary,
@@ -22,6 +21,7 @@ from canary.endings import (
     IDLE_PHASES,
     RECHECK,
     Context,
+    Tick,
     acted,
     back_to_idle,
     by,
@@ -35,6 +35,7 @@ from canary.model.state import RUNNING_PHASES, Phase, State
 from canary.model.strategy import InvalidStrategy
 from canary.model.world import CanaryPresent
 from canary.progress import progress
+from canary.rules.hooks import after_rollout
 
 
 def command(ctx: Context) -> Decision | None:
@@ -60,14 +61,13 @@ def command(ctx: Context) -> Decision | None:
 
 
 def _pause(ctx: Context) -> Decision:
+    """Say it in state, status and event alike; hooks that are out go on, for the run does."""
     paused = ctx.observed.target.pause_value.lower() not in {"false", "off", "no"}
-    message = by(ctx, "paused" if paused else "resumed")
-    state = replace(ctx.state, paused=paused, message=f"{message} at weight {ctx.state.weight}")
+    reason = str(Reason.PAUSED if paused else Reason.RESUMED)
+    message = f"{by(ctx, 'paused' if paused else 'resumed')} at weight {ctx.state.weight}"
     decision = Decision(
-        reason=str(Reason.PAUSED),
-        message=state.message,
-        state=state,
-        actions=(Emit(str(Reason.PAUSED), state.message), SaveState()),
+        state=replace(ctx.state, paused=paused, reason=reason, message=message),
+        actions=(Emit(reason, message), SaveState()),
         requeue_after=timedelta(0),
     )
     return acted(Command.PAUSE, decision)
@@ -153,8 +153,6 @@ def _start(ctx: Context, why: str) -> Decision:
         message=message,
     )
     return Decision(
-        reason=str(reason),
-        message=message,
         state=state,
         actions=(
             *to_stable(ctx),
@@ -225,17 +223,16 @@ def failed(ctx: Context) -> Decision | None:
         actions.append(MarkRefused(state.message))
     clean, after = clean_up(ctx)
     actions += clean
-    if not state.post_rollout_called:
-        state = replace(state, post_rollout_called=True)
-        actions += [CallPostRollout(), SaveState()]
+    state, events = after_rollout(ctx)
+    actions += events
+    if state != ctx.state:
+        actions.append(SaveState())
     if any(isinstance(action, DeleteCanary) for action in clean):
         text = f"Canary failed! Scaling down {ctx.observed.key.name}-canary"
         actions.append(Emit(str(Reason.REFUSED), text, warning=True))
     if state.undoing and after is None and actions:
         after = ctx.timing.poll
     return Decision(
-        reason=state.reason,
-        message=state.message,
         state=state,
         actions=tuple(actions),
         requeue_after=after,
@@ -247,7 +244,7 @@ def run(ctx: Context) -> Decision | None:
     strategy = ctx.observed.strategy
     if ctx.state.phase is not Phase.PROGRESSING or isinstance(strategy, InvalidStrategy):
         return None
-    return progress(ctx, strategy)
+    return progress(Tick(ctx, strategy, ctx.state))
 
 
 def nothing(ctx: Context) -> Decision:

@@ -9,6 +9,7 @@ from canary.contract import (
     PROMOTING,
     REFUSED,
     REQUESTED_BY,
+    SEEN,
     STABLE,
     Command,
 )
@@ -46,6 +47,7 @@ def read_target(obj: Json, *, enabled: bool, known: Identities) -> Target:
         replicas=int(obj["spec"].get("replicas", 1)),
         stable_mark=known.current(notes.get(STABLE, "")),
         promoting_mark=known.current(notes.get(PROMOTING, "")),
+        seen_mark=notes.get(SEEN, ""),
         refused_mark=known.current(notes.get(REFUSED, "")),
         enabled=enabled,
         commands=frozenset(command for command in COMMANDS if command in notes),

@@ -1,11 +1,14 @@
 """`Canary.status` to and from the state of a run: Flagger's fields, and our own under `run`."""
 
 import math
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from canary.contract import Reason
 from canary.durations import format_duration
-from canary.model.state import Check, Outcome, Phase, State
+from canary.model.asking import Asked, HookAsk, Unanswered, Word
+from canary.model.state import BEFORE_FIRST, Check, Outcome, Phase, State
+from canary.model.strategy import HookType
 from canary.model.values import Json
 
 CONDITION = "Promoted"
@@ -26,11 +29,16 @@ def state_from_status(status: Json) -> State:
     run = status.get("run") or {}
     phase = status.get("phase")
     condition: Json = next(iter(status.get("conditions") or ()), {})
-    return State(
+    weight = int(status.get("canaryWeight") or 0)
+    state = State(
         phase=Phase(phase) if phase in set(Phase) else Phase.INITIALIZED,
         candidate=status.get("lastAppliedSpec", ""),
         stable=status.get("lastPromotedSpec", ""),
-        weight=int(status.get("canaryWeight") or 0),
+        # A version before this field told by the weight that a run had begun.
+        step=int(run.get("step", 0 if weight else BEFORE_FIRST)),
+        round=int(run.get("round") or 0),
+        asked=(),
+        weight=weight,
         failed_checks=int(status.get("failedChecks") or 0),
         pre_rollout_passed=bool(run.get("preRolloutPassed")),
         paused=bool(run.get("paused")),
@@ -44,6 +52,7 @@ def state_from_status(status: Json) -> State:
         evidence=run.get("evidence") or {},
         **{name: _read_time(run.get(_camel(name))) for name in _TIMES},
     )
+    return replace(state, asked=tuple(_asked(entry, state) for entry in run.get("asked") or ()))
 
 
 def status_from_state(state: State, *, previous: Json, generation: int, now: datetime) -> Json:
@@ -67,6 +76,9 @@ def status_from_state(state: State, *, previous: Json, generation: int, now: dat
         "observedGeneration": generation,
         "conditions": [_condition(state, previous, now)],
         "run": {
+            "step": state.step,
+            "round": state.round,
+            "asked": [_dump_asked(one) for one in state.asked] or None,
             "preRolloutPassed": state.pre_rollout_passed,
             "paused": state.paused,
             "undoing": state.undoing,
@@ -107,6 +119,37 @@ def _condition(state: State, previous: Json, now: datetime) -> Json:
         "lastUpdateTime": _seconds(now),
         "lastTransitionTime": before["lastTransitionTime"] if same else _seconds(now),
     }
+
+
+def _asked(entry: Json, state: State) -> Asked:
+    ask = HookAsk(
+        run=state.run,
+        step=int(entry.get("step", state.step)),
+        round=int(entry.get("round") or 0),
+        hook=entry.get("hook", ""),
+        type=HookType(entry.get("type", HookType.ROLLOUT)),
+    )
+    word: Word | Unanswered = Unanswered()
+    if "ok" in entry:
+        at = datetime.fromisoformat(entry["answeredAt"])
+        word = Word(ok=bool(entry["ok"]), message=entry.get("message", ""), at=at)
+    since = datetime.fromisoformat(entry["since"])
+    return Asked(ask=ask, since=since, puts=int(entry.get("puts") or 1), word=word)
+
+
+def _dump_asked(one: Asked) -> Json:
+    entry: Json = {
+        "hook": one.ask.hook,
+        "type": str(one.ask.type),
+        "step": one.ask.step,
+        "round": one.ask.round,
+        "puts": one.puts,
+        "since": one.since.isoformat(),
+    }
+    if isinstance(one.word, Word):
+        word = one.word
+        entry |= {"ok": word.ok, "message": word.message, "answeredAt": word.at.isoformat()}
+    return entry
 
 
 def _check(entry: Json) -> Check:

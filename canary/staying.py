@@ -8,12 +8,11 @@ from typing import Final
 from canary.actions import Decision, Emit, SaveState
 from canary.contract import Reason
 from canary.durations import format_duration
-from canary.endings import Context, refuse
+from canary.endings import Context, Tick, refuse
 from canary.evidence.counted import AVERAGED
 from canary.evidence.policy import Inconclusive
 from canary.evidence.verdict import NonInferior
 from canary.model.state import State
-from canary.model.strategy import Strategy
 from canary.model.values import FULL
 from canary.weighing import what_exposure_needs, what_promotion_needs
 
@@ -28,27 +27,24 @@ def recorded(ctx: Context, state: State) -> State:
     return state if weighing is None else replace(state, evidence=weighing.record())
 
 
-def stay(ctx: Context, strategy: Strategy, state: State, reason: str, message: str) -> Decision:
+def stay(tick: Tick, reason: str, message: str) -> Decision:
     """Keep the weight; say so once per message."""
-    kept = replace(state, reason=str(reason), message=message)
+    ctx, kept = tick.ctx, replace(tick.state, reason=str(reason), message=message)
     # How much is missing changes at every look; that something is missing is said once.
     news = reason != ctx.state.reason if reason in _LASTING else message != ctx.state.message
     told = reason in _TOLD and news
     events = (Emit(str(reason), message, warning=reason is not Reason.BAKING),) if told else ()
     return Decision(
-        reason=kept.reason,
-        message=message,
-        state=kept,
-        actions=(*events, SaveState()),
-        requeue_after=strategy.interval,
+        state=kept, actions=(*events, SaveState()), requeue_after=tick.strategy.interval
     )
 
 
-def gate(ctx: Context, strategy: Strategy, state: State) -> Decision | None:
+def gate(tick: Tick) -> Decision | None:
     """Past the first weight the evidence has to allow each next one, where the policy asks."""
+    ctx, strategy, state = tick.ctx, tick.strategy, tick.state
     if not strategy.policy.enabled:
         return None
-    missing = _inferior(ctx, strategy) or _exposed(ctx, strategy, state)
+    missing = _inferior(tick) or _exposed(tick)
     if not missing:
         return None
     deadline = (state.started_at or ctx.now) + strategy.decide_within
@@ -58,16 +54,17 @@ def gate(ctx: Context, strategy: Strategy, state: State) -> Decision | None:
             f"Halt {ctx.observed.key} advancement at weight {state.weight}: {missing}; "
             f"waiting until {until} UTC"
         )
-        return stay(ctx, strategy, state, Reason.INCONCLUSIVE, message)
-    return _undecided(ctx, strategy, state, missing)
+        return stay(tick, Reason.INCONCLUSIVE, message)
+    return _undecided(tick, missing)
 
 
-def incident(ctx: Context, strategy: Strategy, state: State, why: str) -> Decision:
+def incident(tick: Tick, why: str) -> Decision:
     """What hits both versions neither counts against the candidate nor lets it on.
 
     A candidate may be what harms both, which no comparison shows: whoever fears that has the run
     rolled back once it has lasted. It is never promoted past a check.
     """
+    ctx, strategy, state = tick.ctx, tick.strategy, tick.state
     lasted = ctx.now - (state.incident_since or ctx.now)
     if (
         strategy.policy.on_inconclusive is Inconclusive.ROLLBACK
@@ -75,20 +72,21 @@ def incident(ctx: Context, strategy: Strategy, state: State, why: str) -> Decisi
     ):
         return refuse(ctx, Reason.REFUSED, f"{why}, for {format_duration(lasted)}", state)
     message = f"Halt {ctx.observed.key} advancement, holding at weight {state.weight}: {why}"
-    return stay(ctx, strategy, state, Reason.SHARED_INCIDENT, message)
+    return stay(tick, Reason.SHARED_INCIDENT, message)
 
 
-def _inferior(ctx: Context, strategy: Strategy) -> str:
+def _inferior(tick: Tick) -> str:
     """Say what non-inferiority lacks; nothing where it is shown, or not asked for."""
-    weighing = ctx.observed.weighing
+    weighing = tick.ctx.observed.weighing
     shown = weighing is not None and isinstance(weighing.verdict, NonInferior)
-    if not strategy.gate or shown:
+    if not tick.strategy.gate or shown:
         return ""
     return f"not yet shown to be no worse than the stable: {what_promotion_needs(weighing)}"
 
 
-def _exposed(ctx: Context, strategy: Strategy, state: State) -> str:
+def _exposed(tick: Tick) -> str:
     """Say by how much the next share of the traffic may overdraw the budget; nothing if it fits."""
+    ctx, strategy, state = tick.ctx, tick.strategy, tick.state
     budget = strategy.error_budget
     if budget is None or state.weight >= FULL:
         return ""
@@ -96,17 +94,18 @@ def _exposed(ctx: Context, strategy: Strategy, state: State) -> str:
     return what_exposure_needs(
         ctx.observed.weighing,
         weight=larger,
-        growth=larger / state.weight / _reached(ctx, strategy, state),
+        growth=larger / state.weight / _reached(tick),
         seconds=strategy.interval.total_seconds(),
         budget=budget,
     )
 
 
-def _reached(ctx: Context, strategy: Strategy, state: State) -> float:
+def _reached(tick: Tick) -> float:
     """Return how much of the present share's requests the averaged rate has come to.
 
     The average is one of a minute, and begins with the first weight's own.
     """
+    ctx, strategy, state = tick.ctx, tick.strategy, tick.state
     before = max((weight for weight in strategy.weights if weight < state.weight), default=0)
     if not before:
         return 1.0
@@ -115,7 +114,8 @@ def _reached(ctx: Context, strategy: Strategy, state: State) -> float:
     return share + (1 - share) * (1 - math.exp(-since / AVERAGED))
 
 
-def _undecided(ctx: Context, strategy: Strategy, state: State, missing: str) -> Decision | None:
+def _undecided(tick: Tick, missing: str) -> Decision | None:
+    ctx, strategy, state = tick.ctx, tick.strategy, tick.state
     why = f"{missing}, after {format_duration(strategy.decide_within)}"
     match strategy.policy.on_inconclusive:
         case Inconclusive.PROMOTE:
@@ -124,11 +124,12 @@ def _undecided(ctx: Context, strategy: Strategy, state: State, missing: str) -> 
             return refuse(ctx, Reason.REFUSED, why, state)
         case Inconclusive.HOLD:
             message = f"Halt {ctx.observed.key} at weight {state.weight}: {why}; a person decides"
-            return stay(ctx, strategy, state, Reason.INCONCLUSIVE, message)
+            return stay(tick, Reason.INCONCLUSIVE, message)
 
 
-def bake(ctx: Context, strategy: Strategy, state: State) -> Decision | None:
+def bake(tick: Tick) -> Decision | None:
     """At weight 100 the candidate is judged for a while before the old pods go."""
+    ctx, strategy, state = tick.ctx, tick.strategy, tick.state
     if not strategy.bake or state.weight != strategy.weights[-1]:
         return None
     left = (state.stepped_at or ctx.now) + strategy.bake - ctx.now
@@ -136,4 +137,4 @@ def bake(ctx: Context, strategy: Strategy, state: State) -> Decision | None:
         return None
     until = (ctx.now + left).strftime("%H:%M:%S")
     message = f"baking {ctx.observed.key} at weight {state.weight} until {until} UTC"
-    return stay(ctx, strategy, state, Reason.BAKING, message)
+    return stay(tick, Reason.BAKING, message)

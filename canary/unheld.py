@@ -5,7 +5,6 @@ from datetime import timedelta
 
 from canary.actions import (
     Action,
-    CallPostRollout,
     ClearCommands,
     Decision,
     Emit,
@@ -18,6 +17,7 @@ from canary.endings import (
     IDLE_PHASES,
     RECHECK,
     Context,
+    Tick,
     acted,
     back_to_idle,
     by,
@@ -30,7 +30,8 @@ from canary.endings import (
 from canary.model.state import RUNNING_PHASES, Phase
 from canary.model.strategy import InvalidStrategy
 from canary.model.world import Hold
-from canary.progress import tick_while_promoting
+from canary.rules.hooks import after_rollout
+from canary.rules.ticks import tick_while_promoting
 
 
 def disabled(ctx: Context) -> Decision | None:
@@ -85,7 +86,7 @@ def _roll(ctx: Context) -> Decision:
     strategy = ctx.observed.strategy
     if isinstance(strategy, InvalidStrategy):
         return wait(ctx, Reason.PROMOTING, state.message, RECHECK)
-    return tick_while_promoting(ctx, strategy)
+    return tick_while_promoting(Tick(ctx, strategy, state))
 
 
 def _can_undo(ctx: Context) -> bool:
@@ -99,14 +100,13 @@ def _finalise(ctx: Context) -> Decision:
         ctx.state,
         phase=Phase.FINALISING,
         weight=0,
+        asked=(),
         stable=ctx.candidate,
         reason=str(Reason.FINALISING),
         message=message,
         changed_at=ctx.now,
     )
     return Decision(
-        reason=state.reason,
-        message=message,
         state=state,
         actions=(
             Emit(str(Reason.FINALISING), message),
@@ -143,8 +143,6 @@ def finalising(ctx: Context) -> Decision | None:
         post_rollout_called=False,
     )
     return Decision(
-        reason=done.reason,
-        message=message,
         state=done,
         actions=(*settle, Emit(str(Reason.SUCCEEDED), message), SaveState()),
         requeue_after=timedelta(0),
@@ -176,20 +174,20 @@ def _idle(ctx: Context) -> Decision:
         return _initialise(ctx)
     clean, after = clean_up(ctx)
     actions: list[Action] = list(clean)
-    if state.phase is Phase.SUCCEEDED and not state.post_rollout_called:
-        state = replace(state, post_rollout_called=True)
-        actions += [CallPostRollout(), SaveState()]
-    if target.promoting_mark or target.stable_mark:
+    if state.phase is Phase.SUCCEEDED:
+        state, events = after_rollout(ctx)
+        actions += events
+    if target.promoting_mark or target.stable_mark or target.seen_mark:
         actions.append(SettleTarget())
     if target.commands:
         actions.append(ClearCommands(target.commands))
     if target.hold is Hold.NONE and state.stable != ctx.candidate:
         message = f"{ctx.observed.key} was updated without a canary"
         state = replace(state, stable=ctx.candidate)
-        actions += [Emit(str(Reason.UNGATED), message, warning=True), SaveState()]
+        actions.append(Emit(str(Reason.UNGATED), message, warning=True))
+    if state != ctx.state:
+        actions.append(SaveState())
     return Decision(
-        reason=state.reason,
-        message=state.message,
         state=state,
         actions=tuple(actions),
         requeue_after=after,
@@ -206,8 +204,6 @@ def _initialise(ctx: Context) -> Decision:
         changed_at=ctx.now,
     )
     return Decision(
-        reason=state.reason,
-        message=message,
         state=state,
         actions=(Emit(str(Reason.INITIALIZED), message), EnsureRoute(), SaveState()),
         requeue_after=timedelta(0),

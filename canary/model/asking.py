@@ -1,6 +1,7 @@
 """What a decision may ask of the outside, and what has come back: asked beside, never awaited."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from canary.model.strategy import HookType, Metric
 
@@ -75,9 +76,53 @@ class Pending:
     queued: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """No answer has come."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """What is known of a target's questions: answers that have come, and what is still out."""
 
     answers: tuple[Answer, ...] = ()
     pending: tuple[Pending, ...] = ()
+
+    def answer_to(self, ask: Ask) -> Answer | Unanswered:
+        """Return the answer to an equal question."""
+        return next((one for one in self.answers if one.ask == ask), Unanswered())
+
+    def knows(self, ask: Ask) -> bool:
+        """Tell whether a question is out or answered, rather than lost with a process."""
+        return ask in {one.ask for one in (*self.answers, *self.pending)}
+
+    def queues(self, ask: Ask) -> bool:
+        """Tell whether a question waits for a place."""
+        return any(one.queued for one in self.pending if one.ask == ask)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What a hook said, and when that was heard; `message` is why it did not agree."""
+
+    ok: bool
+    at: datetime
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A hook's question that a run remembers, so that no death loses it or repeats it for ever.
+
+    `since` is when it was put first, `puts` how often it was put.
+    """
+
+    ask: HookAsk
+    since: datetime
+    puts: int = 1
+    word: Word | Unanswered = Unanswered()
+
+    @property
+    def is_out(self) -> bool:
+        """Whether no answer has been heard."""
+        return isinstance(self.word, Unanswered)

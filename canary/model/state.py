@@ -4,7 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
+
+from canary.model.asking import Asked
+
+BEFORE_FIRST: Final = -1
+"""The step of a run that has not taken its first one."""
 
 
 class Phase(StrEnum):
@@ -45,7 +50,9 @@ class Check:
 class State:
     """What a run remembers between two reconciles; lives in `Canary.status` and nowhere else.
 
-    `failed_checks` counts toward the strategy's threshold. `checked_at` is when the last analysis
+    `step` is the index of the step that it is at, `round` the how-manyth check of that step comes
+    next, `asked` the hooks that were called for it. `failed_checks` counts toward the strategy's
+    threshold. `checked_at` is when the last analysis
     tick was, `changed_at` when the phase last changed, `stepped_at` when the weight did,
     `no_data_since` since when a metric has had no value, `incident_since` since when both versions
     have missed a bound. `undoing` is the hash of a candidate whose
@@ -56,6 +63,9 @@ class State:
     phase: Phase = Phase.INITIALIZED
     candidate: str = ""
     stable: str = ""
+    step: int = BEFORE_FIRST
+    round: int = 0
+    asked: tuple[Asked, ...] = ()
     weight: int = 0
     failed_checks: int = 0
     started_at: datetime | None = None
@@ -74,3 +84,18 @@ class State:
     checks: tuple[Check, ...] = ()
     restarts: int = 0
     evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def run(self) -> str:
+        """The identity of the run: a retried candidate has another one."""
+        return f"{self.candidate}@{self.started_at.isoformat() if self.started_at else ''}"
+
+    @property
+    def begun(self) -> bool:
+        """Whether the run has taken its first step."""
+        return self.step != BEFORE_FIRST
+
+    @property
+    def out(self) -> tuple[Asked, ...]:
+        """The hooks that have been called and have not answered."""
+        return tuple(one for one in self.asked if one.is_out)

@@ -5,8 +5,8 @@ from datetime import timedelta
 from enum import Enum
 
 from canary.contract import Command
-from canary.model.asking import Sample
-from canary.model.strategy import Hook, HookType, InvalidStrategy, Strategy
+from canary.model.asking import Standing
+from canary.model.strategy import Hook, InvalidStrategy, Strategy
 from canary.model.values import Key
 from canary.weighing import Weighing
 
@@ -28,6 +28,7 @@ class Target:
     replicas: int
     stable_mark: str = ""
     promoting_mark: str = ""
+    seen_mark: str = ""
     refused_mark: str = ""
     enabled: bool = True
     commands: frozenset[Command] = frozenset()
@@ -105,10 +106,8 @@ class Observed:
     canary: CanaryAbsent | CanaryPresent
     split: Split
     problems: tuple[str, ...] = ()
-    samples: tuple[Sample, ...] = ()
-    hooks: tuple[HookResult, ...] = ()
+    standing: Standing = Standing()
     weighing: Weighing | None = None
-    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,15 +121,3 @@ class Timing:
     drain: timedelta = timedelta(seconds=5)
     confirm: timedelta = timedelta(seconds=30)
     poll: timedelta = timedelta(seconds=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Questions:
-    """What the world is to be asked before a decision: metrics, and hooks of one type.
-
-    With `baselines` the stable is asked too where the canary misses a bound.
-    """
-
-    metrics: bool = False
-    baselines: bool = False
-    hooks: HookType | None = None

@@ -1,15 +1,15 @@
 """A world in miniature for the rules: a target, its ReplicaSets, a canary, a route, and time.
 
 It carries out actions as the cluster would, can stop after any of them as a killed process does,
-and rolls a resumed Deployment one pod at a time.
+and rolls a resumed Deployment one pod at a time. Questions are answered at once, after a time, or
+never, as its script says; a process that dies takes what is out with it.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from canary.actions import (
     Action,
-    CallPostRollout,
     ClearCommands,
     Decision,
     DeleteCanary,
@@ -27,22 +27,29 @@ from canary.actions import (
     SetWeight,
 )
 from canary.contract import Command
-from canary.decide import decide, questions
+from canary.decide import decide
 from canary.evidence.counters import Stratum
 from canary.evidence.judge import Judge
 from canary.evidence.judge import State as JudgeState
 from canary.evidence.plan import CountPlan
-from canary.model.asking import Sample
+from canary.model.asking import (
+    Answer,
+    Ask,
+    HookAnswer,
+    MetricsAnswer,
+    MetricsAsk,
+    Pending,
+    Sample,
+    Standing,
+)
 from canary.model.state import State
-from canary.model.strategy import InvalidStrategy, Metric, Strategy
+from canary.model.strategy import HookType, InvalidStrategy, Metric, Strategy
 from canary.model.values import Key
 from canary.model.world import (
     CanaryAbsent,
     CanaryPresent,
     Hold,
-    HookResult,
     Observed,
-    Questions,
     Revision,
     Split,
     Target,
@@ -59,7 +66,14 @@ STRATEGY = Strategy(
     metrics=(METRIC,),
     service_name="web",
 )
+METRICS = "metrics"
+"""What the script calls the questions about metrics."""
+NEVER = timedelta(days=1000)
 START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def _name(ask: Ask) -> str:
+    return METRICS if isinstance(ask, MetricsAsk) else ask.hook
 
 
 @dataclass
@@ -91,6 +105,12 @@ class World:
     now: datetime = START
     events: list[str] = field(default_factory=list)
     weights: list[int] = field(default_factory=list)
+    latency: dict[str, timedelta] = field(default_factory=dict)
+    full: set[str] = field(default_factory=set)
+    out: dict[Ask, datetime] = field(default_factory=dict)
+    answers: dict[Ask, Answer] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    metrics_asked: int = 0
     post_rollouts: list[str] = field(default_factory=list)
     verdict: str = ""
     strata: dict[str, Stratum] = field(default_factory=dict)
@@ -150,6 +170,7 @@ class World:
             canary=present if self.canary else CanaryAbsent(),
             split=Split(weight=self.weight if self.routes else 0, routes=self.routes),
             problems=self.problems,
+            standing=self.standing(),
             weighing=self.weigh(),
         )
 
@@ -173,31 +194,74 @@ class World:
             at=self.now.timestamp(),
         )
 
-    def answer(self, observed: Observed, wanted: Questions) -> Observed:
-        """Ask metrics and hooks."""
-        if not wanted.metrics and wanted.hooks is None:
-            return observed
+    # --- what the inquirer does ----------------------------------------------------------------
+
+    def standing(self) -> Standing:
+        """Return what is known of the questions; those whose time has come are answered."""
+        for ask, due in tuple(self.out.items()):
+            if due <= self.now:
+                del self.out[ask]
+                self.answers[ask] = self.answer(ask)
+        return Standing(
+            answers=tuple(self.answers.values()),
+            pending=tuple(Pending(ask=ask, queued=_name(ask) in self.full) for ask in self.out),
+        )
+
+    def put(self, asks: tuple[Ask, ...]) -> None:
+        """From now on these questions stand, and no others."""
+        self.out = {ask: due for ask, due in self.out.items() if ask in asks}
+        self.answers = {ask: one for ask, one in self.answers.items() if ask in asks}
+        for ask in asks:
+            if ask in self.out or ask in self.answers:
+                continue
+            self.out[ask] = self.now + self.latency.get(_name(ask), timedelta(0))
+            if isinstance(ask, MetricsAsk):
+                self.metrics_asked += 1
+            else:
+                self.calls.append(ask.hook)
+                if ask.type is HookType.POST_ROLLOUT:
+                    self.post_rollouts.append(str(self.state.phase))
+
+    def answer(self, ask: Ask) -> Answer:
+        """Return what metrics and hooks say now."""
         assert isinstance(self.strategy, Strategy)
+        if not isinstance(ask, MetricsAsk):
+            return HookAnswer(ask=ask, ok=ask.hook not in self.refuse_hooks, message="no")
         value = self.values.get(self.template, 0.0)
         baseline = self.values.get(self.marks.get("stable", ""), 0.0)
         samples = tuple(
             Sample(metric=m, value=value, baseline=baseline) for m in self.strategy.metrics
         )
-        hooks = tuple(
-            HookResult(hook=hook, ok=hook.name not in self.refuse_hooks, message="no")
-            for hook in self.strategy.hooks
-            if hook.type is wanted.hooks
-        )
-        return replace(observed, samples=samples if wanted.metrics else (), hooks=hooks, asked=True)
+        return MetricsAnswer(ask=ask, samples=samples)
+
+    def die(self) -> None:
+        """Lose all that only a process knows."""
+        self.out.clear()
+        self.answers.clear()
+
+    # --- what the analyzer does, again ---------------------------------------------------------
+
+    def decide(self) -> Decision:
+        """Look, and decide."""
+        return decide(self.state, self.observe(), self.now)
 
     def reconcile(self, crash_after: int | None = None) -> Decision:
-        """Reconcile once; with `crash_after` the process dies after so many actions."""
-        observed = self.observe()
-        observed = self.answer(observed, questions(self.state, observed, self.now))
-        decision = decide(self.state, observed, self.now)
+        """Reconcile once; with `crash_after` the process dies after so many actions.
+
+        One more than there are actions dies after the questions were put.
+        """
+        decision = self.decide()
+        self.carry_out(decision, crash_after)
+        return decision
+
+    def carry_out(self, decision: Decision, crash_after: int | None = None) -> None:
+        """Do what was decided, then put what is asked."""
         for action in decision.actions[:crash_after]:
             self.act(action, decision.state)
-        return decision
+        if crash_after is None or crash_after > len(decision.actions):
+            self.put(decision.asks)
+        if crash_after is not None:
+            self.die()
 
     def roll(self) -> None:
         """Let the Deployment controller do one step."""
@@ -216,27 +280,36 @@ class World:
 
         Args:
             until: the longest time.
-            crash_at: the number of the action, over the whole run, after which the process dies.
+            crash_at: the number of the write, over the whole run, before which the process dies;
+                questions that are put count as one.
 
         """
         end, done = self.now + until, 0
         while self.now < end:
-            limit = None if crash_at is None or crash_at < done else crash_at - done
-            decision = self.reconcile(limit)
-            crashed = limit is not None and limit < len(decision.actions)
-            done += len(decision.actions) if limit is None else min(limit, len(decision.actions))
-            if crashed:
+            decision = self.decide()
+            steps = len(decision.actions) + (2 if decision.asks else 1)
+            limit = None if crash_at is None or crash_at >= done + steps else crash_at - done
+            self.carry_out(decision, limit)
+            done += steps
+            if limit is not None:
                 crash_at = None  # it dies once, and its successor starts at once
                 continue
             self.roll()
-            if decision.requeue_after is None and not decision.actions and self._settled():
+            if self._is_done(decision):
                 return
-            self.now += max(self._next(decision), timedelta(milliseconds=100))
+            self.now += max(self.next_look(decision), timedelta(milliseconds=100))
 
-    def _next(self, decision: Decision) -> timedelta:
-        """Return when to look again: what is scraped wakes the reconcile before its time."""
-        after = decision.requeue_after or timedelta(0)
-        return min(after, timedelta(seconds=5)) if self.strata else after
+    def _is_done(self, decision: Decision) -> bool:
+        rests = decision.requeue_after is None and not decision.actions and not self.out
+        return rests and self._settled()
+
+    def next_look(self, decision: Decision) -> timedelta:
+        """Return when to look again: what is scraped or answered wakes the reconcile."""
+        after = timedelta(0) if decision.requeue_after is None else decision.requeue_after
+        if self.out and decision.requeue_after is None:
+            after = timedelta(days=1)
+        answered = [due - self.now for due in self.out.values()]
+        return min(after, *answered, timedelta(seconds=5) if self.strata else after)
 
     def _settled(self) -> bool:
         return self.paused or set(self.pods) == {self.template}
@@ -281,7 +354,5 @@ class World:
             case Emit(message=message):
                 if message not in self.events[-3:]:
                     self.events.append(message)
-            case CallPostRollout():
-                self.post_rollouts.append(str(state.phase))
             case EnsureRoute() | ReopenProgress():
                 pass

@@ -32,7 +32,6 @@ from canary.model.world import Split
 from canary.strategy import Defaults
 from runtime.resources import CANARIES, DEPLOYMENTS, REPLICASETS, SERVICES, Resource
 from runtime.writes import Overtaken
-from tests.fakes.hook_caller import FakeHookCaller
 from tests.fakes.objects import annotated, canary, deployment
 from tests.fakes.stored import Stored
 from tests.fakes.world import KEY, STRATEGY, World
@@ -93,8 +92,8 @@ async def act(
     router: Router | None = None,
 ) -> None:
     router = router or NoRoutes()
-    actor = Actor(store, router, FakeHookCaller(), Records(store, Defaults()))
-    await actor.run(scene, Decision(reason="", message="", state=state, actions=actions), NOW)
+    actor = Actor(store, router, Records(store, Defaults()))
+    await actor.run(scene, Decision(state=state, actions=actions), NOW)
 
 
 def current(store: Stored, resource: Resource = DEPLOYMENTS, name: str = "web") -> Json:

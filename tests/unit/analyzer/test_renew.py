@@ -27,7 +27,7 @@ from canary.strategy import Defaults
 from canary.weighing import Weighing
 from runtime.resources import CANARIES, DEPLOYMENTS, REPLICASETS, SERVICES
 from runtime.writes import Overtaken
-from tests.fakes.hook_caller import FakeHookCaller
+from tests.fakes.inquirer import FakeInquirer
 from tests.fakes.objects import Json, annotated, canary, changed, deployment
 from tests.fakes.stored import Stored
 from tests.fakes.world import KEY, STRATEGY
@@ -109,7 +109,7 @@ def look(cluster: Stored) -> Scene:
 
 
 def actor(cluster: Stored) -> Actor:
-    return Actor(cluster, AdoptedRoutes(cluster), FakeHookCaller(), Records(cluster, Defaults()))
+    return Actor(cluster, AdoptedRoutes(cluster), Records(cluster, Defaults()))
 
 
 async def test_marks_and_status_of_a_refused_version_are_written_anew_once() -> None:
@@ -191,14 +191,15 @@ class NoWeigher:
 
 
 def reconciler(cluster: Stored) -> Reconciler:
-    router, hooks = AdoptedRoutes(cluster), FakeHookCaller()
+    router = AdoptedRoutes(cluster)
     sampler = Sampler(cluster, {}, "")
     return Reconciler(
         cluster=cluster,
         index=Index(cluster),
         router=router,
         records=Records(cluster, Defaults()),
-        observer=Observer(cluster, router, sampler, hooks, NoWeigher(), Defaults()),
+        observer=Observer(cluster, router, sampler, NoWeigher(), Defaults()),
+        inquirer=FakeInquirer(),
         actor=actor(cluster),
         timing=Timing(),
         clock=lambda: NOW,
@@ -280,6 +281,8 @@ def run_of_the_release_before() -> Stored:
     )
     record = canary()
     record["status"] = status_from_state(state, previous={}, generation=1, now=NOW)
+    for unknown in ("step", "stepOf", "round", "asked"):
+        record["status"]["run"].pop(unknown, None)
     cluster = cluster_of(deployment(image="web:2", paused=True, annotations=marks), record)
     owner["uid"] = target_of(cluster)["metadata"]["uid"]
     cluster.put(SERVICES, made("web", spec={"selector": {"app": "web"}, "ports": [{"port": 80}]}))

@@ -229,6 +229,8 @@ class Stored:
         """Read everything as `analyzer.observe` does, the state from the status as stored."""
         known = self.known()
         status = status_from_state(self.state, previous={}, generation=1, now=NOW)
+        for unknown in ("step", "stepOf", "round", "asked"):
+            status["run"].pop(unknown, None)
         observed = Observed(
             key=KEY,
             target=read_target(self.target, enabled=True, known=known),
