@@ -1,7 +1,7 @@
 """Carries out the actions of a decision, in order; each can be repeated without effect."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, assert_never
@@ -11,34 +11,21 @@ from analyzer.ports import Cluster, Router, SplitRefused
 from analyzer.records import Records, state_of
 from canary.actions import (
     Action,
-    ClearCommands,
     Decision,
     DeleteCanary,
     Emit,
     EnsureCanary,
     EnsureRoute,
-    ForgetRefused,
-    HoldTarget,
     MarkRefused,
-    ReleaseTarget,
+    MarkTarget,
+    Pause,
     ReopenProgress,
     SaveState,
     ScaleDownRevision,
-    SettleTarget,
     SetWeight,
 )
 from canary.arms import selector_text
-from canary.contract import (
-    HOLD,
-    INTERNAL_ANNOTATIONS,
-    PROMOTING,
-    REFUSED,
-    REFUSED_WHY,
-    REQUESTED_BY,
-    SEEN,
-    STABLE,
-    Command,
-)
+from canary.contract import INTERNAL_ANNOTATIONS, REFUSED, REFUSED_WHY, SEEN
 from canary.desired import (
     canary_deployment,
     canary_name,
@@ -116,7 +103,7 @@ class Actor:
             await self._update(scene, lambda target: _notes(marks(target)))
         return state or target
 
-    async def _act(self, scene: Scene, action: Action, now: datetime) -> Scene:  # noqa: C901, PLR0911, PLR0912 - one case per action
+    async def _act(self, scene: Scene, action: Action, now: datetime) -> Scene:  # noqa: C901 - one case per action
         """Carry out one action; return the scene with the objects as they are stored then."""
         match action:
             case SaveState():
@@ -130,22 +117,14 @@ class Actor:
                 return await self._ensure_canary(scene, replicas)
             case DeleteCanary():
                 await self._delete_canary(scene)
-            case ReleaseTarget(promoting):
-                return await self._patch_target(scene, _release(scene, promoting=promoting))
-            case SettleTarget(keep_refused):
-                return await self._patch_target(scene, _settle(keep_refused=keep_refused))
-            case HoldTarget():
-                return await self._patch_target(scene, _hold(scene))
+            case MarkTarget(marks, pause):
+                return await self._patch_target(scene, _marked(marks, pause))
             case ScaleDownRevision(wanted):
                 await self._scale_down(scene, wanted)
             case MarkRefused(message):
                 return await self._mark_refused(scene, message, now)
             case ReopenProgress():
                 return await self._write_progress(scene, _reopened(now))
-            case ForgetRefused():
-                return await self._patch_target(scene, _notes({REFUSED: None, REFUSED_WHY: None}))
-            case ClearCommands(commands):
-                return await self._clear(scene, commands)
             case Emit():
                 await self.emit(scene, action, now)
             case _:
@@ -274,10 +253,6 @@ class Actor:
 
         return await self._update(scene, patch_for, subresource="status")
 
-    async def _clear(self, scene: Scene, commands: frozenset[Command]) -> Scene:
-        gone: dict[str, str | None] = {str(command): None for command in commands}
-        return await self._patch_target(scene, _notes({**gone, REQUESTED_BY: None}))
-
 
 def _stands(target: Json) -> Still:
     """Take a newer target that asks for the same template and carries the same marks and pause.
@@ -294,33 +269,14 @@ def _decided_on(target: Json) -> tuple[str | None, ...]:
     return (template_hash(spec["template"]), str(bool(spec.get("paused"))), *marks)
 
 
-def _notes(marks: dict[str, str | None]) -> Json:
-    return {"metadata": {"annotations": marks}}
+def _notes(marks: Mapping[str, str | None]) -> Json:
+    return {"metadata": {"annotations": dict(marks)}}
 
 
-def _release(scene: Scene, *, promoting: bool) -> Json:
-    marks: dict[str, str | None] = {HOLD: None}
-    if promoting:
-        marks |= {PROMOTING: scene.state.candidate, STABLE: scene.state.stable}
-    else:
-        marks |= {STABLE: None}
-    return {**_notes(marks), "spec": {"paused": None}}
-
-
-def _settle(*, keep_refused: bool) -> Json:
-    marks: dict[str, str | None] = dict.fromkeys((HOLD, STABLE, PROMOTING, REQUESTED_BY, SEEN))
-    if not keep_refused:
-        marks |= dict.fromkeys((REFUSED, REFUSED_WHY))
-    return _notes(marks)
-
-
-def _hold(scene: Scene) -> Json:
-    marks: dict[str, str | None] = {
-        HOLD: scene.state.candidate,
-        STABLE: scene.state.stable,
-        PROMOTING: None,
-    }
-    return {**_notes(marks), "spec": {"paused": True}}
+def _marked(marks: Mapping[str, str | None], pause: Pause) -> Json:
+    if pause is Pause.STANDS:
+        return _notes(marks)
+    return {**_notes(marks), "spec": {"paused": True if pause is Pause.SET else None}}
 
 
 def _refused(message: str, now: datetime) -> Json:

@@ -1,9 +1,10 @@
 """What a decision asks for: each action is a value, idempotent when it is carried out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import Enum
 
-from canary.contract import Command
 from canary.model.asking import Ask
 from canary.model.state import State
 
@@ -37,23 +38,20 @@ class DeleteCanary:
     """Delete the canary Deployment and Service, and leave the routes as the team wrote them."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseTarget:
-    """Clear the pause; with `promoting`, mark the native rollout that follows as ours."""
+class Pause(Enum):
+    """What a write does to the target's pause."""
 
-    promoting: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SettleTarget:
-    """Take every annotation of ours from a target that is not held any more."""
-
-    keep_refused: bool = True
+    STANDS = "stands"
+    SET = "set"
+    CLEARED = "cleared"
 
 
 @dataclass(frozen=True, slots=True)
-class HoldTarget:
-    """Pause the target again: the first write of an undo."""
+class MarkTarget:
+    """Write annotations of ours to the target, None removes one, and its pause with them."""
+
+    marks: Mapping[str, str | None]
+    pause: Pause = Pause.STANDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +74,6 @@ class ReopenProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class ForgetRefused:
-    """Take the memory of a refused candidate from the target (retry)."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClearCommands:
-    """Remove the command annotations that were acted on."""
-
-    commands: frozenset[Command]
-
-
-@dataclass(frozen=True, slots=True)
 class Emit:
     """A Kubernetes event on the Canary and the target."""
 
@@ -102,14 +88,10 @@ Action = (
     | EnsureCanary
     | EnsureRoute
     | DeleteCanary
-    | ReleaseTarget
-    | SettleTarget
-    | HoldTarget
+    | MarkTarget
     | ScaleDownRevision
     | MarkRefused
     | ReopenProgress
-    | ForgetRefused
-    | ClearCommands
     | Emit
 )
 

@@ -44,20 +44,4 @@ def decide(
     return replace(decision, actions=actions, asks=(*decision.asks, *hooks))
 
 
-RULES: Final[tuple[Rule, ...]] = (
-    unheld.disabled,
-    unheld.undo_goes_on,
-    unheld.promoting,
-    unheld.finalising,
-    unheld.not_held,
-    held.command,
-    held.refused_before,
-    held.same_as_stable,
-    held.invalid,
-    held.suspended,
-    held.new_candidate,
-    held.promotion_not_released,
-    held.failed,
-    held.run,
-    held.nothing,
-)
+RULES: Final[tuple[Rule, ...]] = (*unheld.RULES_IDLE, *held.RULES_HELD)

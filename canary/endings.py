@@ -10,18 +10,27 @@ from typing import Final
 
 from canary.actions import (
     Action,
-    ClearCommands,
     Decision,
     DeleteCanary,
     Emit,
-    HoldTarget,
     MarkRefused,
-    ReleaseTarget,
+    MarkTarget,
+    Pause,
     SaveState,
     ScaleDownRevision,
     SetWeight,
 )
-from canary.contract import Command, Reason
+from canary.contract import (
+    HOLD,
+    PROMOTING,
+    REFUSED,
+    REFUSED_WHY,
+    REQUESTED_BY,
+    SEEN,
+    STABLE,
+    Command,
+    Reason,
+)
 from canary.model.state import Phase, State
 from canary.model.strategy import Strategy
 from canary.model.world import CanaryPresent, Hold, Observed, Timing
@@ -103,7 +112,7 @@ def refuse(ctx: Context, reason: Reason, why: str, state: State | None = None) -
         post_rollout_called=False,
         undoing=ctx.candidate if promoting else state.undoing,
     )
-    undo: tuple[Action, ...] = undo_promotion(ctx.candidate) if promoting else ()
+    undo: tuple[Action, ...] = undo_promotion(ended) if promoting else ()
     return Decision(
         state=ended,
         actions=(
@@ -117,9 +126,32 @@ def refuse(ctx: Context, reason: Reason, why: str, state: State | None = None) -
     )
 
 
-def undo_promotion(candidate: str) -> tuple[Action, ...]:
+def undo_promotion(state: State) -> tuple[Action, ...]:
     """Return the writes that make the old ReplicaSet grow back to its full size."""
-    return (HoldTarget(), ScaleDownRevision(candidate))
+    marks = {HOLD: state.candidate, STABLE: state.stable, PROMOTING: None}
+    return (MarkTarget(marks, Pause.SET), ScaleDownRevision(state.candidate))
+
+
+def release(state: State) -> MarkTarget:
+    """Return the write that lets the candidate roll, marked as ours."""
+    marks = {HOLD: None, PROMOTING: state.candidate, STABLE: state.stable}
+    return MarkTarget(marks, Pause.CLEARED)
+
+
+def settle(*, keep_refused: bool = True) -> MarkTarget:
+    """Return the write that takes every mark of ours from a target that is not held any more."""
+    gone = (HOLD, STABLE, PROMOTING, REQUESTED_BY, SEEN)
+    return MarkTarget(dict.fromkeys(gone if keep_refused else (*gone, REFUSED, REFUSED_WHY)))
+
+
+def forget_refused() -> MarkTarget:
+    """Return the write that takes the memory of a refused candidate from the target."""
+    return MarkTarget(dict.fromkeys((REFUSED, REFUSED_WHY)))
+
+
+def clear(commands: frozenset[Command]) -> MarkTarget:
+    """Return the write that removes commands that were acted on, and who wrote them."""
+    return MarkTarget(dict.fromkeys((*sorted(map(str, commands)), REQUESTED_BY)))
 
 
 def promote(ctx: Context, why: str, state: State | None = None) -> Decision:
@@ -144,7 +176,7 @@ def promote(ctx: Context, why: str, state: State | None = None) -> Decision:
         actions=(
             Emit(str(Reason.PROMOTING), message),
             SaveState(),
-            ReleaseTarget(promoting=True),
+            release(rolling),
         ),
         requeue_after=ctx.timing.poll,
     )
@@ -197,5 +229,5 @@ def by(ctx: Context, what: str) -> str:
 
 def acted(command: Command, decision: Decision, *more: Action) -> Decision:
     """Remove the command once everything it asked for is written."""
-    clear = ClearCommands(frozenset({command}))
-    return replace(decision, actions=(*decision.actions, *more, clear))
+    done = clear(frozenset({command}))
+    return replace(decision, actions=(*decision.actions, *more, done))

@@ -1,22 +1,23 @@
 """The rules for a target that Headgate holds: commands, start, refusal, and the run itself."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Final
 
 from canary.actions import (
     Action,
-    ClearCommands,
     Decision,
     DeleteCanary,
     Emit,
-    ForgetRefused,
     MarkRefused,
-    ReleaseTarget,
+    MarkTarget,
+    Pause,
     ReopenProgress,
     SaveState,
     ScaleDownRevision,
 )
-from canary.contract import Command, Reason
+from canary.contract import HOLD, STABLE, Command, Reason
 from canary.endings import (
     IDLE_PHASES,
     RECHECK,
@@ -26,8 +27,11 @@ from canary.endings import (
     back_to_idle,
     by,
     clean_up,
+    clear,
+    forget_refused,
     promote,
     refuse,
+    release,
     to_stable,
     wait,
 )
@@ -49,13 +53,13 @@ def command(ctx: Context) -> Decision | None:
         return acted(Command.PROMOTE, promote(ctx, by(ctx, "promoted"), _forced(ctx)))
     if Command.RETRY in commands and failed:
         decision = _start(ctx, by(ctx, "retried"))
-        return acted(Command.RETRY, decision, ForgetRefused())
+        return acted(Command.RETRY, decision, forget_refused())
     if Command.PAUSE in commands:
         return _pause(ctx)
     if commands:
         return replace(
             wait(ctx, ctx.state.reason, ctx.state.message, timedelta(0)),
-            actions=(ClearCommands(commands),),
+            actions=(clear(commands),),
         )
     return None
 
@@ -97,9 +101,8 @@ def same_as_stable(ctx: Context) -> Decision | None:
     message = f"{ctx.observed.key} is held with the template that serves already"
     decision = back_to_idle(ctx, Reason.RELEASED, message)
     settled = replace(decision.state, stable=serving)
-    return replace(
-        decision, state=settled, actions=(*decision.actions, ReleaseTarget(promoting=False))
-    )
+    let_go = MarkTarget({HOLD: None, STABLE: None}, Pause.CLEARED)
+    return replace(decision, state=settled, actions=(*decision.actions, let_go))
 
 
 def invalid(ctx: Context) -> Decision | None:
@@ -207,7 +210,7 @@ def promotion_not_released(ctx: Context) -> Decision | None:
         return None
     return replace(
         wait(ctx, Reason.PROMOTING, ctx.state.message, ctx.timing.poll),
-        actions=(ReleaseTarget(promoting=True),),
+        actions=(release(ctx.state),),
     )
 
 
@@ -253,3 +256,17 @@ def nothing(ctx: Context) -> Decision:
     present = isinstance(ctx.observed.canary, CanaryPresent)
     decision = wait(ctx, ctx.state.reason, ctx.state.message, after or RECHECK)
     return replace(decision, actions=actions if present else decision.actions)
+
+
+RULES_HELD: Final[tuple[Callable[[Context], Decision | None], ...]] = (
+    command,
+    refused_before,
+    same_as_stable,
+    invalid,
+    suspended,
+    new_candidate,
+    promotion_not_released,
+    failed,
+    run,
+    nothing,
+)

@@ -1,16 +1,16 @@
 """The rules for a target that Headgate does not hold: idle, rolling a candidate, or taken back."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Final
 
 from canary.actions import (
     Action,
-    ClearCommands,
     Decision,
     Emit,
     EnsureRoute,
     SaveState,
-    SettleTarget,
 )
 from canary.contract import Command, Reason
 from canary.endings import (
@@ -22,7 +22,9 @@ from canary.endings import (
     back_to_idle,
     by,
     clean_up,
+    clear,
     refuse,
+    settle,
     to_stable,
     undo_promotion,
     wait,
@@ -46,7 +48,7 @@ def disabled(ctx: Context) -> Decision | None:
         "by `kubectl rollout resume` and given up by setting the previous template"
     )
     decision = back_to_idle(ctx, Reason.RELEASED, message)
-    return replace(decision, actions=(*decision.actions, SettleTarget()))
+    return replace(decision, actions=(*decision.actions, settle()))
 
 
 def undo_goes_on(ctx: Context) -> Decision | None:
@@ -58,7 +60,7 @@ def undo_goes_on(ctx: Context) -> Decision | None:
         return None
     return replace(
         wait(ctx, state.reason, state.message, ctx.timing.poll),
-        actions=(*to_stable(ctx), *undo_promotion(state.candidate)),
+        actions=(*to_stable(ctx), *undo_promotion(state)),
     )
 
 
@@ -111,7 +113,7 @@ def _finalise(ctx: Context) -> Decision:
         actions=(
             Emit(str(Reason.FINALISING), message),
             SaveState(),
-            SettleTarget(keep_refused=False),
+            settle(keep_refused=False),
             *to_stable(ctx),
         ),
         requeue_after=ctx.timing.drain,
@@ -124,13 +126,11 @@ def finalising(ctx: Context) -> Decision | None:
     ended = state.phase is Phase.FINALISING and ctx.same_candidate
     if not ended or target.hold is not Hold.NONE:
         return None
-    settle: tuple[Action, ...] = ()
-    if target.promoting_mark:
-        settle = (SettleTarget(keep_refused=False),)
+    left = (settle(keep_refused=False),) if target.promoting_mark else ()
     actions, after = clean_up(ctx)
     if actions or after is not None:
         held = wait(ctx, Reason.FINALISING, state.message, after or ctx.timing.poll)
-        return replace(held, actions=(*settle, *actions))
+        return replace(held, actions=(*left, *actions))
     message = f"Promotion completed! {ctx.observed.key} runs {state.candidate}"
     done = replace(
         state,
@@ -144,7 +144,7 @@ def finalising(ctx: Context) -> Decision | None:
     )
     return Decision(
         state=done,
-        actions=(*settle, Emit(str(Reason.SUCCEEDED), message), SaveState()),
+        actions=(*left, Emit(str(Reason.SUCCEEDED), message), SaveState()),
         requeue_after=timedelta(0),
     )
 
@@ -178,9 +178,9 @@ def _idle(ctx: Context) -> Decision:
         state, events = after_rollout(ctx)
         actions += events
     if target.promoting_mark or target.stable_mark or target.seen_mark:
-        actions.append(SettleTarget())
+        actions.append(settle())
     if target.commands:
-        actions.append(ClearCommands(target.commands))
+        actions.append(clear(target.commands))
     if target.hold is Hold.NONE and state.stable != ctx.candidate:
         message = f"{ctx.observed.key} was updated without a canary"
         state = replace(state, stable=ctx.candidate)
@@ -208,3 +208,12 @@ def _initialise(ctx: Context) -> Decision:
         actions=(Emit(str(Reason.INITIALIZED), message), EnsureRoute(), SaveState()),
         requeue_after=timedelta(0),
     )
+
+
+RULES_IDLE: Final[tuple[Callable[[Context], Decision | None], ...]] = (
+    disabled,
+    undo_goes_on,
+    promoting,
+    finalising,
+    not_held,
+)

@@ -5,28 +5,26 @@ and rolls a resumed Deployment one pod at a time. Questions are answered at once
 never, as its script says; a process that dies takes what is out with it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from canary.actions import (
     Action,
-    ClearCommands,
     Decision,
     DeleteCanary,
     Emit,
     EnsureCanary,
     EnsureRoute,
-    ForgetRefused,
-    HoldTarget,
     MarkRefused,
-    ReleaseTarget,
+    MarkTarget,
+    Pause,
     ReopenProgress,
     SaveState,
     ScaleDownRevision,
-    SettleTarget,
     SetWeight,
 )
-from canary.contract import Command
+from canary.contract import COMMANDS, DOMAIN, HOLD, Command
 from canary.decide import decide
 from canary.evidence.counters import Stratum
 from canary.evidence.judge import Judge
@@ -314,7 +312,7 @@ class World:
     def _settled(self) -> bool:
         return self.paused or set(self.pods) == {self.template}
 
-    def act(self, action: Action, state: State) -> None:  # noqa: C901, PLR0912 - one case each
+    def act(self, action: Action, state: State) -> None:  # noqa: C901 - one case each
         """Carry out one action."""
         match action:
             case SaveState():
@@ -328,31 +326,26 @@ class World:
             case DeleteCanary():
                 assert self.weight == 0, "pods went away while they had traffic"
                 self.canary = ""
-            case ReleaseTarget(promoting):
-                self.paused = self.held = False
-                if promoting:
-                    self.marks |= {"promoting": state.candidate, "stable": state.stable}
-                else:
-                    self.marks.pop("stable", None)
-            case SettleTarget(keep_refused):
-                self.held = False
-                keep = {"refused"} if keep_refused else set()
-                self.marks = {k: v for k, v in self.marks.items() if k in keep}
-            case HoldTarget():
-                self.paused = self.held = True
-                self.marks.pop("promoting", None)
-                self.marks["stable"] = state.stable
+            case MarkTarget(marks, pause):
+                self.mark(marks, pause)
             case ScaleDownRevision(wanted):
                 self.pods.pop(wanted, None)
             case MarkRefused(message):
                 self.marks["refused"] = state.candidate
                 self.verdict = message
-            case ForgetRefused():
-                self.marks.pop("refused", None)
-            case ClearCommands(commands):
-                self.commands -= commands
             case Emit(message=message):
                 if message not in self.events[-3:]:
                     self.events.append(message)
             case EnsureRoute() | ReopenProgress():
                 pass
+
+    def mark(self, marks: Mapping[str, str | None], pause: Pause) -> None:
+        """Write annotations, and the pause, to the target."""
+        self.commands -= {command for command in COMMANDS if command in marks}
+        self.held = marks.get(HOLD, "x" if self.held else None) is not None
+        for name in ("stable", "promoting", "refused"):
+            if (key := f"{DOMAIN}/{name}") in marks:
+                self.marks.pop(name, None)
+                self.marks |= {name: value} if (value := marks[key]) is not None else {}
+        if pause is not Pause.STANDS:
+            self.paused = pause is Pause.SET

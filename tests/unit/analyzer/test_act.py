@@ -12,18 +12,16 @@ from analyzer.ports import Router, SplitRefused
 from analyzer.records import Records
 from canary.actions import (
     Action,
-    ClearCommands,
     Decision,
     DeleteCanary,
     EnsureCanary,
-    HoldTarget,
     MarkRefused,
-    ReleaseTarget,
     SaveState,
     ScaleDownRevision,
     SetWeight,
 )
 from canary.contract import HOLD, PROMOTING, REFUSED, STABLE, Command
+from canary.endings import clear, release, undo_promotion
 from canary.hashing import template_hash
 from canary.model.state import Phase, State
 from canary.model.strategy import Strategy
@@ -41,6 +39,7 @@ NEW = template_hash(deployment(image="web:2")["spec"]["template"])
 OLD = template_hash(deployment(image="web:1")["spec"]["template"])
 HELD = annotated(deployment(image="web:2", paused=True), {HOLD: NEW, STABLE: OLD})
 STATE = State(phase=Phase.PROGRESSING, candidate=NEW, stable=OLD)
+HOLD_AGAIN, _ = undo_promotion(STATE)
 
 
 @dataclass
@@ -110,10 +109,10 @@ async def test_several_writes_of_one_decision_rest_on_each_other() -> None:
         store,
         scene,
         SaveState(),
-        ReleaseTarget(promoting=True),
-        HoldTarget(),
+        release(STATE),
+        HOLD_AGAIN,
         MarkRefused("too slow"),
-        ClearCommands(frozenset({Command.PAUSE})),
+        clear(frozenset({Command.PAUSE})),
         SaveState(),
         state=later,
     )
@@ -135,7 +134,7 @@ async def test_what_controllers_and_autoscalers_write_meanwhile_does_not_hinder(
     target = current(store)
     target["spec"]["replicas"] = 9
     store.put(DEPLOYMENTS, {**target, "status": {"replicas": 9}})
-    await act(store, scene, ReleaseTarget(promoting=True))
+    await act(store, scene, release(STATE))
     assert current(store)["metadata"]["annotations"] == {PROMOTING: NEW, STABLE: OLD}
     assert current(store)["spec"]["replicas"] == 9
 
@@ -149,9 +148,7 @@ async def test_what_controllers_and_autoscalers_write_meanwhile_does_not_hinder(
         pytest.param(deployment(image="web:2"), id="it has let the target go"),
     ],
 )
-@pytest.mark.parametrize(
-    "action", [ReleaseTarget(promoting=True), HoldTarget(), MarkRefused("too slow")]
-)
+@pytest.mark.parametrize("action", [release(STATE), HOLD_AGAIN, MarkRefused("too slow")])
 async def test_a_stopped_leader_s_write_to_the_target_is_void(
     successor: Json, action: Action
 ) -> None:
@@ -168,7 +165,7 @@ async def test_a_stopped_leader_s_state_does_not_replace_its_successor_s() -> No
     scene = scene_of(store)
     after = store.put(CANARIES, {**scene.canary, "status": {"phase": "Failed"}})
     with pytest.raises(Overtaken):
-        await act(store, scene, SaveState(), ReleaseTarget(promoting=True))
+        await act(store, scene, SaveState(), release(STATE))
     assert current(store, CANARIES) == after
     assert current(store) == scene.target
 
@@ -262,7 +259,7 @@ async def test_a_route_that_is_refused_is_said_once_and_the_run_goes_on() -> Non
     store = Stored()
     scene = scene_of(store)
     for _ in range(2):
-        await act(store, scene, SetWeight(20), HoldTarget(), router=OneRefused())
+        await act(store, scene, SetWeight(20), HOLD_AGAIN, router=OneRefused())
     said = [event for (plural, _, _), event in store.objects.items() if plural == "events"]
     assert sorted(event["involvedObject"]["kind"] for event in said) == ["Canary", "Deployment"]
     assert {(event["reason"], event["type"]) for event in said} == {("RouteRefused", "Warning")}

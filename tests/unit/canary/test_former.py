@@ -16,12 +16,11 @@ from canary.actions import (
     Decision,
     Emit,
     EnsureCanary,
-    HoldTarget,
     MarkRefused,
-    ReleaseTarget,
+    MarkTarget,
+    Pause,
     SaveState,
     ScaleDownRevision,
-    SettleTarget,
 )
 from canary.admission import Allowed, Answer, Denied, Policy, Write, admit
 from canary.contract import (
@@ -36,6 +35,7 @@ from canary.contract import (
     Reason,
 )
 from canary.decide import decide
+from canary.endings import release, settle, undo_promotion
 from canary.former import Identities, current_state, outdated_marks
 from canary.hashing import short_hash, template_hash
 from canary.model.state import Phase, State
@@ -357,6 +357,9 @@ def test_a_run_goes_on_from_what_the_release_before_has_stored(
     assert short_hash(T1) not in str(former.decide())
 
 
+LET_GO = MarkTarget({HOLD: None, STABLE: None}, Pause.CLEARED)
+
+
 def kinds(decision: Decision) -> set[type]:
     return {type(action) for action in decision.actions}
 
@@ -369,16 +372,18 @@ def test_what_these_situations_come_to() -> None:
     assert progressing(short_hash).read()[0].evidence["candidate"] == L2
     assert EnsureCanary not in kinds(progressing(short_hash).decide())
     assert rolling(short_hash).decide().state.phase is Phase.PROMOTING
-    assert ReleaseTarget(promoting=True) in not_released(short_hash).decide().actions
-    assert {HoldTarget, ScaleDownRevision} <= kinds(undo_not_written(short_hash).decide())
+    assert release(State(candidate=L2, stable=L1)) in not_released(short_hash).decide().actions
+    held_again, scaled_down = undo_promotion(State(candidate=L2, stable=L1))
+    undone = undo_not_written(short_hash).decide().actions
+    assert (held_again in undone, scaled_down in undone) == (True, True)
     assert ScaleDownRevision(L2) in undoing(short_hash).decide().actions
     assert superseded_while_rolling(short_hash).decide().state.undoing == L2
     assert refused_at_rest(short_hash).decide().actions == ()
     assert refused_again(short_hash).decide().reason == Reason.REFUSED
-    assert SettleTarget in kinds(finalising(short_hash).decide())
+    assert settle(keep_refused=False) in finalising(short_hash).decide().actions
     assert succeeded(short_hash).decide().actions == ()
     assert idle(short_hash).decide().actions == ()
-    assert ReleaseTarget(promoting=False) in team_s_pause_ended(short_hash).decide().actions
+    assert LET_GO in team_s_pause_ended(short_hash).decide().actions
 
 
 # --- the analyzer of this release, a webhook of the one before ----------------------------------
@@ -452,8 +457,9 @@ SKEWS = (
 @pytest.mark.parametrize("skew", SKEWS, ids=lambda skew: skew.name)
 def test_what_a_webhook_of_the_release_before_holds(skew: Skew) -> None:
     decision = skew.stored.decide()
-    releases = [action for action in decision.actions if isinstance(action, ReleaseTarget)]
-    assert releases == ([ReleaseTarget(promoting=False)] if skew.released else [])
+    marked = [action for action in decision.actions if isinstance(action, MarkTarget)]
+    releases = [action for action in marked if action.pause is Pause.CLEARED]
+    assert releases == ([LET_GO] if skew.released else [])
     assert (MarkRefused in kinds(decision)) is skew.refused
     if skew.started_against:
         assert decision.state.phase is Phase.PROGRESSING
