@@ -37,11 +37,12 @@ from canary.reading import (
     read_target,
     selects,
 )
+from canary.spec.steps import linear
 from canary.strategy import Defaults, parse_strategy
 from runtime.errors import NotFound
 from runtime.resources import DEPLOYMENTS, PODS, REPLICASETS, SERVICES
 
-NO_STRATEGY: Final = Strategy(interval=timedelta(minutes=1), threshold=1, weights=(100,))
+NO_STRATEGY: Final = Strategy(interval=timedelta(minutes=1), threshold=1, steps=linear((100,)))
 """Stands in where a Canary is invalid, to find the routes and objects that may need cleaning."""
 
 

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from canary.contract import Reason
 from canary.durations import format_duration
 from canary.model.asking import Asked, HookAsk, Unanswered, Word
-from canary.model.state import BEFORE_FIRST, Check, Outcome, Phase, State
+from canary.model.state import Check, Outcome, Phase, State
+from canary.model.steps import BEFORE_FIRST
 from canary.model.strategy import HookType
 from canary.model.values import Json
 
@@ -34,9 +35,9 @@ def state_from_status(status: Json) -> State:
         phase=Phase(phase) if phase in set(Phase) else Phase.INITIALIZED,
         candidate=status.get("lastAppliedSpec", ""),
         stable=status.get("lastPromotedSpec", ""),
-        # A version before this field told by the weight that a run had begun.
-        step=int(run.get("step", 0 if weight else BEFORE_FIRST)),
-        round=int(run.get("round") or 0),
+        # A version before steps tells by the weight alone that a run has begun.
+        step=0 if weight else BEFORE_FIRST,
+        round=0,
         asked=(),
         weight=weight,
         failed_checks=int(status.get("failedChecks") or 0),
@@ -52,7 +53,14 @@ def state_from_status(status: Json) -> State:
         evidence=run.get("evidence") or {},
         **{name: _read_time(run.get(_camel(name))) for name in _TIMES},
     )
-    return replace(state, asked=tuple(_asked(entry, state) for entry in run.get("asked") or ()))
+    if run.get("stepOf") != state.run:
+        return state
+    return replace(
+        state,
+        step=int(run.get("step", state.step)),
+        round=int(run.get("round") or 0),
+        asked=tuple(_asked(entry, state) for entry in run.get("asked") or ()),
+    )
 
 
 def status_from_state(state: State, *, previous: Json, generation: int, now: datetime) -> Json:
@@ -77,6 +85,8 @@ def status_from_state(state: State, *, previous: Json, generation: int, now: dat
         "conditions": [_condition(state, previous, now)],
         "run": {
             "step": state.step,
+            # What another version stores of a later run is merged into this and leaves it as it is.
+            "stepOf": state.run,
             "round": state.round,
             "asked": [_dump_asked(one) for one in state.asked] or None,
             "preRolloutPassed": state.pre_rollout_passed,

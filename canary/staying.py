@@ -13,6 +13,7 @@ from canary.evidence.counted import AVERAGED
 from canary.evidence.policy import Inconclusive
 from canary.evidence.verdict import NonInferior
 from canary.model.state import State
+from canary.model.steps import Step, ahead
 from canary.model.values import FULL
 from canary.weighing import what_exposure_needs, what_promotion_needs
 
@@ -79,7 +80,7 @@ def _inferior(tick: Tick) -> str:
     """Say what non-inferiority lacks; nothing where it is shown, or not asked for."""
     weighing = tick.ctx.observed.weighing
     shown = weighing is not None and isinstance(weighing.verdict, NonInferior)
-    if not tick.strategy.gate or shown:
+    if not _present(tick).needs.gate or shown:
         return ""
     return f"not yet shown to be no worse than the stable: {what_promotion_needs(weighing)}"
 
@@ -87,10 +88,11 @@ def _inferior(tick: Tick) -> str:
 def _exposed(tick: Tick) -> str:
     """Say by how much the next share of the traffic may overdraw the budget; nothing if it fits."""
     ctx, strategy, state = tick.ctx, tick.strategy, tick.state
-    budget = strategy.error_budget
+    budget = _present(tick).needs.error_budget
     if budget is None or state.weight >= FULL:
         return ""
-    larger = next((weight for weight in strategy.weights if weight > state.weight), FULL)
+    left = ahead(strategy.steps, state.step, state.weight)
+    larger = strategy.steps[left[0]].traffic.weight if left else FULL
     return what_exposure_needs(
         ctx.observed.weighing,
         weight=larger,
@@ -127,14 +129,17 @@ def _undecided(tick: Tick, missing: str) -> Decision | None:
             return stay(tick, Reason.INCONCLUSIVE, message)
 
 
-def bake(tick: Tick) -> Decision | None:
-    """At weight 100 the candidate is judged for a while before the old pods go."""
-    ctx, strategy, state = tick.ctx, tick.strategy, tick.state
-    if not strategy.bake or state.weight != strategy.weights[-1]:
-        return None
-    left = (state.stepped_at or ctx.now) + strategy.bake - ctx.now
+def lasting(tick: Tick) -> Decision | None:
+    """A step that lasts longer than an interval: a bake at weight 100, before the old pods go."""
+    ctx, state = tick.ctx, tick.state
+    left = (state.stepped_at or ctx.now) + _present(tick).lasts - ctx.now
     if left <= timedelta(0):
         return None
     until = (ctx.now + left).strftime("%H:%M:%S")
     message = f"baking {ctx.observed.key} at weight {state.weight} until {until} UTC"
     return stay(tick, Reason.BAKING, message)
+
+
+def _present(tick: Tick) -> Step:
+    """Return the step that the run is at; see `located`."""
+    return tick.strategy.steps[max(0, tick.state.step)]

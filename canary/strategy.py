@@ -22,6 +22,7 @@ from canary.spec import parsers, settings
 from canary.spec.annotations import annotated
 from canary.spec.problems import Problems
 from canary.spec.settings import Tuning, tuned
+from canary.spec.steps import linear, weights
 
 PROVIDERS: Final = frozenset({"", "kubernetes", "contour", "gatewayapi:v1", "gatewayapi:v1beta1"})
 """Values of `spec.provider` under which the Gateway API is what splits traffic, or nothing does."""
@@ -82,7 +83,7 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
     strategy = Strategy(
         interval=max(interval, defaults.min_interval),
         threshold=max(1, int(analysis.get("threshold") or 1)),
-        weights=_baked(_weights(analysis, problems), tuning.bake),
+        steps=linear(weights(analysis, problems)),
         metrics=metrics,
         hooks=_hooks(analysis, problems),
         service_name=service.get("name") or spec["targetRef"]["name"],
@@ -189,28 +190,6 @@ def _ignored(spec: Json, analysis: Json) -> tuple[str, ...]:
         **{f"service.{name}": service.get(name) for name in _UNUSED_SERVICE_FIELDS},
     }
     return tuple(name for name, value in fields.items() if value)
-
-
-def _weights(analysis: Json, problems: Problems) -> tuple[int, ...]:
-    if steps := analysis.get("stepWeights"):
-        weights = tuple(min(FULL, int(step)) for step in steps)
-        if list(weights) != sorted(set(weights)) or weights[0] < 1:
-            problems.found.append(
-                "analysis.stepWeights: must rise from 1 to 100, as in [5, 20, 50]"
-            )
-        return weights
-    step = int(analysis.get("stepWeight") or 0)
-    if step < 1:
-        problems.found.append("analysis: needs stepWeight (such as 10) or stepWeights")
-        return (FULL,)
-    top = min(FULL, int(analysis.get("maxWeight") or FULL))
-    # The last step is capped at maxWeight; Flagger would pass it by the rest of a step.
-    return (*range(step, top, step), top)
-
-
-def _baked(weights: tuple[int, ...], bake: timedelta) -> tuple[int, ...]:
-    """Baking takes a step of its own, at which the canary is as large as the target."""
-    return (*weights, FULL) if bake and weights[-1] < FULL else weights
 
 
 def _metrics(

@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 
 from canary.model.asking import Asked
-
-BEFORE_FIRST: Final = -1
-"""The step of a run that has not taken its first one."""
+from canary.model.steps import BEFORE_FIRST
 
 
 class Phase(StrEnum):

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from canary.evidence.policy import Policy
+from canary.model.steps import Step
 from canary.model.values import Json
 
 
@@ -93,20 +94,16 @@ class GatewayRoute:
 class Strategy:
     """How a candidate becomes production: validated, with every default filled in.
 
-    `weights` are the canary's shares in percent, rising; the target is promoted after the last
-    one has passed. `service_name` is the Service whose traffic is split.
+    `steps` are taken in order; the target is promoted when the last one may be left.
+    `service_name` is the Service whose traffic is split.
 
-    `policy` is how sure the evidence has to be. With `gate` every weight after the first, and the
-    promotion, also ask for non-inferiority, and with `error_budget` for so much that was counted
-    that the larger share costs no more bad answers than these at worst, until the next tick; where
-    that is not shown within `decide_within` of the run's start, the policy says what follows.
-    `bake` is how long a full-size canary is judged at
-    weight 100 before the promotion, while all old pods are left.
+    `policy` is how sure the evidence has to be. Where what a step needs is not shown within
+    `decide_within` of the run's start, the policy says what follows.
     """
 
     interval: timedelta
     threshold: int
-    weights: tuple[int, ...]
+    steps: tuple[Step, ...]
     metrics: tuple[Metric, ...] = ()
     hooks: tuple[Hook, ...] = ()
     service_name: str = ""
@@ -123,11 +120,29 @@ class Strategy:
     failure_count: FailureCount = FailureCount.CONSECUTIVE
     health_is_enough: bool = False
     policy: Policy = Policy()
-    gate: bool = False
-    error_budget: int | None = None
     decide_within: timedelta = timedelta(hours=1)
-    bake: timedelta = timedelta(0)
     ignored: tuple[str, ...] = ()
+
+    @property
+    def weights(self) -> tuple[int, ...]:
+        """The canary's share at each step, in percent."""
+        return tuple(step.traffic.weight for step in self.steps)
+
+    @property
+    def gate(self) -> bool:
+        """Whether a step asks for non-inferiority."""
+        return any(step.needs.gate for step in self.steps)
+
+    @property
+    def error_budget(self) -> int | None:
+        """How many bad answers one more step may cost at worst; the least, None for no limit."""
+        budgets = [step.needs.error_budget for step in self.steps]
+        return min((budget for budget in budgets if budget is not None), default=None)
+
+    @property
+    def bake(self) -> timedelta:
+        """How long the last step lasts at least."""
+        return self.steps[-1].lasts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from canary.endings import RECHECK, Context, Tick, promote, refuse
 from canary.evidence.verdict import Refuse
 from canary.model.asking import Ask, MetricsAnswer, MetricsAsk, Sample, Unanswered
 from canary.model.state import Check, Outcome, Phase, State
+from canary.model.steps import ahead, place
 from canary.model.strategy import (
     FailureCount,
     HookType,
@@ -27,7 +28,7 @@ from canary.model.strategy import (
 from canary.model.world import CanaryPresent
 from canary.rules.hooks import called, came_last, checks_of, hooks_of, waited_for
 from canary.status import age
-from canary.staying import bake, gate, incident, recorded, stay
+from canary.staying import gate, incident, lasting, recorded, stay
 from canary.weighing import why_refused
 
 _HALF: Final = 50
@@ -40,15 +41,11 @@ _HELD_UP: Final = frozenset({Reason.WAITING_FOR_HOOK, Reason.QUEUED})
 
 
 def located(state: State, strategy: Strategy | InvalidStrategy) -> State:
-    """Return the state with its step in the present sequence, which may have been edited.
-
-    Where a run stands is said by its weight: the last step that is no larger.
-    """
+    """Return the state with its step in the present sequence, which may have been edited."""
     running = state.phase is Phase.PROGRESSING and state.begun
     if not running or isinstance(strategy, InvalidStrategy):
         return state
-    passed = sum(1 for weight in strategy.weights if weight <= state.weight)
-    return replace(state, step=max(0, passed - 1))
+    return replace(state, step=place(strategy.steps, state.step, state.weight))
 
 
 def due_in(tick: Tick) -> timedelta:
@@ -358,11 +355,9 @@ def _moved(tick: Tick) -> Decision | None:
     return replace(again, actions=(*again.actions, SetWeight(tick.state.weight)))
 
 
-def _next_weight(tick: Tick) -> Decision | None:
-    for step, weight in enumerate(tick.strategy.weights):
-        if weight > tick.state.weight:
-            return advance(tick, step, after=tick.strategy.interval)
-    return None
+def _next_step(tick: Tick) -> Decision | None:
+    left = ahead(tick.strategy.steps, tick.state.step, tick.state.weight)
+    return advance(tick, left[0], after=tick.strategy.interval) if left else None
 
 
 def _promote(tick: Tick) -> Decision:
@@ -374,8 +369,8 @@ RULES_TICK: Final[tuple[Callable[[Tick], Decision | None], ...]] = (
     _paused,
     _moved,
     gate,
-    bake,
-    _next_weight,
+    lasting,
+    _next_step,
     _promote,
 )
 _VERDICTS: Final[dict[Outcome, Callable[[Tick], Decision]]] = {
@@ -388,7 +383,7 @@ _VERDICTS: Final[dict[Outcome, Callable[[Tick], Decision]]] = {
 
 def advance(tick: Tick, step: int, *, after: timedelta) -> Decision:
     """Take a step: the intent is saved before the route is touched, so a restart completes it."""
-    ctx, weight = tick.ctx, tick.strategy.weights[step]
+    ctx, weight = tick.ctx, tick.strategy.steps[step].traffic.weight
     message = advancing(ctx, weight)
     advanced = replace(
         tick.state,

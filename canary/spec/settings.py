@@ -25,6 +25,7 @@ from canary.model.world import Timing
 from canary.spec import parsers
 from canary.spec.problems import Problems
 from canary.spec.sources import Setting, Source, annotations, command_line, environment
+from canary.spec.steps import judged
 
 _CAREFUL: Final = Policy()
 
@@ -311,10 +312,13 @@ def tuned(strategy: Strategy, tuning: Tuning) -> Strategy:
             beta=tuning.beta,
             on_inconclusive=tuning.on_inconclusive,
         ),
-        gate=tuning.gate,
-        error_budget=tuning.error_budget,
+        steps=judged(
+            strategy.steps,
+            gate=tuning.gate,
+            error_budget=tuning.error_budget,
+            bake=tuning.bake,
+        ),
         decide_within=tuning.decide_within,
-        bake=tuning.bake,
         no_data=tuning.no_data,
         no_data_after=tuning.no_data_after,
         failure_count=tuning.failure_count,

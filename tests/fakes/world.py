@@ -52,6 +52,7 @@ from canary.model.world import (
     Split,
     Target,
 )
+from canary.spec.steps import linear
 from canary.weighing import Weighing
 
 KEY = Key(namespace="prod", name="web")
@@ -60,7 +61,7 @@ PLAN = CountPlan(name="error-rate", maximum=0.01)
 STRATEGY = Strategy(
     interval=timedelta(minutes=1),
     threshold=3,
-    weights=(10, 20, 30, 40, 50),
+    steps=linear((10, 20, 30, 40, 50)),
     metrics=(METRIC,),
     service_name="web",
 )

@@ -15,6 +15,7 @@ from canary.model.values import Json, Key
 from canary.route_admission import RouteWrite
 from canary.routes.gateway_api import HttpRoutes
 from canary.routes.mark import NO_MARK, Mark, TargetSplit, mark_of
+from canary.spec.steps import linear
 from runtime.errors import ApiError, Conflict, NotFound, Unavailable
 from runtime.resources import HTTPROUTES, ListResult, Resource
 from runtime.writes import ATTEMPTS
@@ -28,7 +29,9 @@ ADMISSIONS = pytest.mark.parametrize("admission", [webhook, down])
 
 
 def strategy(name: str) -> Strategy:
-    return Strategy(interval=timedelta(minutes=1), threshold=1, weights=(50,), service_name=name)
+    return Strategy(
+        interval=timedelta(minutes=1), threshold=1, steps=linear((50,)), service_name=name
+    )
 
 
 def ref(name: str, weight: int = 1) -> Json:

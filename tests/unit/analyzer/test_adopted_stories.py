@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from analyzer.routers.adopted import AdoptedRoutes
 from canary.model.strategy import Strategy
 from canary.model.values import Json, Key
+from canary.spec.steps import linear
 from tests.fakes import elder
 from tests.fakes.routes import Admission, Died, RouteStore, down, webhook
 from tests.unit.canary.routes.rules import HTTP, WEIGHTS, ref, route, split
@@ -80,7 +81,9 @@ def key(target: str) -> Key:
 
 
 def strategy(target: str) -> Strategy:
-    return Strategy(interval=timedelta(minutes=1), threshold=1, weights=(50,), service_name=target)
+    return Strategy(
+        interval=timedelta(minutes=1), threshold=1, steps=linear((50,)), service_name=target
+    )
 
 
 def manifest(rules: list[list[Json]]) -> Json:

@@ -10,6 +10,7 @@ from analyzer.ports import ProviderError
 from analyzer.sampling import Sampler
 from canary.model.strategy import Builtin, Metric, Strategy, TemplateRef
 from canary.model.values import Json, Key
+from canary.spec.steps import linear
 from runtime.errors import NotFound
 from runtime.resources import METRICTEMPLATES, SECRETS, Resource
 from tests.fakes.cluster import Untouched
@@ -41,7 +42,7 @@ def strategy(*metrics: Metric) -> Strategy:
     return Strategy(
         interval=timedelta(seconds=10),
         threshold=1,
-        weights=(50,),
+        steps=linear((50,)),
         service_name="web",
         metrics=metrics,
     )

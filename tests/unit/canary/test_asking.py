@@ -12,6 +12,7 @@ from canary.evidence.verdict import Refuse
 from canary.model.asking import HookAsk, MetricsAsk
 from canary.model.state import Phase
 from canary.model.strategy import Hook, HookType, NoDataPolicy, Strategy
+from canary.spec.steps import linear
 from canary.status import state_from_status, status_from_state
 from tests.fakes.world import METRICS, NEVER, START, STRATEGY, World
 
@@ -509,13 +510,25 @@ def test_a_run_of_the_version_before_goes_on_where_it_was() -> None:
     world.update("v2")
     until(world, lambda: world.weight == 30 and world.state.checked_at is not None)
     status = status_from_state(world.state, previous={}, generation=1, now=world.now)
-    for name in ("step", "round", "asked"):
+    for name in ("step", "stepOf", "round", "asked"):
         del status["run"][name]
     world.state = state_from_status(status)
     world.die()
     world.run()
     assert world.state.phase is Phase.SUCCEEDED
     assert world.weights == [10, 20, 30, 40, 50, 0]
+
+
+def test_the_step_of_another_run_says_nothing_of_this_one() -> None:
+    """A version before steps has led meanwhile, and its merge patches left them as they were."""
+    world = rollout_hook_out()
+    stored = status_from_state(world.state, previous={}, generation=1, now=world.now)
+    assert state_from_status(stored) == world.state
+    later = replace(world.state, started_at=world.now, weight=0)
+    written = status_from_state(later, previous={}, generation=1, now=world.now)
+    written["run"] |= {name: stored["run"][name] for name in ("step", "stepOf", "round", "asked")}
+    found = state_from_status(written)
+    assert (found.begun, found.round, found.asked) == (False, 0, ())
 
 
 @pytest.mark.parametrize(
@@ -527,7 +540,7 @@ def test_a_sequence_that_is_edited_in_mid_run_goes_on_by_weight(
     world = World()
     world.update("v2")
     until(world, lambda: world.weight == 30)
-    world.strategy = replace(STRATEGY, weights=weights)
+    world.strategy = replace(STRATEGY, steps=linear(weights))
     world.run()
     assert world.state.phase is Phase.SUCCEEDED
     assert world.weights == [10, 20, 30, *then, 0]

@@ -18,6 +18,7 @@ from canary.model.strategy import (
     NoDataPolicy,
     Strategy,
 )
+from canary.spec.steps import linear
 from tests.fakes.world import STRATEGY, World
 
 Story = Callable[[World], None]
@@ -346,7 +347,7 @@ def test_an_incident_late_in_a_run_has_its_own_time() -> None:
     [
         lambda world: world.values.update(v1=2.0),
         lambda world: setattr(world, "strategy", replace(STRATEGY, policy=Policy(enabled=False))),
-        lambda world: setattr(world, "strategy", replace(STRATEGY, weights=(60,))),
+        lambda world: setattr(world, "strategy", replace(STRATEGY, steps=linear((60,)))),
     ],
     ids=["plainly worse", "evidence off: as Flagger", "too little of the stable is left"],
 )
@@ -388,7 +389,7 @@ def test_a_canary_that_crashes_is_refused_at_once() -> None:
 
 
 def test_a_canary_follows_its_scaled_target_without_losing_its_share() -> None:
-    world = World(strategy=replace(STRATEGY, weights=(25, 50)))
+    world = World(strategy=replace(STRATEGY, steps=linear((25, 50))))
     world.update("v2")
     until(world, lambda: world.weight == 25)
     size, world.replicas, world.pods = world.canary_size, 12, {"v1": 12}

@@ -22,6 +22,7 @@ from canary.model.state import Check, Outcome, Phase, State
 from canary.model.strategy import Builtin, Metric, Strategy
 from canary.model.world import Hold
 from canary.reading import VERDICT_PREFIX, read_canary, read_revisions, read_target
+from canary.spec.steps import linear
 from canary.status import state_from_status, status_from_state
 from tests.fakes.objects import Json, changed, deployment
 
@@ -230,7 +231,7 @@ def test_the_canary_service_has_every_port_of_the_stable() -> None:
     ports = [{"name": "http", "port": 80, "nodePort": 30080}, {"name": "grpc", "port": 81}]
     stable = {"spec": {"selector": {"app": "web"}, "ports": ports}}
     strategy = Strategy(
-        interval=timedelta(seconds=10), threshold=1, weights=(50,), service_name="web"
+        interval=timedelta(seconds=10), threshold=1, steps=linear((50,)), service_name="web"
     )
     made = canary_service(deployment(), key="app", strategy=strategy, stable=stable)
     assert made["spec"]["ports"] == [{"name": "http", "port": 80}, {"name": "grpc", "port": 81}]

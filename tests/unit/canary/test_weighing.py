@@ -12,6 +12,7 @@ from canary.evidence.policy import Inconclusive, Policy
 from canary.evidence.verdict import Refuse, describe
 from canary.model.state import Phase
 from canary.model.strategy import Metric, Strategy
+from canary.spec.steps import judged, linear
 from canary.status import state_from_status, status_from_state
 from canary.strategy import Defaults, parse_strategy
 from canary.weighing import recall
@@ -19,7 +20,7 @@ from tests.fakes.world import START, STRATEGY, World
 
 SICK = Stratum(20, 100, 0, 900, 5)
 HEALTHY = Stratum(0, 100, 1, 900, 5)
-GATED = replace(STRATEGY, gate=True)
+GATED = replace(STRATEGY, steps=judged(STRATEGY.steps, gate=True))
 
 
 def world_with(stratum: Stratum, strategy: Strategy = STRATEGY) -> World:
@@ -143,7 +144,7 @@ def test_while_the_gate_is_shut_the_message_says_how_many_requests_are_missing()
     assert sum("not yet shown" in event for event in world.events) == 1
 
 
-BUDGETED = replace(STRATEGY, error_budget=20)
+BUDGETED = replace(STRATEGY, steps=judged(STRATEGY.steps, error_budget=20))
 
 
 def test_a_step_waits_until_it_fits_the_error_budget() -> None:
@@ -168,7 +169,11 @@ def test_a_budget_that_nothing_counts_for_is_said_and_kept() -> None:
 
 
 def test_what_never_fits_the_error_budget_is_what_the_policy_says() -> None:
-    strategy = replace(BUDGETED, error_budget=1, decide_within=timedelta(minutes=5))
+    strategy = replace(
+        STRATEGY,
+        steps=judged(STRATEGY.steps, error_budget=1),
+        decide_within=timedelta(minutes=5),
+    )
     strategy = replace(strategy, policy=Policy(on_inconclusive=Inconclusive.ROLLBACK))
     world = world_with(Stratum(0, 12, 0, 108, 2), strategy)
     world.run(until=timedelta(minutes=10))
@@ -177,7 +182,7 @@ def test_what_never_fits_the_error_budget_is_what_the_policy_says() -> None:
 
 
 def test_a_bake_is_judged_at_weight_100_before_the_old_pods_go() -> None:
-    bake = replace(STRATEGY, weights=(50, 100), bake=timedelta(minutes=10))
+    bake = replace(STRATEGY, steps=judged(linear((50, 100)), bake=timedelta(minutes=10)))
     world = world_with(HEALTHY, bake)
     world.run(until=timedelta(minutes=11))
     assert (world.state.phase, world.weight, world.pods) == (Phase.PROGRESSING, 100, {"v1": 4})
@@ -187,7 +192,7 @@ def test_a_bake_is_judged_at_weight_100_before_the_old_pods_go() -> None:
 
 
 def test_a_late_refusal_in_the_bake_costs_no_old_pod() -> None:
-    bake = replace(STRATEGY, weights=(50, 100), bake=timedelta(minutes=10))
+    bake = replace(STRATEGY, steps=judged(linear((50, 100)), bake=timedelta(minutes=10)))
     world = world_with(HEALTHY, bake)
     world.run(until=timedelta(minutes=5))
     world.strata["v2"] = SICK

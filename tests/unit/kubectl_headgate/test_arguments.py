@@ -9,6 +9,7 @@ import pytest
 from canary.model.strategy import Strategy
 from canary.spec.problems import Problems
 from canary.spec.settings import TABLE, Tuning, from_options
+from canary.spec.steps import linear
 from kubectl_headgate.__main__ import start
 from kubectl_headgate.arguments import Options, Verb, read_arguments
 from kubectl_headgate.faults import Unreadable
@@ -78,7 +79,7 @@ def test_help_has_a_line_on_every_option_of_the_table(
 
 def test_a_text_that_cannot_be_read_is_never_tried() -> None:
     options = replace(read("replay", "web"), tried={"--alpha": "70"})
-    strategy = Strategy(interval=timedelta(minutes=1), threshold=3, weights=(10,))
+    strategy = Strategy(interval=timedelta(minutes=1), threshold=3, steps=linear((10,)))
     with pytest.raises(Unreadable, match="--alpha: '70' must be"):
         tried(strategy, options)
 

@@ -24,13 +24,14 @@ from canary.spec.settings import (
     tuning_of,
 )
 from canary.spec.sources import Setting
+from canary.spec.steps import linear
 from canary.strategy import Defaults, parse_strategy
 from certs.settings import read_settings as read_certs_settings
 from tests.fakes.objects import canary
 from webhook.settings import read_settings as read_webhook_settings
 
 Read = Callable[[Mapping[str, str], Problems, Tuning], Tuning]
-PLAIN = Strategy(interval=timedelta(minutes=1), threshold=3, weights=(10, 50))
+PLAIN = Strategy(interval=timedelta(minutes=1), threshold=3, steps=linear((10, 50)))
 OTHERWISE: dict[str, tuple[str, object]] = {
     "evidence": ("off", False),
     "alpha": ("0.5", 0.005),
@@ -102,7 +103,11 @@ def test_a_strategy_keeps_how_it_is_judged(tuning: Tuning) -> None:
     strategy = tuned(PLAIN, tuning)
     assert tuning_of(strategy) == tuning
     assert strategy.policy.alpha_history == tuning.alpha / 10
-    assert tuned(strategy, tuning_of(PLAIN)) == PLAIN
+    assert tuned(strategy, tuning) == strategy
+    plain = tuned(strategy, tuning_of(PLAIN))
+    # A bake takes a step of its own, which stays.
+    assert plain.weights[:2] == PLAIN.weights
+    assert replace(plain, steps=plain.steps[:2]) == PLAIN
 
 
 def test_the_table_and_the_model_agree_on_what_is_usual() -> None:
