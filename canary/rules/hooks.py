@@ -100,6 +100,11 @@ def waited_for(ctx: Context, state: State) -> str:
     )
 
 
+def names_out(state: State) -> str:
+    """Name the hooks that have not answered, as an event does that is written once."""
+    return ", ".join(f"{one.ask.type} hook {one.ask.hook}" for one in state.out)
+
+
 def hooks_put(stored: State, state: State, standing: Standing) -> tuple[Ask, ...]:
     """Return the hooks' questions that stand after a decision: newly put ones, and those out.
 

@@ -15,7 +15,7 @@ from canary.analysis import judge, overall, summary
 from canary.contract import Reason
 from canary.endings import RECHECK, Context, Tick, promote, refuse
 from canary.evidence.verdict import Refuse
-from canary.model.asking import Ask, MetricsAnswer, MetricsAsk, Sample, Unanswered
+from canary.model.asking import Ask, MetricsAsk, Sample, Unanswered
 from canary.model.state import Check, Outcome, Phase, State
 from canary.model.steps import ahead, place
 from canary.model.strategy import (
@@ -26,13 +26,12 @@ from canary.model.strategy import (
     Strategy,
 )
 from canary.model.world import CanaryPresent
-from canary.rules.hooks import called, came_last, checks_of, hooks_of, waited_for
+from canary.rules.hooks import called, checks_of, hooks_of, names_out, waited_for
+from canary.rules.rounds import asked, began, is_measured, is_running, question, samples_of
 from canary.status import age
 from canary.staying import gate, incident, lasting, recorded, stay
 from canary.weighing import why_refused
 
-_HALF: Final = 50
-"""Percent: a stable with less traffic than its canary is nothing to compare it with."""
 _KEEP_EVERY: Final = timedelta(seconds=30)
 """How often evidence is stored between two ticks."""
 _GRACE: Final = timedelta(seconds=5)
@@ -119,10 +118,10 @@ def tick_while_promoting(tick: Tick) -> Decision:
 
 def check(tick: Tick) -> Decision:
     """One check: ask what it needs, and decide once what has come is enough."""
-    hooks = hooks_of(tick.strategy, HookType.ROLLOUT) if _is_running(tick.state) else ()
+    hooks = hooks_of(tick.strategy, HookType.ROLLOUT) if is_running(tick.state) else ()
     tick = replace(tick, state=called(tick.ctx, tick.state, hooks))
-    ask = _question(tick)
-    samples = _samples(tick, ask)
+    ask = question(tick)
+    samples = samples_of(tick, ask)
     if isinstance(samples, Unanswered):
         return _asking(tick, ask)
     checks = (*_measured(tick, ask, samples), *checks_of(tick.state))
@@ -133,93 +132,51 @@ def check(tick: Tick) -> Decision:
     return _VERDICTS[outcome](replace(tick, state=_seen(tick, ask, checks)))
 
 
-def _is_running(state: State) -> bool:
-    return state.phase is Phase.PROGRESSING
-
-
-def _question(tick: Tick) -> MetricsAsk:
-    state = tick.state
-    return MetricsAsk(
-        run=state.run,
-        step=state.step,
-        round=state.round + _rounds_waited(tick),
-        baselines=_is_comparable(tick),
-    )
-
-
-def _asks(tick: Tick, ask: MetricsAsk) -> tuple[MetricsAsk, ...]:
-    """Return the question if this check asks metrics at all.
-
-    The first look after the first weight calls hooks alone: they may be what brings the traffic.
-    """
-    first = tick.state.checked_at is None and ask.round == tick.state.round
-    return () if first or not tick.strategy.metrics else (ask,)
-
-
-def _samples(tick: Tick, ask: MetricsAsk) -> tuple[Sample, ...] | Unanswered:
-    if not _asks(tick, ask):
-        return ()
-    answer = tick.ctx.observed.standing.answer_to(ask)
-    return answer.samples if isinstance(answer, MetricsAnswer) else Unanswered()
-
-
-def _began(tick: Tick) -> datetime:
-    """Return since when this check has waited for hooks; now where it waits for none."""
-    state, now = tick.state, tick.ctx.now
-    first = min((one.since for one in state.asked), default=now)
-    due = first if state.checked_at is None else state.checked_at + tick.strategy.interval
-    return max(first, due)
-
-
-def _rounds_waited(tick: Tick) -> int:
-    """Return how often the metrics are to be asked anew, because hooks have been waited for."""
-    last = came_last(tick.state)
-    until = tick.ctx.now if isinstance(last, Unanswered) else last
-    return max(0, (until - _began(tick)) // tick.strategy.interval)
-
-
 def _asking(tick: Tick, ask: MetricsAsk) -> Decision:
     """The metrics are out: nothing is decided until they have come."""
-    if tick.ctx.observed.standing.queues(ask):
-        message = (
-            f"the metrics of {tick.ctx.observed.key} wait for a free place among the questions "
-            f"of its namespace, at weight {tick.state.weight}"
-        )
-        return _held_up(tick, ask, Reason.QUEUED, message, after=_KEEP_EVERY)
-    return _between(tick, asks=(ask,), after=_GRACE)
+    if not tick.ctx.observed.standing.queues(ask):
+        return _between(tick, asks=(ask,), after=_GRACE)
+    text = "its metrics wait for a free place among the questions of its namespace"
+    said = _held_up(tick, Reason.QUEUED, text)
+    events = _once(tick, Reason.QUEUED, text)
+    return _between(said, *events, asks=(ask,), after=_KEEP_EVERY)
 
 
 def _waiting(tick: Tick, ask: MetricsAsk) -> Decision:
     """All that has come has passed, and a hook is out: the weight stays."""
-    ctx, interval = tick.ctx, tick.strategy.interval
-    waited = ctx.now - min(one.since for one in tick.state.out)
-    left = interval - (ctx.now - _began(tick)) % interval
+    ctx, state, interval = tick.ctx, tick.state, tick.strategy.interval
+    waited = ctx.now - min(one.since for one in state.out)
+    left = interval - (ctx.now - began(tick)) % interval
+    asks, route = asked(tick, ask), _to_route(tick)
     if waited < _GRACE:
-        soon = min(left, _GRACE - waited)
-        return _between(tick, *_to_route(tick), asks=_asks(tick, ask), after=soon)
-    reason, start = Reason.WAITING_FOR_HOOK, f"holding {ctx.observed.key}"
-    if tick.state.paused:
-        reason, start = Reason.PAUSED, "paused"
-    message = f"{start} at weight {tick.state.weight}: waiting for {waited_for(ctx, tick.state)}"
-    return _held_up(tick, ask, reason, message, after=left)
+        return _between(tick, *route, asks=asks, after=min(left, _GRACE - waited))
+    said = _held_up(tick, Reason.WAITING_FOR_HOOK, f"waiting for {waited_for(ctx, state)}")
+    events = _once(tick, Reason.WAITING_FOR_HOOK, f"waiting for {names_out(state)}")
+    return _between(said, *events, *route, asks=asks, after=left)
 
 
-def _held_up(
-    tick: Tick, ask: MetricsAsk, reason: Reason, message: str, *, after: timedelta
-) -> Decision:
-    """Say what is waited for: in the status as it stands, as an event once."""
-    said = replace(tick, state=replace(tick.state, reason=str(reason), message=message))
-    news = reason in _HELD_UP and reason != tick.ctx.state.reason
-    events = (Emit(str(reason), message),) if news else ()
-    return _between(said, *events, *_to_route(tick), asks=_asks(tick, ask), after=after)
+def _held_up(tick: Tick, reason: Reason, text: str) -> Tick:
+    """Say in the state what is waited for; a pause stays one."""
+    why = Reason.PAUSED if tick.state.paused else reason
+    word = "paused" if tick.state.paused else "holding"
+    message = f"{word} {tick.ctx.observed.key} at weight {tick.state.weight}: {text}"
+    return replace(tick, state=replace(tick.state, reason=str(why), message=message))
+
+
+def _once(tick: Tick, reason: Reason, text: str) -> tuple[Action, ...]:
+    """Say it as an event when it begins; without a time, so that it is one for each weight."""
+    if tick.state.paused or tick.ctx.state.reason == reason:
+        return ()
+    message = f"holding {tick.ctx.observed.key} at weight {tick.state.weight}: {text}"
+    return (Emit(str(reason), message),)
 
 
 # --- what the answers mean ---------------------------------------------------------------------
 
 
 def _measured(tick: Tick, ask: MetricsAsk, samples: tuple[Sample, ...]) -> tuple[Check, ...]:
-    """Judge health and metrics; the first look after the first weight calls hooks alone."""
-    if tick.state.checked_at is None and ask.round == tick.state.round:
+    """Judge health and metrics."""
+    if not is_measured(tick, ask):
         return ()
     return judge(
         tick.ctx.observed.canary,
@@ -228,12 +185,6 @@ def _measured(tick: Tick, ask: MetricsAsk, samples: tuple[Sample, ...]) -> tuple
         tick.state.restarts,
         comparable=ask.baselines,
     )
-
-
-def _is_comparable(tick: Tick) -> bool:
-    """Tell whether the stable still serves at least half of the traffic by itself."""
-    running = _is_running(tick.state) and tick.strategy.policy.enabled
-    return running and tick.state.weight <= _HALF
 
 
 def _outcome(tick: Tick, checks: tuple[Check, ...]) -> Outcome:
@@ -266,7 +217,7 @@ def _seen(tick: Tick, ask: MetricsAsk, checks: tuple[Check, ...]) -> State:
 
 def seen_hooks(tick: Tick) -> Tick:
     """Return the tick that has judged hooks alone, at weight 0."""
-    return replace(tick, state=_seen(tick, _question(tick), checks_of(tick.state)))
+    return replace(tick, state=_seen(tick, question(tick), checks_of(tick.state)))
 
 
 def failed(tick: Tick) -> Decision:
@@ -326,15 +277,20 @@ def _passed(tick: Tick) -> Decision:
 
 def _on_course(tick: Tick) -> Decision | None:
     """A promotion that rolls on, and the first look after the first weight."""
-    before, key = tick.ctx.state, tick.ctx.observed.key
-    rolling = before.phase is Phase.PROMOTING
-    if not rolling and before.checked_at is not None:
+    before = tick.ctx.state
+    if before.phase is not Phase.PROMOTING and before.checked_at is not None:
         return None
+    return stay(tick, *_why(tick))
+
+
+def _why(tick: Tick) -> tuple[str, str]:
+    """Return the reason and the message that stand once nothing is waited for any more."""
+    before, key = tick.ctx.state, tick.ctx.observed.key
     if before.reason not in _HELD_UP:
-        return stay(tick, before.reason, before.message)
-    if rolling:
-        return stay(tick, Reason.PROMOTING, f"Promoting {key}: its pods are replaced")
-    return stay(tick, Reason.ADVANCED, advancing(tick.ctx, tick.state.weight))
+        return before.reason, before.message
+    if before.phase is Phase.PROMOTING:
+        return Reason.PROMOTING, f"Promoting {key}: its pods are replaced"
+    return Reason.ADVANCED, advancing(tick.ctx, tick.state.weight)
 
 
 def _paused(tick: Tick) -> Decision | None:
@@ -351,7 +307,7 @@ def _moved(tick: Tick) -> Decision | None:
     """
     if not _is_moved(tick):
         return None
-    again = stay(tick, tick.state.reason, tick.state.message)
+    again = stay(tick, *_why(tick))
     return replace(again, actions=(*again.actions, SetWeight(tick.state.weight)))
 
 

@@ -366,7 +366,7 @@ def test_what_waits_for_a_place_is_said() -> None:
     world = metrics_out()
     world.full = {METRICS}
     until(world, lambda: world.state.reason == Reason.QUEUED)
-    assert "wait for a free place" in world.state.message
+    assert "its metrics wait for a free place" in world.state.message
     assert len([event for event in world.events if "free place" in event]) == 1
     world.full.clear()
     world.latency.clear()
