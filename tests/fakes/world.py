@@ -34,6 +34,7 @@ from canary.model.asking import (
     Answer,
     Ask,
     HookAnswer,
+    HookAsk,
     MetricsAnswer,
     MetricsAsk,
     Pending,
@@ -95,6 +96,7 @@ class World:
     crash: str = ""
     weight: int = 0
     routes: int = 1
+    confirmed: bool = True
     values: dict[str, float | None] = field(default_factory=dict)
     refuse_hooks: set[str] = field(default_factory=set)
     state: State = State()
@@ -109,6 +111,7 @@ class World:
     out: dict[Ask, datetime] = field(default_factory=dict)
     answers: dict[Ask, Answer] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
+    puts: list[HookAsk] = field(default_factory=list)
     metrics_asked: int = 0
     post_rollouts: list[str] = field(default_factory=list)
     verdict: str = ""
@@ -167,7 +170,11 @@ class World:
             ),
             strategy=self.strategy,
             canary=present if self.canary else CanaryAbsent(),
-            split=Split(weight=self.weight if self.routes else 0, routes=self.routes),
+            split=Split(
+                weight=self.weight if self.routes else 0,
+                routes=self.routes,
+                confirmed=self.confirmed,
+            ),
             problems=self.problems,
             standing=self.standing(),
             weighing=self.weigh(),
@@ -218,6 +225,7 @@ class World:
                 self.metrics_asked += 1
             else:
                 self.calls.append(ask.hook)
+                self.puts.append(ask)
                 if ask.type is HookType.POST_ROLLOUT:
                     self.post_rollouts.append(str(self.state.phase))
 

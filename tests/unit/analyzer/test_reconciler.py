@@ -1,141 +1,21 @@
 """Reconciles at an API server in memory: what is stored, in which order, and what is asked."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from analyzer.act import Actor
-from analyzer.observe import Observer
-from analyzer.ports import HookInquiry, ProviderSpec
-from analyzer.reconciler import Reconciler, Result
-from analyzer.records import Records
-from analyzer.sampling import Sampler
-from analyzer.telemetry import RunMetrics
-from analyzer.watch import Watch
-from canary.contract import COMMANDS, HOLD, MANAGED_BY, MANAGED_BY_LABEL, SEEN, STABLE, Command
-from canary.hashing import template_hash
+from analyzer.ports import HookInquiry
+from analyzer.reconciler import Result
+from canary.contract import COMMANDS, HOLD, MANAGED_BY, MANAGED_BY_LABEL, SEEN, Command
 from canary.model.asking import HookAnswer, HookAsk
-from canary.model.strategy import Strategy
-from canary.model.values import Json, Key
-from canary.model.world import Split, Timing
-from canary.strategy import Defaults
-from canary.weighing import Weighing
-from runtime.resources import CANARIES, DEPLOYMENTS, REPLICASETS, SERVICES
+from canary.model.values import Key
+from runtime.resources import CANARIES, DEPLOYMENTS
 from tests.fakes import objects
+from tests.fakes.bench import GATE, KEY, Bench, hash_of, held, ready, service, status
 from tests.fakes.inquirer import FakeInquirer
-from tests.fakes.stored import Stored
 
-KEY = Key(namespace="prod", name="web")
 CANARY_KEY = Key(namespace="prod", name="web-canary")
-START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-class OneRoute:
-    """A route to the stable Service."""
-
-    def __init__(self) -> None:
-        self.weight = 0
-
-    async def read_split(self, key: Key, strategy: Strategy) -> Split:
-        del key, strategy
-        return Split(weight=self.weight, routes=1)
-
-    async def write_split(self, key: Key, strategy: Strategy, weight: int) -> None:
-        del key, strategy
-        self.weight = weight
-
-    async def clean(self, key: Key) -> None:
-        del key
-        self.weight = 0
-
-    async def ensure(self, key: Key, strategy: Strategy, owner: Json) -> None:
-        del key, strategy, owner
-
-
-class NoWeigher:
-    """Gathers nothing."""
-
-    def follow(self, watch: Watch, specs: Mapping[str, ProviderSpec]) -> Weighing | None:
-        del watch, specs
-        return None
-
-    def forget(self, key: Key) -> None:
-        del key
-
-
-@dataclass
-class Bench:
-    """One analyzer around one stored cluster; another one around the same is its successor."""
-
-    cluster: Stored = field(default_factory=Stored)
-    inquirer: FakeInquirer = field(default_factory=FakeInquirer)
-    router: OneRoute = field(default_factory=OneRoute)
-    labelled: bool = True
-    now: datetime = START
-
-    # --- what the informers know ---------------------------------------------------------------
-
-    def target(self, key: Key) -> Json | None:
-        return self.cluster.now(DEPLOYMENTS, key.namespace, key.name)
-
-    def canary(self, key: Key) -> Json | None:
-        return self.cluster.now(CANARIES, key.namespace, key.name)
-
-    def enabled(self, namespace: str) -> bool:
-        del namespace
-        return self.labelled
-
-    # --- what a test does ----------------------------------------------------------------------
-
-    async def reconcile(self, key: Key = KEY) -> Result:
-        records = Records(self.cluster, Defaults())
-        sampler = Sampler(self.cluster, {}, "http://metrics")
-        reconciler = Reconciler(
-            cluster=self.cluster,
-            index=self,
-            router=self.router,
-            records=records,
-            observer=Observer(self.cluster, self.router, sampler, NoWeigher(), Defaults()),
-            inquirer=self.inquirer,
-            actor=Actor(self.cluster, self.router, records),
-            timing=Timing(),
-            clock=lambda: self.now,
-            metrics=RunMetrics.create(CollectorRegistry()),
-        )
-        return await reconciler.reconcile(key)
-
-    def write(self, image: str, marks: Mapping[str, str | None] = {}, **spec: Any) -> Json:
-        """Write the target as a client does."""
-        before = self.target(KEY) or {"metadata": {}}
-        notes = {**(before["metadata"].get("annotations") or {}), **marks}
-        obj = objects.deployment(image=image)
-        obj["metadata"]["annotations"] = {k: v for k, v in notes.items() if v is not None}
-        obj["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
-        obj["spec"] |= spec
-        return self.cluster.put(DEPLOYMENTS, obj)
-
-    def mark(self) -> str | None:
-        target = self.target(KEY)
-        assert target is not None
-        found: str | None = target["metadata"].get("annotations", {}).get(SEEN)
-        return found
-
-    def events(self) -> list[str]:
-        return [
-            obj["message"]
-            for (plural, _, _), obj in self.cluster.objects.items()
-            if plural == "events" and obj["involvedObject"]["kind"] == "Deployment"
-        ]
-
-
-def hash_of(obj: Json) -> str:
-    return template_hash(obj["spec"]["template"])
-
-
 UNGATED = "web.prod was updated without a canary"
 
 
@@ -260,38 +140,9 @@ async def test_the_mark_goes_where_a_canary_remembers_and_its_deletion_is_no_upd
 # --- a hook's question ---------------------------------------------------------------------------
 
 
-def service(bench: Bench) -> None:
-    bench.cluster.put(
-        SERVICES,
-        {
-            "metadata": {"name": "web", "namespace": "prod"},
-            "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]},
-        },
-    )
-
-
-def held(bench: Bench) -> Bench:
-    """Hold a new version of a target whose Canary has a pre-rollout hook."""
-    stable = bench.write("web:1")
-    service(bench)
-    bench.cluster.put(
-        REPLICASETS,
-        {
-            "metadata": {
-                "name": "web-1",
-                "namespace": "prod",
-                "ownerReferences": [{"uid": stable["metadata"]["uid"], "controller": True}],
-            },
-            "spec": {"replicas": 4, "template": stable["spec"]["template"]},
-            "status": {"readyReplicas": 4},
-        },
-    )
-    hook = {"name": "gate", "type": "pre-rollout", "url": "http://gate", "timeout": "1h"}
-    bench.cluster.put(CANARIES, objects.canary(webhooks=[hook]))
-    obj = objects.deployment(image="web:2")
-    marks = {HOLD: hash_of(obj), STABLE: hash_of(stable)}
-    bench.write("web:2", marks, paused=True)
-    return bench
+def asked_of(bench: Bench) -> FakeInquirer:
+    assert isinstance(bench.inquirer, FakeInquirer)
+    return bench.inquirer
 
 
 async def to_the_hook(bench: Bench) -> HookInquiry:
@@ -300,29 +151,12 @@ async def to_the_hook(bench: Bench) -> HookInquiry:
         bench.now += timedelta(seconds=2)
         await bench.reconcile()
         ready(bench)
-        if bench.inquirer.carried_out:
-            (key, inquiry) = bench.inquirer.carried_out[-1]
+        if asked_of(bench).carried_out:
+            (key, inquiry) = asked_of(bench).carried_out[-1]
             assert key == KEY
             assert isinstance(inquiry, HookInquiry)
             return inquiry
     raise AssertionError("the hook was not called")
-
-
-def ready(bench: Bench) -> None:
-    found = bench.cluster.now(DEPLOYMENTS, "prod", "web-canary")
-    if found is not None:
-        wanted = found["spec"]["replicas"]
-        counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas"), wanted)
-        generation = found["metadata"].get("generation", 0)
-        found["status"] = {**counts, "observedGeneration": generation}
-        bench.cluster.put(DEPLOYMENTS, found)
-
-
-def status(bench: Bench) -> Json:
-    canary = bench.canary(KEY)
-    assert canary is not None
-    found: Json = canary["status"]
-    return found
 
 
 class Strict(FakeInquirer):
@@ -339,7 +173,7 @@ class Strict(FakeInquirer):
 
 
 async def test_that_a_hook_is_called_is_stored_before_it_is_called() -> None:
-    bench = held(Bench())
+    bench = held(Bench(), webhooks=[GATE])
     bench.inquirer = Strict().bind(bench)
     inquiry = await to_the_hook(bench)
     (asked,) = status(bench)["run"]["asked"]
@@ -350,30 +184,30 @@ async def test_that_a_hook_is_called_is_stored_before_it_is_called() -> None:
 
 
 async def test_an_answer_is_stored_and_the_run_goes_on() -> None:
-    bench = held(Bench())
+    bench = held(Bench(), webhooks=[GATE])
     inquiry = await to_the_hook(bench)
-    bench.inquirer.answer(KEY, HookAnswer(ask=inquiry.ask, ok=True))
+    asked_of(bench).answer(KEY, HookAnswer(ask=inquiry.ask, ok=True))
     await bench.reconcile()
     assert (status(bench)["canaryWeight"], bench.router.weight) == (10, 10)
     assert bench.inquirer.standing(KEY).answers == ()
 
 
 async def test_a_successor_calls_a_hook_once_more_and_no_third_time() -> None:
-    bench = held(Bench())
+    bench = held(Bench(), webhooks=[GATE])
     await to_the_hook(bench)
     calls = 1
     for _ in range(3):
         bench = Bench(cluster=bench.cluster, router=bench.router, now=bench.now)
         bench.now += timedelta(seconds=1)
         await bench.reconcile()
-        calls += len(bench.inquirer.carried_out)
+        calls += len(asked_of(bench).carried_out)
     assert calls == 2
     assert status(bench)["failedChecks"] == 1
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS - {Command.PAUSE, Command.RETRY}))
 async def test_a_command_acts_while_a_hook_is_out_and_cancels_it(command: Command) -> None:
-    bench = held(Bench())
+    bench = held(Bench(), webhooks=[GATE])
     await to_the_hook(bench)
     bench.write("web:2", {command: "now"}, paused=True)
     await bench.reconcile()
@@ -387,7 +221,7 @@ async def test_a_command_acts_while_a_hook_is_out_and_cancels_it(command: Comman
 
 
 async def test_questions_about_another_template_stay_out_until_the_next_look() -> None:
-    bench = held(Bench())
+    bench = held(Bench(), webhooks=[GATE])
     await to_the_hook(bench)
     before = bench.inquirer.standing(KEY).pending
     bench.write("web:2", {Command.PROMOTE: "now"}, paused=True)
@@ -406,7 +240,7 @@ async def test_questions_about_another_template_stay_out_until_the_next_look() -
 
 
 async def test_a_target_that_is_gone_asks_nothing_any_more() -> None:
-    bench = held(Bench())
+    bench = held(Bench(), webhooks=[GATE])
     await to_the_hook(bench)
     bench.cluster.remove(DEPLOYMENTS, "prod", "web")
     await bench.reconcile()
@@ -414,7 +248,7 @@ async def test_a_target_that_is_gone_asks_nothing_any_more() -> None:
 
 
 async def test_a_target_whose_canary_is_gone_asks_nothing_any_more() -> None:
-    bench = held(Bench())
+    bench = held(Bench(), webhooks=[GATE])
     await to_the_hook(bench)
     bench.labelled = False
     bench.cluster.remove(CANARIES, "prod", "web")

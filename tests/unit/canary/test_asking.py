@@ -1,10 +1,13 @@
 """What is asked beside: nothing waits for it, nothing is asked for ever, no answer counts twice."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from canary.contract import Command, Reason
 from canary.evidence.counters import Stratum
@@ -12,6 +15,7 @@ from canary.evidence.verdict import Refuse
 from canary.model.asking import HookAsk, MetricsAsk
 from canary.model.state import Phase
 from canary.model.strategy import Hook, HookType, NoDataPolicy, Strategy
+from canary.rules.hooks import MOST_PUTS
 from canary.spec.steps import linear
 from canary.status import state_from_status, status_from_state
 from tests.fakes.world import METRICS, NEVER, START, STRATEGY, World
@@ -448,6 +452,20 @@ def test_metrics_that_a_death_lost_are_asked_again() -> None:
     assert world.state.phase is Phase.SUCCEEDED
 
 
+@pytest.mark.parametrize("phase", [rollout_hook_out, metrics_out, promoting])
+def test_a_gateway_that_confirms_nothing_keeps_no_refusal_waiting(
+    phase: Callable[[], World],
+) -> None:
+    world = phase()
+    world.confirmed = False
+    abort(world)
+    world.reconcile()
+    refused(world)
+    assert (world.weight, world.canary) == (0, "v2")
+    world.run(until=timedelta(seconds=40))
+    assert world.canary == ""
+
+
 # --- after a run --------------------------------------------------------------------------------
 
 
@@ -544,3 +562,58 @@ def test_a_sequence_that_is_edited_in_mid_run_goes_on_by_weight(
     world.run()
     assert world.state.phase is Phase.SUCCEEDED
     assert world.weights == [10, 20, 30, *then, 0]
+
+
+# --- whatever comes in whatever order -----------------------------------------------------------
+
+HOOKS = tuple(
+    Hook(name=name, type=kind, url="http://x")
+    for name, kind in (
+        ("gate", HookType.PRE_ROLLOUT),
+        ("approval", HookType.PRE_ROLLOUT),
+        ("load", HookType.ROLLOUT),
+        ("confirm", HookType.ROLLOUT),
+        ("report", HookType.POST_ROLLOUT),
+    )
+)
+NAMES = tuple(hook.name for hook in HOOKS)
+latencies = st.dictionaries(
+    st.sampled_from([METRICS, *NAMES]),
+    st.integers(0, 400).map(lambda seconds: timedelta(seconds=seconds)),
+)
+deaths = st.lists(st.integers(0, 200), max_size=4, unique=True).map(frozenset)
+refusals = st.frozensets(st.sampled_from(NAMES), max_size=1)
+
+
+@settings(deadline=None, max_examples=80)
+@given(latency=latencies, deaths=deaths, refuse=refusals)
+def test_however_slow_and_however_often_it_dies_a_run_ends_and_no_hook_is_called_for_ever(
+    latency: dict[str, timedelta], deaths: frozenset[int], refuse: frozenset[str]
+) -> None:
+    world = World(
+        strategy=replace(STRATEGY, hooks=HOOKS),
+        latency=latency,
+        refuse_hooks=set(refuse),
+    )
+    world.update("v2")
+    for number in range(6000):
+        if world.state.phase in {Phase.SUCCEEDED, Phase.FAILED} and not world.canary:
+            break
+        decision = world.reconcile()
+        if number in deaths:
+            kept(world).die()
+            continue
+        world.roll()
+        world.now += max(world.next_look(decision), timedelta(milliseconds=100))
+    holds = refuse & {"gate", "approval", "load", "confirm"}
+    if holds:
+        assert world.state.phase is Phase.FAILED
+    elif not deaths:
+        assert world.state.phase is Phase.SUCCEEDED
+    else:
+        assert world.state.phase in {Phase.SUCCEEDED, Phase.FAILED}
+    rising = [weight for weight in world.weights if weight]
+    assert rising == sorted(set(rising))
+    puts = Counter(world.puts)
+    assert max(puts.values()) <= MOST_PUTS
+    assert all(count == 1 for count in puts.values()) or deaths

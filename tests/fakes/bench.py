@@ -1,0 +1,194 @@
+"""One analyzer around a cluster in memory: its reconciles, without informers, lease and clock."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from analyzer.act import Actor
+from analyzer.observe import Observer
+from analyzer.ports import Inquirer, MetricProvider, ProviderSpec
+from analyzer.reconciler import Reconciler, Result
+from analyzer.records import Records
+from analyzer.sampling import Sampler
+from analyzer.telemetry import RunMetrics
+from analyzer.watch import Watch
+from canary.contract import HOLD, SEEN, STABLE
+from canary.hashing import template_hash
+from canary.model.strategy import Strategy
+from canary.model.values import Json, Key
+from canary.model.world import Split, Timing
+from canary.strategy import Defaults
+from canary.weighing import Weighing
+from runtime.resources import CANARIES, DEPLOYMENTS, REPLICASETS, SERVICES
+from tests.fakes import objects
+from tests.fakes.inquirer import FakeInquirer
+from tests.fakes.stored import Stored
+
+KEY = Key(namespace="prod", name="web")
+START = datetime(2026, 1, 1, tzinfo=UTC)
+GATE = {"name": "gate", "type": "pre-rollout", "url": "http://gate", "timeout": "1h"}
+
+
+def hash_of(obj: Json) -> str:
+    """Return the identity of a Deployment's template."""
+    return template_hash(obj["spec"]["template"])
+
+
+class OneRoute:
+    """A route to the stable Service."""
+
+    def __init__(self) -> None:
+        self.weight = 0
+
+    async def read_split(self, key: Key, strategy: Strategy) -> Split:
+        del key, strategy
+        return Split(weight=self.weight, routes=1)
+
+    async def write_split(self, key: Key, strategy: Strategy, weight: int) -> None:
+        del key, strategy
+        self.weight = weight
+
+    async def clean(self, key: Key) -> None:
+        del key
+        self.weight = 0
+
+    async def ensure(self, key: Key, strategy: Strategy, owner: Json) -> None:
+        del key, strategy, owner
+
+
+class NoWeigher:
+    """Gathers nothing."""
+
+    def follow(self, watch: Watch, specs: Mapping[str, ProviderSpec]) -> Weighing | None:
+        del watch, specs
+        return None
+
+    def forget(self, key: Key) -> None:
+        del key
+
+
+@dataclass
+class Bench:
+    """One analyzer around one stored cluster; another one around the same is its successor."""
+
+    cluster: Stored = field(default_factory=Stored)
+    inquirer: Inquirer = field(default_factory=FakeInquirer)
+    router: OneRoute = field(default_factory=OneRoute)
+    providers: Mapping[str, MetricProvider] = field(default_factory=dict)
+    labelled: bool = True
+    now: datetime = START
+
+    # --- what the informers know ---------------------------------------------------------------
+
+    def target(self, key: Key) -> Json | None:
+        return self.cluster.now(DEPLOYMENTS, key.namespace, key.name)
+
+    def canary(self, key: Key) -> Json | None:
+        return self.cluster.now(CANARIES, key.namespace, key.name)
+
+    def enabled(self, namespace: str) -> bool:
+        del namespace
+        return self.labelled
+
+    # --- what a test does ----------------------------------------------------------------------
+
+    def sampler(self) -> Sampler:
+        """Return what prepares and asks the queries of metrics."""
+        return Sampler(self.cluster, self.providers, "http://metrics")
+
+    async def reconcile(self, key: Key = KEY) -> Result:
+        """Look at one target and do what it needs."""
+        records = Records(self.cluster, Defaults())
+        sampler = self.sampler()
+        reconciler = Reconciler(
+            cluster=self.cluster,
+            index=self,
+            router=self.router,
+            records=records,
+            observer=Observer(self.cluster, self.router, sampler, NoWeigher(), Defaults()),
+            inquirer=self.inquirer,
+            actor=Actor(self.cluster, self.router, records),
+            timing=Timing(),
+            clock=lambda: self.now,
+            metrics=RunMetrics.create(CollectorRegistry()),
+        )
+        return await reconciler.reconcile(key)
+
+    def write(self, image: str, marks: Mapping[str, str | None] = {}, **spec: Any) -> Json:
+        """Write the target as a client does."""
+        before = self.target(KEY) or {"metadata": {}}
+        notes = {**(before["metadata"].get("annotations") or {}), **marks}
+        obj = objects.deployment(image=image)
+        obj["metadata"]["annotations"] = {k: v for k, v in notes.items() if v is not None}
+        obj["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
+        obj["spec"] |= spec
+        return self.cluster.put(DEPLOYMENTS, obj)
+
+    def mark(self) -> str | None:
+        target = self.target(KEY)
+        assert target is not None
+        found: str | None = target["metadata"].get("annotations", {}).get(SEEN)
+        return found
+
+    def events(self) -> list[str]:
+        return [
+            obj["message"]
+            for (plural, _, _), obj in self.cluster.objects.items()
+            if plural == "events" and obj["involvedObject"]["kind"] == "Deployment"
+        ]
+
+
+def service(bench: Bench) -> None:
+    """Make the stable Service."""
+    bench.cluster.put(
+        SERVICES,
+        {
+            "metadata": {"name": "web", "namespace": "prod"},
+            "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]},
+        },
+    )
+
+
+def held(bench: Bench, **analysis: Any) -> Bench:
+    """Hold a new version of a target whose Canary has this analysis."""
+    stable = bench.write("web:1")
+    service(bench)
+    bench.cluster.put(
+        REPLICASETS,
+        {
+            "metadata": {
+                "name": "web-1",
+                "namespace": "prod",
+                "ownerReferences": [{"uid": stable["metadata"]["uid"], "controller": True}],
+            },
+            "spec": {"replicas": 4, "template": stable["spec"]["template"]},
+            "status": {"readyReplicas": 4},
+        },
+    )
+    bench.cluster.put(CANARIES, objects.canary(**analysis))
+    obj = objects.deployment(image="web:2")
+    marks = {HOLD: hash_of(obj), STABLE: hash_of(stable)}
+    bench.write("web:2", marks, paused=True)
+    return bench
+
+
+def ready(bench: Bench) -> None:
+    """Let the canary's pods be ready, if it has any."""
+    found = bench.cluster.now(DEPLOYMENTS, "prod", "web-canary")
+    if found is not None:
+        wanted = found["spec"]["replicas"]
+        counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas"), wanted)
+        generation = found["metadata"].get("generation", 0)
+        found["status"] = {**counts, "observedGeneration": generation}
+        bench.cluster.put(DEPLOYMENTS, found)
+
+
+def status(bench: Bench) -> Json:
+    """Return the status of the Canary."""
+    canary = bench.canary(KEY)
+    assert canary is not None
+    found: Json = canary["status"]
+    return found
