@@ -179,6 +179,7 @@ class Reconciler:
             reason=decision.reason,
             message=decision.message,
             actions=[type(action).__name__ for action in decision.actions],
+            asks=len(decision.asks),
         )
         return Result(requeue_after=decision.requeue_after)
 

@@ -1,4 +1,4 @@
-"""The mark by which an ungated update is told: nobody else's to write, and nothing brings it back."""
+"""The mark by which an ungated update is told: nobody else writes it, nothing brings it back."""
 
 import pytest
 
