@@ -102,7 +102,6 @@ def _finalise(ctx: Context) -> Decision:
         ctx.state,
         phase=Phase.FINALISING,
         weight=0,
-        asked=(),
         stable=ctx.candidate,
         reason=str(Reason.FINALISING),
         message=message,

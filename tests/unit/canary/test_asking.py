@@ -466,6 +466,77 @@ def test_a_gateway_that_confirms_nothing_keeps_no_refusal_waiting(
     assert world.canary == ""
 
 
+@pytest.mark.parametrize(
+    ("stops", "goes_on"),
+    [
+        (
+            lambda world: setattr(world, "problems", ("Service gone",)),
+            lambda world: setattr(world, "problems", ()),
+        ),
+        (
+            lambda world: setattr(world, "strategy", replace(world.strategy, suspended=True)),
+            lambda world: setattr(world, "strategy", replace(world.strategy, suspended=False)),
+        ),
+    ],
+    ids=["invalid", "suspended"],
+)
+def test_what_a_death_lost_is_not_put_again_while_nothing_is_decided(
+    stops: Story, goes_on: Story
+) -> None:
+    world = rollout_hook_out()
+    calls = len(world.calls)
+    world.die()
+    stops(kept(world))
+    world.run(until=timedelta(minutes=5))
+    assert (world.out, len(world.calls)) == ({}, calls)
+    goes_on(world)
+    world.run(until=timedelta(seconds=2))
+    assert len(world.calls) == calls + 1
+
+
+def test_a_canary_that_is_unready_for_a_moment_in_a_long_wait_is_not_refused_for_it() -> None:
+    world = pre_rollout_out()
+    world.run(until=timedelta(minutes=50))
+    world.canary_ready = False
+    world.run(until=timedelta(minutes=2))
+    (ask,) = hooks_out(world)
+    world.out[ask] = world.now
+    world.run(until=timedelta(minutes=9))
+    assert (world.state.phase, world.calls) == (Phase.PROGRESSING, [GATE])
+    world.run(until=timedelta(minutes=2))
+    assert "are ready after 600 s" in world.state.message
+
+
+# --- while it rolls -----------------------------------------------------------------------------
+
+
+def forced() -> World:
+    world = World(replicas=400, pods={"v1": 400})
+    world.update("v2")
+    until(world, lambda: world.weight == 10)
+    promote(world)
+    until(world, lambda: world.state.phase is Phase.PROMOTING)
+    return world
+
+
+def with_a_problem() -> World:
+    world = promoting()
+    world.problems = ("Service gone",)
+    return world
+
+
+@pytest.mark.parametrize("phase", [forced, with_a_problem])
+def test_a_promotion_that_cannot_be_judged_or_is_a_person_s_asks_nothing(
+    phase: Callable[[], World],
+) -> None:
+    world = phase()
+    world.values["v2"] = 20.0
+    world.reconcile()
+    asked = world.metrics_asked
+    world.run(until=timedelta(minutes=3))
+    assert (world.metrics_asked, world.state.failed_checks) == (asked, 0)
+
+
 # --- after a run --------------------------------------------------------------------------------
 
 
