@@ -9,10 +9,12 @@ from analyzer.ports import HookInquiry
 from analyzer.reconciler import Result
 from canary.contract import COMMANDS, HOLD, MANAGED_BY, MANAGED_BY_LABEL, SEEN, Command
 from canary.model.asking import HookAnswer, HookAsk
+from canary.model.state import Phase, State
 from canary.model.values import Key
+from canary.status import status_from_state
 from runtime.resources import CANARIES, DEPLOYMENTS
 from tests.fakes import objects
-from tests.fakes.bench import GATE, KEY, Bench, hash_of, held, ready, service, status
+from tests.fakes.bench import GATE, KEY, START, Bench, hash_of, held, ready, service, status
 from tests.fakes.inquirer import FakeInquirer
 
 CANARY_KEY = Key(namespace="prod", name="web-canary")
@@ -254,3 +256,33 @@ async def test_a_target_whose_canary_is_gone_asks_nothing_any_more() -> None:
     bench.cluster.remove(CANARIES, "prod", "web")
     await bench.reconcile()
     assert bench.inquirer.standing(KEY).pending == ()
+
+
+async def test_a_post_rollout_hook_that_a_death_lost_keeps_its_target_from_rest() -> None:
+    bench = Bench()
+    target = bench.write("web:1")
+    service(bench)
+    hook = {**GATE, "type": "post-rollout"}
+    canary = bench.cluster.put(CANARIES, objects.canary(webhooks=[hook]))
+    done = State(
+        phase=Phase.SUCCEEDED,
+        candidate=hash_of(target),
+        stable=hash_of(target),
+        started_at=START,
+        changed_at=START,
+    )
+    state = status_from_state(done, previous={}, generation=1, now=START)
+    bench.cluster.put(CANARIES, {**canary, "status": state})
+    await bench.reconcile()
+    successor = Bench(cluster=bench.cluster)
+    await successor.reconcile()
+    ((key, again),) = asked_of(successor).carried_out
+    assert isinstance(again, HookInquiry)
+    assert (key, again.hook.name, again.payload["phase"]) == (KEY, "gate", "Succeeded")
+    asked_of(successor).answer(KEY, HookAnswer(ask=again.ask, ok=False, message="no"))
+    await successor.reconcile()
+    assert "asked" not in status(bench)["run"]
+    assert successor.events() == ["no"]
+    calls = len(bench.cluster.calls)
+    await successor.reconcile()
+    assert len(bench.cluster.calls) == calls
