@@ -236,8 +236,8 @@ class _Choice:
         """Return the labels that may be changed to keep a Service away."""
         return frozenset(
             key
-            for key in service.asked
-            if key in self.template and self.template[key] == way.get(key) and key != TARGET_LABEL
+            for key, asked in service.asked.items()
+            if self.template.get(key) == way.get(key) == asked and key != TARGET_LABEL
         )
 
     def _fresh(self, key: str) -> str:

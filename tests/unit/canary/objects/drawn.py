@@ -36,10 +36,10 @@ def accepted(expression: Json, worn: dict[str, str]) -> bool:
     """Tell whether labels meet an expression, as the API's documentation words it."""
     value = worn.get(expression["key"])
     if expression["operator"] == "In":
-        return value is not None and value in expression["values"]
+        return value is not None and bool(value in expression["values"])
     if expression["operator"] == "NotIn":
-        return value is None or value not in expression["values"]
-    return (value is not None) == (expression["operator"] == "Exists")
+        return value is None or bool(value not in expression["values"])
+    return (value is not None) is bool(expression["operator"] == "Exists")
 
 
 def selected(selector: Json, worn: dict[str, str]) -> bool:

@@ -244,6 +244,13 @@ def expressions(*found: Sequence[object]) -> Json:
             id="a-label-that-pods-are-given-later",
         ),
         pytest.param(
+            {**TWO, "version": "2"},
+            {"matchLabels": APP},
+            [service("web", {"tier": "front", "version": "1"})],
+            {"app": "web-canary", "tier": "front-canary"},
+            id="a-label-that-has-another-value-in-the-template",
+        ),
+        pytest.param(
             TWO,
             {"matchLabels": APP},
             [service("web", APP), service("names", {"tier": "front"}, type="ExternalName")],
