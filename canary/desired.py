@@ -2,6 +2,7 @@
 
 import math
 from copy import deepcopy
+from dataclasses import replace
 
 from canary.contract import (
     CANARY_SUFFIX,
@@ -14,15 +15,26 @@ from canary.contract import (
 from canary.hashing import template_hash
 from canary.model.strategy import Strategy
 from canary.model.values import Json
+from canary.objects.canary_labels import CanaryLabels, UnsuitableTarget
+from canary.objects.copied import carried, carried_service_fields
+from canary.objects.names import MOST_IN_A_LABEL, canary_name, suffixed, target_label
+from canary.objects.placement import follow
+from canary.objects.selection import Selector, label_selector, selects, workload_selector
 
-
-class UnsuitableTarget(ValueError):  # noqa: N818 - a finding about the target, shown to its team
-    """The target's labels leave no way to tell canary pods from stable ones."""
-
-
-def canary_name(target: str) -> str:
-    """Return the name of the canary Deployment and Service."""
-    return f"{target}{CANARY_SUFFIX}"
+__all__ = [
+    "CanaryLabels",
+    "UnsuitableTarget",
+    "canary_deployment",
+    "canary_name",
+    "canary_service",
+    "canary_service_of",
+    "canary_size",
+    "canary_workload",
+    "keeps_selector",
+    "owner_reference",
+    "selector_key",
+    "stable_service",
+]
 
 
 def canary_size(replicas: int, weights: tuple[int, ...]) -> int:
@@ -60,8 +72,62 @@ def selector_key(target: Json, service_selector: dict[str, str] | None) -> str:
     )
 
 
-def canary_deployment(target: Json, *, key: str, replicas: int) -> Json:
+def canary_workload(
+    target: Json, *, labels: CanaryLabels, replicas: int, standing: Json | None = None
+) -> Json:
     """Return the Deployment that runs the target's template beside it.
+
+    Args:
+        target: the Deployment the team owns, with the candidate template.
+        labels: what tells the canary from the target.
+        replicas: how many pods.
+        standing: the canary Deployment that is there already, if one is. A selector cannot be
+            changed, so that it keeps its own, unless that would not tell its pods any more: then it
+            has to be deleted first (see `keeps_selector`).
+
+    """
+    spec, namespace = target["spec"], target["metadata"]["namespace"]
+    template = deepcopy(spec["template"])
+    template.setdefault("metadata", {})
+    template["metadata"].pop("creationTimestamp", None)
+    template["metadata"]["labels"] = dict(labels.pods)
+    follow(template["spec"], labels, namespace)
+    _keep_last_words(template["spec"])
+    metadata = _metadata(target, of=target, name=canary_name(target["metadata"]["name"]))
+    metadata["annotations"] |= {CANDIDATE: template_hash(spec["template"])}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata,
+        "spec": {
+            "replicas": replicas,
+            "selector": _workload_selector(labels, standing),
+            "template": template,
+            "progressDeadlineSeconds": spec.get("progressDeadlineSeconds", 600),
+            "minReadySeconds": spec.get("minReadySeconds", 0),
+            "revisionHistoryLimit": 1,
+        },
+    }
+
+
+def keeps_selector(standing: Json, labels: CanaryLabels) -> bool:
+    """Tell whether a canary Deployment that is there can be applied anew with these labels.
+
+    Args:
+        standing: the canary Deployment; its selector can never be changed.
+        labels: what its pods are to wear.
+
+    Returns:
+        False where its selector would not take its own pods in, or the target's too: it must be
+        deleted before it is made again.
+
+    """
+    selection = label_selector(standing["spec"]["selector"])
+    return selects(selection, labels.pods) and not selects(selection, labels.template)
+
+
+def canary_deployment(target: Json, *, key: str, replicas: int) -> Json:
+    """Return the Deployment that runs the target's template beside it, told apart by one label.
 
     Args:
         target: the Deployment the team owns, with the candidate template.
@@ -69,34 +135,7 @@ def canary_deployment(target: Json, *, key: str, replicas: int) -> Json:
         replicas: how many pods.
 
     """
-    spec, name = target["spec"], target["metadata"]["name"]
-    labels = _canary_labels(spec["selector"]["matchLabels"], key)
-    template = deepcopy(spec["template"])
-    template.setdefault("metadata", {})
-    template["metadata"].pop("creationTimestamp", None)
-    template["metadata"]["labels"] = {
-        **(template["metadata"].get("labels") or {}),
-        **labels,
-        TARGET_LABEL: name,
-    }
-    _move_affinity(template["spec"], key, spec["selector"]["matchLabels"][key])
-    _keep_last_words(template["spec"])
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {
-            **_metadata(target),
-            "annotations": {CANDIDATE: template_hash(spec["template"])},
-        },
-        "spec": {
-            "replicas": replicas,
-            "selector": {"matchLabels": labels},
-            "template": template,
-            "progressDeadlineSeconds": spec.get("progressDeadlineSeconds", 600),
-            "minReadySeconds": spec.get("minReadySeconds", 0),
-            "revisionHistoryLimit": 1,
-        },
-    }
+    return canary_workload(target, labels=_labels_by(target, key), replicas=replicas)
 
 
 def _keep_last_words(pod: Json) -> None:
@@ -109,7 +148,7 @@ def _keep_last_words(pod: Json) -> None:
 
 
 def canary_service(target: Json, *, key: str, strategy: Strategy, stable: Json | None) -> Json:
-    """Return the Service in front of the canary: every port of the stable one.
+    """Return the Service in front of a canary that is told apart by one label.
 
     Args:
         target: the Deployment the team owns.
@@ -121,26 +160,40 @@ def canary_service(target: Json, *, key: str, strategy: Strategy, stable: Json |
     selector = (stable or {}).get("spec", {}).get("selector") or (
         target["spec"]["selector"]["matchLabels"]
     )
-    metadata = _metadata(target)
-    metadata["name"] = canary_name(strategy.service_name)
+    labels = replace(_labels_by(target, key), service=_canary_labels(selector, key))
+    return canary_service_of(target, labels=labels, strategy=strategy, stable=stable)
+
+
+def canary_service_of(
+    target: Json, *, labels: CanaryLabels, strategy: Strategy, stable: Json | None
+) -> Json:
+    """Return the Service in front of the canary, which works as the stable one does.
+
+    Args:
+        target: the Deployment the team owns.
+        labels: what tells the canary from the target.
+        strategy: names the port where there is no stable Service.
+        stable: the Service whose traffic is split, if there is one.
+
+    """
+    fields = {"ports": _ports(strategy)} if stable is None else carried_service_fields(stable)
+    name = canary_name(strategy.service_name)
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": metadata,
-        "spec": {"selector": _canary_labels(selector, key), "ports": _ports(strategy, stable)},
+        "metadata": _service_metadata(target, stable, name),
+        "spec": {**fields, "type": "ClusterIP", "selector": dict(labels.service)},
     }
 
 
 def stable_service(target: Json, *, strategy: Strategy) -> Json:
     """Return the Service that an own route needs where the team has none."""
-    metadata = _metadata(target)
-    metadata["name"] = strategy.service_name
-    selector = target["spec"]["selector"]["matchLabels"]
+    selector = _asked_by_value(target)
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": metadata,
-        "spec": {"selector": dict(selector), "ports": _ports(strategy, None)},
+        "metadata": _service_metadata(target, None, strategy.service_name),
+        "spec": {"selector": selector, "ports": _ports(strategy)},
     }
 
 
@@ -154,43 +207,61 @@ def owner_reference(obj: Json) -> Json:
     }
 
 
-def _metadata(target: Json) -> Json:
-    name = target["metadata"]["name"]
+def _metadata(target: Json, *, of: Json, name: str) -> Json:
+    """Return the metadata of an object of the canary's.
+
+    Args:
+        target: the Deployment the team owns, and the object's owner.
+        of: the object whose labels and annotations it carries, of its own kind.
+        name: the object's.
+
+    """
+    metadata = of["metadata"]
+    marks = {MANAGED_BY_LABEL: MANAGED_BY, TARGET_LABEL: target_label(target["metadata"]["name"])}
     return {
-        "name": canary_name(name),
+        "name": name,
         "namespace": target["metadata"]["namespace"],
-        "labels": {MANAGED_BY_LABEL: MANAGED_BY, TARGET_LABEL: name},
+        "labels": {**carried(metadata.get("labels")), **marks},
+        "annotations": carried(metadata.get("annotations")),
         "ownerReferences": [owner_reference(target)],
     }
 
 
-def _canary_labels(labels: dict[str, str], key: str) -> dict[str, str]:
-    return {**labels, key: f"{labels[key]}{CANARY_SUFFIX}"}
-
-
-def _ports(strategy: Strategy, stable: Json | None) -> list[Json]:
+def _service_metadata(target: Json, stable: Json | None, name: str) -> Json:
     if stable is not None:
-        dropped = {"nodePort"}
-        return [
-            {k: v for k, v in port.items() if k not in dropped}
-            for port in stable["spec"].get("ports") or ()
-        ]
+        return _metadata(target, of=stable, name=name)
+    # The team's labels are the same on all that it owns; annotations speak to one kind of object.
+    labels = target["metadata"].get("labels") or {}
+    return _metadata(target, of={"metadata": {"labels": labels}}, name=name)
+
+
+def _workload_selector(labels: CanaryLabels, standing: Json | None) -> Json:
+    if standing is not None and keeps_selector(standing, labels):
+        return dict(standing["spec"]["selector"])
+    return {"matchLabels": dict(labels.selector)}
+
+
+def _asked_by_value(target: Json) -> dict[str, str]:
+    """Return what a target's selector asks for, as a Service can say it: by values only."""
+    selection = workload_selector(target)
+    labels = target["spec"]["template"].get("metadata", {}).get("labels") or {}
+    asked = selection.worn if isinstance(selection, Selector) else frozenset()
+    return {key: value for key, value in labels.items() if key in asked} or dict(labels)
+
+
+def _labels_by(target: Json, key: str) -> CanaryLabels:
+    """Return what one changed label of the target's selector makes of its labels."""
+    selector = _canary_labels(target["spec"]["selector"]["matchLabels"], key)
+    template = target["spec"]["template"].get("metadata", {}).get("labels") or {}
+    mark = {TARGET_LABEL: target_label(target["metadata"]["name"])}
+    pods = {**template, **selector, **mark}
+    return CanaryLabels(template=template, pods=pods, selector=selector, service=selector)
+
+
+def _canary_labels(labels: dict[str, str], key: str) -> dict[str, str]:
+    return {**labels, key: suffixed(labels[key], CANARY_SUFFIX, MOST_IN_A_LABEL)}
+
+
+def _ports(strategy: Strategy) -> list[Json]:
     port = strategy.service_port or 80
     return [{"name": "http", "port": port, "targetPort": strategy.target_port or port}]
-
-
-def _move_affinity(pod: Json, key: str, value: str) -> None:
-    """Let rules that spread a target's pods from each other speak of the canary's own pods."""
-    anti = (pod.get("affinity") or {}).get("podAntiAffinity") or {}
-    rules = [
-        *(pod.get("topologySpreadConstraints") or ()),
-        *(anti.get("requiredDuringSchedulingIgnoredDuringExecution") or ()),
-        *(
-            term["podAffinityTerm"]
-            for term in anti.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
-        ),
-    ]
-    for rule in rules:
-        labels = (rule.get("labelSelector") or {}).get("matchLabels") or {}
-        if labels.get(key) == value:
-            labels[key] = f"{value}{CANARY_SUFFIX}"

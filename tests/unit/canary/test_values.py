@@ -229,7 +229,10 @@ def test_canary_pods_fall_into_no_selector_of_the_stable() -> None:
 
 def test_the_canary_service_has_every_port_of_the_stable() -> None:
     ports = [{"name": "http", "port": 80, "nodePort": 30080}, {"name": "grpc", "port": 81}]
-    stable = {"spec": {"selector": {"app": "web"}, "ports": ports}}
+    stable = {
+        "metadata": {"name": "web"},
+        "spec": {"selector": {"app": "web"}, "ports": ports},
+    }
     strategy = Strategy(
         interval=timedelta(seconds=10), threshold=1, steps=linear((50,)), service_name="web"
     )
