@@ -12,12 +12,12 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
-from canary.contract import CANARY_SUFFIX
 from canary.counting.derive import Derived, NotCounts, Quantile, Ratio, Slower, derive
 from canary.counting.per_pod import per_pod
 from canary.evidence.latency import QUANTILES, slow_share
 from canary.evidence.plan import PART, CountPlan, ScalarPlan
 from canary.model.strategy import Builtin, HookType, Metric, Strategy
+from canary.objects.names import canary_name
 from canary.queries import GATEWAY, SourceQuery
 
 PASSING: Final = f"{PART}promotion"
@@ -96,7 +96,7 @@ def is_load_tested(strategy: Strategy) -> bool:
     Such requests say something about the canary's bound and nothing in comparison with the stable,
     which gets none of them.
     """
-    address = f"{strategy.service_name}{CANARY_SUFFIX}"
+    address = canary_name(strategy.service_name)
     return any(
         hook.type is HookType.ROLLOUT and any(address in text for text in hook.metadata.values())
         for hook in strategy.hooks

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from canary.contract import CANARY_SUFFIX
 from canary.durations import format_duration
 from canary.model.strategy import Builtin
+from canary.objects.names import canary_name
 
 GATEWAY: Final = "gateway"
 APP: Final = "app"
@@ -93,7 +93,7 @@ def _gateway(namespace: str, service: str) -> _Series:
 def _app(namespace: str, workload: str) -> _Series:
     # Kubernetes cuts the names of pods at 63 characters, so that `web-canary-<rest>` can end up
     # with as many parts as a pod of `web` has.
-    canary = _string(f"{_quote(workload + CANARY_SUFFIX)}-.+")
+    canary = _string(f"{_quote(canary_name(workload))}-.+")
     return _Series(
         source=APP,
         matchers=(

@@ -17,6 +17,7 @@ from canary.evidence.counters import Arm
 from canary.evidence.policy import Policy
 from canary.evidence.verdict import NonInferior, Refuse
 from canary.model.values import Key
+from canary.objects.names import canary_name
 from canary.readings import plays_a_part
 from kubectl_headgate.evidence import EvidenceView, view
 from kubectl_headgate.faults import Unreadable
@@ -286,7 +287,7 @@ def _nothing(question: Question, why: str) -> Unreadable:
     pods = (
         f"pods with {question.sides.revision} in their names"
         if question.sides.revision
-        else f"pods named {question.key.name}-canary-..."
+        else f"pods named {canary_name(question.key.name)}-..."
     )
     return Unreadable(
         f"there is nothing to judge for {question.key.name} {when}: {why}. Choose a window with "
