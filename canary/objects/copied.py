@@ -65,6 +65,13 @@ LEFT_OUT: Final = (
     *_left_out("kapp deletes by it", "kapp.k14s.io/*"),
     *_left_out("Rancher's and Fleet's: they delete by it, and write it themselves", "cattle.io/*"),
     *_left_out("the Operator Lifecycle Manager collects by it", "olm.*", "operators.coreos.com/*"),
+    *_left_out(
+        "marks of ownership of Crossplane, kro, KubeVela and operators",
+        "crossplane.io/*",
+        "kro.run/*",
+        "oam.dev/*",
+        "operator-sdk/*",
+    ),
     *_left_out("orders of Pulumi", "pulumi.com/*"),
     *_left_out("the mark of a werf release", "werf.io/*"),
     *_left_out("Skaffold and Tilt delete by it", "skaffold.dev/*", "tilt.dev/*"),
