@@ -56,6 +56,7 @@ def canary_labels(
     stable: str,
     own: str,
     live: Sequence[Mapping[str, str]] = (),
+    worn: Mapping[str, str] | None = None,
 ) -> CanaryLabels:
     """Choose the labels of the canary's pods: the fewest changes, and Flagger's labels first.
 
@@ -67,6 +68,8 @@ def canary_labels(
         own: name of the canary's Service, which counts for nothing here.
         live: labels of the target's pods as they are, where they are known: Services that select by
             what pods are given while they run are found by them.
+        worn: labels in the template of a canary of this very candidate that is there already. They
+            are kept while they will do: a Service that comes or goes in mid-run rolls no canary.
 
     Raises:
         UnsuitableTarget: there is no such choice; the message names the selector or the Service
@@ -88,7 +91,7 @@ def canary_labels(
         ),
         taken=_taken((selector, *(one.selector for one in others))),
     )
-    pods = choice.made()
+    pods = choice.made() if worn is None or not choice.will_do(worn) else dict(worn)
     asked = next((one.asked for one in others if one.name == stable), {})
     beyond = {key: value for key, value in asked.items() if template.get(key) != value}
     return CanaryLabels(
@@ -167,6 +170,15 @@ class _Choice:
     def mark(self) -> str:
         """Value of the label that only the canary's pods wear."""
         return target_label(self.name)
+
+    def will_do(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether pods of these labels are the canary's and nobody else's."""
+        return (
+            labels.get(TARGET_LABEL) == self.mark
+            and self.template.get(TARGET_LABEL) != self.mark
+            and not selects(self.selector, labels)
+            and not any(self._would_reach(one, labels) for one in self.services)
+        )
 
     def made(self) -> dict[str, str]:
         """Return the labels of the canary's pods."""

@@ -35,13 +35,14 @@ class Namespace:
     services: list[Json] = field(default_factory=list)
     live: tuple[dict[str, str], ...] = ()
 
-    def chosen(self) -> CanaryLabels:
+    def chosen(self, worn: Mapping[str, str] | None = None) -> CanaryLabels:
         return canary_labels(
             target(self.worn, self.selector),
             self.services,
             stable="web",
             own="web-canary",
             live=self.live,
+            worn=worn,
         )
 
     def is_apart(self, pods: dict[str, str]) -> bool:
@@ -356,6 +357,34 @@ def test_a_template_made_from_another_canary_is_told_apart_by_the_mark_alone() -
     worn = {"app": "api-canary", TARGET_LABEL: "api"}
     labels = Namespace(worn=worn, selector={"matchLabels": worn}).chosen()
     assert labels.pods == {"app": "api-canary", **MARK}
+
+
+@given(namespaces())
+def test_a_canary_keeps_labels_that_will_do(found: Namespace) -> None:
+    with suppress(UnsuitableTarget):
+        labels = found.chosen()
+        fewer = replace(found, services=found.services[1:])
+        assert found.chosen(labels.pods).pods == labels.pods
+        assert fewer.chosen(labels.pods).pods == labels.pods
+
+
+@given(namespaces(), drawn.labels)
+def test_labels_that_will_not_do_are_not_kept(found: Namespace, worn: dict[str, str]) -> None:
+    with suppress(UnsuitableTarget):
+        pods = dict(found.chosen(worn | MARK).pods)
+        assert found.is_apart(pods)
+        assert (pods == worn | MARK) or (pods == found.chosen().pods)
+        assert found.chosen(worn).pods == found.chosen().pods
+
+
+def test_a_service_that_comes_in_mid_run_rolls_no_canary() -> None:
+    before = Namespace(worn=APP, selector={"matchLabels": APP}, services=[service("web", APP)])
+    pods = before.chosen().pods
+    old = replace(
+        before, services=[*before.services, service("old", {"app": "web-canary", "tier": "x"})]
+    )
+    assert old.chosen().pods["app"] == "web-canary-2"
+    assert old.chosen(pods).pods["app"] == "web-canary"
 
 
 def test_services_made_in_mid_run_are_found() -> None:
