@@ -71,7 +71,7 @@ def test_what_makes_the_app_work_goes_along(key: str) -> None:
         "service.beta.openshift.io/serving-cert-secret-name",
         contract.TARGET_LABEL,
         *contract.INTERNAL_ANNOTATIONS,
-        *contract.COMMANDS,
+        *sorted(contract.COMMANDS),
         contract.CANDIDATE,
     ],
 )

@@ -16,9 +16,12 @@ from canary.desired import (
 from canary.model.strategy import Strategy
 from canary.objects.canary_labels import CanaryLabels, canary_labels
 from canary.objects.names import target_label
+from canary.spec.steps import linear
 from tests.unit.canary.objects.drawn import Json, selected, target
 
-STRATEGY = Strategy(interval=timedelta(seconds=10), threshold=1, weights=(50,), service_name="web")
+STRATEGY = Strategy(
+    interval=timedelta(seconds=10), threshold=1, steps=linear((50,)), service_name="web"
+)
 WORN = {"app": "web", "tier": "front"}
 LONG = "a-rather-long-name.with-parts." + "x" * 200
 
