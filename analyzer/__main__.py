@@ -9,21 +9,21 @@ from contextlib import asynccontextmanager
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
-from analyzer.act import Actor
-from analyzer.calibrator import Calibrator
-from analyzer.controller import ClusterIndex, Controller, Metrics
-from analyzer.gatherer import Gatherer
+from analyzer.gathering.calibrator import Calibrator
+from analyzer.gathering.gatherer import Gatherer
 from analyzer.hooks.http import HttpHookCaller
 from analyzer.inquiring.inquirer import Inquirer
-from analyzer.metric_providers.pods import open_scraper
-from analyzer.metric_providers.prometheus import PrometheusProvider
-from analyzer.observe import Observer
-from analyzer.reconciler import Reconciler
-from analyzer.records import Records
+from analyzer.loop.act import Actor
+from analyzer.loop.controller import ClusterIndex, Controller, Metrics
+from analyzer.loop.observe import Observer
+from analyzer.loop.reconciler import Reconciler
+from analyzer.loop.records import Records
+from analyzer.loop.sampling import Sampler
+from analyzer.loop.telemetry import RunMetrics
+from analyzer.metric_providers.prometheus.provider import PrometheusProvider
+from analyzer.pod_pages.scraper import open_scraper
 from analyzer.routers.adopted import AdoptedRoutes
-from analyzer.sampling import Sampler
 from analyzer.settings import Settings, read_settings
-from analyzer.telemetry import RunMetrics
 from runtime import process
 from runtime.informer import Informer
 from runtime.kube import Cluster

@@ -5,19 +5,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from analyzer.watch import Watch
 from canary.contract import FIELD_MANAGER
 from canary.counting.series import Series
+from canary.evidence.report import Weighing
+from canary.measuring.history import Past
+from canary.measuring.watch import Watch
 from canary.model.asking import HookAsk, MetricsAsk, Sample, Standing
 from canary.model.strategy import Hook, Strategy
 from canary.model.values import Json, Key
 from canary.model.world import HookResult, Split
-from canary.past import Past
-from canary.weighing import Weighing
 from runtime.resources import ListResult, Resource
 
 if TYPE_CHECKING:
-    from analyzer.sampling import Query  # which is made of what is said here
+    from analyzer.loop.sampling import Query  # which is made of what is said here
 
 
 class ProviderError(Exception):

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from analyzer.pace import Pace
+from analyzer.gathering.pace import Pace
 from canary.model.world import Timing
 from canary.spec import parsers
+from canary.spec.canary import Defaults
 from canary.spec.problems import Problems
 from canary.spec.settings import (
     DRAIN,
@@ -23,7 +24,6 @@ from canary.spec.settings import (
     from_environment,
 )
 from canary.spec.sources import Setting, environment
-from canary.strategy import Defaults
 from runtime.settings import LOG_LEVEL, NAMESPACE, PROBES_PORT
 
 IDENTITY: Final = Setting(

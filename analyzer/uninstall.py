@@ -26,7 +26,7 @@ from canary.contract import (
     TARGET_LABEL,
 )
 from canary.model.values import Json, Key
-from canary.reading import annotations, known_templates, read_revisions
+from canary.objects.workloads import annotations, known_templates, read_revisions
 from runtime import kube
 from runtime.errors import NotFound
 from runtime.resources import (

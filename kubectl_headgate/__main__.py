@@ -13,8 +13,8 @@ from typing import Final
 
 import structlog
 
-from analyzer.metric_providers.prometheus import PrometheusProvider
-from analyzer.records import default_canary
+from analyzer.loop.records import default_canary
+from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from kubectl_headgate.arguments import Options, Verb, read_arguments
 from kubectl_headgate.explain import explain
 from kubectl_headgate.faults import Unreadable

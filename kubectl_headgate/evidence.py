@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from canary.countable import Uncountable
 from canary.evidence.plan import CountPlan, metric_of
 from canary.evidence.policy import Policy
+from canary.evidence.report import Weighing, what_promotion_needs
 from canary.evidence.verdict import Need, NonInferior, Refuse, describe
 from canary.evidence.what_if import (
     MetricEvidence,
@@ -15,7 +15,7 @@ from canary.evidence.what_if import (
     strictest_alpha,
     total_evidence,
 )
-from canary.weighing import Weighing, what_promotion_needs
+from canary.measuring.countable import Uncountable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,11 @@ from datetime import datetime
 
 from canary.contract import EVIDENCE
 from canary.evidence.judge import Judge
+from canary.evidence.report import Weighing, recall
 from canary.evidence.verdict import Refuse
 from canary.model.state import Check, Phase, State
 from canary.model.values import Json
-from canary.status import state_from_status
-from canary.weighing import Weighing, recall
+from canary.objects.status import state_from_status
 from kubectl_headgate.evidence import EvidenceView, view
 
 

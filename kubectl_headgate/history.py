@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from analyzer.ports import HistorySource, ProviderError, ProviderSpec
-from canary.countable import Comparable, Countable
 from canary.counting.series import Selector, Series, merged
-from canary.past import Past
-from canary.readings import server_selectors
+from canary.measuring.countable import Comparable, Countable
+from canary.measuring.history import Past
+from canary.measuring.settling import server_selectors
 from kubectl_headgate.faults import Unreadable
 
 _MILLISECONDS = 3

@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from canary.desired import canary_name
 from canary.evidence.counters import Arm
-from canary.queries import pod_pattern
+from canary.objects.desired import canary_name
+from canary.queries.builtin import pod_pattern
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from analyzer.settings import Settings, read_settings
 from canary.contract import SYSTEM_NAMESPACE
 from canary.model.values import Json
-from canary.reading import selects
+from canary.objects.workloads import selects
 from kubectl_headgate.faults import Unreadable
 from runtime.errors import ApiError, NotFound
 from runtime.resources import CANARIES, DEPLOYMENTS, SERVICES, ListResult, Resource

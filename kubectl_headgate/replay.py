@@ -7,18 +7,18 @@ from enum import StrEnum
 from functools import partial
 from typing import Final
 
-from analyzer.evidence_run import Run
-from analyzer.watch import Watch
-from canary.arms import ArmPod
-from canary.countable import Comparable, Countable, Place, Uncountable
 from canary.counting.series import Series, may_be_in, pod_of
 from canary.evidence.counted import CountEvidence
 from canary.evidence.counters import Arm
 from canary.evidence.policy import Policy
 from canary.evidence.verdict import NonInferior, Refuse
+from canary.measuring.countable import Comparable, Countable, Place, Uncountable
+from canary.measuring.pods import ArmPod
+from canary.measuring.run import Run
+from canary.measuring.settling import plays_a_part
+from canary.measuring.watch import Watch
 from canary.model.values import Key
 from canary.objects.names import canary_name
-from canary.readings import plays_a_part
 from kubectl_headgate.evidence import EvidenceView, view
 from kubectl_headgate.faults import Unreadable
 from kubectl_headgate.history import Answer, Samples, Window

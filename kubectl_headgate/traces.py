@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from canary.counting.series import Series, pod_of
 from canary.evidence.counters import Arm
-from canary.readings import identity
+from canary.measuring.settling import identity
 from kubectl_headgate.history import Answer
 
 

@@ -4,15 +4,15 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
+from analyzer.loop.sampling import DEFAULT_PROVIDER, Query, Sampler, counted
 from analyzer.ports import Cluster, MetricProvider, ProviderError, ProviderSpec
-from analyzer.sampling import DEFAULT_PROVIDER, Query, Sampler, counted
 from analyzer.settings import Settings
-from canary.countable import Comparable, Countable, Uncountable
+from canary.measuring.countable import Comparable, Countable, Uncountable
 from canary.model.strategy import InvalidStrategy, Metric, Strategy
 from canary.model.values import Json, Key
+from canary.spec.canary import parse_strategy
 from canary.spec.problems import Problems
 from canary.spec.settings import from_options, tuned, tuning_of
-from canary.strategy import parse_strategy
 from kubectl_headgate.arguments import Options
 from kubectl_headgate.faults import Unreadable
 from kubectl_headgate.history import Window

@@ -7,9 +7,9 @@ from typing import Any
 import jsonpatch
 import orjson
 
-from canary.admission import Allowed, Denied
+from canary.admission.routes import RouteAnswer
+from canary.admission.targets import Allowed, Denied
 from canary.model.values import Json
-from canary.route_admission import RouteAnswer
 
 MAX_WARNING = 256
 """The API server truncates warnings beyond this many characters."""

@@ -12,8 +12,8 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from canary.admission import Allowed, Write, admit, bare_hold
-from canary.route_admission import RouteWrite, admit_route
+from canary.admission.routes import RouteWrite, admit_route
+from canary.admission.targets import Allowed, Write, admit, bare_hold
 from webhook.review import (
     BadReview,
     Review,

@@ -12,10 +12,10 @@ from typing import Final
 
 from analyzer.ports import Cluster, SplitRefused
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, SPLIT
-from canary.desired import canary_name
 from canary.model.strategy import Strategy
 from canary.model.values import Json, Key
 from canary.model.world import Split
+from canary.objects.desired import canary_name
 from canary.routes.dialect import Dialect, Written
 from canary.routes.from_service import route_from_service
 from canary.routes.known import DIALECTS

@@ -5,10 +5,10 @@ from datetime import timedelta
 from enum import Enum
 
 from canary.contract import Command
+from canary.evidence.report import Weighing
 from canary.model.asking import Standing
 from canary.model.strategy import Hook, InvalidStrategy, Strategy
 from canary.model.values import Key
-from canary.weighing import Weighing
 
 
 class Hold(Enum):

@@ -8,12 +8,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from canary.actions import Action, Emit
 from canary.contract import Reason
-from canary.endings import Context
 from canary.model.asking import Ask, Asked, HookAnswer, HookAsk, Standing, Unanswered, Word
 from canary.model.state import Check, Outcome, State
 from canary.model.strategy import Hook, HookType, InvalidStrategy, Strategy
+from canary.rules.actions import Action, Emit
+from canary.rules.transitions import Context
 
 MOST_PUTS: Final = 2
 """How often a hook is called for one check where processes die before its answer is stored."""

@@ -7,10 +7,10 @@ with every interval that has passed they are asked anew, which is another round 
 from datetime import datetime
 from typing import Final
 
-from canary.endings import Tick
 from canary.model.asking import MetricsAnswer, MetricsAsk, Sample, Unanswered
 from canary.model.state import Phase, State
 from canary.rules.hooks import came_last
+from canary.rules.transitions import Tick
 
 _HALF: Final = 50
 """Percent: a stable with less traffic than its canary is nothing to compare it with."""

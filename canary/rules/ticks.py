@@ -10,10 +10,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from canary.actions import Action, Decision, Emit, SaveState, SetWeight
-from canary.analysis import judge, overall, summary
 from canary.contract import Reason
-from canary.endings import RECHECK, Context, Tick, promote, refuse
+from canary.evidence.report import why_refused
 from canary.evidence.verdict import Refuse
 from canary.model.asking import Ask, MetricsAsk, Sample, Unanswered
 from canary.model.state import Check, Outcome, Phase, State
@@ -26,11 +24,13 @@ from canary.model.strategy import (
     Strategy,
 )
 from canary.model.world import CanaryPresent
+from canary.objects.status import age
+from canary.rules.actions import Action, Decision, Emit, SaveState, SetWeight
+from canary.rules.checks import judge, overall, summary
+from canary.rules.gates import gate, incident, lasting, recorded, stay
 from canary.rules.hooks import called, checks_of, hooks_of, names_out, waited_for
 from canary.rules.rounds import asked, began, is_measured, is_running, question, samples_of
-from canary.status import age
-from canary.staying import gate, incident, lasting, recorded, stay
-from canary.weighing import why_refused
+from canary.rules.transitions import RECHECK, Context, Tick, promote, refuse
 
 _KEEP_EVERY: Final = timedelta(seconds=30)
 """How often evidence is stored between two ticks."""

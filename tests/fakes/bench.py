@@ -7,21 +7,21 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from analyzer.act import Actor
-from analyzer.observe import Observer
+from analyzer.loop.act import Actor
+from analyzer.loop.observe import Observer
+from analyzer.loop.reconciler import Reconciler, Result
+from analyzer.loop.records import Records
+from analyzer.loop.sampling import Sampler
+from analyzer.loop.telemetry import RunMetrics
 from analyzer.ports import Inquirer, MetricProvider, ProviderSpec
-from analyzer.reconciler import Reconciler, Result
-from analyzer.records import Records
-from analyzer.sampling import Sampler
-from analyzer.telemetry import RunMetrics
-from analyzer.watch import Watch
 from canary.contract import HOLD, SEEN, STABLE
-from canary.hashing import template_hash
+from canary.evidence.report import Weighing
+from canary.measuring.watch import Watch
+from canary.model.hashing import template_hash
 from canary.model.strategy import Strategy
 from canary.model.values import Json, Key
 from canary.model.world import Split, Timing
-from canary.strategy import Defaults
-from canary.weighing import Weighing
+from canary.spec.canary import Defaults
 from runtime.resources import CANARIES, DEPLOYMENTS, REPLICASETS, SERVICES
 from tests.fakes import objects
 from tests.fakes.inquirer import FakeInquirer

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from analyzer.ports import Cluster
+from canary.admission.routes import RouteWrite
 from canary.contract import SPLIT
 from canary.model.values import Json
-from canary.route_admission import RouteWrite
 from canary.routes.mark import marked
 from runtime.resources import HTTPROUTES
 

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from analyzer.ports import ProviderSpec
-from analyzer.watch import Watch
-from canary.countable import Comparable, Countable, Uncountable, countable
 from canary.counting.series import Series
 from canary.evidence.policy import Policy
+from canary.measuring.countable import Comparable, Countable, Uncountable, countable
+from canary.measuring.watch import Watch
 from canary.model.strategy import Builtin, Metric
 from canary.model.values import Json, Key
 from canary.model.world import Revision
-from canary.queries import SourceQuery, builtin_queries
+from canary.queries.builtin import SourceQuery, builtin_queries
 
 KEY = Key(namespace="prod", name="web")
 BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC).timestamp()

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import jsonpatch
 
+from canary.admission.routes import RouteWrite, admit_route
 from canary.contract import ANALYZER_USER, FIELD_MANAGER
 from canary.model.values import Json
-from canary.route_admission import RouteWrite, admit_route
 from runtime.errors import AlreadyExists, Conflict, Invalid, NotFound
 from runtime.resources import HTTPROUTES, ListResult, Resource
 from runtime.writes import MAKER

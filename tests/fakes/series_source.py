@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from analyzer.ports import ProviderError, ProviderSpec
 from canary.counting.series import Series
-from canary.past import Past
+from canary.measuring.history import Past
 
 
 class FakeSeriesSource:

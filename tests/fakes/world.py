@@ -9,27 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from canary.actions import (
-    Action,
-    Decision,
-    DeleteCanary,
-    Emit,
-    EnsureCanary,
-    EnsureRoute,
-    MarkRefused,
-    MarkTarget,
-    Pause,
-    ReopenProgress,
-    SaveState,
-    ScaleDownRevision,
-    SetWeight,
-)
 from canary.contract import COMMANDS, DOMAIN, HOLD, Command
-from canary.decide import decide
 from canary.evidence.counters import Stratum
 from canary.evidence.judge import Judge
 from canary.evidence.judge import State as JudgeState
 from canary.evidence.plan import CountPlan
+from canary.evidence.report import Weighing
 from canary.model.asking import (
     Answer,
     Ask,
@@ -53,8 +38,23 @@ from canary.model.world import (
     Split,
     Target,
 )
+from canary.rules.actions import (
+    Action,
+    Decision,
+    DeleteCanary,
+    Emit,
+    EnsureCanary,
+    EnsureRoute,
+    MarkRefused,
+    MarkTarget,
+    Pause,
+    ReopenProgress,
+    SaveState,
+    ScaleDownRevision,
+    SetWeight,
+)
+from canary.rules.decide import decide
 from canary.spec.steps import linear
-from canary.weighing import Weighing
 
 KEY = Key(namespace="prod", name="web")
 METRIC = Metric(name="error-rate", source="errors", maximum=1)
@@ -138,7 +138,7 @@ class World:
     # --- what the analyzer does ----------------------------------------------------------------
 
     def observe(self) -> Observed:
-        """Read everything, as `analyzer.observe` does."""
+        """Read everything, as `analyzer.loop.observe` does."""
         complete = not self.paused and self.pods == {self.template: self.replicas}
         hold = (Hold.OURS if self.held else Hold.THEIRS) if self.paused else Hold.NONE
         present = CanaryPresent(

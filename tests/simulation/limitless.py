@@ -5,15 +5,15 @@ from typing import Final
 
 import numpy as np
 
-from canary.countable import Countable, countable
 from canary.counting.series import Series
 from canary.evidence.counters import Stratum
 from canary.evidence.judge import Judge
 from canary.evidence.latency import ENOUGH
 from canary.evidence.policy import Policy
+from canary.measuring.countable import Countable, countable
+from canary.measuring.settling import frozen_bounds
 from canary.model.strategy import Metric
-from canary.queries import SourceQuery
-from canary.readings import frozen_bounds
+from canary.queries.builtin import SourceQuery
 from tests.simulation.runs import LOOKS, Outcome
 from tests.simulation.traffic import SCRAPE, Array
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from canary.admission import Allowed, Policy, Write, admit
+from canary.admission.targets import Allowed, Policy, Write, admit
 from tests.bench.figures import Figure, Section, number, quantile, table
 from tests.bench.review_sample import review
 from webhook.review import read_review

@@ -17,31 +17,31 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from prometheus_client import CollectorRegistry
 
-from analyzer.act import Actor
-from analyzer.calibrator import Calibrator
-from analyzer.gatherer import Gatherer
+from analyzer.gathering.calibrator import Calibrator
+from analyzer.gathering.gatherer import Gatherer
+from analyzer.gathering.pace import Pace
 from analyzer.hooks.http import HttpHookCaller
 from analyzer.http import open_session
 from analyzer.inquiring.inquirer import Inquirer
-from analyzer.metric_providers.pods import PodScraper
-from analyzer.metric_providers.prometheus import PrometheusProvider
-from analyzer.observe import Observer
-from analyzer.pace import Pace
+from analyzer.loop.act import Actor
+from analyzer.loop.observe import Observer
+from analyzer.loop.reconciler import Reconciler
+from analyzer.loop.records import Records
+from analyzer.loop.sampling import Sampler
+from analyzer.loop.telemetry import RunMetrics
+from analyzer.loop.workqueue import WorkQueue
+from analyzer.metric_providers.prometheus.provider import PrometheusProvider
+from analyzer.pod_pages.scraper import PodScraper
 from analyzer.ports import ProviderSpec, Weigher
-from analyzer.reconciler import Reconciler
-from analyzer.records import Records
 from analyzer.routers.adopted import AdoptedRoutes
-from analyzer.sampling import Sampler
-from analyzer.telemetry import RunMetrics
-from analyzer.watch import Watch
-from analyzer.workqueue import WorkQueue
 from canary.contract import HOLD, MANAGED_BY, MANAGED_BY_LABEL, STABLE, TARGET_LABEL, Command
+from canary.evidence.report import Weighing
 from canary.evidence.verdict import Finding, Refuse
-from canary.hashing import template_hash
+from canary.measuring.watch import Watch
+from canary.model.hashing import template_hash
 from canary.model.values import Json, Key
 from canary.model.world import Timing
-from canary.strategy import Defaults
-from canary.weighing import Weighing
+from canary.spec.canary import Defaults
 from runtime.resources import (
     CANARIES,
     DEPLOYMENTS,

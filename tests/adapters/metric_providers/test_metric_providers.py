@@ -16,7 +16,7 @@ import trustme
 from aiohttp import web
 from aiohttp.test_utils import unused_port
 
-from analyzer.metric_providers.prometheus import PrometheusProvider
+from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from analyzer.ports import MetricProvider, ProviderError, ProviderSpec
 from tests.adapters.metric_providers.prometheus_api import (
     Prometheus,

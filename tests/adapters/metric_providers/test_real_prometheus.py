@@ -20,10 +20,10 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.metric_providers.prometheus import PrometheusProvider
+from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from analyzer.ports import ProviderError, ProviderSpec
 from canary.model.strategy import Builtin
-from canary.queries import APP, GATEWAY, builtin_queries
+from canary.queries.builtin import APP, GATEWAY, builtin_queries
 from sandbox.paths import cache
 
 BINARIES = sorted(cache().glob("bin/prometheus-*/prometheus"))

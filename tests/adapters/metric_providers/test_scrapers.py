@@ -18,7 +18,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from analyzer.metric_providers.pods import PodScraper, open_scraper
+from analyzer.pod_pages.scraper import PodScraper, open_scraper
 from analyzer.ports import ProviderError, Scraper
 from canary.counting.series import Series
 from tests.fakes.scraper import FakeScraper

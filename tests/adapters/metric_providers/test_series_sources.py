@@ -18,7 +18,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import unused_port
 
-from analyzer.metric_providers.prometheus import PrometheusProvider
+from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from analyzer.ports import ProviderError, ProviderSpec, SeriesSource
 from canary.counting.series import Series
 from tests.adapters.metric_providers.prometheus_api import (

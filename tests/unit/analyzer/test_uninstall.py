@@ -11,7 +11,7 @@ from canary.contract import (
     SYSTEM_NAMESPACE,
     TARGET_LABEL,
 )
-from canary.hashing import short_hash, template_hash
+from canary.model.hashing import short_hash, template_hash
 from canary.model.values import Json
 from runtime.resources import DEPLOYMENTS, REPLICASETS, SERVICES
 from tests.fakes.objects import annotated, deployment

@@ -6,24 +6,24 @@ from typing import Any
 
 import pytest
 
-from canary.analysis import check_sample, overall
 from canary.contract import HOLD, Command
-from canary.desired import (
+from canary.model.asking import Sample
+from canary.model.former import Identities
+from canary.model.hashing import template_hash
+from canary.model.state import Check, Outcome, Phase, State
+from canary.model.strategy import Builtin, Metric, Strategy
+from canary.model.world import Hold
+from canary.objects.desired import (
     UnsuitableTarget,
     canary_deployment,
     canary_service,
     canary_size,
     selector_key,
 )
-from canary.former import Identities
-from canary.hashing import template_hash
-from canary.model.asking import Sample
-from canary.model.state import Check, Outcome, Phase, State
-from canary.model.strategy import Builtin, Metric, Strategy
-from canary.model.world import Hold
-from canary.reading import VERDICT_PREFIX, read_canary, read_revisions, read_target
+from canary.objects.status import state_from_status, status_from_state
+from canary.objects.workloads import VERDICT_PREFIX, read_canary, read_revisions, read_target
+from canary.rules.checks import check_sample, overall
 from canary.spec.steps import linear
-from canary.status import state_from_status, status_from_state
 from tests.fakes.objects import Json, changed, deployment
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

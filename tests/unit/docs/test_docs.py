@@ -185,7 +185,12 @@ def test_relative_links_resolve(document: Path) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    ["canary/nowhere.py", "canary.nowhere", "canary.decide.nowhere", "analyzer.ports.Nothing"],
+    [
+        "canary/nowhere.py",
+        "canary.nowhere",
+        "canary.rules.decide.nowhere",
+        "analyzer.ports.Nothing",
+    ],
 )
 def test_what_is_not_there_is_noticed(wrong: str) -> None:
     assert not exists(wrong)

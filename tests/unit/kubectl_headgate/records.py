@@ -8,10 +8,10 @@ from canary.evidence.counters import Stratum
 from canary.evidence.judge import Judge, Samples
 from canary.evidence.plan import CountPlan
 from canary.evidence.policy import Policy
+from canary.evidence.report import Weighing
 from canary.model.state import Check, Outcome, Phase, State
 from canary.model.values import Json
-from canary.status import status_from_state
-from canary.weighing import Weighing
+from canary.objects.status import status_from_state
 from tests.fakes import objects
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from canary.countable import Uncountable
 from canary.evidence.verdict import Need
+from canary.measuring.countable import Uncountable
 from canary.model.state import Check, Phase
 from kubectl_headgate.arguments import read_arguments
 from kubectl_headgate.evidence import Change, Counts, EvidenceView, MetricRow

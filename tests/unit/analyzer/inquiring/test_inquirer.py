@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry
 from analyzer.inquiring.carrying import Deadlines
 from analyzer.inquiring.inquirer import Inquirer
 from analyzer.inquiring.telemetry import Kind
+from analyzer.loop.sampling import Query
 from analyzer.places import Places
 from analyzer.ports import HookInquiry, MetricsInquiry, ProviderSpec
-from analyzer.sampling import Query
 from canary.model.asking import (
     HookAnswer,
     HookAsk,

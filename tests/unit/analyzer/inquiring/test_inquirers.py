@@ -9,9 +9,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from analyzer.inquiring.inquirer import Inquirer
+from analyzer.loop.sampling import Query
 from analyzer.ports import HookInquiry, Inquiry, MetricsInquiry, ProviderSpec
 from analyzer.ports import Inquirer as Port
-from analyzer.sampling import Query
 from canary.model.asking import (
     Answer,
     Ask,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from canary.counting.derive import Quantile, Ratio, derive
 from canary.counting.series import TARGET_LABELS
 from canary.model.strategy import Builtin
-from canary.queries import builtin_queries
+from canary.queries.builtin import builtin_queries
 
 ALL = "sum(rate(http_total[1m]))"
 GOOD = 'sum(rate(http_total{status!~"5.."}[1m]))'

@@ -6,15 +6,15 @@ from datetime import timedelta
 import pytest
 
 from canary.contract import CANDIDATE, MANAGED_BY, MANAGED_BY_LABEL, TARGET_LABEL
-from canary.desired import (
+from canary.model.strategy import Strategy
+from canary.objects.canary_labels import CanaryLabels, canary_labels
+from canary.objects.desired import (
     canary_name,
     canary_service_of,
     canary_workload,
     keeps_selector,
     stable_service,
 )
-from canary.model.strategy import Strategy
-from canary.objects.canary_labels import CanaryLabels, canary_labels
 from canary.objects.names import target_label
 from canary.spec.steps import linear
 from tests.unit.canary.objects.drawn import Json, selected, target

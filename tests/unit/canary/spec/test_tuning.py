@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from analyzer.settings import Settings, read_settings
 from canary.evidence.policy import Inconclusive
 from canary.model.strategy import FailureCount, InvalidStrategy, NoDataPolicy, Strategy
+from canary.spec.canary import Defaults, parse_strategy
 from canary.spec.problems import Problems
 from canary.spec.settings import (
     JUDGING,
@@ -25,7 +26,6 @@ from canary.spec.settings import (
 )
 from canary.spec.sources import Setting
 from canary.spec.steps import linear
-from canary.strategy import Defaults, parse_strategy
 from certs.settings import read_settings as read_certs_settings
 from tests.fakes.objects import canary
 from webhook.settings import read_settings as read_webhook_settings

@@ -1,0 +1,1 @@
+"""Gathers the evidence of all runs beside the reconciles."""

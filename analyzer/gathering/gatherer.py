@@ -1,0 +1,396 @@
+"""Gathers evidence for every run at once, faster than the analysis ticks.
+
+Each run is read in tasks of its own: every few seconds the metrics pages of its pods, and whatever
+belongs to it alone. Metrics servers are asked beside, one query per server and family of metrics,
+however many runs there are. What was read is judged as soon as it is there, and a verdict that
+changes wakes the run's reconcile at once: pods, servers and lists that hang delay nobody else.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Final, Never
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter
+
+from analyzer.gathering.calibrator import Calibrator
+from analyzer.gathering.followed import Asked, Followed, by_server, page_names, shares
+from analyzer.gathering.pace import Pace
+from analyzer.places import Places
+from analyzer.ports import Cluster, ProviderError, ProviderSpec, Scraper, SeriesSource
+from canary.contract import TARGET_LABEL
+from canary.counting.series import Series, merged
+from canary.evidence.report import Weighing
+from canary.measuring.countable import Comparable
+from canary.measuring.pods import ArmPod, arms_of, selector_text
+from canary.measuring.run import Run
+from canary.measuring.watch import Watch
+from canary.model.values import Key
+from runtime.errors import ApiError
+from runtime.resources import PODS
+
+log = structlog.get_logger("analyzer")
+_SCRAPES_OF_A_RUN: Final = 16
+_SCRAPES_AT_ONCE: Final = 64
+_READING: Final = 5.0
+"""Seconds for the pages of one run's pods; what is not in by then comes first in the next."""
+_LISTS_OF_A_NAMESPACE: Final = 8
+_LISTS_AT_ONCE: Final = 16
+"""The API server's connections are those of the reconciles, too."""
+_LIST_WAIT: Final = 0.5
+"""Seconds that the known pods wait for a list, so that new ones are read with them."""
+_LIST_DEADLINE: Final = 10.0
+_SERVER_DEADLINE: Final = 15.0
+"""Seconds. The adapters have shorter ones; this is for one that does not keep its own."""
+_LESSON_DEADLINE: Final = 60.0
+_TICK: Final = 0.5
+"""Seconds between two looks for what is to be asked of the metrics servers."""
+_SHORTEST_PAUSE: Final = 0.1
+_TEACH_EVERY: Final = 1.0
+
+_LIST, _PAGES, _PAST = "list", "pages", "past"
+"""What a trouble keeps from being read; a server's is under the metric's name."""
+
+
+class Gatherer:
+    """Follows runs and gathers their evidence.
+
+    Args:
+        cluster: where the pods are listed.
+        scraper: reads a pod's page.
+        sources: metrics servers by provider type.
+        calibrator: learns from the stable's past.
+        pace: how often.
+        clock: seconds since the epoch.
+        registry: where it counts what it reads.
+
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        scraper: Scraper,
+        sources: Mapping[str, SeriesSource],
+        calibrator: Calibrator,
+        *,
+        pace: Pace,
+        clock: Callable[[], float],
+        registry: CollectorRegistry,
+    ) -> None:
+        self._cluster = cluster
+        self._scraper = scraper
+        self._sources = sources
+        self._calibrator = calibrator
+        self._pace = pace
+        self._clock = clock
+        self._followed: dict[Key, Followed] = {}
+        self._scrapes = Places[Key](per_owner=_SCRAPES_OF_A_RUN, total=_SCRAPES_AT_ONCE)
+        self._lists = Places[str](per_owner=_LISTS_OF_A_NAMESPACE, total=_LISTS_AT_ONCE)
+        self._asking: dict[Asked, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._wake: Callable[[Key], None] = lambda _: None
+        self._reads = Counter(
+            "headgate_evidence_reads",
+            "Reads of counters by place (pods, server) and result (success, error).",
+            ["place", "result"],
+            registry=registry,
+        )
+
+    def follow(self, watch: Watch, specs: Mapping[str, ProviderSpec]) -> Weighing | None:
+        """Gather evidence for a run from now on, and return what there is of it already.
+
+        Args:
+            watch: the run. Another candidate than before begins anew.
+            specs: by metric: the server that has its counters.
+
+        """
+        found = self._followed.get(watch.key)
+        if found is None or found.run.watch.identity != watch.identity:
+            self.forget(watch.key)
+            run = Run.start(watch, self._clock(), self._pace.server.total_seconds())
+            self._followed[watch.key] = Followed(run=run, specs=specs)
+            self._begin(self._followed[watch.key])
+            return None
+        found.run.watch, found.specs = watch, specs
+        return found.run.weighing
+
+    def forget(self, key: Key) -> None:
+        """Gather nothing more for a run; what is being read for it alone is not waited for."""
+        one = self._followed.pop(key, None)
+        if one is None:
+            return
+        if one.task is not None:
+            one.task.cancel()
+        for asked, task in self._asking.items():
+            if not any(self._follows(user) for user, _ in asked.runs):
+                task.cancel()
+
+    async def run(self, wake: Callable[[Key], None]) -> Never:
+        """Gather until cancelled.
+
+        Args:
+            wake: called with the key of a run as soon as its verdict has changed.
+
+        """
+        async with asyncio.TaskGroup() as group:
+            self._group, self._wake = group, wake
+            try:
+                for one in self._followed.values():
+                    self._begin(one)
+                await self._keep_asking(group)
+            finally:
+                self._group = None
+        raise AssertionError("gathering never ends")
+
+    def _follows(self, one: Followed) -> bool:
+        """Tell whether a run has neither been forgotten nor superseded."""
+        return self._followed.get(one.run.watch.key) is one
+
+    # --- one run --------------------------------------------------------------------------------
+
+    def _begin(self, one: Followed) -> None:
+        if self._group is not None:
+            name = f"evidence-{one.run.watch.key}"
+            one.task = self._group.create_task(self._keep_reading(one), name=name)
+
+    async def _keep_reading(self, one: Followed) -> None:
+        pace = self._pace.pods.total_seconds()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep(one, _PAGES, partial(self._read_pods, group), pace))
+            group.create_task(self._keep(one, _PAST, self._learn, _TEACH_EVERY))
+
+    async def _keep(
+        self, one: Followed, what: str, look: Callable[[Followed], Awaitable[None]], pace: float
+    ) -> Never:
+        """Look again and again, every `pace` seconds; a look that takes longer is waited for."""
+        loop = asyncio.get_running_loop()
+        while True:
+            started = loop.time()
+            with self._guard([(one, what)]):
+                await look(one)
+            await asyncio.sleep(max(_SHORTEST_PAUSE, pace - (loop.time() - started)))
+
+    async def _read_pods(self, group: asyncio.TaskGroup, one: Followed) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._wants_list(one, now):
+            one.listed_at = now
+            one.listing = group.create_task(self._list(one))
+            await asyncio.wait({one.listing}, timeout=_LIST_WAIT)
+        one.looked = True
+        self._begin_samples(group, one)
+        time = self._clock()
+        pages = await self._read_pages(one)
+        self._judge(one, _PAGES, partial(one.run.read_pages, pages, time))
+
+    def _wants_list(self, one: Followed, now: float) -> bool:
+        """A canary that has not been seen to run yet is looked for at every reading."""
+        if one.listing is not None and not one.listing.done():
+            return False
+        return not one.canary_runs or now - one.listed_at >= self._pace.listing.total_seconds()
+
+    async def _list(self, one: Followed) -> None:
+        watch = one.run.watch
+        namespace = watch.key.namespace
+        with self._guard([(one, _LIST)]):
+            try:
+                async with self._lists.take(namespace), asyncio.timeout(_LIST_DEADLINE):
+                    canary = await self._cluster.list(
+                        PODS, namespace, label_selector=f"{TARGET_LABEL}={watch.key.name}"
+                    )
+                    target = await self._cluster.list(
+                        PODS, namespace, label_selector=selector_text(watch.selector)
+                    )
+            except (ApiError, TimeoutError) as error:
+                self._report(one, _LIST, f"the pods cannot be listed: {str(error) or 'no answer'}")
+                return
+            one.run.pods = arms_of(
+                canary.items,
+                target.items,
+                watch.revisions,
+                candidate=watch.candidate,
+                stable=watch.stable,
+                began=watch.began,
+            )
+            one.troubles.pop(_LIST, None)
+
+    async def _read_pages(self, one: Followed) -> Mapping[str, Sequence[Series]]:
+        """Read the pages of a run's pods, by the pod's name; what is late is left out."""
+        one.troubles.pop(_PAGES, None)
+        names = page_names(one.run)
+        pods = one.pods_in_turn() if names else []
+        one.tried = {pod.name: one.tried[pod.name] for pod in pods if pod.name in one.tried}
+        async with asyncio.TaskGroup() as group:
+            tasks = {pod.name: group.create_task(self._scrape(one, pod, names)) for pod in pods}
+            late = (await asyncio.wait(tasks.values(), timeout=_READING))[1] if tasks else set()
+            for task in late:
+                task.cancel()
+        if late:
+            self._report(one, _PAGES, f"the pages of {len(late)} pods are waited for too long")
+        return {
+            name: page
+            for name, task in tasks.items()
+            if not task.cancelled() and (page := task.result()) is not None
+        }
+
+    async def _scrape(
+        self, one: Followed, pod: ArmPod, names: frozenset[str]
+    ) -> Sequence[Series] | None:
+        async with self._scrapes.take(one.run.watch.key):
+            one.tried[pod.name] = asyncio.get_running_loop().time()
+            try:
+                page = await self._scraper.scrape(pod.url or "", names)
+            except ProviderError as error:
+                self._reads.labels("pods", "error").inc()
+                self._report(one, _PAGES, str(error))
+                return None
+        self._reads.labels("pods", "success").inc()
+        return page
+
+    def _begin_samples(self, group: asyncio.TaskGroup, one: Followed) -> None:
+        """Take the samples that are due of metrics that are a number of every pod."""
+        time = self._clock()
+        for scalar in one.run.watch.scalars:
+            name, spec = scalar.plan.name, one.specs.get(scalar.metric.name)
+            if spec is None or spec.type not in self._sources or not one.samples_now(name, time):
+                continue
+            one.sampled_next[name] = time + self._pace.server.total_seconds()
+            one.sampling[name] = group.create_task(self._sample(one, scalar, spec, time))
+
+    async def _sample(
+        self, one: Followed, scalar: Comparable, spec: ProviderSpec, time: float
+    ) -> None:
+        name = scalar.plan.name
+        users = [(one, name)]
+        queries = (scalar.canary, scalar.stable)
+        with self._guard(users):
+            answers = await self._query_all(spec, queries, users)
+            if answers is None:
+                return
+            canary, stable = answers
+            self._judge(one, name, partial(one.run.read_scalar, scalar, canary, stable, time))
+            if one.run.sampled.get(name) == time:
+                one.sampled_next[name] = time + one.run.spacing(scalar)
+
+    async def _learn(self, one: Followed) -> None:
+        """Have a run learn from the past once, a metric as soon as its counters are found."""
+        one.troubles.pop(_PAST, None)
+        lessons = one.run.lessons()
+        if not lessons:
+            return
+        # At most once, whatever comes of it: a day of the past is much to ask for.
+        one.run.learn(lessons, {})
+        try:
+            async with asyncio.timeout(_LESSON_DEADLINE):
+                found = await self._calibrator.learn(one.run, lessons, one.specs)
+        except ProviderError as error:
+            self._report(one, _PAST, str(error))
+        except TimeoutError:
+            self._report(one, _PAST, "the stable's past cannot be read in time")
+        except asyncio.CancelledError:
+            one.run.taught -= {lesson.plan for lesson in lessons}
+            raise
+        else:
+            one.run.learn(lessons, found)
+
+    # --- metrics servers ------------------------------------------------------------------------
+
+    async def _keep_asking(self, group: asyncio.TaskGroup) -> Never:
+        """Ask each server at every beat for all runs together, and for a new run at once."""
+        loop = asyncio.get_running_loop()
+        while True:
+            beat = int(loop.time() / self._pace.server.total_seconds())
+            ready = [one for one in self._followed.values() if one.looked]
+            for asked in by_server(ready, frozenset(self._sources), beat):
+                self._ask(group, asked, beat)
+            await asyncio.sleep(_TICK)
+
+    def _ask(self, group: asyncio.TaskGroup, asked: Asked, beat: int) -> None:
+        """Begin to ask a server, unless the answer to what was asked before is still out."""
+        if not all(asked.families.isdisjoint(other.families) for other in self._asking):
+            return
+        for one, names in asked.runs:
+            one.asked |= dict.fromkeys(names, beat)
+        task = group.create_task(self._read_server(asked))
+        self._asking[asked] = task
+        task.add_done_callback(lambda _: self._asking.pop(asked))
+
+    async def _read_server(self, asked: Asked) -> None:
+        time = self._clock()
+        users = [(one, name) for one, names in asked.runs for name in names]
+        with self._guard(users):
+            answers = await self._query_all(asked.owned, merged(asked.selectors), users)
+            # A part of a metric's counters would be counted as the whole of it.
+            found = [series for answer in answers or () for series in answer]
+            for one, names, series in shares(asked, found):
+                if self._follows(one):
+                    step = partial(one.run.read_server, series, names, time)
+                    self._judge(one, min(names), step)
+                # Judging hundreds of runs takes long enough for others to need a turn.
+                await asyncio.sleep(0)
+
+    async def _query_all(
+        self, spec: ProviderSpec, queries: Iterable[str], users: Sequence[tuple[Followed, str]]
+    ) -> list[Sequence[Series]] | None:
+        """Return the answers to all queries; without one of them, None."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._query(spec, query, users)) for query in queries]
+        answers = [answer for task in tasks if (answer := task.result()) is not None]
+        if len(answers) < len(tasks):
+            return None
+        for one, what in users:
+            one.troubles.pop(what, None)
+        return answers
+
+    async def _query(
+        self, spec: ProviderSpec, query: str, users: Iterable[tuple[Followed, str]]
+    ) -> Sequence[Series] | None:
+        try:
+            async with asyncio.timeout(_SERVER_DEADLINE):
+                found = await self._sources[spec.type].series(spec, query)
+        except (ProviderError, TimeoutError) as error:
+            self._reads.labels("server", "error").inc()
+            for one, what in users:
+                self._report(one, what, str(error) or f"{spec.type} has not answered in time")
+            return None
+        self._reads.labels("server", "success").inc()
+        return found
+
+    # --- verdicts -------------------------------------------------------------------------------
+
+    def _judge(self, one: Followed, what: str, count: Callable[[], None]) -> None:
+        """Count what was read for one run and judge it; wake the run if its verdict has changed."""
+        key = one.run.watch.key
+        with self._guard([(one, what)]):
+            one.run.trouble = ""
+            count()
+            if one.run.trouble:
+                one.troubles[what] = one.run.trouble
+            one.run.trouble = next(iter(one.troubles.values()), "")
+            if one.run.judge_now():
+                log.info("evidence", key=str(key), verdict=one.run.verdict)
+                self._wake(key)
+
+    @contextmanager
+    def _guard(self, users: Iterable[tuple[Followed, str]]) -> Iterator[None]:
+        """Let nothing that is read for a run end more than this reading of it.
+
+        A guard as the one around a reconcile: what one team's pods or server answer must not keep
+        the evidence of others from being gathered. Layer 1 goes on judging the run.
+        """
+        try:
+            yield
+        except Exception as error:
+            log.exception(
+                "evidence cannot be judged", keys=sorted({str(o.run.watch.key) for o, _ in users})
+            )
+            for one, what in users:
+                self._report(one, what, f"what was read cannot be judged: {error!r}")
+
+    def _report(self, one: Followed, what: str, trouble: str) -> None:
+        """Say what keeps counters from being read: in the log once per text, in status always."""
+        if trouble not in one.reported:
+            one.reported.add(trouble)
+            log.warning("counters cannot be read", key=str(one.run.watch.key), why=trouble)
+        one.troubles[what] = trouble

@@ -1,0 +1,1 @@
+"""The reconcile loop: changes, queue, observe, decide, act."""

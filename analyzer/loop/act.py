@@ -1,0 +1,327 @@
+"""Carries out the actions of a decision, in order; each can be repeated without effect."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, assert_never
+
+from analyzer.loop.observe import Scene, selected_by
+from analyzer.loop.records import Records, state_of
+from analyzer.ports import Cluster, Router, SplitRefused
+from canary.contract import INTERNAL_ANNOTATIONS, REFUSED, REFUSED_WHY, SEEN
+from canary.measuring.pods import selector_text
+from canary.model.former import outdated_marks
+from canary.model.hashing import template_hash
+from canary.model.values import Json
+from canary.objects.desired import (
+    canary_deployment,
+    canary_name,
+    canary_service,
+    owner_reference,
+    stable_service,
+)
+from canary.objects.workloads import VERDICT_PREFIX, annotations, read_revisions
+from canary.rules.actions import (
+    Action,
+    Decision,
+    DeleteCanary,
+    Emit,
+    EnsureCanary,
+    EnsureRoute,
+    MarkRefused,
+    MarkTarget,
+    Pause,
+    ReopenProgress,
+    SaveState,
+    ScaleDownRevision,
+    SetWeight,
+)
+from runtime.errors import AlreadyExists
+from runtime.resources import DEPLOYMENTS, EVENTS, REPLICASETS, SERVICES
+from runtime.writes import Still, applied, asks_the_same, deleted, patched, stored
+
+MAX_WHY: Final = 1000
+MAX_EVENT: Final = 1024
+"""Longest message that the events API takes."""
+COMPONENT: Final = "headgate"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Writes what a decision asks for.
+
+    Args:
+        cluster: the API server.
+        router: the routes.
+        records: the Canary objects.
+
+    """
+
+    cluster: Cluster
+    router: Router
+    records: Records
+
+    async def run(self, scene: Scene, decision: Decision, now: datetime) -> None:
+        """Carry out a decision.
+
+        Args:
+            scene: what the decision was made on.
+            decision: what is to be done.
+            now: the time of this reconcile.
+
+        Raises:
+            Overtaken: what was decided on is not so any more; reconcile again.
+
+        """
+        scene = replace(scene, state=decision.state)
+        for action in decision.actions:
+            scene = await self._act(scene, action, now)
+
+    async def renew(self, scene: Scene, now: datetime) -> bool:
+        """Write what an earlier release has stored as it is written today, once for each run.
+
+        Args:
+            scene: what was read.
+            now: the time of this reconcile.
+
+        Returns:
+            Whether anything was written; what was read is not what is stored any more then.
+
+        Raises:
+            Overtaken: what was read is not so any more; reconcile again.
+
+        """
+
+        def marks(target: Json) -> dict[str, str | None]:
+            return {**outdated_marks(annotations(target), scene.known)}
+
+        state, target = state_of(scene.canary) != scene.state, bool(marks(scene.target))
+        if state:
+            await self.records.save(scene.canary, scene.state, now)
+        if target:
+            await self._update(scene, lambda target: _notes(marks(target)))
+        return state or target
+
+    async def _act(self, scene: Scene, action: Action, now: datetime) -> Scene:  # noqa: C901 - one case per action
+        """Carry out one action; return the scene with the objects as they are stored then."""
+        match action:
+            case SaveState():
+                saved = await self.records.save(scene.canary, scene.state, now)
+                return replace(scene, canary=saved)
+            case SetWeight(weight):
+                await self._set_weight(scene, weight, now)
+            case EnsureRoute():
+                await self._ensure_route(scene)
+            case EnsureCanary(replicas):
+                return await self._ensure_canary(scene, replicas)
+            case DeleteCanary():
+                await self._delete_canary(scene)
+            case MarkTarget(marks, pause):
+                return await self._patch_target(scene, _marked(marks, pause))
+            case ScaleDownRevision(wanted):
+                await self._scale_down(scene, wanted)
+            case MarkRefused(message):
+                return await self._mark_refused(scene, message, now)
+            case ReopenProgress():
+                return await self._write_progress(scene, _reopened(now))
+            case Emit():
+                await self.emit(scene, action, now)
+            case _:
+                assert_never(action)
+        return scene
+
+    async def emit(self, scene: Scene, event: Emit, now: datetime) -> None:
+        """Write a Kubernetes event on the Canary and on the target, once per run and message."""
+        for subject in (scene.canary, scene.target):
+            await self.report(subject, event, now, run=str(scene.state.started_at))
+
+    async def report(self, subject: Json, event: Emit, now: datetime, run: str = "") -> None:
+        """Write a Kubernetes event on one object, once per run and message."""
+        try:
+            await self.cluster.create(EVENTS, _event(subject, event, now, run))
+        except AlreadyExists:
+            return
+
+    async def _set_weight(self, scene: Scene, weight: int, now: datetime) -> None:
+        """Move the traffic wherever that can be done; a route that is refused is said, once."""
+        try:
+            await self.router.write_split(scene.key, scene.strategy, weight)
+        except SplitRefused as refused:
+            await self.emit(scene, Emit("RouteRefused", str(refused), warning=True), now)
+
+    async def mark_seen(self, target: Json, template: str | None) -> None:
+        """Remember which template a target without a Canary has; None forgets it.
+
+        Args:
+            target: the Deployment as it was read.
+            template: the hash of its template.
+
+        Raises:
+            Overtaken: it is another one meanwhile; it is to be looked at again.
+
+        """
+        patch = _notes({SEEN: template})
+        await patched(self.cluster, DEPLOYMENTS, target, lambda _: patch, still=_stands(target))
+
+    async def _ensure_route(self, scene: Scene) -> None:
+        if scene.strategy.own_route is None:
+            return
+        if scene.service is None:
+            wanted = stable_service(scene.target, strategy=scene.strategy)
+            await applied(self.cluster, SERVICES, wanted, None)
+        await self.router.ensure(scene.key, scene.strategy, owner_reference(scene.canary))
+
+    async def _ensure_canary(self, scene: Scene, replicas: int) -> Scene:
+        service = canary_service(
+            scene.target,
+            key=scene.selector_key,
+            strategy=scene.strategy,
+            stable=scene.service,
+        )
+        found = await self._canary_service(scene)
+        await applied(self.cluster, SERVICES, service, found)
+        deployment = canary_deployment(scene.target, key=scene.selector_key, replicas=replicas)
+        made = await applied(self.cluster, DEPLOYMENTS, deployment, scene.canary_deployment)
+        return replace(scene, canary_deployment=made)
+
+    async def _delete_canary(self, scene: Scene) -> None:
+        await self.router.clean(scene.key)
+        for resource, found in (
+            (SERVICES, await self._canary_service(scene)),
+            (DEPLOYMENTS, scene.canary_deployment),
+        ):
+            if found is not None:
+                await deleted(self.cluster, resource, found)
+
+    async def _canary_service(self, scene: Scene) -> Json | None:
+        name = canary_name(scene.strategy.service_name)
+        return await stored(self.cluster, SERVICES, scene.key.namespace, name)
+
+    async def _patch_target(self, scene: Scene, patch: Json) -> Scene:
+        return await self._update(scene, lambda _: patch)
+
+    async def _update(
+        self, scene: Scene, patch_for: Callable[[Json], Json], subresource: str = ""
+    ) -> Scene:
+        """Write to the target while it carries what was decided on, or what was written since."""
+        target = await patched(
+            self.cluster,
+            DEPLOYMENTS,
+            scene.target,
+            patch_for,
+            subresource=subresource,
+            still=_stands(scene.target),
+        )
+        return replace(scene, target=target)
+
+    async def _scale_down(self, scene: Scene, wanted: str) -> None:
+        selector = selector_text(selected_by(scene.target))
+        found = await self.cluster.list(REPLICASETS, scene.key.namespace, label_selector=selector)
+        objects = {obj["metadata"]["name"]: obj for obj in found.items}
+        revisions = read_revisions(found.items, scene.target)
+        if not any(r.replicas for r in revisions if r.template_hash != wanted):
+            return  # nothing else would serve: the rollout was faster than the undo
+        for revision in revisions:
+            if revision.template_hash == wanted and revision.replicas:
+                await patched(
+                    self.cluster,
+                    REPLICASETS,
+                    objects[revision.name],
+                    lambda _: {"spec": {"replicas": 0}},
+                    subresource="scale",
+                    still=asks_the_same(objects[revision.name]),
+                )
+
+    async def _mark_refused(self, scene: Scene, message: str, now: datetime) -> Scene:
+        """End the progress condition, so that `kubectl rollout status` fails, then remember."""
+        scene = await self._write_progress(scene, _refused(message, now))
+        marks: dict[str, str | None] = {
+            REFUSED: scene.state.candidate,
+            REFUSED_WHY: message[:MAX_WHY],
+        }
+        return await self._patch_target(scene, _notes(marks))
+
+    async def _write_progress(self, scene: Scene, condition: Json) -> Scene:
+        def patch_for(target: Json) -> Json:
+            others = [
+                entry
+                for entry in (target.get("status") or {}).get("conditions") or ()
+                if entry["type"] != condition["type"]
+            ]
+            return {"status": {"conditions": [*others, condition]}}
+
+        return await self._update(scene, patch_for, subresource="status")
+
+
+def _stands(target: Json) -> Still:
+    """Take a newer target that asks for the same template and carries the same marks and pause.
+
+    A leader that was stopped finds the marks of its successor: its decision is void.
+    """
+    decided_on = _decided_on(target)
+    return lambda newer: _decided_on(newer) == decided_on
+
+
+def _decided_on(target: Json) -> tuple[str | None, ...]:
+    notes, spec = annotations(target), target["spec"]
+    marks = (notes.get(mark) for mark in INTERNAL_ANNOTATIONS)
+    return (template_hash(spec["template"]), str(bool(spec.get("paused"))), *marks)
+
+
+def _notes(marks: Mapping[str, str | None]) -> Json:
+    return {"metadata": {"annotations": dict(marks)}}
+
+
+def _marked(marks: Mapping[str, str | None], pause: Pause) -> Json:
+    if pause is Pause.STANDS:
+        return _notes(marks)
+    return {**_notes(marks), "spec": {"paused": True if pause is Pause.SET else None}}
+
+
+def _refused(message: str, now: datetime) -> Json:
+    """Return the condition that ends `kubectl rollout status` with exit code 1."""
+    return _progressing("False", "ProgressDeadlineExceeded", f"{VERDICT_PREFIX}{message}", now)
+
+
+def _reopened(now: datetime) -> Json:
+    """Return the condition that the controller itself gives a paused Deployment."""
+    return _progressing("Unknown", "DeploymentPaused", "Deployment is paused", now)
+
+
+def _progressing(status: str, reason: str, message: str, now: datetime) -> Json:
+    time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "type": "Progressing",
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastUpdateTime": time,
+        "lastTransitionTime": time,
+    }
+
+
+def _event(subject: Json, event: Emit, now: datetime, run: str) -> Json:
+    """Return an event whose name says what it is, so that a repeated write meets itself."""
+    metadata, time = subject["metadata"], now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    identity = f"{metadata['uid']}/{run}/{event.reason}/{event.message}"
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    return {
+        "metadata": {"name": f"{metadata['name']}.{digest}", "namespace": metadata["namespace"]},
+        "involvedObject": {
+            "apiVersion": subject["apiVersion"],
+            "kind": subject["kind"],
+            "name": metadata["name"],
+            "namespace": metadata["namespace"],
+            "uid": metadata["uid"],
+            "resourceVersion": metadata.get("resourceVersion", ""),
+        },
+        "reason": event.reason,
+        "message": event.message[:MAX_EVENT],
+        "type": "Warning" if event.warning else "Normal",
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "firstTimestamp": time,
+        "lastTimestamp": time,
+        "count": 1,
+    }

@@ -1,0 +1,240 @@
+"""From changes in the cluster to reconciles: informers, the work queue, and its workers."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Never, Protocol, Self
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from analyzer.loop.reconciler import Result
+from analyzer.loop.records import target_of
+from analyzer.loop.workqueue import WorkQueue
+from canary.contract import (
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    NAMESPACE_ENABLED,
+    NAMESPACE_LABEL,
+    TARGET_LABEL,
+)
+from canary.model.values import Json, Key
+from runtime.errors import ApiError, Throttled
+from runtime.informer import Informer
+
+log = structlog.get_logger("analyzer")
+DEFAULT_WORKERS: Final = 16
+"""Reconciles at once: they wait for the network, not for a processor."""
+RECONCILE_DEADLINE: Final = 60.0
+"""Seconds after which a reconcile is given up and tried again.
+
+It asks nobody but the API server, whose every answer has a deadline of its own (10 s): room for a
+few of them that are late in one reconcile.
+"""
+
+
+class Reconciles(Protocol):
+    """What the workers call."""
+
+    async def reconcile(self, key: Key) -> Result:
+        """Look at one target and do what it needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """What the analyzer counts."""
+
+    reconciles: Counter
+    seconds: Histogram
+    waiting: Gauge
+
+    @classmethod
+    def create(cls, registry: CollectorRegistry) -> Self:
+        """Register the metrics."""
+        return cls(
+            reconciles=Counter(
+                "headgate_reconciles",
+                "Reconciles by result: success, requeue, error.",
+                ["result"],
+                registry=registry,
+            ),
+            seconds=Histogram(
+                "headgate_reconcile_duration_seconds",
+                "Time of one reconcile.",
+                registry=registry,
+            ),
+            waiting=Gauge(
+                "headgate_workqueue_depth", "Targets that wait for a worker.", registry=registry
+            ),
+        )
+
+
+@dataclass(slots=True)
+class ClusterIndex:
+    """What the informers have heard last, by key. See `analyzer.loop.reconciler.Index`."""
+
+    namespaces: Informer
+    targets: Informer
+    canaries: Informer
+    _canary_names: dict[Key, str] = field(default_factory=dict)
+
+    def target(self, key: Key) -> Json | None:
+        """Return the Deployment of a key."""
+        return self.targets.get(key.namespace, key.name)
+
+    def canary(self, key: Key) -> Json | None:
+        """Return the Canary that speaks of a target."""
+        name = self._canary_names.get(key)
+        return None if name is None else self.canaries.get(key.namespace, name)
+
+    def enabled(self, namespace: str) -> bool:
+        """Tell whether a namespace carries the label."""
+        obj = self.namespaces.get("", namespace)
+        labels = (obj or {}).get("metadata", {}).get("labels") or {}
+        return bool(labels.get(NAMESPACE_LABEL) == NAMESPACE_ENABLED)
+
+    def learn(self, old: Json | None, new: Json | None) -> tuple[Key, ...]:
+        """Take in a change of a Canary and return the targets that it concerns."""
+        keys = []
+        if old is not None:
+            keys.append(target_of(old))
+            self._canary_names.pop(target_of(old), None)
+        if new is not None:
+            keys.append(target_of(new))
+            self._canary_names[target_of(new)] = new["metadata"]["name"]
+        return tuple(dict.fromkeys(keys))
+
+    async def synced(self) -> None:
+        """Wait until every informer has its first list."""
+        for informer in (self.namespaces, self.targets, self.canaries):
+            await informer.synced.wait()
+
+
+class Controller:
+    """Runs reconciles for whatever changes.
+
+    Args:
+        index: the informers' store; its informers are run elsewhere.
+        reconciler: does one target.
+        metrics: where reconciles are counted.
+        workers: reconciles at once.
+
+    """
+
+    def __init__(
+        self,
+        index: ClusterIndex,
+        reconciler: Reconciles,
+        metrics: Metrics,
+        *,
+        workers: int = DEFAULT_WORKERS,
+    ) -> None:
+        self._index = index
+        self._reconciler = reconciler
+        self._metrics = metrics
+        self._workers = workers
+        self._queue: WorkQueue[Key] | None = None
+        index.targets.add_handler(self._on_target)
+        index.canaries.add_handler(self._on_canary)
+        index.namespaces.add_handler(self._on_namespace)
+
+    async def run(self) -> Never:
+        """Work until cancelled. At the start everything is looked at: nothing is remembered."""
+        await self._index.synced()
+        self._queue = WorkQueue()
+        for namespace, name in (*self._index.targets.store, *self._canary_targets()):
+            self.enqueue(Key(namespace=namespace, name=name))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(self._workers):
+                    group.create_task(self._work(self._queue), name=f"worker-{number}")
+        finally:
+            self._queue.close()
+            self._queue = None
+        raise AssertionError("workers never return")
+
+    def _canary_targets(self) -> list[tuple[str, str]]:
+        keys = (target_of(canary) for canary in self._index.canaries.store.values())
+        return [(key.namespace, key.name) for key in keys]
+
+    async def _work(self, queue: WorkQueue[Key]) -> Never:
+        while True:
+            key = await queue.get()
+            try:
+                await self._reconcile(queue, key)
+            finally:
+                queue.done(key)
+            self._metrics.waiting.set(len(queue))
+
+    async def _reconcile(self, queue: WorkQueue[Key], key: Key) -> None:
+        """Map one reconcile's outcome to queue, metric and log: the guard per reconcile."""
+        started = time.monotonic()
+        with structlog.contextvars.bound_contextvars(
+            reconcile_id=uuid.uuid4().hex[:8], namespace=key.namespace, name=key.name
+        ):
+            try:
+                async with asyncio.timeout(RECONCILE_DEADLINE):
+                    result = await self._reconciler.reconcile(key)
+            except Exception as error:
+                delay = queue.add_rate_limited(key, at_least=_asked_for(error))
+                expected = isinstance(error, ApiError)
+                log.warning(
+                    "reconcile failed", retry_in=delay, error=repr(error), exc_info=not expected
+                )
+                self._metrics.reconciles.labels("error").inc()
+            else:
+                queue.forget(key)
+                if result.requeue_after is not None:
+                    queue.add_after(key, result.requeue_after)
+                outcome = "success" if result.requeue_after is None else "requeue"
+                self._metrics.reconciles.labels(outcome).inc()
+            finally:
+                self._metrics.seconds.observe(time.monotonic() - started)
+
+    # --- what changes concern which target ---------------------------------------------------
+
+    def enqueue(self, key: Key) -> None:
+        """Have a target looked at as soon as a worker is free; nothing while none works."""
+        if self._queue is not None:
+            self._queue.add(key)
+
+    def _on_target(self, namespace: str, name: str, old: Json | None, new: Json | None) -> None:
+        owner = _canary_of(new or old or {})
+        if owner:
+            self.enqueue(Key(namespace=namespace, name=owner))
+        elif self._index.enabled(namespace) or self._index.canary(
+            Key(namespace=namespace, name=name)
+        ):
+            self.enqueue(Key(namespace=namespace, name=name))
+
+    def _on_canary(self, namespace: str, name: str, old: Json | None, new: Json | None) -> None:
+        del namespace, name
+        for key in self._index.learn(old, new):
+            # Our own status writes come back here and concern nobody.
+            if old is None or new is None or _intent(old) != _intent(new):
+                self.enqueue(key)
+
+    def _on_namespace(self, namespace: str, name: str, old: Json | None, new: Json | None) -> None:
+        del namespace, old, new
+        for found_in, target in self._index.targets.store:
+            if found_in == name:
+                self.enqueue(Key(namespace=found_in, name=target))
+
+
+def _intent(canary: Json) -> tuple[object, Mapping[str, str]]:
+    metadata = canary["metadata"]
+    return canary.get("spec"), metadata.get("annotations") or {}
+
+
+def _canary_of(obj: Json) -> str:
+    """Return the name of the target whose canary a Deployment is, or nothing."""
+    labels = obj.get("metadata", {}).get("labels") or {}
+    if labels.get(MANAGED_BY_LABEL) != MANAGED_BY:
+        return ""
+    return str(labels.get(TARGET_LABEL, ""))
+
+
+def _asked_for(error: Exception) -> float:
+    return (error.retry_after or 0.0) if isinstance(error, Throttled) else 0.0

@@ -1,0 +1,214 @@
+"""One reconcile of one target: observe, decide, act."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from analyzer.loop.act import Actor
+from analyzer.loop.observe import Observer, inquiries
+from analyzer.loop.records import Records, state_of
+from analyzer.loop.telemetry import RunMetrics
+from analyzer.ports import Cluster, Inquirer, Router
+from canary.contract import (
+    COMMANDS,
+    HOLD,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    PROMOTING,
+    SEEN,
+    STABLE,
+    Reason,
+)
+from canary.model.former import Identities, current_state
+from canary.model.hashing import template_hash
+from canary.model.state import Phase
+from canary.model.values import Json, Key
+from canary.model.world import Timing
+from canary.objects.desired import canary_name
+from canary.objects.workloads import annotations
+from canary.rules.actions import Emit
+from canary.rules.decide import decide
+from canary.rules.transitions import IDLE_PHASES
+from runtime.errors import NotFound
+from runtime.resources import DEPLOYMENTS
+from runtime.writes import Overtaken
+
+log = structlog.get_logger("analyzer")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a reconcile says of the next one; None where only a change calls for it."""
+
+    requeue_after: timedelta | None = None
+
+
+class Index(Protocol):
+    """What the informers have heard last."""
+
+    def target(self, key: Key) -> Json | None:
+        """Return the Deployment of a key."""
+
+    def canary(self, key: Key) -> Json | None:
+        """Return the Canary that speaks of a target."""
+
+    def enabled(self, namespace: str) -> bool:
+        """Tell whether a namespace carries the label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciler:
+    """Brings one target to where it should be.
+
+    Args:
+        cluster: the API server.
+        index: what the informers know, so that idle targets cost no call.
+        router: the routes.
+        records: the Canary objects.
+        observer: reads the world.
+        inquirer: carries out what decisions ask of metrics and hooks.
+        actor: writes to it.
+        timing: the admin's times.
+        clock: the time.
+        metrics: where runs are counted.
+
+    """
+
+    cluster: Cluster
+    index: Index
+    router: Router
+    records: Records
+    observer: Observer
+    inquirer: Inquirer
+    actor: Actor
+    timing: Timing
+    clock: Callable[[], datetime]
+    metrics: RunMetrics
+
+    async def reconcile(self, key: Key) -> Result:
+        """Look at one target and do what it needs.
+
+        Args:
+            key: the target.
+
+        Raises:
+            ApiError: the API server could not do its part; the key is to be tried again.
+
+        """
+        known, canary = self.index.target(key), self.index.canary(key)
+        enabled = self.index.enabled(key.namespace)
+        beside = self.index.target(Key(namespace=key.namespace, name=canary_name(key.name)))
+        if known is not None and beside is None and _rests(known, canary, enabled=enabled):
+            self.inquirer.forget(key)
+            return await self._rest(key, known, canary, enabled=enabled)
+        try:
+            target = await self.cluster.get(DEPLOYMENTS, key.namespace, key.name)
+        except NotFound:
+            # Its canary went with it, by owner reference; a route has no such owner.
+            await self.router.clean(key)
+            self.observer.weigher.forget(key)
+            self.metrics.forget(key)
+            self.inquirer.forget(key)
+            return Result()
+        if canary is None:
+            if not enabled or HOLD not in annotations(target):
+                self.inquirer.forget(key)
+                return Result()
+            canary = await self.records.create(target)
+        try:
+            canary = await self.records.read(canary)
+        except NotFound:
+            return Result(requeue_after=timedelta(0))
+        return await self._reconcile(key, target, canary, enabled=enabled)
+
+    async def _rest(self, key: Key, target: Json, canary: Json | None, *, enabled: bool) -> Result:
+        """Do the little that is wanted of a target at rest; nothing is read for it."""
+        if canary is None:
+            return await self._look_at_resting(key, target, enabled=enabled)
+        stored = state_of(canary)
+        state = current_state(stored, Identities((target["spec"]["template"],)))
+        if state != stored:
+            with suppress(Overtaken):  # the informer is about to tell what is stored now
+                await self.records.save(canary, state, self.clock())
+        return Result()
+
+    async def _look_at_resting(self, key: Key, target: Json, *, enabled: bool) -> Result:
+        """Say aloud that an update came past the webhook to a target that has no Canary.
+
+        Which template it had is a mark on it, so that a restart forgets nothing. The event comes
+        first: after a death between the two it is written again, under the same name.
+        """
+        mark = annotations(target).get(SEEN)
+        now = template_hash(target["spec"]["template"]) if enabled else None
+        if mark == now or _is_nobodys_update(target):
+            return Result()
+        # A copy of another target brings its mark, and was never updated.
+        if mark is not None and now is not None and target["metadata"].get("generation") != 1:
+            event = Emit(str(Reason.UNGATED), f"{key} was updated without a canary", warning=True)
+            await self.actor.report(target, event, self.clock(), run=now)
+        try:
+            await self.actor.mark_seen(target, now)
+        except (NotFound, Overtaken):
+            return Result(requeue_after=self.timing.poll)
+        return Result()
+
+    async def _reconcile(self, key: Key, target: Json, canary: Json, *, enabled: bool) -> Result:
+        standing = self.inquirer.standing(key)
+        scene = await self.observer.look(key, target, canary, standing, enabled=enabled)
+        now = self.clock()
+        try:
+            if await self.actor.renew(scene, now):
+                return Result(requeue_after=timedelta(0))
+            decision = decide(scene.state, scene.observed, now, self.timing)
+            await self.actor.run(scene, decision, now)
+        except Overtaken as overtaken:
+            # Its questions are about another template; the next look, at once, says which stand.
+            log.info("overtaken", why=str(overtaken))
+            return Result(requeue_after=timedelta(0))
+        # Only now: that a hook is called is stored before it is called.
+        self.inquirer.put(key, inquiries(scene, decision))
+        self.metrics.record(key, scene.state, decision)
+        log.info(
+            "reconciled",
+            phase=str(decision.state.phase),
+            weight=decision.state.weight,
+            reason=decision.reason,
+            message=decision.message,
+            actions=[type(action).__name__ for action in decision.actions],
+            asks=len(decision.asks),
+        )
+        return Result(requeue_after=decision.requeue_after)
+
+
+def _is_nobodys_update(target: Json) -> bool:
+    """Tell whether a template is ours to write, or is not rolled out while its team pauses it."""
+    labels = target["metadata"].get("labels") or {}
+    return labels.get(MANAGED_BY_LABEL) == MANAGED_BY or bool(target["spec"].get("paused"))
+
+
+def _rests(target: Json, canary: Json | None, *, enabled: bool) -> bool:
+    """Tell whether a target needs nothing, by what the informers know; a doubt means no."""
+    notes = annotations(target)
+    marked = HOLD in notes or PROMOTING in notes or STABLE in notes
+    # Where a Canary remembers what was seen, the mark goes.
+    marked = marked or (SEEN in notes and canary is not None)
+    if marked or any(command in notes for command in COMMANDS):
+        return False
+    if canary is None:
+        return True
+    template = target["spec"]["template"]
+    state = current_state(state_of(canary), Identities((template,)))
+    if not enabled and state.changed_at is None:
+        return True
+    settled = state.phase is not Phase.SUCCEEDED or (state.post_rollout_called and not state.asked)
+    return (
+        state.phase in IDLE_PHASES
+        and settled
+        and state.changed_at is not None
+        and not target["spec"].get("paused")
+        and state.stable == template_hash(template)
+    )

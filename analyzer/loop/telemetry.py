@@ -1,0 +1,70 @@
+"""What Prometheus can learn of runs: weights, failed checks and verdicts, by target."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from canary.model.state import Phase, State
+from canary.model.values import Key
+from canary.rules.actions import Decision
+from canary.rules.transitions import IDLE_PHASES
+
+VERDICTS = frozenset({Phase.SUCCEEDED, Phase.FAILED})
+
+
+@dataclass(frozen=True, slots=True)
+class RunMetrics:
+    """Metrics of runs; a target's own series end with its run."""
+
+    weight: Gauge
+    failed_checks: Gauge
+    verdicts: Counter
+
+    @classmethod
+    def create(cls, registry: CollectorRegistry) -> Self:
+        """Register the metrics."""
+        target = ["namespace", "name"]
+        return cls(
+            weight=Gauge(
+                "headgate_canary_weight",
+                "The canary's share of the traffic, percent.",
+                target,
+                registry=registry,
+            ),
+            failed_checks=Gauge(
+                "headgate_canary_failed_checks",
+                "Failed checks that count toward the threshold.",
+                target,
+                registry=registry,
+            ),
+            verdicts=Counter(
+                "headgate_canary_verdicts",
+                "Runs that ended, by the reason of their verdict.",
+                [*target, "reason"],
+                registry=registry,
+            ),
+        )
+
+    def record(self, key: Key, before: State, decision: Decision) -> None:
+        """Take in one decision.
+
+        Args:
+            key: the target.
+            before: the state that was decided on.
+            decision: what was decided and carried out.
+
+        """
+        labels, state = (key.namespace, key.name), decision.state
+        if state.phase in VERDICTS and before.phase is not state.phase:
+            self.verdicts.labels(*labels, decision.reason).inc()
+        if state.phase in IDLE_PHASES:
+            self.forget(key)
+            return
+        self.weight.labels(*labels).set(state.weight)
+        self.failed_checks.labels(*labels).set(state.failed_checks)
+
+    def forget(self, key: Key) -> None:
+        """End the series of a target."""
+        for gauge in (self.weight, self.failed_checks):
+            gauge.remove_by_labels({"namespace": key.namespace, "name": key.name})

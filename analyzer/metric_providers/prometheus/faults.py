@@ -1,0 +1,122 @@
+"""What goes wrong between the analyzer and a Prometheus, in words for `Canary.status`."""
+
+from datetime import timedelta
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+
+from analyzer.metric_providers.prometheus.bounded_session import Refused, TooMuch
+from analyzer.metric_providers.prometheus.connection import MIB, shown
+from analyzer.ports import ProviderError
+from canary.durations import format_duration
+
+SHOWN: Final = 512
+"""Characters of Prometheus' own text that a message quotes."""
+
+
+def silent(address: str, timeout: timedelta) -> ProviderError:
+    """Say that the time is over."""
+    return ProviderError(
+        f"Prometheus at {address} has not answered within {format_duration(timeout)}; "
+        "see whether it runs and what else it is asked, or make the query cheaper"
+    )
+
+
+def not_prometheus(address: str) -> ProviderError:
+    """Say that an answer has not the form that Prometheus' answers have."""
+    return ProviderError(
+        f"what answers at {address} is not the API of a Prometheus; see whether the address leads "
+        "to one, with the path before /api/v1 if it has one"
+    )
+
+
+def explain(error: Exception, address: str, timeout: timedelta, shorten: str) -> ProviderError:
+    """Say what was wrong with a query that ended in this error.
+
+    Args:
+        error: of `requests`, or of reading what it has read.
+        address: without what is secret in it.
+        timeout: what the query had.
+        shorten: how to mend an answer that is too long.
+
+    """
+    match error:
+        case requests.Timeout():
+            return silent(address, timeout)
+        case UnicodeError():
+            return ProviderError(
+                f"the headers or credentials for Prometheus at {address} have characters that HTTP "
+                "cannot carry; mend the MetricTemplate or its Secret"
+            )
+        case requests.JSONDecodeError():
+            return not_prometheus(address)
+        case Refused():
+            what = _complaint(error.response)
+        case TooMuch():
+            what = f"answers more than {error.size // MIB} MiB; {shorten}"
+        case requests.RequestException():
+            what = _unasked(error)
+        case _:
+            return not_prometheus(address)
+    return ProviderError(f"Prometheus at {address} {what}")
+
+
+def _unasked(error: requests.RequestException) -> str:
+    match error:
+        case requests.exceptions.SSLError():
+            return (
+                "has a certificate that is not trusted, or speaks no TLS; mend it, or set "
+                "insecureSkipVerify in the MetricTemplate's provider"
+            )
+        case requests.ConnectionError():
+            return (
+                f"cannot be reached ({_cause(error)}); see whether the address is right and "
+                "a Service answers there"
+            )
+        case _:
+            return (
+                f"cannot be asked ({type(error).__name__}); mend the address or the headers "
+                "of the MetricTemplate's provider"
+            )
+
+
+_ADVICE: Final = {
+    400: "mend the query",
+    401: "see whether the Secret has the right token, or username and password",
+    403: "see whether the credentials may query it",
+    404: "see whether the address leads to Prometheus, with the path before /api/v1 if it has one",
+    422: "mend the query",
+    429: "ask it less often, or let it answer more",
+}
+
+
+def _complaint(response: requests.Response) -> str:
+    """Say what Prometheus said: https://prometheus.io/docs/prometheus/latest/querying/api/."""
+    status = f"answers {response.status_code}"
+    if response.is_redirect:
+        target = urlsplit(urljoin(response.url, response.headers["Location"]))
+        return f"{status}, a redirect to {shown(target)}; make that the provider's address"
+    advice = _ADVICE.get(response.status_code, "see its logs, or make the query cheaper")
+    return f"{status}{_own_words(response)}; {advice}"
+
+
+def _own_words(response: requests.Response) -> str:
+    # Nothing is quoted that is not in Prometheus' own form: the address is the team's to choose,
+    # and what answers there may tell the analyzer what it would not tell the team.
+    try:
+        said = response.json()
+    except requests.JSONDecodeError:
+        return f" {response.reason}" if response.reason else ""
+    return f": {str(said['error'])[:SHOWN]}" if isinstance(said, dict) and "error" in said else ""
+
+
+def _cause(error: requests.ConnectionError) -> str:
+    match getattr(error.args[0], "reason", None) if error.args else None:
+        case urllib3.exceptions.NameResolutionError():
+            return "the name does not resolve"
+        case urllib3.exceptions.NewConnectionError(__cause__=OSError(strerror=str(text))):
+            return text
+        case _:
+            return "the connection broke"

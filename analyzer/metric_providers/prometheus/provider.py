@@ -1,0 +1,174 @@
+"""Metrics from Prometheus, through its HTTP API's instant and range queries.
+
+The client library blocks, so each connection has threads of its own: a Prometheus that does not
+answer can hold no more than those, and queries to others go on. Each namespace that asks has a few
+places at a connection: its slow queries hold no more than those, and another's go on.
+"""
+
+import asyncio
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+import requests
+
+from analyzer.metric_providers.prometheus.answers import History, history_of, series_of, value_of
+from analyzer.metric_providers.prometheus.connection import Connection, Identity, identify
+from analyzer.metric_providers.prometheus.faults import explain, silent
+from analyzer.ports import ProviderSpec
+from canary.counting.series import Series
+
+_T = TypeVar("_T")
+
+_ONE_SERIES: Final = "let the query make one series of all, with sum() or the like"
+_FEWER_SERIES: Final = "let the query select fewer series, by more of their labels"
+_FEWER_POINTS: Final = "let the query select fewer series, or take a longer step or a shorter time"
+
+_FAULTS: Final = (
+    requests.RequestException,
+    ArithmeticError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""Of asking, and of reading answers of any form."""
+
+
+class PrometheusProvider:
+    """Asks Prometheus, and what speaks its API (Thanos, Mimir, VictoriaMetrics).
+
+    The value of a query is that of the last series of its result, as in Flagger.
+
+    Args:
+        timeout: bounds one query, the wait for a place included.
+        threads: queries that one connection runs at a time for one namespace.
+        connections: how many are kept. More are there while as many are being asked at once; then
+            those not used for longest are closed.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout: timedelta = timedelta(seconds=5),
+        threads: int = 4,
+        connections: int = 128,
+    ) -> None:
+        self._timeout = timeout
+        self._threads = threads
+        self._limit = connections
+        self._connections: OrderedDict[Identity, Connection] = OrderedDict()
+        self._asked: Counter[Identity] = Counter()
+
+    async def query(self, spec: ProviderSpec, query: str) -> float | None:
+        """Return the query's value now, None where it has none (empty or NaN).
+
+        Args:
+            spec: `address` with the path before `/api/v1`, if there is one; `secret` with `token`,
+                or `username` and `password`, or empty.
+            query: PromQL that gives a vector or a scalar.
+
+        Raises:
+            ProviderError: there is no answer to be had; the message says why.
+
+        """
+
+        def ask(connection: Connection, address: str) -> float | None:
+            return value_of(connection.numbers.custom_query(query), address)
+
+        return await self._ask(spec, ask, _ONE_SERIES)
+
+    async def series(self, spec: ProviderSpec, query: str) -> tuple[Series, ...]:
+        """Return every series of the query's result now, with values as they are (NaN too).
+
+        Args:
+            spec: as for `query`.
+            query: PromQL that gives a vector, of any length.
+
+        Raises:
+            ProviderError: there is no answer to be had, or it is no vector.
+
+        """
+
+        def ask(connection: Connection, address: str) -> tuple[Series, ...]:
+            return series_of(connection.lists.custom_query(query), address)
+
+        return await self._ask(spec, ask, _FEWER_SERIES)
+
+    async def history(
+        self, spec: ProviderSpec, query: str, *, start: datetime, end: datetime, step: timedelta
+    ) -> History:
+        """Return the query's series from `start` to `end`, both included, a point every `step`.
+
+        A series has no point where it had no value.
+
+        Args:
+            spec: as for `query`.
+            query: PromQL that gives a vector or a scalar, of any length.
+            start: with its time zone.
+            end: with its time zone.
+            step: above zero; Prometheus refuses more than 11 000 points for a series.
+
+        Raises:
+            ProviderError: there is no answer to be had; the message says why.
+
+        """
+        # The library rounds to whole seconds, by which points would move against the samples.
+        exact = {"start": start.timestamp(), "end": end.timestamp()}
+
+        def ask(connection: Connection, address: str) -> History:
+            seconds = f"{step.total_seconds():f}"
+            return history_of(
+                connection.lists.custom_query_range(query, start, end, seconds, params=exact),
+                address,
+            )
+
+        return await self._ask(spec, ask, _FEWER_POINTS)
+
+    async def _ask(
+        self, spec: ProviderSpec, ask: Callable[[Connection, str], _T], shorten: str
+    ) -> _T:
+        identity = identify(spec)
+        try:
+            async with asyncio.timeout(self._timeout.total_seconds()):
+                with self._connected(identity) as connection:
+                    async with connection.places.take(spec.asker):
+                        return await asyncio.get_running_loop().run_in_executor(
+                            connection.threads, ask, connection, identity.address
+                        )
+        except TimeoutError as error:
+            raise silent(identity.address, self._timeout) from error
+        except _FAULTS as error:
+            raise explain(error, identity.address, self._timeout, shorten) from error
+
+    async def aclose(self) -> None:
+        """Close all connections, once the queries that run have ended."""
+        while self._connections:
+            _, connection = self._connections.popitem()
+            connection.retire()
+            await asyncio.to_thread(connection.threads.shutdown)
+
+    @contextmanager
+    def _connected(self, identity: Identity) -> Iterator[Connection]:
+        """Give a connection that stays open while it is asked."""
+        self._asked[identity] += 1
+        try:
+            yield self._connect(identity)
+        finally:
+            self._asked[identity] -= 1
+            if not self._asked[identity]:
+                del self._asked[identity]
+
+    def _connect(self, identity: Identity) -> Connection:
+        if connection := self._connections.get(identity):
+            self._connections.move_to_end(identity)
+            return connection
+        idle = [one for one in self._connections if one not in self._asked]
+        for oldest in idle[: max(0, len(self._connections) - self._limit + 1)]:
+            self._connections.pop(oldest).retire()
+        connection = Connection.open(identity, self._timeout, self._threads)
+        self._connections[identity] = connection
+        return connection

@@ -1,0 +1,1 @@
+"""Raw counters from the pods' own pages of metrics."""

@@ -1,0 +1,1 @@
+"""What each write to a target or a route means."""

@@ -1,0 +1,1 @@
+"""From a run's queries and pages to what the judge weighs."""

@@ -1,0 +1,226 @@
+"""What of a strategy's metrics can be counted, and from where.
+
+A metric is countable if its PromQL is a ratio of counters or a quantile of a histogram. The same
+counters are found in more than one place: on the pods' own metrics pages, which can be read at any
+time, and in the metrics server, which has what it scraped last. The first place that has them for
+the stable is where they are read during the whole run.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final
+
+from canary.counting.derive import Derived, NotCounts, Quantile, Ratio, Slower, derive
+from canary.counting.per_pod import per_pod
+from canary.evidence.latency import QUANTILES, slow_share
+from canary.evidence.plan import PART, CountPlan, ScalarPlan
+from canary.model.strategy import Builtin, HookType, Metric, Strategy
+from canary.objects.names import canary_name
+from canary.queries.builtin import GATEWAY, SourceQuery
+
+PASSING: Final = f"{PART}promotion"
+"""Ends the name of the plan that counts a latency against the bucket below its limit."""
+FROZEN: Final = {f"{PART}p{100 * quantile:g}": quantile for quantile in QUANTILES}
+"""End the names of the plans of a latency without a limit: the stable's own is held fast."""
+_WINDOWS_APART: Final = 2.0
+"""Two values whose windows overlap say the same thing twice (statistics: rate[1m] every 120 s)."""
+
+Counted = Ratio | Slower
+"""Counters whose part in the counts is settled."""
+
+
+class Place(StrEnum):
+    """Where counters are read."""
+
+    PODS = "pods"
+    SERVER = "metrics server"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One way to read a metric's counters. `name` is the source's, as in the queries."""
+
+    place: Place
+    name: str
+    canary: Derived
+    stable: Derived
+
+    def __str__(self) -> str:
+        """Say where the numbers come from."""
+        return f"{self.place} ({self.name})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Countable:
+    """A metric that can be counted: its plans, and the ways to it in the order of preference."""
+
+    metric: Metric
+    plans: tuple[CountPlan, ...]
+    ways: tuple[Way, ...]
+
+    @property
+    def alone(self) -> bool:
+        """Whether the canary's counts are held against the bound only."""
+        return not any(plan.baseline for plan in self.plans)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparable:
+    """A metric that is a number of every pod: its plan, and the queries that give one per pod.
+
+    `selectors` are what both read, with all labels; `window` is the time in seconds that a value
+    looks back.
+    """
+
+    metric: Metric
+    plan: ScalarPlan
+    canary: str
+    stable: str
+    selectors: tuple[str, ...]
+    window: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uncountable:
+    """A metric that only layer 1 judges, and why."""
+
+    metric: str
+    why: str
+
+
+def is_load_tested(strategy: Strategy) -> bool:
+    """Tell whether a hook sends requests to the canary alone.
+
+    Such requests say something about the canary's bound and nothing in comparison with the stable,
+    which gets none of them.
+    """
+    address = canary_name(strategy.service_name)
+    return any(
+        hook.type is HookType.ROLLOUT and any(address in text for text in hook.metadata.values())
+        for hook in strategy.hooks
+    )
+
+
+def countable(
+    metric: Metric,
+    canary: Iterable[SourceQuery],
+    stable: Iterable[SourceQuery],
+    *,
+    alone: bool,
+    gate: bool,
+) -> Countable | Comparable | Uncountable:
+    """Derive what a metric counts, or else how its values are compared pod by pod.
+
+    Args:
+        metric: with its bounds.
+        canary: its queries for the canary, in the order in which they are tried.
+        stable: the same for the stable.
+        alone: whether the canary also gets requests that the stable does not.
+        gate: whether a promotion asks for non-inferiority.
+
+    """
+    ways: list[Way] = []
+    pairs = list(zip(canary, stable, strict=True))
+    try:
+        for ours, theirs in pairs:
+            ways += _ways(ours.source, _derive(ours, metric), _derive(theirs, metric))
+    except NotCounts as reason:
+        return _comparable(metric, pairs[0], str(reason), alone=alone)
+    ways.sort(key=lambda way: way.place is not Place.PODS)
+    return _planned(metric, tuple(ways), alone=alone, gate=gate)
+
+
+def _comparable(
+    metric: Metric, queries: tuple[SourceQuery, SourceQuery], no_counts: str, *, alone: bool
+) -> Comparable | Uncountable:
+    """Compare the pods' own values, where one bound at least says which side is worse."""
+    if metric.minimum is None and metric.maximum is None:
+        return Uncountable(metric=metric.name, why=f"{no_counts}; and it has no bound")
+    try:
+        canary, stable = (per_pod(query.query) for query in queries)
+    except NotCounts as reason:
+        return Uncountable(metric=metric.name, why=f"{no_counts}; and {reason}")
+    window = canary.window.total_seconds()
+    plan = ScalarPlan(
+        name=metric.name,
+        minimum=metric.minimum,
+        maximum=metric.maximum,
+        baseline=not alone,
+        higher_is_worse=metric.maximum is not None,
+        spacing=_WINDOWS_APART * window or None,
+    )
+    return Comparable(
+        metric=metric,
+        plan=plan,
+        canary=canary.query,
+        stable=stable.query,
+        selectors=tuple(dict.fromkeys((*canary.selectors, *stable.selectors))),
+        window=window,
+    )
+
+
+def _planned(
+    metric: Metric, ways: tuple[Way, ...], *, alone: bool, gate: bool
+) -> Countable | Uncountable:
+    first = ways[0].canary
+    latency = isinstance(first, Quantile)
+    limited = not isinstance(first, Quantile) or first.limit is not None
+    if not limited and not alone:
+        return Countable(metric=metric, plans=_held_fast(metric.name, gate=gate), ways=ways)
+    unbounded = metric.minimum is None and metric.maximum is None
+    if isinstance(first, Ratio) and unbounded and metric.source is not Builtin.SUCCESS_RATE:
+        why = "it has no bound, which would say whether more of it is worse or less"
+        return Uncountable(metric=metric.name, why=why)
+    if alone and (first.maximum is None or metric.leeway is not None or not limited):
+        why = "the canary's own load test leaves only a fixed bound to compare with; it has none"
+        return Uncountable(metric=metric.name, why=why)
+    plan = CountPlan(
+        name=metric.name,
+        maximum=first.maximum,
+        baseline=not alone,
+        promotes=gate and not latency,
+    )
+    if not (latency and gate):
+        return Countable(metric=metric, plans=(plan,), ways=ways)
+    passing = CountPlan(
+        name=f"{metric.name}{PASSING}", maximum=first.maximum, baseline=not alone, refuses=False
+    )
+    return Countable(metric=metric, plans=(plan, passing), ways=ways)
+
+
+def _held_fast(name: str, *, gate: bool) -> tuple[CountPlan, ...]:
+    """Plan the comparison at each of the stable's own quantiles, which share one metric's weight.
+
+    A canary's p99 is not above the stable's as long as 1 % of its requests at most are slower.
+    """
+    return tuple(
+        CountPlan(
+            name=f"{name}{ending}",
+            floor=slow_share(quantile),
+            weight=1 / len(FROZEN),
+            promotes=gate,
+        )
+        for ending, quantile in FROZEN.items()
+    )
+
+
+def _ways(name: str, canary: Derived, stable: Derived) -> list[Way]:
+    server = Way(place=Place.SERVER, name=name, canary=canary, stable=stable)
+    if name == GATEWAY:
+        return [server]
+    return [Way(place=Place.PODS, name=name, canary=canary, stable=stable), server]
+
+
+def _derive(query: SourceQuery, metric: Metric) -> Derived:
+    minimum = metric.minimum
+    if metric.source is Builtin.SUCCESS_RATE and metric.maximum is None and minimum is None:
+        minimum = 0.0  # No bound that anything misses, but it says that less is worse.
+    return _derived(query.query, minimum, metric.maximum)
+
+
+@lru_cache(maxsize=4096)
+def _derived(query: str, minimum: float | None, maximum: float | None) -> Derived:
+    """Derive once per text: every look at a run asks for the same ones."""
+    return derive(query, minimum=minimum, maximum=maximum)

@@ -1,0 +1,58 @@
+"""The stable's own past, from counters that a metrics server has kept."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from canary.counting.series import pod_of
+from canary.evidence.dispersion import PodHistory
+from canary.measuring.countable import Counted
+
+Past = tuple[Mapping[str, str], Sequence[tuple[float, float]]]
+"""A series of the past: its labels, and pairs of a time in seconds since the epoch and a value."""
+
+
+def histories(
+    counted: Counted, series: Iterable[Past], *, start: float, step: float, steps: int
+) -> list[PodHistory]:
+    """Return what each pod counted in every step.
+
+    A step whose beginning or end is missing counts nothing; a value that fell is a restart, which
+    began at 0.
+
+    Args:
+        counted: what counts, for the stable.
+        series: raw counters of the past.
+        start: of the first step, in seconds since the epoch.
+        step: seconds of each.
+        steps: how many.
+
+    """
+    pods: dict[str, tuple[list[float], list[float]]] = {}
+    for labels, points in series:
+        bad, requests = counted.role(labels)
+        if not (bad or requests):
+            continue
+        where = pod_of(labels) or labels.get("instance", "")
+        sums = pods.setdefault(where, ([0.0] * steps, [0.0] * steps))
+        for index, delta in _increments(points, start, step, steps):
+            sums[0][index] += bad * delta
+            sums[1][index] += requests * delta
+    return [_kept(bad, requests) for bad, requests in pods.values()]
+
+
+def _increments(
+    points: Sequence[tuple[float, float]], start: float, step: float, steps: int
+) -> Iterable[tuple[int, float]]:
+    values = {round((time - start) / step): value for time, value in points}
+    for index in range(steps):
+        before, after = values.get(index), values.get(index + 1)
+        if before is not None and after is not None and math.isfinite(after - before):
+            yield index, after - before if after >= before else after
+
+
+def _kept(bad: list[float], requests: list[float]) -> PodHistory:
+    """Counters of one pod are not read at one moment: bad ones may run ahead by a few."""
+    return PodHistory(
+        bad=tuple(min(max(0.0, k), n) for k, n in zip(bad, requests, strict=True)),
+        requests=tuple(requests),
+    )

@@ -1,0 +1,56 @@
+"""What a run is to be judged by, and what is kept of each plan while it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from canary.evidence.counters import Counters, Stratum
+from canary.evidence.policy import Policy
+from canary.measuring.countable import Comparable, Countable, Counted, Uncountable
+from canary.model.values import Key
+from canary.model.world import Revision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What a run is to be judged by: everything that is settled when it starts.
+
+    `began` is in seconds since the epoch. `record` is what an earlier process has stored.
+    """
+
+    key: Key
+    candidate: str
+    stable: str
+    began: float
+    policy: Policy
+    metrics: tuple[Countable, ...]
+    scalars: tuple[Comparable, ...]
+    uncounted: tuple[Uncountable, ...]
+    selector: Mapping[str, str]
+    revisions: tuple[Revision, ...]
+    record: Mapping[str, Any]
+
+    @property
+    def identity(self) -> tuple[str, float]:
+        """What makes it another run: its candidate, or a new start with the same one."""
+        return self.candidate, self.began
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """A plan whose stable has a past to learn from, and what counts in it."""
+
+    metric: str
+    plan: str
+    counted: Counted
+
+
+@dataclass(slots=True)
+class Tally:
+    """The counters of one plan."""
+
+    plan: str
+    position: int
+    metric: Countable
+    counters: Counters
+    pending: Stratum | None = None

@@ -1,0 +1,203 @@
+"""From the API server's objects to the values that the rules work on."""
+
+from collections.abc import Mapping
+
+from canary.contract import (
+    CANDIDATE,
+    COMMANDS,
+    HOLD,
+    PROMOTING,
+    REFUSED,
+    REQUESTED_BY,
+    SEEN,
+    STABLE,
+    Command,
+)
+from canary.model.former import Identities
+from canary.model.hashing import template_hash
+from canary.model.values import Json
+from canary.model.world import CanaryPresent, Hold, Revision, Target
+
+VERDICT_PREFIX = "Headgate: "
+"""Begins the progress condition that a refusal writes, to tell it from the controller's own."""
+
+_HOPELESS = frozenset(
+    {"CrashLoopBackOff", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+)
+
+_WORDS = 400
+"""Characters of a container's last words that a verdict quotes."""
+
+
+def read_target(obj: Json, *, enabled: bool, known: Identities) -> Target:
+    """Read the Deployment that the team owns.
+
+    Args:
+        obj: the Deployment.
+        enabled: whether its namespace carries the label.
+        known: the templates that marks of an earlier release may speak of.
+
+    """
+    notes = annotations(obj)
+    paused = bool(obj["spec"].get("paused"))
+    hold = (Hold.OURS if HOLD in notes else Hold.THEIRS) if paused else Hold.NONE
+    return Target(
+        hold=hold,
+        template_hash=template_hash(obj["spec"]["template"]),
+        replicas=int(obj["spec"].get("replicas", 1)),
+        stable_mark=known.current(notes.get(STABLE, "")),
+        promoting_mark=known.current(notes.get(PROMOTING, "")),
+        seen_mark=notes.get(SEEN, ""),
+        refused_mark=known.current(notes.get(REFUSED, "")),
+        enabled=enabled,
+        commands=frozenset(command for command in COMMANDS if command in notes),
+        pause_value=notes.get(Command.PAUSE, ""),
+        requested_by=notes.get(REQUESTED_BY, ""),
+        rollout_complete=not paused and _complete(obj),
+        rollout_failed="" if paused else _rollout_failure(obj),
+    )
+
+
+def known_templates(target: Json, revisions: list[Json]) -> Identities:
+    """Return the templates that the marks of a target may speak of.
+
+    Args:
+        target: the Deployment.
+        revisions: ReplicaSets of the namespace that its selector matches.
+
+    """
+    owned = (obj["spec"]["template"] for obj in _owned(revisions, target))
+    return Identities((target["spec"]["template"], *owned))
+
+
+def annotations(obj: Json) -> dict[str, str]:
+    """Return an object's annotations, none as an empty mapping."""
+    return dict(obj["metadata"].get("annotations") or {})
+
+
+def selects(service: Json, labels: Mapping[str, str]) -> bool:
+    """Tell whether a Service selects pods of these labels."""
+    selector = service["spec"].get("selector")
+    return bool(selector) and selector.items() <= labels.items()
+
+
+def _complete(obj: Json) -> bool:
+    """Tell whether a rollout is through, by the rule of `kubectl rollout status`."""
+    status, wanted = obj.get("status") or {}, obj["spec"].get("replicas", 1)
+    return bool(
+        status.get("observedGeneration", 0) >= obj["metadata"].get("generation", 0)
+        and status.get("updatedReplicas", 0) >= wanted
+        and status.get("replicas", 0) <= status.get("updatedReplicas", 0)
+        and status.get("availableReplicas", 0) >= status.get("updatedReplicas", 0)
+    )
+
+
+def _rollout_failure(obj: Json) -> str:
+    status = obj.get("status") or {}
+    if status.get("observedGeneration", 0) < obj["metadata"].get("generation", 0):
+        return ""
+    for condition in status.get("conditions") or ():
+        late = condition.get("reason") == "ProgressDeadlineExceeded"
+        message = str(condition.get("message", ""))
+        if late and not message.startswith(VERDICT_PREFIX):
+            return f"its rolling update did not progress: {message}"
+    return ""
+
+
+def read_revisions(objects: list[Json], target: Json) -> tuple[Revision, ...]:
+    """Read the ReplicaSets that the target owns.
+
+    Args:
+        objects: ReplicaSets of the namespace that its selector matches.
+        target: the Deployment.
+
+    """
+    return tuple(
+        Revision(
+            name=obj["metadata"]["name"],
+            template_hash=template_hash(obj["spec"]["template"]),
+            replicas=int(obj["spec"].get("replicas", 0)),
+            ready=int((obj.get("status") or {}).get("readyReplicas", 0)),
+        )
+        for obj in _owned(objects, target)
+    )
+
+
+def _owned(objects: list[Json], target: Json) -> list[Json]:
+    uid = target["metadata"]["uid"]
+    return [
+        obj
+        for obj in objects
+        if any(
+            owner.get("uid") == uid and owner.get("controller")
+            for owner in obj["metadata"].get("ownerReferences") or ()
+        )
+    ]
+
+
+def read_canary(obj: Json, pods: list[Json], known: Identities) -> CanaryPresent:
+    """Read the canary Deployment and its pods.
+
+    Args:
+        obj: the Deployment.
+        pods: all pods of the target's canary.
+        known: the templates that it may have been made from, as for `read_target`.
+
+    """
+    status, replicas = obj.get("status") or {}, int(obj["spec"].get("replicas", 1))
+    current = (
+        status.get("observedGeneration", 0) >= obj["metadata"].get("generation", 0)
+        and status.get("updatedReplicas", 0) == replicas
+        and status.get("replicas", 0) == replicas
+    )
+    return CanaryPresent(
+        template_hash=known.current(annotations(obj).get(CANDIDATE, "")),
+        replicas=replicas,
+        ready=int(status.get("readyReplicas", 0)),
+        restarts=sum(int(entry.get("restartCount", 0)) for pod in pods for entry in _each(pod)),
+        trouble=next((found for pod in pods if (found := _trouble(pod))), ""),
+        crash=next((found for pod in pods if (found := _crash(pod))), ""),
+        current=current,
+    )
+
+
+def _each(pod: Json) -> list[Json]:
+    status = pod.get("status") or {}
+    return [
+        *(status.get("initContainerStatuses") or ()),
+        *(status.get("containerStatuses") or ()),
+    ]
+
+
+def _trouble(pod: Json) -> str:
+    """Return why a pod cannot come up, with the container's last words, or nothing."""
+    if pod["metadata"].get("deletionTimestamp"):
+        return ""
+    for entry in _each(pod):
+        waiting = (entry.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in _HOPELESS:
+            last = (entry.get("lastState") or {}).get("terminated") or {}
+            words = _last_words(last) or str(waiting.get("message", ""))[:_WORDS]
+            where = f"container {entry['name']} of pod {pod['metadata']['name']}"
+            return f"{where} is in {waiting['reason']}: {words}"
+    return ""
+
+
+def _crash(pod: Json) -> str:
+    """Return how a container of a pod ended last, if it had to be started again or is about to."""
+    for entry in (pod.get("status") or {}).get("containerStatuses") or ():
+        now = (entry.get("state") or {}).get("terminated") or {}
+        last = now or (entry.get("lastState") or {}).get("terminated") or {}
+        if last and not pod["metadata"].get("deletionTimestamp"):
+            where = f"container {entry['name']} of pod {pod['metadata']['name']}"
+            return f"{where} ended under traffic: {_last_words(last)}"
+    return ""
+
+
+def _last_words(terminated: Json) -> str:
+    if not terminated:
+        return ""
+    # A traceback says at its end what went wrong.
+    message = str(terminated.get("message", "")).strip()[-_WORDS:]
+    reason = f"{terminated.get('reason', 'ended')}, exit code {terminated.get('exitCode')}"
+    return f"{reason}: {message}" if message else reason

@@ -1,0 +1,1 @@
+"""Metric queries: the built-in ones, templates, and where they are asked."""

@@ -1,0 +1,195 @@
+"""The rules of a run that is under way, up to its first weight; then its ticks."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from canary.contract import Reason
+from canary.model.asking import Word
+from canary.model.state import Outcome
+from canary.model.strategy import HookType, Strategy
+from canary.model.world import CanaryAbsent, CanaryPresent
+from canary.objects.desired import canary_size
+from canary.rules.actions import (
+    Decision,
+    Emit,
+    EnsureCanary,
+    EnsureRoute,
+    SaveState,
+    ScaleDownRevision,
+    SetWeight,
+)
+from canary.rules.checks import overall
+from canary.rules.hooks import called, checks_of, hooks_of, waited_for
+from canary.rules.ticks import advance, check, due_in, failed, resync, seen_hooks, weighed
+from canary.rules.transitions import RECHECK, Context, Tick, promote, refuse, wait
+
+
+def progress(tick: Tick) -> Decision:
+    """Decide the next move of a run that is under way."""
+    return next(found for rule in RULES_RUN if (found := rule(tick)) is not None)
+
+
+def _undo_first(tick: Tick) -> Decision | None:
+    """A promotion that was superseded half-way is taken back before anything is judged."""
+    ctx = tick.ctx
+    undoing = ctx.state.undoing
+    if not undoing:
+        return None
+    left = [r for r in ctx.observed.revisions if r.template_hash == undoing and r.replicas]
+    if left:
+        message = f"undoing the half-way promotion of {undoing} first"
+        return replace(
+            wait(ctx, Reason.UNDOING, message, ctx.timing.poll),
+            actions=(ScaleDownRevision(undoing),),
+        )
+    stable = [r for r in ctx.observed.revisions if r.template_hash == ctx.state.stable]
+    if any(r.ready < r.replicas or r.replicas < ctx.observed.target.replicas for r in stable):
+        return wait(ctx, Reason.UNDOING, "waiting for the stable pods to be back", ctx.timing.poll)
+    return None
+
+
+def _make_canary(tick: Tick) -> Decision | None:
+    """The canary runs the candidate, at the size that the largest step needs."""
+    ctx = tick.ctx
+    canary = ctx.observed.canary
+    size = canary_size(ctx.observed.target.replicas, tick.strategy.weights)
+    match canary:
+        case CanaryPresent(template_hash=found) if found != ctx.candidate:
+            # Pods of the candidate before may still have connections to finish.
+            if (left := ctx.timing.drain - ctx.since_change()) > timedelta(0):
+                return wait(ctx, Reason.SUPERSEDED, "draining the previous canary", left)
+        case CanaryPresent(replicas=replicas) if replicas == size:
+            return None
+        case CanaryPresent() if ctx.state.begun:
+            # The target was scaled: the canary follows, and keeps its share meanwhile.
+            follow = resync(tick, ctx.timing.poll)
+            return replace(follow, actions=(*follow.actions, EnsureCanary(size)))
+        case _:
+            pass
+    message = f"New revision detected! Scaling up {ctx.observed.key}"
+    decision = wait(ctx, Reason.WAITING_FOR_CANARY, message, ctx.timing.poll)
+    # On the route with no share: a proxy that learns of a backend only together with its traffic
+    # answers 503 until it has it.
+    made = (EnsureRoute(), EnsureCanary(size), SetWeight(0))
+    return replace(decision, actions=(*decision.actions, *made))
+
+
+def _canary_broken(tick: Tick) -> Decision | None:
+    """A pod that cannot come up needs no statistics."""
+    ctx = tick.ctx
+    canary = ctx.observed.canary
+    if isinstance(canary, CanaryAbsent):
+        return None
+    if canary.trouble:
+        return refuse(ctx, Reason.REFUSED, canary.trouble)
+    if ctx.state.begun and (why := _fell(ctx, canary, tick.strategy)):
+        return refuse(ctx, Reason.REFUSED, why)
+    return None
+
+
+def _fell(ctx: Context, canary: CanaryPresent, strategy: Strategy) -> str:
+    """Say what befell a canary that was ready once and has traffic; nothing where it serves."""
+    if canary.crash and (canary.restarts > ctx.state.restarts or not canary.ready):
+        return canary.crash
+    if strategy.ready_percent and canary.replicas and not canary.ready:
+        return f"none of {canary.replicas} canary pods is ready any more"
+    return ""
+
+
+def _canary_not_ready(tick: Tick) -> Decision | None:
+    """Before the first weight the canary must be ready, within the progress deadline."""
+    ctx, strategy, canary = tick.ctx, tick.strategy, tick.ctx.observed.canary
+    if isinstance(canary, CanaryAbsent) or ctx.state.begun:
+        return None
+    if canary.current and _is_ready(canary, strategy):
+        return None
+    if _unready_for(ctx) > strategy.progress_deadline:
+        limit = int(strategy.progress_deadline.total_seconds())
+        why = f"{canary.ready} of {canary.replicas} canary pods are ready after {limit} s"
+        return refuse(ctx, Reason.REFUSED, why)
+    message = f"waiting for canary pods: {canary.ready} of {canary.replicas} are ready"
+    return wait(ctx, Reason.WAITING_FOR_CANARY, message, ctx.timing.poll)
+
+
+def _unready_for(ctx: Context) -> timedelta:
+    """Return how long a canary may have been unready; one whose hooks were called was ready."""
+    state = ctx.state
+    heard = [one.word.at for one in state.asked if isinstance(one.word, Word)]
+    times = [one for one in (state.started_at, state.checked_at, *heard) if one is not None]
+    return timedelta(0) if state.out else ctx.now - max(times, default=ctx.now)
+
+
+def _is_ready(canary: CanaryPresent, strategy: Strategy) -> bool:
+    # Rounded up: a threshold under 100 % must not turn one pod into none.
+    return canary.ready * 100 >= canary.replicas * strategy.ready_percent and canary.ready > 0
+
+
+def _skip(tick: Tick) -> Decision | None:
+    skips = tick.strategy.skip_analysis
+    return promote(tick.ctx, "analysis is skipped (skipAnalysis)") if skips else None
+
+
+def _before(tick: Tick) -> Decision | None:
+    """Before the first step: pre-rollout hooks, then the first weight."""
+    ctx, state = tick.ctx, tick.state
+    if state.begun:
+        return None
+    hooks = hooks_of(tick.strategy, HookType.PRE_ROLLOUT)
+    if hooks and not state.pre_rollout_passed:
+        if left := due_in(tick):
+            return wait(ctx, state.reason, state.message, left)
+        tick = replace(tick, state=called(ctx, state, hooks))
+        if tick.state.out:
+            return _pre_rollout(tick)
+        if overall(checks_of(tick.state)) is not Outcome.PASSED:
+            return failed(seen_hooks(tick))
+    if state.paused:
+        return wait(ctx, Reason.PAUSED, "paused before the first weight", RECHECK)
+    return _first_weight(tick, passed=[hook.name for hook in hooks])
+
+
+def _pre_rollout(tick: Tick) -> Decision:
+    """No traffic until every pre-rollout hook has answered, however long that takes."""
+    ctx = tick.ctx
+    message = f"{ctx.observed.key} gets no traffic yet: waiting for {waited_for(ctx, tick.state)}"
+    said = replace(tick.state, reason=str(Reason.PRE_ROLLOUT), message=message)
+    saved = (SaveState(),) if said != ctx.state else ()
+    return Decision(state=said, actions=saved, requeue_after=RECHECK)
+
+
+def _first_weight(tick: Tick, *, passed: list[str]) -> Decision:
+    ctx = tick.ctx
+    canary = ctx.observed.canary
+    restarts = canary.restarts if isinstance(canary, CanaryPresent) else 0
+    # What happened while it started is forgiven: it did become ready.
+    state = replace(tick.state, pre_rollout_passed=True, checks=(), restarts=restarts)
+    start = Emit(str(Reason.PROGRESSING), f"Starting canary analysis for {ctx.observed.key}")
+    hooks = [Emit(str(Reason.PROGRESSING), f"Pre-rollout check {name} passed") for name in passed]
+    decision = advance(replace(tick, state=state), 0, after=timedelta(0))
+    # The hooks of the first step are called at once: they may be what brings the traffic.
+    unseen = replace(decision.state, checked_at=None)
+    return replace(decision, state=unseen, actions=(*hooks, start, *decision.actions))
+
+
+def _not_due(tick: Tick) -> Decision | None:
+    """Between two ticks, and while the canary's pods are replaced."""
+    canary = tick.ctx.observed.canary
+    if left := due_in(tick):
+        return resync(tick, left)
+    replaced = isinstance(canary, CanaryPresent) and not canary.current
+    return resync(tick, tick.ctx.timing.poll) if replaced else None
+
+
+RULES_RUN: Final[tuple[Callable[[Tick], Decision | None], ...]] = (
+    _undo_first,
+    _make_canary,
+    _canary_broken,
+    weighed,
+    _canary_not_ready,
+    _skip,
+    _before,
+    _not_due,
+    check,
+)

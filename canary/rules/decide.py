@@ -1,0 +1,48 @@
+"""One pure decision per reconcile: named rules in reading order, the first that applies answers.
+
+`decide` never looks at a clock or a cluster. What it saves and what it does are derived from the
+difference between the state and the world, so that a process that died between any two writes is
+continued by the next one.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from canary.model.state import State
+from canary.model.world import Observed, Timing
+from canary.rules import held
+from canary.rules import released as unheld
+from canary.rules.actions import Decision, SaveState
+from canary.rules.hooks import heard, hooks_put
+from canary.rules.ticks import located
+from canary.rules.transitions import Context
+
+Rule = Callable[[Context], Decision | None]
+DEFAULT_TIMING: Final = Timing()
+
+
+def decide(
+    state: State, observed: Observed, now: datetime, timing: Timing = DEFAULT_TIMING
+) -> Decision:
+    """Decide what one target needs now, with what is known now.
+
+    Args:
+        state: what the Canary remembers.
+        observed: the world, and what has come of the questions of earlier decisions.
+        now: the time of this reconcile.
+        timing: the admin's times.
+
+    """
+    known = located(heard(state, observed.standing, now), observed.strategy)
+    ctx = Context(known, observed, now, timing)
+    decision = next(found for rule in RULES if (found := rule(ctx)) is not None)
+    hooks = hooks_put(state, decision.state, observed.standing)
+    # What was asked and answered is stored with whatever was decided.
+    unsaved = decision.state.asked != state.asked and SaveState() not in decision.actions
+    actions = (*decision.actions, SaveState()) if unsaved else decision.actions
+    return replace(decision, actions=actions, asks=(*decision.asks, *hooks))
+
+
+RULES: Final[tuple[Rule, ...]] = (*unheld.RULES_IDLE, *held.RULES_HELD)

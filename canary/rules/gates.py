@@ -1,0 +1,145 @@
+"""What keeps a run at its weight, and the state that is stored meanwhile."""
+
+import math
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from canary.contract import Reason
+from canary.durations import format_duration
+from canary.evidence.counted import AVERAGED
+from canary.evidence.policy import Inconclusive
+from canary.evidence.report import what_exposure_needs, what_promotion_needs
+from canary.evidence.verdict import NonInferior
+from canary.model.state import State
+from canary.model.steps import Step, ahead
+from canary.model.values import FULL
+from canary.rules.actions import Decision, Emit, SaveState
+from canary.rules.transitions import Context, Tick, refuse
+
+_LASTING: Final = frozenset({Reason.INCONCLUSIVE, Reason.SHARED_INCIDENT})
+_TOLD: Final = _LASTING | {Reason.CHECK_FAILED, Reason.NO_DATA, Reason.BAKING}
+"""Reasons for which a weight is kept that are worth an event."""
+
+
+def recorded(ctx: Context, state: State) -> State:
+    """Write the evidence into the state, as it stands."""
+    weighing = ctx.observed.weighing
+    return state if weighing is None else replace(state, evidence=weighing.record())
+
+
+def stay(tick: Tick, reason: str, message: str) -> Decision:
+    """Keep the weight; say so once per message."""
+    ctx, kept = tick.ctx, replace(tick.state, reason=str(reason), message=message)
+    # How much is missing changes at every look; that something is missing is said once.
+    news = reason != ctx.state.reason if reason in _LASTING else message != ctx.state.message
+    told = reason in _TOLD and news
+    events = (Emit(str(reason), message, warning=reason is not Reason.BAKING),) if told else ()
+    return Decision(
+        state=kept, actions=(*events, SaveState()), requeue_after=tick.strategy.interval
+    )
+
+
+def gate(tick: Tick) -> Decision | None:
+    """Past the first weight the evidence has to allow each next one, where the policy asks."""
+    ctx, strategy, state = tick.ctx, tick.strategy, tick.state
+    if not strategy.policy.enabled:
+        return None
+    missing = _inferior(tick) or _exposed(tick)
+    if not missing:
+        return None
+    deadline = (state.started_at or ctx.now) + strategy.decide_within
+    if ctx.now < deadline:
+        until = deadline.strftime("%H:%M:%S")
+        message = (
+            f"Halt {ctx.observed.key} advancement at weight {state.weight}: {missing}; "
+            f"waiting until {until} UTC"
+        )
+        return stay(tick, Reason.INCONCLUSIVE, message)
+    return _undecided(tick, missing)
+
+
+def incident(tick: Tick, why: str) -> Decision:
+    """What hits both versions neither counts against the candidate nor lets it on.
+
+    A candidate may be what harms both, which no comparison shows: whoever fears that has the run
+    rolled back once it has lasted. It is never promoted past a check.
+    """
+    ctx, strategy, state = tick.ctx, tick.strategy, tick.state
+    lasted = ctx.now - (state.incident_since or ctx.now)
+    if (
+        strategy.policy.on_inconclusive is Inconclusive.ROLLBACK
+        and lasted >= strategy.decide_within
+    ):
+        return refuse(ctx, Reason.REFUSED, f"{why}, for {format_duration(lasted)}", state)
+    message = f"Halt {ctx.observed.key} advancement, holding at weight {state.weight}: {why}"
+    return stay(tick, Reason.SHARED_INCIDENT, message)
+
+
+def _inferior(tick: Tick) -> str:
+    """Say what non-inferiority lacks; nothing where it is shown, or not asked for."""
+    weighing = tick.ctx.observed.weighing
+    shown = weighing is not None and isinstance(weighing.verdict, NonInferior)
+    if not _present(tick).needs.gate or shown:
+        return ""
+    return f"not yet shown to be no worse than the stable: {what_promotion_needs(weighing)}"
+
+
+def _exposed(tick: Tick) -> str:
+    """Say by how much the next share of the traffic may overdraw the budget; nothing if it fits."""
+    ctx, strategy, state = tick.ctx, tick.strategy, tick.state
+    budget = _present(tick).needs.error_budget
+    if budget is None or state.weight >= FULL:
+        return ""
+    left = ahead(strategy.steps, state.step, state.weight)
+    larger = strategy.steps[left[0]].traffic.weight if left else FULL
+    return what_exposure_needs(
+        ctx.observed.weighing,
+        weight=larger,
+        growth=larger / state.weight / _reached(tick),
+        seconds=strategy.interval.total_seconds(),
+        budget=budget,
+    )
+
+
+def _reached(tick: Tick) -> float:
+    """Return how much of the present share's requests the averaged rate has come to.
+
+    The average is one of a minute, and begins with the first weight's own.
+    """
+    ctx, strategy, state = tick.ctx, tick.strategy, tick.state
+    before = max((weight for weight in strategy.weights if weight < state.weight), default=0)
+    if not before:
+        return 1.0
+    since = (ctx.now - (state.stepped_at or ctx.now)).total_seconds()
+    share = before / state.weight
+    return share + (1 - share) * (1 - math.exp(-since / AVERAGED))
+
+
+def _undecided(tick: Tick, missing: str) -> Decision | None:
+    ctx, strategy, state = tick.ctx, tick.strategy, tick.state
+    why = f"{missing}, after {format_duration(strategy.decide_within)}"
+    match strategy.policy.on_inconclusive:
+        case Inconclusive.PROMOTE:
+            return None
+        case Inconclusive.ROLLBACK:
+            return refuse(ctx, Reason.REFUSED, why, state)
+        case Inconclusive.HOLD:
+            message = f"Halt {ctx.observed.key} at weight {state.weight}: {why}; a person decides"
+            return stay(tick, Reason.INCONCLUSIVE, message)
+
+
+def lasting(tick: Tick) -> Decision | None:
+    """A step that lasts longer than an interval: a bake at weight 100, before the old pods go."""
+    ctx, state = tick.ctx, tick.state
+    left = (state.stepped_at or ctx.now) + _present(tick).lasts - ctx.now
+    if left <= timedelta(0):
+        return None
+    until = (ctx.now + left).strftime("%H:%M:%S")
+    message = f"baking {ctx.observed.key} at weight {state.weight} until {until} UTC"
+    return stay(tick, Reason.BAKING, message)
+
+
+def _present(tick: Tick) -> Step:
+    """Return the step that the run is at; see `located`."""
+    return tick.strategy.steps[max(0, tick.state.step)]

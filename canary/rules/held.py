@@ -1,0 +1,272 @@
+"""The rules for a target that Headgate holds: commands, start, refusal, and the run itself."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from canary.contract import HOLD, STABLE, Command, Reason
+from canary.model.state import RUNNING_PHASES, Phase, State
+from canary.model.strategy import InvalidStrategy
+from canary.model.world import CanaryPresent
+from canary.rules.actions import (
+    Action,
+    Decision,
+    DeleteCanary,
+    Emit,
+    MarkRefused,
+    MarkTarget,
+    Pause,
+    ReopenProgress,
+    SaveState,
+    ScaleDownRevision,
+)
+from canary.rules.analysis import progress
+from canary.rules.hooks import after_rollout
+from canary.rules.transitions import (
+    IDLE_PHASES,
+    RECHECK,
+    Context,
+    Tick,
+    acted,
+    back_to_idle,
+    by,
+    clean_up,
+    clear,
+    forget_refused,
+    promote,
+    refuse,
+    release,
+    to_stable,
+    wait,
+)
+
+
+def command(ctx: Context) -> Decision | None:
+    """Promote, abort, retry and pause by annotation; who asked is in the event."""
+    commands = ctx.observed.target.commands
+    failed = ctx.state.phase is Phase.FAILED and ctx.same_candidate
+    if Command.ABORT in commands and not failed:
+        verdict = refuse(ctx, Reason.ABORTED, by(ctx, "aborted"), _stable_of(ctx))
+        return acted(Command.ABORT, verdict)
+    if Command.PROMOTE in commands:
+        return acted(Command.PROMOTE, promote(ctx, by(ctx, "promoted"), _forced(ctx)))
+    if Command.RETRY in commands and failed:
+        decision = _start(ctx, by(ctx, "retried"))
+        return acted(Command.RETRY, decision, forget_refused())
+    if Command.PAUSE in commands:
+        return _pause(ctx)
+    if commands:
+        return replace(
+            wait(ctx, ctx.state.reason, ctx.state.message, timedelta(0)),
+            actions=(clear(commands),),
+        )
+    return None
+
+
+def _pause(ctx: Context) -> Decision:
+    """Say it in state, status and event alike; hooks that are out go on, for the run does."""
+    paused = ctx.observed.target.pause_value.lower() not in {"false", "off", "no"}
+    reason = str(Reason.PAUSED if paused else Reason.RESUMED)
+    message = f"{by(ctx, 'paused' if paused else 'resumed')} at weight {ctx.state.weight}"
+    decision = Decision(
+        state=replace(ctx.state, paused=paused, reason=reason, message=message),
+        actions=(Emit(reason, message), SaveState()),
+        requeue_after=timedelta(0),
+    )
+    return acted(Command.PAUSE, decision)
+
+
+def refused_before(ctx: Context) -> Decision | None:
+    """The candidate was refused in an earlier run: no new one."""
+    target, state = ctx.observed.target, ctx.state
+    known = target.refused_mark == ctx.candidate
+    mine = ctx.same_candidate and state.phase not in IDLE_PHASES
+    if not known or mine:
+        return None
+    why = (
+        f"to its stable version: {ctx.candidate} was refused before; to try it once more: "
+        f"kubectl annotate deployment {ctx.observed.key.name} {Command.RETRY}=now"
+    )
+    return refuse(ctx, Reason.REFUSED, why, _stable_of(ctx))
+
+
+def same_as_stable(ctx: Context) -> Decision | None:
+    """A hold of the very template that serves (a team's pause that ended): nothing to judge."""
+    if ctx.same_candidate and ctx.state.phase in RUNNING_PHASES:
+        return None
+    serving = _serving(ctx)
+    if ctx.candidate != serving:
+        return None
+    message = f"{ctx.observed.key} is held with the template that serves already"
+    decision = back_to_idle(ctx, Reason.RELEASED, message)
+    settled = replace(decision.state, stable=serving)
+    let_go = MarkTarget({HOLD: None, STABLE: None}, Pause.CLEARED)
+    return replace(decision, state=settled, actions=(*decision.actions, let_go))
+
+
+def invalid(ctx: Context) -> Decision | None:
+    """What cannot be followed is said; the hold stays and nothing is half made."""
+    strategy = ctx.observed.strategy
+    problems = strategy.problems if isinstance(strategy, InvalidStrategy) else ()
+    problems += ctx.observed.problems
+    if not problems or (ctx.state.phase is Phase.FAILED and ctx.same_candidate):
+        return None
+    message = f"{ctx.observed.key} stays held: {'; '.join(problems)}"
+    decision = wait(ctx, Reason.INVALID, message, RECHECK)
+    if message == ctx.state.message:
+        return decision
+    return replace(
+        decision,
+        actions=(Emit(str(Reason.INVALID), message, warning=True), *decision.actions),
+    )
+
+
+def suspended(ctx: Context) -> Decision | None:
+    """Do nothing while the Canary says `spec.suspend`."""
+    strategy = ctx.observed.strategy
+    if isinstance(strategy, InvalidStrategy) or not strategy.suspended:
+        return None
+    return wait(ctx, Reason.SUSPENDED, "suspended by spec.suspend", RECHECK)
+
+
+def new_candidate(ctx: Context) -> Decision | None:
+    """A hold that no run has taken up: start, or start again with what superseded it."""
+    if ctx.same_candidate and ctx.state.phase not in IDLE_PHASES:
+        return None
+    return _start(ctx, "new revision detected")
+
+
+def _start(ctx: Context, why: str) -> Decision:
+    before = ctx.state
+    superseded = before.phase in RUNNING_PHASES
+    reason = Reason.SUPERSEDED if superseded else Reason.HELD
+    verb = "New revision detected! Restarting analysis for" if superseded else "Holding"
+    message = f"{verb} {ctx.observed.key}: {ctx.candidate} ({why})"
+    half_way = before.phase is Phase.PROMOTING
+    reopen = (ReopenProgress(),) if before.phase is Phase.FAILED else ()
+    state = State(
+        phase=Phase.PROGRESSING,
+        candidate=ctx.candidate,
+        stable=_serving(ctx),
+        undoing=before.candidate if half_way else before.undoing,
+        started_at=ctx.now,
+        changed_at=ctx.now,
+        reason=str(reason),
+        message=message,
+    )
+    return Decision(
+        state=state,
+        actions=(
+            *to_stable(ctx),
+            Emit(str(reason), message),
+            *_say_ignored(ctx),
+            SaveState(),
+            *reopen,
+        ),
+        requeue_after=timedelta(0),
+    )
+
+
+def _say_ignored(ctx: Context) -> tuple[Action, ...]:
+    strategy = ctx.observed.strategy
+    if isinstance(strategy, InvalidStrategy) or not strategy.ignored:
+        return ()
+    text = f"not supported yet and passed over: {', '.join(strategy.ignored)}"
+    return (Emit("FieldsIgnored", text, warning=True),)
+
+
+def _forced(ctx: Context) -> State:
+    return replace(_stable_of(ctx), forced=True)
+
+
+def _stable_of(ctx: Context) -> State:
+    return replace(
+        ctx.state,
+        candidate=ctx.candidate,
+        stable=_serving(ctx),
+        started_at=ctx.state.started_at or ctx.now,
+    )
+
+
+def _serving(ctx: Context) -> str:
+    """Return the hash of what serves: the webhook's mark if pods back it, else the most ready."""
+    observed, state = ctx.observed, ctx.state
+    alive = [revision for revision in observed.revisions if revision.replicas]
+    for known in (
+        state.stable if state.phase in RUNNING_PHASES else "",
+        observed.target.stable_mark,
+    ):
+        if known and any(revision.template_hash == known for revision in alive):
+            return known
+    if not alive:
+        return observed.target.stable_mark or state.stable
+    return max(alive, key=lambda revision: (revision.ready, revision.replicas)).template_hash
+
+
+def promotion_not_released(ctx: Context) -> Decision | None:
+    """The promotion was saved, its release was not written."""
+    if ctx.state.phase is not Phase.PROMOTING or not ctx.same_candidate:
+        return None
+    return replace(
+        wait(ctx, Reason.PROMOTING, ctx.state.message, ctx.timing.poll),
+        actions=(release(ctx.state),),
+    )
+
+
+def failed(ctx: Context) -> Decision | None:
+    """A refused candidate: everything that a refusal still owes, then rest."""
+    state, target = ctx.state, ctx.observed.target
+    if state.phase is not Phase.FAILED:
+        return None
+    actions: list[Action] = []
+    if any(r.template_hash == state.undoing and r.replicas for r in ctx.observed.revisions):
+        actions.append(ScaleDownRevision(state.undoing))
+    if target.refused_mark != state.candidate:
+        actions.append(MarkRefused(state.message))
+    clean, after = clean_up(ctx)
+    actions += clean
+    state, events = after_rollout(ctx)
+    actions += events
+    if state != ctx.state:
+        actions.append(SaveState())
+    if any(isinstance(action, DeleteCanary) for action in clean):
+        text = f"Canary failed! Scaling down {ctx.observed.key.name}-canary"
+        actions.append(Emit(str(Reason.REFUSED), text, warning=True))
+    if state.undoing and after is None and actions:
+        after = ctx.timing.poll
+    return Decision(
+        state=state,
+        actions=tuple(actions),
+        requeue_after=after,
+    )
+
+
+def run(ctx: Context) -> Decision | None:
+    """A run that is under way."""
+    strategy = ctx.observed.strategy
+    if ctx.state.phase is not Phase.PROGRESSING or isinstance(strategy, InvalidStrategy):
+        return None
+    return progress(Tick(ctx, strategy, ctx.state))
+
+
+def nothing(ctx: Context) -> Decision:
+    """Held in the middle of a clean-up that no rule above speaks of: finish it."""
+    actions, after = clean_up(ctx)
+    present = isinstance(ctx.observed.canary, CanaryPresent)
+    decision = wait(ctx, ctx.state.reason, ctx.state.message, after or RECHECK)
+    return replace(decision, actions=actions if present else decision.actions)
+
+
+RULES_HELD: Final[tuple[Callable[[Context], Decision | None], ...]] = (
+    command,
+    refused_before,
+    same_as_stable,
+    invalid,
+    suspended,
+    new_candidate,
+    promotion_not_released,
+    failed,
+    run,
+    nothing,
+)

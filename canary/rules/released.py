@@ -1,0 +1,218 @@
+"""The rules for a target that Headgate does not hold: idle, rolling a candidate, or taken back."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from canary.contract import Command, Reason
+from canary.model.state import RUNNING_PHASES, Phase
+from canary.model.strategy import InvalidStrategy
+from canary.model.world import Hold
+from canary.rules.actions import (
+    Action,
+    Decision,
+    Emit,
+    EnsureRoute,
+    SaveState,
+)
+from canary.rules.hooks import after_rollout
+from canary.rules.ticks import tick_while_promoting
+from canary.rules.transitions import (
+    IDLE_PHASES,
+    RECHECK,
+    Context,
+    Tick,
+    acted,
+    back_to_idle,
+    by,
+    clean_up,
+    clear,
+    refuse,
+    settle,
+    to_stable,
+    undo_promotion,
+    wait,
+)
+
+
+def disabled(ctx: Context) -> Decision | None:
+    """The namespace's label is gone: the run ends, the stable serves, the pause is the team's."""
+    target = ctx.observed.target
+    if target.enabled:
+        return None
+    if ctx.state.phase in IDLE_PHASES and target.hold is not Hold.OURS:
+        return _idle(ctx)
+    message = (
+        f"{ctx.observed.key} is not gated any more; if it is paused, its new version is released "
+        "by `kubectl rollout resume` and given up by setting the previous template"
+    )
+    decision = back_to_idle(ctx, Reason.RELEASED, message)
+    return replace(decision, actions=(*decision.actions, settle()))
+
+
+def undo_goes_on(ctx: Context) -> Decision | None:
+    """A refusal was saved while the candidate rolled, and the target is not held yet."""
+    state, target = ctx.state, ctx.observed.target
+    if target.hold is not Hold.NONE or state.phase is not Phase.FAILED:
+        return None
+    if not ctx.same_candidate or target.promoting_mark != state.candidate:
+        return None
+    return replace(
+        wait(ctx, state.reason, state.message, ctx.timing.poll),
+        actions=(*to_stable(ctx), *undo_promotion(state)),
+    )
+
+
+def promoting(ctx: Context) -> Decision | None:
+    """The candidate rolls into the target by the API server's own rolling update."""
+    state, target = ctx.state, ctx.observed.target
+    rolling = state.phase is Phase.PROMOTING and ctx.same_candidate
+    if not rolling or target.hold is not Hold.NONE:
+        return None
+    if target.rollout_complete:
+        return _finalise(ctx)
+    return _roll(ctx)
+
+
+def _roll(ctx: Context) -> Decision:
+    """Decide while old pods are left, or the last new ones are not there yet."""
+    state, target = ctx.state, ctx.observed.target
+    if not _can_undo(ctx):
+        # The old pods are gone: taking the new ones down would leave nothing that serves.
+        return wait(ctx, Reason.PROMOTING, f"{ctx.observed.key}: its last pods start", RECHECK)
+    if Command.ABORT in target.commands:
+        return acted(Command.ABORT, refuse(ctx, Reason.ABORTED, by(ctx, "aborted")))
+    if target.rollout_failed:
+        return refuse(ctx, Reason.REFUSED, target.rollout_failed)
+    strategy = ctx.observed.strategy
+    if isinstance(strategy, InvalidStrategy):
+        return wait(ctx, Reason.PROMOTING, state.message, RECHECK)
+    return tick_while_promoting(Tick(ctx, strategy, state))
+
+
+def _can_undo(ctx: Context) -> bool:
+    """Tell whether old pods are left that can grow back (see the design's facts)."""
+    return any(r.template_hash == ctx.state.stable and r.replicas for r in ctx.observed.revisions)
+
+
+def _finalise(ctx: Context) -> Decision:
+    message = f"Routing all traffic to {ctx.observed.key}"
+    state = replace(
+        ctx.state,
+        phase=Phase.FINALISING,
+        weight=0,
+        stable=ctx.candidate,
+        reason=str(Reason.FINALISING),
+        message=message,
+        changed_at=ctx.now,
+    )
+    return Decision(
+        state=state,
+        actions=(
+            Emit(str(Reason.FINALISING), message),
+            SaveState(),
+            settle(keep_refused=False),
+            *to_stable(ctx),
+        ),
+        requeue_after=ctx.timing.drain,
+    )
+
+
+def finalising(ctx: Context) -> Decision | None:
+    """All pods are new: the canary drains and goes."""
+    state, target = ctx.state, ctx.observed.target
+    ended = state.phase is Phase.FINALISING and ctx.same_candidate
+    if not ended or target.hold is not Hold.NONE:
+        return None
+    left = (settle(keep_refused=False),) if target.promoting_mark else ()
+    actions, after = clean_up(ctx)
+    if actions or after is not None:
+        held = wait(ctx, Reason.FINALISING, state.message, after or ctx.timing.poll)
+        return replace(held, actions=(*left, *actions))
+    message = f"Promotion completed! {ctx.observed.key} runs {state.candidate}"
+    done = replace(
+        state,
+        phase=Phase.SUCCEEDED,
+        failed_checks=0,
+        reason=str(Reason.SUCCEEDED),
+        message=message,
+        changed_at=ctx.now,
+        undoing="",
+        post_rollout_called=False,
+    )
+    return Decision(
+        state=done,
+        actions=(*left, Emit(str(Reason.SUCCEEDED), message), SaveState()),
+        requeue_after=timedelta(0),
+    )
+
+
+def not_held(ctx: Context) -> Decision | None:
+    """No hold of ours: nothing to do, or somebody took the candidate back."""
+    target, state = ctx.observed.target, ctx.state
+    if target.hold is Hold.OURS:
+        return None
+    if target.hold is Hold.THEIRS and state.phase in RUNNING_PHASES:
+        return wait(ctx, Reason.PAUSED, "paused by the team, not by Headgate", RECHECK)
+    if state.phase in IDLE_PHASES:
+        return _idle(ctx)
+    back = ctx.candidate == state.stable or not state.stable
+    if back:
+        message = f"Aborted {ctx.observed.key}: its template is back to the stable one"
+        return back_to_idle(ctx, Reason.REVERTED, message)
+    message = (
+        f"{ctx.observed.key} was released past Headgate: its new version rolls out without analysis"
+    )
+    return back_to_idle(ctx, Reason.UNGATED, message, warning=True)
+
+
+def _idle(ctx: Context) -> Decision:
+    state, target = ctx.state, ctx.observed.target
+    if state.changed_at is None:
+        return _initialise(ctx)
+    clean, after = clean_up(ctx)
+    actions: list[Action] = list(clean)
+    if state.phase is Phase.SUCCEEDED:
+        state, events = after_rollout(ctx)
+        actions += events
+    if target.promoting_mark or target.stable_mark or target.seen_mark:
+        actions.append(settle())
+    if target.commands:
+        actions.append(clear(target.commands))
+    if target.hold is Hold.NONE and state.stable != ctx.candidate:
+        message = f"{ctx.observed.key} was updated without a canary"
+        state = replace(state, stable=ctx.candidate)
+        actions.append(Emit(str(Reason.UNGATED), message, warning=True))
+    if state != ctx.state:
+        actions.append(SaveState())
+    return Decision(
+        state=state,
+        actions=tuple(actions),
+        requeue_after=after,
+    )
+
+
+def _initialise(ctx: Context) -> Decision:
+    message = f"Initialization done! {ctx.observed.key}"
+    state = replace(
+        ctx.state,
+        stable=ctx.candidate if ctx.observed.target.hold is Hold.NONE else "",
+        reason=str(Reason.INITIALIZED),
+        message=message,
+        changed_at=ctx.now,
+    )
+    return Decision(
+        state=state,
+        actions=(Emit(str(Reason.INITIALIZED), message), EnsureRoute(), SaveState()),
+        requeue_after=timedelta(0),
+    )
+
+
+RULES_IDLE: Final[tuple[Callable[[Context], Decision | None], ...]] = (
+    disabled,
+    undo_goes_on,
+    promoting,
+    finalising,
+    not_held,
+)

@@ -1,0 +1,233 @@
+"""How a run ends: the transitions that several rules share, each in the order of its writes.
+
+Refuse moves the route first and pods last; promote moves pods first and the route last. State is
+saved where the process may die right after it: what follows is derived again from what is read.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from canary.contract import (
+    HOLD,
+    PROMOTING,
+    REFUSED,
+    REFUSED_WHY,
+    REQUESTED_BY,
+    SEEN,
+    STABLE,
+    Command,
+    Reason,
+)
+from canary.model.state import Phase, State
+from canary.model.strategy import Strategy
+from canary.model.world import CanaryPresent, Hold, Observed, Timing
+from canary.rules.actions import (
+    Action,
+    Decision,
+    DeleteCanary,
+    Emit,
+    MarkRefused,
+    MarkTarget,
+    Pause,
+    SaveState,
+    ScaleDownRevision,
+    SetWeight,
+)
+
+IDLE_PHASES: Final = frozenset({Phase.INITIALIZED, Phase.SUCCEEDED})
+RECHECK: Final = timedelta(seconds=30)
+"""How often to look again at what only a person can mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything that a rule may look at."""
+
+    state: State
+    observed: Observed
+    now: datetime
+    timing: Timing
+
+    @property
+    def candidate(self) -> str:
+        """Hash of the template that the target carries."""
+        return self.observed.target.template_hash
+
+    @property
+    def same_candidate(self) -> bool:
+        """Whether the target still carries the candidate that the state speaks of."""
+        return self.state.candidate == self.candidate
+
+    def since_change(self) -> timedelta:
+        """Return how long the phase has lasted."""
+        return self.now - (self.state.changed_at or self.now)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One look at a run that is under way.
+
+    `strategy` is what its Canary asks for, `state` the one that this look leaves, as far as it is
+    known; the one before is the context's.
+    """
+
+    ctx: Context
+    strategy: Strategy
+    state: State
+
+
+def wait(ctx: Context, reason: str, message: str, after: timedelta) -> Decision:
+    """Do nothing but look again; the message is stored when it is a new one."""
+    state = replace(ctx.state, reason=str(reason), message=message)
+    actions: tuple[Action, ...] = () if state == ctx.state else (SaveState(),)
+    return Decision(state=state, actions=actions, requeue_after=after)
+
+
+def refuse(ctx: Context, reason: Reason, why: str, state: State | None = None) -> Decision:
+    """End a run against its candidate; a half-way promotion is undone.
+
+    Args:
+        ctx: the world.
+        reason: Refused or Aborted.
+        why: the evidence, in words.
+        state: the state with this tick's checks, if it has any.
+
+    """
+    state = state or ctx.state
+    promoting = state.phase is Phase.PROMOTING
+    key = ctx.observed.key
+    verb = "Rolling back" if reason is Reason.REFUSED else "Aborting"
+    message = f"{verb} {key} {why}"
+    ended = replace(
+        state,
+        phase=Phase.FAILED,
+        candidate=ctx.candidate,
+        weight=0,
+        round=state.round + 1,
+        asked=(),
+        reason=str(reason),
+        message=message,
+        changed_at=ctx.now,
+        post_rollout_called=False,
+        undoing=ctx.candidate if promoting else state.undoing,
+    )
+    undo: tuple[Action, ...] = undo_promotion(ended) if promoting else ()
+    return Decision(
+        state=ended,
+        actions=(
+            *to_stable(ctx),
+            Emit(str(reason), message, warning=True),
+            SaveState(),
+            *undo,
+            MarkRefused(message),
+        ),
+        requeue_after=timedelta(0),
+    )
+
+
+def undo_promotion(state: State) -> tuple[Action, ...]:
+    """Return the writes that make the old ReplicaSet grow back to its full size."""
+    marks = {HOLD: state.candidate, STABLE: state.stable, PROMOTING: None}
+    return (MarkTarget(marks, Pause.SET), ScaleDownRevision(state.candidate))
+
+
+def release(state: State) -> MarkTarget:
+    """Return the write that lets the candidate roll, marked as ours."""
+    marks = {HOLD: None, PROMOTING: state.candidate, STABLE: state.stable}
+    return MarkTarget(marks, Pause.CLEARED)
+
+
+def settle(*, keep_refused: bool = True) -> MarkTarget:
+    """Return the write that takes every mark of ours from a target that is not held any more."""
+    gone = (HOLD, STABLE, PROMOTING, REQUESTED_BY, SEEN)
+    return MarkTarget(dict.fromkeys(gone if keep_refused else (*gone, REFUSED, REFUSED_WHY)))
+
+
+def forget_refused() -> MarkTarget:
+    """Return the write that takes the memory of a refused candidate from the target."""
+    return MarkTarget(dict.fromkeys((REFUSED, REFUSED_WHY)))
+
+
+def clear(commands: frozenset[Command]) -> MarkTarget:
+    """Return the write that removes commands that were acted on, and who wrote them."""
+    return MarkTarget(dict.fromkeys((*sorted(map(str, commands)), REQUESTED_BY)))
+
+
+def promote(ctx: Context, why: str, state: State | None = None) -> Decision:
+    """Let the API server's own rolling update take the candidate into the target."""
+    state = state or ctx.state
+    message = f"Promoting {ctx.observed.key}: {why}"
+    rolling = replace(
+        state,
+        phase=Phase.PROMOTING,
+        candidate=ctx.candidate,
+        round=state.round + 1,
+        asked=(),
+        failed_checks=0,
+        undoing="",
+        reason=str(Reason.PROMOTING),
+        message=message,
+        changed_at=ctx.now,
+        checked_at=ctx.now,
+    )
+    return Decision(
+        state=rolling,
+        actions=(
+            Emit(str(Reason.PROMOTING), message),
+            SaveState(),
+            release(rolling),
+        ),
+        requeue_after=ctx.timing.poll,
+    )
+
+
+def to_stable(ctx: Context) -> tuple[Action, ...]:
+    """Return the write that takes all traffic from the canary, if it has any."""
+    split = ctx.observed.split
+    return (SetWeight(0),) if split.routes and (split.weight or not split.even) else ()
+
+
+def clean_up(ctx: Context) -> tuple[tuple[Action, ...], timedelta | None]:
+    """Return the next step of taking a canary down and when to look again; nothing when done.
+
+    Traffic goes first, then connections get `drain` to end, then the pods go.
+    """
+    split, timing = ctx.observed.split, ctx.timing
+    if actions := to_stable(ctx):
+        return actions, timing.drain
+    if not isinstance(ctx.observed.canary, CanaryPresent):
+        return (), None
+    since = ctx.since_change()
+    if not split.confirmed and since < timing.confirm:
+        return (), timing.poll
+    if since < timing.drain:
+        return (), timing.drain - since
+    return (DeleteCanary(),), timing.poll
+
+
+def back_to_idle(ctx: Context, reason: Reason, message: str, *, warning: bool = False) -> Decision:
+    """End a run without a verdict; what is left of the canary is cleaned from the idle state."""
+    state = State(
+        phase=Phase.INITIALIZED,
+        stable=ctx.candidate if ctx.observed.target.hold is Hold.NONE else ctx.state.stable,
+        reason=str(reason),
+        message=message,
+        changed_at=ctx.now,
+    )
+    return Decision(
+        state=state,
+        actions=(*to_stable(ctx), Emit(str(reason), message, warning=warning), SaveState()),
+        requeue_after=timedelta(0),
+    )
+
+
+def by(ctx: Context, what: str) -> str:
+    """Say who asked for something, as the API server authenticated them."""
+    return f"{what} by {ctx.observed.target.requested_by or 'an annotation'}"
+
+
+def acted(command: Command, decision: Decision, *more: Action) -> Decision:
+    """Remove the command once everything it asked for is written."""
+    done = clear(frozenset({command}))
+    return replace(decision, actions=(*decision.actions, *more, done))

@@ -1,0 +1,181 @@
+"""Queries are prepared before a canary is made, and asked source by source."""
+
+import base64
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import pytest
+
+from analyzer.loop.sampling import Sampler
+from analyzer.ports import ProviderError
+from canary.model.strategy import Builtin, Metric, Strategy, TemplateRef
+from canary.model.values import Json, Key
+from canary.spec.steps import linear
+from runtime.errors import NotFound
+from runtime.resources import METRICTEMPLATES, SECRETS, Resource
+from tests.fakes.cluster import Untouched
+from tests.fakes.metric_provider import FakeMetricProvider
+
+KEY = Key(namespace="prod", name="web")
+TEMPLATE = Metric(name="error-rate", source=TemplateRef(namespace="prod", name="errors"), maximum=1)
+SUCCESS = Metric(name="request-success-rate", source=Builtin.SUCCESS_RATE, minimum=99)
+
+
+@dataclass
+class Objects(Untouched):
+    """A cluster that only stores objects."""
+
+    stored: dict[tuple[str, str], Json] = field(default_factory=dict)
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Json:
+        try:
+            return self.stored[(resource.plural, f"{namespace}/{name}")]
+        except KeyError:
+            raise NotFound(404, "NotFound", f"{resource.plural} {name} not found") from None
+
+
+def template(query: str = "errors{{ target }}", **provider: object) -> Json:
+    return {"spec": {"provider": {"type": "prometheus", **provider}, "query": query}}
+
+
+def strategy(*metrics: Metric) -> Strategy:
+    return Strategy(
+        interval=timedelta(seconds=10),
+        threshold=1,
+        steps=linear((50,)),
+        service_name="web",
+        metrics=metrics,
+    )
+
+
+@pytest.fixture
+def objects() -> Objects:
+    return Objects({(METRICTEMPLATES.plural, "prod/errors"): template()})
+
+
+@pytest.fixture
+def provider() -> FakeMetricProvider:
+    return FakeMetricProvider()
+
+
+@pytest.fixture
+def sampler(objects: Objects, provider: FakeMetricProvider) -> Sampler:
+    return Sampler(objects, {"prometheus": provider}, "http://prometheus")
+
+
+async def test_a_template_is_rendered_for_the_canary(
+    sampler: Sampler, provider: FakeMetricProvider
+) -> None:
+    provider.script("errorsweb-canary", 2.5)
+    queries, problems = await sampler.prepare(KEY, strategy(TEMPLATE))
+    (sample,) = await sampler.ask(queries)
+    assert (problems, sample.value, sample.problem) == ((), 2.5, "")
+
+
+@pytest.mark.parametrize(
+    ("stored", "said"),
+    [
+        (None, "MetricTemplate prod/errors does not exist"),
+        (template(type="datadog"), "unknown provider datadog; known: prometheus"),
+        (template("up{{ nonsense }}"), "nonsense"),
+    ],
+)
+async def test_what_is_wrong_is_known_before_a_canary_is_made(
+    sampler: Sampler, objects: Objects, stored: Json | None, said: str
+) -> None:
+    objects.stored.clear()
+    if stored is not None:
+        objects.stored[(METRICTEMPLATES.plural, "prod/errors")] = stored
+    queries, problems = await sampler.prepare(KEY, strategy(TEMPLATE, SUCCESS))
+    assert len(queries) == 1
+    assert said in problems[0]
+
+
+async def test_the_first_source_that_has_a_value_answers(
+    sampler: Sampler, provider: FakeMetricProvider
+) -> None:
+    provider.script('kubernetes_pod_name=~"web-canary', 97.0)
+    queries, _ = await sampler.prepare(KEY, strategy(SUCCESS))
+    (sample,) = await sampler.ask(queries)
+    assert (sample.value, sample.source) == (97.0, "app")
+
+
+async def test_the_stable_is_asked_where_the_bound_may_give_way(
+    sampler: Sampler, provider: FakeMetricProvider
+) -> None:
+    provider.script("prod_web-canary_", 97.0)
+    provider.script("prod_web_", 96.0)
+    queries, _ = await sampler.prepare(KEY, strategy(replace(SUCCESS, leeway=0.25)))
+    (sample,) = await sampler.ask(queries)
+    assert (sample.value, sample.baseline) == (97.0, 96.0)
+
+
+NAMED = 'errors{pod=~"{{ target }}-[0-9a-z]+(-[0-9a-z]+)?"}'
+
+
+@pytest.mark.parametrize(
+    ("query", "maximum", "baselines", "baseline"),
+    [
+        (NAMED, 1, True, 1.5),
+        (NAMED, 3, True, None),
+        (NAMED, 1, False, None),
+        ('errors{pod=~"{{ target }}-.*"}', 1, True, None),
+        ("errors", 1, True, None),
+    ],
+    ids=["a miss", "none", "not wanted", "the canary is in it", "one for both"],
+)
+async def test_the_stable_is_asked_where_it_may_excuse_the_canary(
+    sampler: Sampler,
+    objects: Objects,
+    provider: FakeMetricProvider,
+    query: str,
+    maximum: float,
+    *,
+    baselines: bool,
+    baseline: float | None,
+) -> None:
+    objects.stored[(METRICTEMPLATES.plural, "prod/errors")] = template(query)
+    provider.script("errors", 1.5)
+    if "target" in query:
+        provider.script("web-canary-", 2.5)
+    else:
+        provider.script("errors", 2.5)
+    queries, _ = await sampler.prepare(KEY, strategy(replace(TEMPLATE, maximum=maximum)))
+    (sample,) = await sampler.ask(queries, baselines=baselines)
+    assert (sample.value, sample.baseline, sample.problem) == (2.5, baseline, "")
+
+
+async def test_a_stable_that_cannot_be_read_excuses_nothing(
+    sampler: Sampler, objects: Objects, provider: FakeMetricProvider
+) -> None:
+    objects.stored[(METRICTEMPLATES.plural, "prod/errors")] = template(NAMED)
+    provider.script("errors", ProviderError("too many series"))
+    provider.script("web-canary-", 2.5)
+    queries, _ = await sampler.prepare(KEY, strategy(TEMPLATE))
+    (sample,) = await sampler.ask(queries, baselines=True)
+    assert (sample.value, sample.baseline, sample.problem) == (2.5, None, "")
+
+
+async def test_a_provider_that_fails_is_told_and_is_no_value(
+    sampler: Sampler, provider: FakeMetricProvider
+) -> None:
+    provider.script("errors", ProviderError("prometheus is away"))
+    queries, _ = await sampler.prepare(KEY, strategy(TEMPLATE))
+    (sample,) = await sampler.ask(queries)
+    assert (sample.value, sample.problem) == (None, "prometheus is away")
+
+
+async def test_a_secret_is_read_by_name_and_given_to_the_provider(
+    sampler: Sampler, objects: Objects, provider: FakeMetricProvider
+) -> None:
+    stored = template(secretRef={"name": "login"})
+    objects.stored[(METRICTEMPLATES.plural, "prod/errors")] = stored
+    queries, _ = await sampler.prepare(KEY, strategy(TEMPLATE))
+    (sample,) = await sampler.ask(queries)
+    assert "Secret prod/login cannot be read" in sample.problem
+    token = base64.b64encode(b"s3cret").decode()
+    objects.stored[(SECRETS.plural, "prod/login")] = {"data": {"token": token}}
+    await sampler.ask(queries)
+    spec, _ = provider.asked[-1]
+    assert spec.secret == {"token": "s3cret"}
+    assert "s3cret" not in repr(spec)

@@ -1,0 +1,216 @@
+"""What a Canary asks for, and everything that is wrong with one at once."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from canary.contract import AUTO_LABEL, AUTO_VALUE, ON_NO_DATA
+from canary.durations import format_duration, parse_duration
+from canary.model.strategy import (
+    Builtin,
+    HookType,
+    InvalidStrategy,
+    NoDataPolicy,
+    Strategy,
+    TemplateRef,
+)
+from canary.spec.canary import Defaults, default_spec, parse_strategy
+from tests.fakes.objects import canary
+
+
+def parse(**analysis: Any) -> Strategy:
+    found = parse_strategy(canary(**analysis), Defaults())
+    assert isinstance(found, Strategy), found
+    return found
+
+
+def problems(obj: dict[str, Any]) -> str:
+    found = parse_strategy(obj, Defaults())
+    assert isinstance(found, InvalidStrategy)
+    return "; ".join(found.problems)
+
+
+@pytest.mark.parametrize(
+    ("analysis", "weights"),
+    [
+        ({}, (10, 20, 30, 40, 50)),
+        ({"stepWeight": 20}, (20, 40, 50)),
+        ({"stepWeight": 60}, (50,)),
+        ({"stepWeight": 50, "maxWeight": None}, (50, 100)),
+        ({"stepWeights": [1, 5, 120]}, (1, 5, 100)),
+    ],
+    ids=["linear", "capped at maxWeight", "one step", "to 100", "list"],
+)
+def test_the_steps(analysis: dict[str, Any], weights: tuple[int, ...]) -> None:
+    assert parse(**analysis).weights == weights
+
+
+def test_the_main_job_s_metrics_and_hooks() -> None:
+    strategy = parse(
+        metrics=[
+            {
+                "name": "error-rate",
+                "templateRef": {"name": "error-rate"},
+                "thresholdRange": {"max": 1},
+                "interval": "1m",
+            },
+            {"name": "request-duration", "thresholdRange": {"max": 500}},
+        ],
+        webhooks=[
+            {
+                "name": "load-test",
+                "type": "rollout",
+                "url": "http://x/",
+                "timeout": "15s",
+                "metadata": {"cmd": "hey"},
+            },
+            {"name": "untyped", "url": "http://x/"},
+        ],
+    )
+    template, builtin = strategy.metrics
+    assert template.source == TemplateRef(namespace="prod", name="error-rate")
+    assert (builtin.source, builtin.maximum) == (Builtin.DURATION, 500)
+    hook = strategy.hooks[0]
+    assert (hook.timeout, hook.metadata) == (timedelta(seconds=15), {"cmd": "hey"})
+    assert strategy.hooks[1].type is HookType.ROLLOUT
+    assert (strategy.service_name, strategy.service_port, strategy.target_port) == ("web", 80, 8080)
+
+
+@pytest.mark.parametrize(
+    ("metric", "bounds"),
+    [
+        ({"name": "request-success-rate", "threshold": 99}, (99, None)),
+        ({"name": "request-duration", "threshold": 500}, (None, 500)),
+        ({"name": "x", "query": "up", "thresholdRange": {"min": 1, "max": 2}}, (1, 2)),
+        ({"name": "request-duration", "thresholdRange": {}}, (None, None)),
+    ],
+)
+def test_bounds(metric: dict[str, Any], bounds: tuple[float | None, float | None]) -> None:
+    found = parse(metrics=[metric]).metrics[0]
+    assert (found.minimum, found.maximum) == bounds
+
+
+@pytest.mark.parametrize(
+    ("analysis", "said"),
+    [
+        ({"metrics": [{"name": "mystery"}]}, "metric mystery: needs a templateRef or a query"),
+        ({"metrics": [{"name": "x", "query": "up", "interval": "soon"}]}, "'soon' is not a dura"),
+        ({"iterations": 5}, "analysis.iterations: A/B and blue/green"),
+        ({"webhooks": [{"name": "g", "type": "confirm-rollout", "url": "u"}]}, "confirm-rollout"),
+        ({"stepWeights": [50, 10]}, "must rise"),
+        ({"stepWeight": 0}, "needs stepWeight"),
+    ],
+)
+def test_what_cannot_be_followed_says_how_to_mend_it(analysis: dict[str, Any], said: str) -> None:
+    assert said in problems(canary(**analysis))
+
+
+@pytest.mark.parametrize(
+    ("written", "timeout", "retries"),
+    [
+        ({}, timedelta(seconds=10), 0),
+        ({"timeout": "5m", "retries": 3}, timedelta(minutes=5), 3),
+        ({"timeout": "60m", "retries": 100}, timedelta(hours=1), 100),
+        ({"timeout": "1s", "retries": 0}, timedelta(seconds=1), 0),
+    ],
+)
+def test_a_hook_s_times_are_taken_as_written(
+    written: dict[str, Any], timeout: timedelta, retries: int
+) -> None:
+    (hook,) = parse(webhooks=[{"name": "smoke", "url": "http://x/", **written}]).hooks
+    assert (hook.timeout, hook.retries) == (timeout, retries)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ({"timeout": "61m"}, "webhook smoke timeout: '61m' is longer than a hook may take; write"),
+        ({"timeout": "0s"}, "webhook smoke timeout: '0s' leaves no time for an answer; write it"),
+        ({"timeout": "5 m"}, "webhook smoke timeout: '5 m' is not a duration; write it as 30s"),
+        ({"retries": -1}, "webhook smoke retries: '-1' must be a whole number from 0 to 100"),
+        ({"retries": 1.5}, "webhook smoke retries: '1.5' must be a whole number from 0 to 100"),
+        ({"retries": 101}, "webhook smoke retries: '101' must be a whole number from 0 to 100"),
+    ],
+)
+def test_a_hook_s_times_that_cannot_be_honoured_are_refused(
+    written: dict[str, Any], said: str
+) -> None:
+    hook = {"name": "smoke", "url": "http://x/", **written}
+    assert problems(canary(webhooks=[hook])).startswith(said)
+
+
+def test_two_hooks_of_one_name_are_refused() -> None:
+    hooks = [
+        {"name": name, "type": type_, "url": "http://x/"}
+        for name, type_ in (("smoke", "pre-rollout"), ("load", "rollout"), ("smoke", "rollout"))
+    ]
+    assert problems(canary(webhooks=hooks)) == (
+        "webhook smoke: 2 hooks have this name; give each a name of its own"
+    )
+
+
+def test_all_problems_are_told_at_once() -> None:
+    text = problems(canary(iterations=1, metrics=[{"name": "mystery"}], mirror=True))
+    assert all(word in text for word in ("iterations", "mystery", "mirror"))
+
+
+def test_an_annotation_that_is_none_of_the_policies_is_a_problem() -> None:
+    obj = canary()
+    obj["metadata"]["annotations"] = {ON_NO_DATA: "shrug"}
+    assert "on-no-data" in problems(obj)
+    obj["metadata"]["annotations"] = {ON_NO_DATA: "fail"}
+    found = parse_strategy(obj, Defaults())
+    assert isinstance(found, Strategy)
+    assert found.no_data is NoDataPolicy.FAIL
+
+
+def test_the_defaults_make_a_canary_that_can_be_followed() -> None:
+    obj = canary()
+    obj["spec"] = default_spec("web", Defaults())
+    obj["metadata"]["labels"] = {AUTO_LABEL: AUTO_VALUE}
+    found = parse_strategy(obj, Defaults())
+    assert isinstance(found, Strategy)
+    assert found.weights == (5, 10, 25, 50)
+    assert found.interval == timedelta(seconds=30)
+    assert found.health_is_enough
+    assert all(metric.leeway for metric in found.metrics)
+
+
+def test_intervals_below_the_shortest_are_lifted() -> None:
+    assert parse(interval="1s").interval == timedelta(seconds=10)
+
+
+def test_gateway_refs_make_a_route_of_its_own() -> None:
+    obj = canary()
+    obj["spec"]["service"] |= {
+        "gatewayRefs": [{"name": "public", "namespace": "infra"}],
+        "hosts": ["web.example"],
+        "timeout": "5s",
+        "match": [{"uri": {"prefix": "/api"}, "headers": {"x-beta": {"exact": "1"}}}],
+        "headers": {"request": {"add": {"x-a": "b"}, "remove": ["x-c"]}},
+        "rewrite": {"uri": "/"},
+    }
+    found = parse_strategy(obj, Defaults())
+    assert isinstance(found, Strategy)
+    assert found.own_route is not None
+    assert found.own_route.hosts == ("web.example",)
+    rule = dict(found.own_route.rule)
+    assert rule["matches"][0]["path"] == {"type": "PathPrefix", "value": "/api"}
+    assert rule["timeouts"] == {"request": "5s"}
+    assert [f["type"] for f in rule["filters"]] == ["RequestHeaderModifier", "URLRewrite"]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("1m", 60), ("1m30s", 90), ("2h", 7200)]
+)
+def test_durations_read_and_write(text: str, seconds: int) -> None:
+    duration = parse_duration(text)
+    assert duration == timedelta(seconds=seconds)
+    assert parse_duration(format_duration(duration)) == duration
+
+
+@pytest.mark.parametrize("text", ["", "1", "m", "1 m", "-1s", "1d"])
+def test_what_is_no_duration_is_said(text: str) -> None:
+    with pytest.raises(ValueError, match="not a duration"):
+        parse_duration(text)
