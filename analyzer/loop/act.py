@@ -27,6 +27,7 @@ from canary.rules.actions import (
     Decision,
     DeleteCanary,
     Emit,
+    EndProgress,
     EnsureCanary,
     EnsureRoute,
     MarkRefused,
@@ -121,6 +122,8 @@ class Actor:
                 return await self._patch_target(scene, _marked(marks, pause))
             case ScaleDownRevision(wanted):
                 await self._scale_down(scene, wanted)
+            case EndProgress(message):
+                await self._write_progress(scene, _refused(message, now))
             case MarkRefused(message):
                 return await self._mark_refused(scene, message, now)
             case ReopenProgress():

@@ -208,6 +208,7 @@ def _is_judged(scene: Scene) -> bool:
         and observed.strategy.policy.enabled
         and observed.target.enabled
         and not state.forced
+        and not state.is_without_share
     )
 
 

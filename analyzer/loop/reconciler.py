@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
 
 from analyzer.loop.act import Actor
+from analyzer.loop.losses import Losses
 from analyzer.loop.observe import Observer, inquiries
 from analyzer.loop.records import Records, state_of
 from analyzer.loop.telemetry import RunMetrics
@@ -75,6 +76,7 @@ class Reconciler:
         timing: the admin's times.
         clock: the time.
         metrics: where runs are counted.
+        losses: what all runs tell of pods they lost.
 
     """
 
@@ -88,6 +90,7 @@ class Reconciler:
     timing: Timing
     clock: Callable[[], datetime]
     metrics: RunMetrics
+    losses: Losses = field(default_factory=Losses)
 
     async def reconcile(self, key: Key) -> Result:
         """Look at one target and do what it needs.
@@ -112,6 +115,7 @@ class Reconciler:
             await self.router.clean(key)
             self.observer.weigher.forget(key)
             self.metrics.forget(key)
+            self.losses.forget(key)
             self.inquirer.forget(key)
             return Result()
         if canary is None:
@@ -160,10 +164,12 @@ class Reconciler:
         standing = self.inquirer.standing(key)
         scene = await self.observer.look(key, target, canary, standing, enabled=enabled)
         now = self.clock()
+        weather = self.losses.look(key, scene.state, scene.observed.canary, now)
+        observed = replace(scene.observed, weather=weather)
         try:
             if await self.actor.renew(scene, now):
                 return Result(requeue_after=timedelta(0))
-            decision = decide(scene.state, scene.observed, now, self.timing)
+            decision = decide(scene.state, observed, now, self.timing)
             await self.actor.run(scene, decision, now)
         except Overtaken as overtaken:
             # Its questions are about another template; the next look, at once, says which stand.

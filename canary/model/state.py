@@ -25,12 +25,16 @@ RUNNING_PHASES = frozenset({Phase.PROGRESSING, Phase.PROMOTING, Phase.FINALISING
 
 
 class Outcome(StrEnum):
-    """What one check of one metric, hook or health rule said; SHARED: the stable fails it too."""
+    """What one check of one metric, hook or health rule said.
+
+    SHARED: the stable fails it too; LOST: the cluster took pods that were to be looked at.
+    """
 
     PASSED = "passed"
     FAILED = "failed"
     SHARED = "shared"
     NO_DATA = "no-data"
+    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +57,10 @@ class State:
     threshold. `checked_at` is when the last analysis
     tick was, `changed_at` when the phase last changed, `stepped_at` when the weight did,
     `no_data_since` since when a metric has had no value, `incident_since` since when both versions
-    have missed a bound. `undoing` is the hash of a candidate whose
+    have missed a bound, `lost_since` since when pods are missing that the cluster took, `losses`
+    how often all of them were, `withheld` the step's share that the stable serves meanwhile.
+    `full_size` is how many pods the stable had with all of the traffic, `needed` how many it needs
+    for that again where it has fewer now, else 0. `undoing` is the hash of a candidate whose
     half-way promotion is taken back, `forced` whether a person promoted it and so answers for it.
     `evidence` is the judge's own record.
     """
@@ -72,6 +79,7 @@ class State:
     stepped_at: datetime | None = None
     no_data_since: datetime | None = None
     incident_since: datetime | None = None
+    lost_since: datetime | None = None
     pre_rollout_passed: bool = False
     paused: bool = False
     undoing: str = ""
@@ -81,6 +89,10 @@ class State:
     message: str = ""
     checks: tuple[Check, ...] = ()
     restarts: int = 0
+    losses: int = 0
+    withheld: int = 0
+    full_size: int = 0
+    needed: int = 0
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -92,6 +104,11 @@ class State:
     def begun(self) -> bool:
         """Whether the run has taken its first step."""
         return self.step != BEFORE_FIRST
+
+    @property
+    def is_without_share(self) -> bool:
+        """Whether the step's share is with the stable until the canary's pods are back."""
+        return self.withheld > 0
 
     @property
     def out(self) -> tuple[Asked, ...]:

@@ -7,6 +7,7 @@ from enum import Enum
 from canary.contract import Command
 from canary.evidence.report import Weighing
 from canary.model.asking import Standing
+from canary.model.fates import Broken, Calm, Fates, Serving, Unready, Weather
 from canary.model.strategy import Hook, InvalidStrategy, Strategy
 from canary.model.values import Key
 
@@ -58,7 +59,7 @@ class CanaryPresent:
     """The canary Deployment and its pods.
 
     `trouble` is why a pod cannot come up, if one cannot, `crash` how a container ended that was
-    started again.
+    started again, `fates` what became of each pod that the API server still knows.
     """
 
     template_hash: str
@@ -68,6 +69,20 @@ class CanaryPresent:
     trouble: str = ""
     crash: str = ""
     current: bool = True
+    fates: Fates = ()
+
+    @property
+    def serves(self) -> bool:
+        """Whether any pod can answer: one that is being deleted is ready and is sent nothing."""
+        if not self.fates:
+            return self.ready > 0
+        return any(isinstance(fate, Serving) for fate in self.fates)
+
+    @property
+    def misses_by_no_fault(self) -> bool:
+        """Whether the pods that are missing were taken, or are still starting."""
+        own = any(isinstance(fate, Unready | Broken) for fate in self.fates)
+        return bool(self.fates) and not own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +123,7 @@ class Observed:
     problems: tuple[str, ...] = ()
     standing: Standing = Standing()
     weighing: Weighing | None = None
+    weather: Weather = Calm()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

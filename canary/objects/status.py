@@ -20,6 +20,7 @@ _TIMES = (
     "stepped_at",
     "no_data_since",
     "incident_since",
+    "lost_since",
 )
 
 
@@ -47,6 +48,10 @@ def state_from_status(status: Json) -> State:
         forced=bool(run.get("forced")),
         post_rollout_called=bool(run.get("postRolloutCalled")),
         restarts=int(run.get("restarts") or 0),
+        losses=int(run.get("losses") or 0),
+        withheld=int(run.get("withheld") or 0),
+        full_size=int(run.get("fullSize") or 0),
+        needed=int(run.get("needed") or 0),
         reason=condition.get("reason", ""),
         message=condition.get("message", ""),
         checks=tuple(_check(entry) for entry in run.get("checks") or ()),
@@ -95,6 +100,10 @@ def status_from_state(state: State, *, previous: Json, generation: int, now: dat
             "forced": state.forced,
             "postRolloutCalled": state.post_rollout_called,
             "restarts": state.restarts,
+            "losses": state.losses,
+            "withheld": state.withheld,
+            "fullSize": state.full_size,
+            "needed": state.needed,
             "checks": [_dump(check) for check in state.checks],
             "evidence": dict(state.evidence) or None,
             **{_camel(name): _write_time(getattr(state, name)) for name in _TIMES},

@@ -13,20 +13,25 @@ from canary.contract import (
     STABLE,
     Command,
 )
+from canary.model.fates import Taken
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
 from canary.model.values import Json
 from canary.model.world import CanaryPresent, Hold, Revision, Target
+from canary.objects.fates import (
+    HOPELESS,
+    WORDS,
+    containers_of,
+    last_end,
+    last_words,
+    of_newest_template,
+    over_its_limit,
+    read_fates,
+    restarts_of,
+)
 
 VERDICT_PREFIX = "Headgate: "
 """Begins the progress condition that a refusal writes, to tell it from the controller's own."""
-
-_HOPELESS = frozenset(
-    {"CrashLoopBackOff", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
-)
-
-_WORDS = 400
-"""Characters of a container's last words that a verdict quotes."""
 
 
 def read_target(obj: Json, *, enabled: bool, known: Identities) -> Target:
@@ -150,54 +155,39 @@ def read_canary(obj: Json, pods: list[Json], known: Identities) -> CanaryPresent
         and status.get("updatedReplicas", 0) == replicas
         and status.get("replicas", 0) == replicas
     )
+    newest = of_newest_template(pods)
+    fates = read_fates(newest)
+    taken = {fate.pod for fate in fates if isinstance(fate, Taken)}
+    mine = [pod for pod in newest if pod["metadata"]["name"] not in taken]
     return CanaryPresent(
         template_hash=known.current(annotations(obj).get(CANDIDATE, "")),
         replicas=replicas,
         ready=int(status.get("readyReplicas", 0)),
-        restarts=sum(int(entry.get("restartCount", 0)) for pod in pods for entry in _each(pod)),
-        trouble=next((found for pod in pods if (found := _trouble(pod))), ""),
-        crash=next((found for pod in pods if (found := _crash(pod))), ""),
+        restarts=sum(restarts_of(entry) for pod in mine for entry in containers_of(pod)),
+        trouble=next((found for pod in mine if (found := _trouble(pod))), ""),
+        crash=next((found for pod in mine if (found := _crash(pod))), ""),
         current=current,
+        fates=fates,
     )
-
-
-def _each(pod: Json) -> list[Json]:
-    status = pod.get("status") or {}
-    return [
-        *(status.get("initContainerStatuses") or ()),
-        *(status.get("containerStatuses") or ()),
-    ]
 
 
 def _trouble(pod: Json) -> str:
     """Return why a pod cannot come up, with the container's last words, or nothing."""
-    if pod["metadata"].get("deletionTimestamp"):
-        return ""
-    for entry in _each(pod):
+    name = pod["metadata"]["name"]
+    if words := over_its_limit(pod):
+        return f"pod {name} was evicted for a limit of its own: {words}"
+    for entry in containers_of(pod):
         waiting = (entry.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") in _HOPELESS:
-            last = (entry.get("lastState") or {}).get("terminated") or {}
-            words = _last_words(last) or str(waiting.get("message", ""))[:_WORDS]
-            where = f"container {entry['name']} of pod {pod['metadata']['name']}"
-            return f"{where} is in {waiting['reason']}: {words}"
+        if waiting.get("reason") in HOPELESS:
+            words = last_words(last_end(entry)) or str(waiting.get("message", ""))[:WORDS]
+            return f"container {entry['name']} of pod {name} is in {waiting['reason']}: {words}"
     return ""
 
 
 def _crash(pod: Json) -> str:
     """Return how a container of a pod ended last, if it had to be started again or is about to."""
-    for entry in (pod.get("status") or {}).get("containerStatuses") or ():
-        now = (entry.get("state") or {}).get("terminated") or {}
-        last = now or (entry.get("lastState") or {}).get("terminated") or {}
-        if last and not pod["metadata"].get("deletionTimestamp"):
+    for entry in containers_of(pod, first=False):
+        if last := last_end(entry):
             where = f"container {entry['name']} of pod {pod['metadata']['name']}"
-            return f"{where} ended under traffic: {_last_words(last)}"
+            return f"{where} ended under traffic: {last_words(last)}"
     return ""
-
-
-def _last_words(terminated: Json) -> str:
-    if not terminated:
-        return ""
-    # A traceback says at its end what went wrong.
-    message = str(terminated.get("message", "")).strip()[-_WORDS:]
-    reason = f"{terminated.get('reason', 'ended')}, exit code {terminated.get('exitCode')}"
-    return f"{reason}: {message}" if message else reason

@@ -69,6 +69,13 @@ class MarkRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class EndProgress:
+    """End the target's progress condition without a verdict: the candidate is not remembered."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReopenProgress:
     """Take the verdict of an earlier run from the target's progress condition."""
 
@@ -91,6 +98,7 @@ Action = (
     | MarkTarget
     | ScaleDownRevision
     | MarkRefused
+    | EndProgress
     | ReopenProgress
     | Emit
 )

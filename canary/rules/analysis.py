@@ -7,8 +7,8 @@ from typing import Final
 
 from canary.contract import Reason
 from canary.model.asking import Word
-from canary.model.state import Outcome
-from canary.model.strategy import HookType, Strategy
+from canary.model.state import Outcome, Phase
+from canary.model.strategy import HookType
 from canary.model.world import CanaryAbsent, CanaryPresent
 from canary.objects.desired import canary_size
 from canary.rules.actions import (
@@ -20,15 +20,35 @@ from canary.rules.actions import (
     ScaleDownRevision,
     SetWeight,
 )
+from canary.rules.capacity import missing, pods_for_all
 from canary.rules.checks import overall
 from canary.rules.hooks import called, checks_of, hooks_of, waited_for
+from canary.rules.pods import broken, is_ready, lost, made_again, stormy
 from canary.rules.ticks import advance, check, due_in, failed, resync, seen_hooks, weighed
 from canary.rules.transitions import RECHECK, Context, Tick, promote, refuse, wait
 
 
 def progress(tick: Tick) -> Decision:
     """Decide the next move of a run that is under way."""
-    return next(found for rule in RULES_RUN if (found := rule(tick)) is not None)
+    return _noticed(tick, next(found for rule in RULES_RUN if (found := rule(tick)) is not None))
+
+
+def _noticed(tick: Tick, decision: Decision) -> Decision:
+    """Say that the stable became smaller under its part of the traffic, before it matters."""
+    state, target = decision.state, tick.ctx.observed.target
+    needed = missing(state, target.replicas)
+    if state.phase is not Phase.PROGRESSING or needed == state.needed:
+        return decision
+    text = (
+        f"{tick.ctx.observed.key} has {target.replicas} pods beside its canary at weight "
+        f"{state.weight} and needs about {needed} for all of the traffic: a refusal would give "
+        "it back as they come"
+    )
+    news = needed and not state.needed
+    events = (Emit(str(Reason.STABLE_SHRUNK), text),) if news else ()
+    saved = () if SaveState() in decision.actions else (SaveState(),)
+    actions = (*events, *decision.actions, *saved)
+    return replace(decision, state=replace(state, needed=needed), actions=actions)
 
 
 def _undo_first(tick: Tick) -> Decision | None:
@@ -54,7 +74,8 @@ def _make_canary(tick: Tick) -> Decision | None:
     """The canary runs the candidate, at the size that the largest step needs."""
     ctx = tick.ctx
     canary = ctx.observed.canary
-    size = canary_size(ctx.observed.target.replicas, tick.strategy.weights)
+    full = pods_for_all(ctx.state, ctx.observed.target.replicas)
+    size = canary_size(full, tick.strategy.weights)
     match canary:
         case CanaryPresent(template_hash=found) if found != ctx.candidate:
             # Pods of the candidate before may still have connections to finish.
@@ -62,6 +83,8 @@ def _make_canary(tick: Tick) -> Decision | None:
                 return wait(ctx, Reason.SUPERSEDED, "draining the previous canary", left)
         case CanaryPresent(replicas=replicas) if replicas == size:
             return None
+        case CanaryAbsent() if ctx.state.begun:
+            return made_again(tick)
         case CanaryPresent() if ctx.state.begun:
             # The target was scaled: the canary follows, and keeps its share meanwhile.
             follow = resync(tick, ctx.timing.poll)
@@ -76,34 +99,12 @@ def _make_canary(tick: Tick) -> Decision | None:
     return replace(decision, actions=(*decision.actions, *made))
 
 
-def _canary_broken(tick: Tick) -> Decision | None:
-    """A pod that cannot come up needs no statistics."""
-    ctx = tick.ctx
-    canary = ctx.observed.canary
-    if isinstance(canary, CanaryAbsent):
-        return None
-    if canary.trouble:
-        return refuse(ctx, Reason.REFUSED, canary.trouble)
-    if ctx.state.begun and (why := _fell(ctx, canary, tick.strategy)):
-        return refuse(ctx, Reason.REFUSED, why)
-    return None
-
-
-def _fell(ctx: Context, canary: CanaryPresent, strategy: Strategy) -> str:
-    """Say what befell a canary that was ready once and has traffic; nothing where it serves."""
-    if canary.crash and (canary.restarts > ctx.state.restarts or not canary.ready):
-        return canary.crash
-    if strategy.ready_percent and canary.replicas and not canary.ready:
-        return f"none of {canary.replicas} canary pods is ready any more"
-    return ""
-
-
 def _canary_not_ready(tick: Tick) -> Decision | None:
     """Before the first weight the canary must be ready, within the progress deadline."""
     ctx, strategy, canary = tick.ctx, tick.strategy, tick.ctx.observed.canary
     if isinstance(canary, CanaryAbsent) or ctx.state.begun:
         return None
-    if canary.current and _is_ready(canary, strategy):
+    if canary.current and is_ready(canary, strategy):
         return None
     if _unready_for(ctx) > strategy.progress_deadline:
         limit = int(strategy.progress_deadline.total_seconds())
@@ -119,11 +120,6 @@ def _unready_for(ctx: Context) -> timedelta:
     heard = [one.word.at for one in state.asked if isinstance(one.word, Word)]
     times = [one for one in (state.started_at, state.checked_at, *heard) if one is not None]
     return timedelta(0) if state.out else ctx.now - max(times, default=ctx.now)
-
-
-def _is_ready(canary: CanaryPresent, strategy: Strategy) -> bool:
-    # Rounded up: a threshold under 100 % must not turn one pod into none.
-    return canary.ready * 100 >= canary.replicas * strategy.ready_percent and canary.ready > 0
 
 
 def _skip(tick: Tick) -> Decision | None:
@@ -164,7 +160,13 @@ def _first_weight(tick: Tick, *, passed: list[str]) -> Decision:
     canary = ctx.observed.canary
     restarts = canary.restarts if isinstance(canary, CanaryPresent) else 0
     # What happened while it started is forgiven: it did become ready.
-    state = replace(tick.state, pre_rollout_passed=True, checks=(), restarts=restarts)
+    state = replace(
+        tick.state,
+        pre_rollout_passed=True,
+        checks=(),
+        restarts=restarts,
+        full_size=ctx.observed.target.replicas,
+    )
     start = Emit(str(Reason.PROGRESSING), f"Starting canary analysis for {ctx.observed.key}")
     hooks = [Emit(str(Reason.PROGRESSING), f"Pre-rollout check {name} passed") for name in passed]
     decision = advance(replace(tick, state=state), 0, after=timedelta(0))
@@ -185,9 +187,11 @@ def _not_due(tick: Tick) -> Decision | None:
 RULES_RUN: Final[tuple[Callable[[Tick], Decision | None], ...]] = (
     _undo_first,
     _make_canary,
-    _canary_broken,
+    broken,
     weighed,
+    lost,
     _canary_not_ready,
+    stormy,
     _skip,
     _before,
     _not_due,

@@ -43,9 +43,9 @@ def judge(
 
 
 def overall(checks: tuple[Check, ...]) -> Outcome:
-    """A failure outweighs an incident of both, that missing data, and this every pass."""
+    """A failure outweighs pods that were lost, they an incident of both, that missing data."""
     outcomes = {check.outcome for check in checks}
-    for outcome in (Outcome.FAILED, Outcome.SHARED, Outcome.NO_DATA):
+    for outcome in (Outcome.FAILED, Outcome.LOST, Outcome.SHARED, Outcome.NO_DATA):
         if outcome in outcomes:
             return outcome
     return Outcome.PASSED
@@ -73,7 +73,7 @@ def _check_pods(canary: CanaryPresent, restarts_before: int) -> Check:
         outcome = Outcome.FAILED
         message = f"canary containers restarted {canary.restarts - restarts_before} times"
     elif canary.ready < canary.replicas:
-        outcome = Outcome.FAILED
+        outcome = Outcome.LOST if canary.misses_by_no_fault else Outcome.FAILED
     return Check(
         name=HEALTH,
         outcome=outcome,

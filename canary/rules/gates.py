@@ -18,7 +18,12 @@ from canary.rules.actions import Decision, Emit, SaveState
 from canary.rules.transitions import Context, Tick, refuse
 
 _LASTING: Final = frozenset({Reason.INCONCLUSIVE, Reason.SHARED_INCIDENT})
-_TOLD: Final = _LASTING | {Reason.CHECK_FAILED, Reason.NO_DATA, Reason.BAKING}
+_TOLD: Final = _LASTING | {
+    Reason.CHECK_FAILED,
+    Reason.NO_DATA,
+    Reason.PODS_LOST,
+    Reason.BAKING,
+}
 """Reasons for which a weight is kept that are worth an event."""
 
 

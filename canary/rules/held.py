@@ -37,8 +37,14 @@ from canary.rules.transitions import (
     promote,
     refuse,
     release,
+    share_kept,
+    stand,
+    to_share,
     to_stable,
+    verdict_of,
     wait,
+    with_share,
+    without_share,
 )
 
 
@@ -46,9 +52,8 @@ def command(ctx: Context) -> Decision | None:
     """Promote, abort, retry and pause by annotation; who asked is in the event."""
     commands = ctx.observed.target.commands
     failed = ctx.state.phase is Phase.FAILED and ctx.same_candidate
-    if Command.ABORT in commands and not failed:
-        verdict = refuse(ctx, Reason.ABORTED, by(ctx, "aborted"), _stable_of(ctx))
-        return acted(Command.ABORT, verdict)
+    if Command.ABORT in commands and (not failed or ctx.state.weight):
+        return acted(Command.ABORT, _give_back(ctx) if failed else _abort(ctx))
     if Command.PROMOTE in commands:
         return acted(Command.PROMOTE, promote(ctx, by(ctx, "promoted"), _forced(ctx)))
     if Command.RETRY in commands and failed:
@@ -62,6 +67,17 @@ def command(ctx: Context) -> Decision | None:
             actions=(clear(commands),),
         )
     return None
+
+
+def _abort(ctx: Context) -> Decision:
+    return refuse(ctx, Reason.ABORTED, by(ctx, "aborted"), _stable_of(ctx))
+
+
+def _give_back(ctx: Context) -> Decision:
+    """An abort of a refused candidate that keeps a share: the stable takes it, come what may."""
+    state = without_share(ctx.state, ctx.now)
+    actions = (*to_share(ctx, 0), SaveState())
+    return Decision(state=state, actions=actions, requeue_after=ctx.timing.drain)
 
 
 def _pause(ctx: Context) -> Decision:
@@ -113,7 +129,7 @@ def invalid(ctx: Context) -> Decision | None:
     if not problems or (ctx.state.phase is Phase.FAILED and ctx.same_candidate):
         return None
     message = f"{ctx.observed.key} stays held: {'; '.join(problems)}"
-    decision = wait(ctx, Reason.INVALID, message, RECHECK)
+    decision = stand(ctx, Reason.INVALID, message, RECHECK)
     if message == ctx.state.message:
         return decision
     return replace(
@@ -127,7 +143,7 @@ def suspended(ctx: Context) -> Decision | None:
     strategy = ctx.observed.strategy
     if isinstance(strategy, InvalidStrategy) or not strategy.suspended:
         return None
-    return wait(ctx, Reason.SUSPENDED, "suspended by spec.suspend", RECHECK)
+    return stand(ctx, Reason.SUSPENDED, "suspended by spec.suspend", RECHECK)
 
 
 def new_candidate(ctx: Context) -> Decision | None:
@@ -222,17 +238,20 @@ def failed(ctx: Context) -> Decision | None:
     actions: list[Action] = []
     if any(r.template_hash == state.undoing and r.replicas for r in ctx.observed.revisions):
         actions.append(ScaleDownRevision(state.undoing))
-    if target.refused_mark != state.candidate:
-        actions.append(MarkRefused(state.message))
+    judged = state.reason != Reason.PROGRESS_DEADLINE
+    if judged and target.refused_mark != state.candidate:
+        actions.append(MarkRefused(verdict_of(state)))
     clean, after = clean_up(ctx)
     actions += clean
     state, events = after_rollout(ctx)
+    state = _share_told(ctx, state)
     actions += events
     if state != ctx.state:
         actions.append(SaveState())
     if any(isinstance(action, DeleteCanary) for action in clean):
         text = f"Canary failed! Scaling down {ctx.observed.key.name}-canary"
-        actions.append(Emit(str(Reason.REFUSED), text, warning=True))
+        reason = Reason.REFUSED if judged else Reason.PROGRESS_DEADLINE
+        actions.append(Emit(str(reason), text, warning=True))
     if state.undoing and after is None and actions:
         after = ctx.timing.poll
     return Decision(
@@ -240,6 +259,14 @@ def failed(ctx: Context) -> Decision | None:
         actions=tuple(actions),
         requeue_after=after,
     )
+
+
+def _share_told(ctx: Context, state: State) -> State:
+    """Return the state with the share that a refused candidate has from now on."""
+    kept = share_kept(ctx)
+    if kept == state.weight:
+        return state
+    return with_share(state, kept, state.needed) if kept else without_share(state, ctx.now)
 
 
 def run(ctx: Context) -> Decision | None:

@@ -30,6 +30,7 @@ from canary.rules.transitions import (
     clear,
     refuse,
     settle,
+    stand,
     to_stable,
     undo_promotion,
     wait,
@@ -80,14 +81,14 @@ def _roll(ctx: Context) -> Decision:
     state, target = ctx.state, ctx.observed.target
     if not _can_undo(ctx):
         # The old pods are gone: taking the new ones down would leave nothing that serves.
-        return wait(ctx, Reason.PROMOTING, f"{ctx.observed.key}: its last pods start", RECHECK)
+        return stand(ctx, Reason.PROMOTING, f"{ctx.observed.key}: its last pods start", RECHECK)
     if Command.ABORT in target.commands:
         return acted(Command.ABORT, refuse(ctx, Reason.ABORTED, by(ctx, "aborted")))
     if target.rollout_failed:
         return refuse(ctx, Reason.REFUSED, target.rollout_failed)
     strategy = ctx.observed.strategy
     if isinstance(strategy, InvalidStrategy):
-        return wait(ctx, Reason.PROMOTING, state.message, RECHECK)
+        return stand(ctx, Reason.PROMOTING, state.message, RECHECK)
     return tick_while_promoting(Tick(ctx, strategy, state))
 
 
@@ -154,7 +155,7 @@ def not_held(ctx: Context) -> Decision | None:
     if target.hold is Hold.OURS:
         return None
     if target.hold is Hold.THEIRS and state.phase in RUNNING_PHASES:
-        return wait(ctx, Reason.PAUSED, "paused by the team, not by Headgate", RECHECK)
+        return stand(ctx, Reason.PAUSED, "paused by the team, not by Headgate", RECHECK)
     if state.phase in IDLE_PHASES:
         return _idle(ctx)
     back = ctx.candidate == state.stable or not state.stable

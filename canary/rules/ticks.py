@@ -29,6 +29,7 @@ from canary.rules.actions import Action, Decision, Emit, SaveState, SetWeight
 from canary.rules.checks import judge, overall, summary
 from canary.rules.gates import gate, incident, lasting, recorded, stay
 from canary.rules.hooks import called, checks_of, hooks_of, names_out, waited_for
+from canary.rules.pods import lost, some_lost
 from canary.rules.rounds import asked, began, is_measured, is_running, question, samples_of
 from canary.rules.transitions import RECHECK, Context, Tick, promote, refuse
 
@@ -37,11 +38,13 @@ _KEEP_EVERY: Final = timedelta(seconds=30)
 _GRACE: Final = timedelta(seconds=5)
 """How long a question may be out before the status says so: most are answered long before."""
 _HELD_UP: Final = frozenset({Reason.WAITING_FOR_HOOK, Reason.QUEUED})
+_PASSING: Final = _HELD_UP | {Reason.PODS_LOST, Reason.CLUSTER_INCIDENT}
+"""Reasons that are over with the tick that passes."""
 
 
 def located(state: State, strategy: Strategy | InvalidStrategy) -> State:
     """Return the state with its step in the present sequence, which may have been edited."""
-    running = state.phase is Phase.PROGRESSING and state.begun
+    running = state.phase is Phase.PROGRESSING and state.begun and not state.is_without_share
     if not running or isinstance(strategy, InvalidStrategy):
         return state
     return replace(state, step=place(strategy.steps, state.step, state.weight))
@@ -104,6 +107,8 @@ def tick_while_promoting(tick: Tick) -> Decision:
     """The candidate is judged while it rolls, and a refusal undoes the promotion."""
     if (refused := weighed(tick)) is not None:
         return refused
+    if (without := lost(tick)) is not None:
+        return without
     if left := due_in(tick):
         return resync(tick, left)
     observed = tick.ctx.observed
@@ -211,6 +216,7 @@ def _seen(tick: Tick, ask: MetricsAsk, checks: tuple[Check, ...]) -> State:
         restarts=canary.restarts if isinstance(canary, CanaryPresent) else 0,
         no_data_since=None,
         incident_since=None,
+        lost_since=None,
     )
     return recorded(tick.ctx, seen)
 
@@ -286,7 +292,7 @@ def _on_course(tick: Tick) -> Decision | None:
 def _why(tick: Tick) -> tuple[str, str]:
     """Return the reason and the message that stand once nothing is waited for any more."""
     before, key = tick.ctx.state, tick.ctx.observed.key
-    if before.reason not in _HELD_UP:
+    if before.reason not in _PASSING:
         return before.reason, before.message
     if before.phase is Phase.PROMOTING:
         return Reason.PROMOTING, f"Promoting {key}: its pods are replaced"
@@ -331,6 +337,7 @@ RULES_TICK: Final[tuple[Callable[[Tick], Decision | None], ...]] = (
 )
 _VERDICTS: Final[dict[Outcome, Callable[[Tick], Decision]]] = {
     Outcome.FAILED: failed,
+    Outcome.LOST: some_lost,
     Outcome.SHARED: _incident,
     Outcome.NO_DATA: _no_data,
     Outcome.PASSED: _passed,

@@ -27,6 +27,7 @@ from canary.rules.actions import (
     Decision,
     DeleteCanary,
     Emit,
+    EndProgress,
     MarkRefused,
     MarkTarget,
     Pause,
@@ -34,7 +35,11 @@ from canary.rules.actions import (
     ScaleDownRevision,
     SetWeight,
 )
+from canary.rules.capacity import LONGEST, missing, share_to_keep
 
+_KEEPS: Final = "; it keeps "
+_GROWS: Final = timedelta(seconds=5)
+"""How often a stable that grows is looked at."""
 IDLE_PHASES: Final = frozenset({Phase.INITIALIZED, Phase.SUCCEEDED})
 RECHECK: Final = timedelta(seconds=30)
 """How often to look again at what only a person can mend."""
@@ -84,6 +89,14 @@ def wait(ctx: Context, reason: str, message: str, after: timedelta) -> Decision:
     return Decision(state=state, actions=actions, requeue_after=after)
 
 
+def stand(ctx: Context, reason: str, message: str, after: timedelta) -> Decision:
+    """Wait for a person; a canary of which no pod serves has no share of the traffic meanwhile."""
+    decision, canary = wait(ctx, reason, message, after), ctx.observed.canary
+    serves = isinstance(canary, CanaryPresent) and canary.serves
+    taken = () if serves else to_stable(ctx)
+    return replace(decision, actions=(*taken, *decision.actions))
+
+
 def refuse(ctx: Context, reason: Reason, why: str, state: State | None = None) -> Decision:
     """End a run against its candidate; a half-way promotion is undone.
 
@@ -104,6 +117,8 @@ def refuse(ctx: Context, reason: Reason, why: str, state: State | None = None) -
         phase=Phase.FAILED,
         candidate=ctx.candidate,
         weight=0,
+        withheld=0,
+        needed=0,
         round=state.round + 1,
         asked=(),
         reason=str(reason),
@@ -113,14 +128,89 @@ def refuse(ctx: Context, reason: Reason, why: str, state: State | None = None) -
         undoing=ctx.candidate if promoting else state.undoing,
     )
     undo: tuple[Action, ...] = undo_promotion(ended) if promoting else ()
+    kept = ended if promoting else _with_share(ctx, state, ended)
+    return Decision(
+        state=kept,
+        actions=(
+            *to_share(ctx, kept.weight),
+            Emit(str(reason), message, warning=True),
+            *_said_kept(kept),
+            SaveState(),
+            *undo,
+            MarkRefused(message),
+        ),
+        requeue_after=timedelta(0),
+    )
+
+
+def _with_share(ctx: Context, before: State, ended: State) -> State:
+    """Return the end of a run with the share that the stable cannot take back yet, mostly none."""
+    needed = missing(before, ctx.observed.target.replicas)
+    weight = share_to_keep(ctx.observed, replace(before, needed=needed))
+    return with_share(ended, weight, needed) if weight else ended
+
+
+def with_share(ended: State, weight: int, needed: int) -> State:
+    """Return the state of a refused candidate that keeps a share, with a message that says so."""
+    message = (
+        f"{verdict_of(ended)}{_KEEPS}{weight} % of the traffic, for {LONGEST.seconds} s at most, "
+        f"until the stable has about {needed} pods again"
+    )
+    return replace(ended, weight=weight, needed=needed, message=message)
+
+
+def without_share(ended: State, now: datetime) -> State:
+    """Return the state of a refused candidate that has just lost its last share; it drains now."""
+    return replace(ended, weight=0, needed=0, changed_at=now, message=verdict_of(ended))
+
+
+def verdict_of(ended: State) -> str:
+    """Return why a candidate was refused, without what is said of its share."""
+    return ended.message.partition(_KEEPS)[0]
+
+
+def _said_kept(ended: State) -> tuple[Action, ...]:
+    return (Emit(str(Reason.STABLE_SHRUNK), ended.message, warning=True),) if ended.weight else ()
+
+
+def share_kept(ctx: Context) -> int:
+    """Return the share that a refused candidate keeps now, in percent: what the stable lacks."""
+    state = ctx.state
+    over = not ctx.same_candidate or ctx.since_change() >= LONGEST
+    return 0 if state.phase is not Phase.FAILED or over else share_to_keep(ctx.observed, state)
+
+
+def expire(ctx: Context, why: str, state: State) -> Decision:
+    """End a run that could not be judged: nothing is held against its candidate.
+
+    Args:
+        ctx: the world.
+        why: what it waited for in vain, in words.
+        state: the state as this look leaves it.
+
+    """
+    message = f"Giving up on {ctx.observed.key} for now, nothing speaks against it: {why}"
+    ended = replace(
+        state,
+        phase=Phase.FAILED,
+        candidate=ctx.candidate,
+        weight=0,
+        withheld=0,
+        needed=0,
+        round=state.round + 1,
+        asked=(),
+        reason=str(Reason.PROGRESS_DEADLINE),
+        message=message,
+        changed_at=ctx.now,
+        post_rollout_called=False,
+    )
     return Decision(
         state=ended,
         actions=(
             *to_stable(ctx),
-            Emit(str(reason), message, warning=True),
+            EndProgress(message),
+            Emit(str(Reason.PROGRESS_DEADLINE), message, warning=True),
             SaveState(),
-            *undo,
-            MarkRefused(message),
         ),
         requeue_after=timedelta(0),
     )
@@ -184,8 +274,14 @@ def promote(ctx: Context, why: str, state: State | None = None) -> Decision:
 
 def to_stable(ctx: Context) -> tuple[Action, ...]:
     """Return the write that takes all traffic from the canary, if it has any."""
+    return to_share(ctx, 0)
+
+
+def to_share(ctx: Context, weight: int) -> tuple[Action, ...]:
+    """Return the write that gives the canary this share, in percent, if it has another."""
     split = ctx.observed.split
-    return (SetWeight(0),) if split.routes and (split.weight or not split.even) else ()
+    moved = split.routes and (split.weight != weight or not split.even)
+    return (SetWeight(weight),) if moved else ()
 
 
 def clean_up(ctx: Context) -> tuple[tuple[Action, ...], timedelta | None]:
@@ -194,6 +290,9 @@ def clean_up(ctx: Context) -> tuple[tuple[Action, ...], timedelta | None]:
     Traffic goes first, then connections get `drain` to end, then the pods go.
     """
     split, timing = ctx.observed.split, ctx.timing
+    kept = share_kept(ctx)
+    if kept:
+        return to_share(ctx, kept), _GROWS
     if actions := to_stable(ctx):
         return actions, timing.drain
     if not isinstance(ctx.observed.canary, CanaryPresent):

@@ -8,12 +8,13 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from analyzer.loop.act import Actor
+from analyzer.loop.losses import Losses
 from analyzer.loop.observe import Observer
 from analyzer.loop.reconciler import Reconciler, Result
 from analyzer.loop.records import Records
 from analyzer.loop.sampling import Sampler
 from analyzer.loop.telemetry import RunMetrics
-from analyzer.ports import Inquirer, MetricProvider, ProviderSpec
+from analyzer.ports import Inquirer, MetricProvider, ProviderSpec, Weigher
 from canary.contract import HOLD, SEEN, STABLE
 from canary.evidence.report import Weighing
 from canary.measuring.watch import Watch
@@ -80,6 +81,8 @@ class Bench:
     providers: Mapping[str, MetricProvider] = field(default_factory=dict)
     labelled: bool = True
     now: datetime = START
+    weigher: Weigher = field(default_factory=NoWeigher)
+    losses: Losses = field(default_factory=Losses)
 
     # --- what the informers know ---------------------------------------------------------------
 
@@ -108,12 +111,13 @@ class Bench:
             index=self,
             router=self.router,
             records=records,
-            observer=Observer(self.cluster, self.router, sampler, NoWeigher(), Defaults()),
+            observer=Observer(self.cluster, self.router, sampler, self.weigher, Defaults()),
             inquirer=self.inquirer,
             actor=Actor(self.cluster, self.router, records),
             timing=Timing(),
             clock=lambda: self.now,
             metrics=RunMetrics.create(CollectorRegistry()),
+            losses=self.losses,
         )
         return await reconciler.reconcile(key)
 

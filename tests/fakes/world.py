@@ -26,6 +26,7 @@ from canary.model.asking import (
     Sample,
     Standing,
 )
+from canary.model.fates import Calm, Fate, Serving, Unready, Weather
 from canary.model.state import State
 from canary.model.strategy import HookType, InvalidStrategy, Metric, Strategy
 from canary.model.values import Key
@@ -43,6 +44,7 @@ from canary.rules.actions import (
     Decision,
     DeleteCanary,
     Emit,
+    EndProgress,
     EnsureCanary,
     EnsureRoute,
     MarkRefused,
@@ -115,6 +117,9 @@ class World:
     metrics_asked: int = 0
     post_rollouts: list[str] = field(default_factory=list)
     verdict: str = ""
+    given_up: str = ""
+    fates: tuple[Fate, ...] = ()
+    weather: Weather = Calm()
     strata: dict[str, Stratum] = field(default_factory=dict)
     seen: tuple[str, JudgeState] | None = None
 
@@ -144,10 +149,11 @@ class World:
         present = CanaryPresent(
             template_hash=self.canary,
             replicas=self.canary_size,
-            ready=self.canary_size if self.canary_ready else 0,
+            ready=self.ready,
             trouble=self.trouble,
             restarts=self.restarts,
             crash=self.crash,
+            fates=self.fates or self._usual_fates(),
         )
         return Observed(
             key=KEY,
@@ -178,12 +184,27 @@ class World:
             problems=self.problems,
             standing=self.standing(),
             weighing=self.weigh(),
+            weather=self.weather,
         )
+
+    @property
+    def ready(self) -> int:
+        """The canary's ready pods."""
+        if self.fates:
+            return sum(isinstance(fate, Serving) for fate in self.fates)
+        return self.canary_size if self.canary_ready else 0
+
+    def _usual_fates(self) -> tuple[Fate, ...]:
+        """Return pods that serve, or that fail their own probes."""
+        fate = Serving if self.canary_ready else Unready
+        return tuple(fate(pod=f"web-canary-{number}") for number in range(self.canary_size))
 
     def weigh(self) -> Weighing | None:
         """Judge what the canary answers at each look, if it has traffic."""
         stratum = self.strata.get(self.template)
         if not isinstance(self.strategy, Strategy) or not self.canary or stratum is None:
+            return None
+        if self.state.is_without_share:
             return None
         judge = Judge(self.strategy.policy, [PLAN])
         if self.seen is None or self.seen[0] != self.template:
@@ -339,6 +360,8 @@ class World:
                 self.mark(marks, pause)
             case ScaleDownRevision(wanted):
                 self.pods.pop(wanted, None)
+            case EndProgress(message):
+                self.given_up = message
             case MarkRefused(message):
                 self.marks["refused"] = state.candidate
                 self.verdict = message

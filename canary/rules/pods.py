@@ -1,0 +1,258 @@
+"""What the fates of its pods mean for a run that is under way.
+
+What a pod did by itself is evidence. What the cluster or a person did to it is not: the pod is
+replaced and waited for. Meanwhile a canary of which no pod serves has no share of the traffic.
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from canary.contract import Reason
+from canary.model.fates import Broken, Fate, Incident, Starting, Taken, Unheard, Unready
+from canary.model.state import Outcome, Phase, State
+from canary.model.strategy import Strategy
+from canary.model.world import CanaryAbsent, CanaryPresent
+from canary.objects.desired import canary_size
+from canary.rules.actions import (
+    Action,
+    Decision,
+    Emit,
+    EnsureCanary,
+    EnsureRoute,
+    SaveState,
+    SetWeight,
+)
+from canary.rules.capacity import pods_for_all
+from canary.rules.checks import summary
+from canary.rules.gates import recorded, stay
+from canary.rules.transitions import Context, Tick, expire, refuse, to_stable
+from canary.rules.weather import WINDOW
+
+_LOOK: Final = timedelta(seconds=5)
+"""How often pods that are waited for are looked at; that they are ready is heard at once."""
+_MOST_SAID: Final = 3
+_USUAL: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
+"""What every pod waits for when it starts, and nobody needs to be told."""
+
+
+def is_ready(canary: CanaryPresent, strategy: Strategy) -> bool:
+    """Tell whether so many pods are ready as the Canary wants before it gets traffic."""
+    # Rounded up: a threshold under 100 % must not turn one pod into none.
+    return canary.ready * 100 >= canary.replicas * strategy.ready_percent and canary.ready > 0
+
+
+def broken(tick: Tick) -> Decision | None:
+    """What a pod did by itself needs no statistics, but in an incident it says little."""
+    ctx = tick.ctx
+    canary = ctx.observed.canary
+    if isinstance(canary, CanaryAbsent) or isinstance(ctx.observed.weather, Incident):
+        return None
+    if canary.trouble:
+        return refuse(ctx, Reason.REFUSED, canary.trouble)
+    if ctx.state.begun and (why := _fell(ctx, canary, tick.strategy)):
+        return refuse(ctx, Reason.REFUSED, why)
+    return None
+
+
+def _fell(ctx: Context, canary: CanaryPresent, strategy: Strategy) -> str:
+    """Say what befell a canary that was ready once and has traffic; nothing where it serves."""
+    if canary.crash and (canary.restarts > ctx.state.restarts or not canary.ready):
+        return canary.crash
+    own = bool(canary.fates) and all(_is_own_fault(fate) for fate in canary.fates)
+    if strategy.ready_percent and own and not canary.ready:
+        return f"none of {canary.replicas} canary pods is ready any more"
+    return ""
+
+
+def _is_own_fault(fate: Fate) -> bool:
+    return isinstance(fate, Unready | Broken)
+
+
+def lost(tick: Tick) -> Decision | None:
+    """The share of a canary of which no pod serves goes to the stable, and comes back with them."""
+    state, canary = tick.state, tick.ctx.observed.canary
+    if not state.begun:
+        return None
+    if isinstance(canary, CanaryAbsent):
+        return made_again(tick)
+    if state.is_without_share:
+        return _back(tick, canary) if is_ready(canary, tick.strategy) else _still_lost(tick, canary)
+    if canary.serves or not state.weight:
+        return None
+    return _withdraw(tick, what_befell(canary.fates), canary.restarts)
+
+
+def made_again(tick: Tick) -> Decision:
+    """The canary's Deployment is gone in the middle of a run: somebody deleted it."""
+    full = pods_for_all(tick.state, tick.ctx.observed.target.replicas)
+    size = canary_size(full, tick.strategy.weights)
+    again: tuple[Action, ...] = (EnsureRoute(), EnsureCanary(size))
+    if tick.state.is_without_share or not tick.state.weight:
+        waits = _wait(tick, tick.state.message)
+        return replace(waits, actions=(*waits.actions, *again))
+    gone = _withdraw(tick, f"deployment {tick.ctx.observed.key.name}-canary was deleted", 0)
+    return replace(gone, actions=(*gone.actions, *again))
+
+
+def _withdraw(tick: Tick, what: str, restarts: int) -> Decision:
+    """Take the share before anything is said: what has no pods answers nothing."""
+    ctx, losses = tick.ctx, tick.state.losses + 1
+    times = f" ({losses} times in this run)" if losses > 1 else ""
+    message = (
+        f"{what or 'no canary pod serves'}{times}; the stable serves all of {ctx.observed.key} "
+        f"until its canary's pods are ready again"
+    )
+    state = replace(
+        # What is answered for pods that are gone is no evidence: it is taken up again from here.
+        recorded(ctx, tick.state),
+        weight=0,
+        withheld=tick.state.weight,
+        lost_since=tick.state.lost_since or ctx.now,
+        losses=losses,
+        restarts=restarts,
+        reason=str(Reason.PODS_LOST),
+        message=message,
+    )
+    return Decision(
+        state=state,
+        actions=(
+            *to_stable(ctx),
+            Emit(str(Reason.PODS_LOST), message, warning=True),
+            SaveState(),
+        ),
+        requeue_after=_LOOK,
+    )
+
+
+def _still_lost(tick: Tick, canary: CanaryPresent) -> Decision:
+    ctx, limit = tick.ctx, tick.strategy.progress_deadline
+    since = tick.state.lost_since or ctx.now
+    if tick.state.phase is Phase.PROGRESSING and ctx.now - since > limit:
+        what = what_befell(canary.fates)
+        why = f"its canary's pods are not back after {int(limit.total_seconds())} s"
+        return expire(ctx, f"{why}: {what}" if what else why, tick.state)
+    what = what_befell(canary.fates)
+    if not what or what in tick.state.message:
+        return _wait(tick, tick.state.message)
+    return _wait(
+        tick,
+        f"{what}; the stable serves all of {ctx.observed.key} since {since:%H:%M:%S} UTC, until "
+        f"its canary's pods are ready again",
+    )
+
+
+def _wait(tick: Tick, message: str) -> Decision:
+    state = replace(tick.state, reason=str(Reason.PODS_LOST), message=message)
+    saved = () if state == tick.ctx.state else (SaveState(),)
+    return Decision(state=state, actions=(*to_stable(tick.ctx), *saved), requeue_after=_LOOK)
+
+
+def _back(tick: Tick, canary: CanaryPresent) -> Decision:
+    """The step goes on where it was, and is judged from now on."""
+    ctx, weight = tick.ctx, tick.state.withheld
+    promoting = tick.state.phase is Phase.PROMOTING
+    reason = Reason.PROMOTING if promoting else Reason.ADVANCED
+    message = f"{ctx.observed.key} canary weight {weight} again: its pods are ready again"
+    state = replace(
+        tick.state,
+        weight=weight,
+        withheld=0,
+        lost_since=None,
+        restarts=canary.restarts,
+        reason=str(reason),
+        message=message,
+        checked_at=ctx.now + _blurred(tick.strategy) - tick.strategy.interval,
+        stepped_at=ctx.now,
+    )
+    return Decision(
+        state=state,
+        actions=(Emit(str(reason), message), SaveState(), SetWeight(weight)),
+        requeue_after=_blurred(tick.strategy),
+    )
+
+
+def _blurred(strategy: Strategy) -> timedelta:
+    """Return how long metrics still look at the time without pods, an interval at least."""
+    return max([strategy.interval, *(metric.interval for metric in strategy.metrics)])
+
+
+def some_lost(tick: Tick) -> Decision:
+    """A check that misses pods by no fault of theirs counts neither way: they are waited for."""
+    ctx, limit = tick.ctx, tick.strategy.progress_deadline
+    since = ctx.state.lost_since or ctx.now
+    tick = replace(tick, state=replace(tick.state, lost_since=since))
+    missing = summary(tick.state.checks, Outcome.LOST)
+    if tick.state.phase is Phase.PROGRESSING and ctx.now - since > limit:
+        why = f"{missing}, and no more came in {int(limit.total_seconds())} s"
+        return expire(ctx, why, tick.state)
+    message = (
+        f"Halt {ctx.observed.key} advancement, holding at weight {tick.state.weight} until its "
+        f"canary's pods are replaced: {missing}"
+    )
+    return stay(tick, Reason.PODS_LOST, message)
+
+
+def stormy(tick: Tick) -> Decision | None:
+    """Many runs lose pods at once: nothing that pods do is held against them, and nobody steps.
+
+    It passes by itself, a while after the last loss. Evidence of what is answered still counts.
+    """
+    ctx = tick.ctx
+    weather, canary = ctx.observed.weather, ctx.observed.canary
+    if not isinstance(weather, Incident) or isinstance(canary, CanaryAbsent):
+        return None
+    message = (
+        f"many runs lose pods at once, an incident of the cluster: {ctx.observed.key} is held at "
+        f"weight {tick.state.weight} until {int(WINDOW.total_seconds())} s after the last loss"
+    )
+    state = _forgiven(tick.state, canary, message)
+    how_many = f"{weather.lost} of {weather.running} runs lost pods within a minute: {message}"
+    news = tick.ctx.state.reason != Reason.CLUSTER_INCIDENT
+    events = (Emit(str(Reason.CLUSTER_INCIDENT), how_many, warning=True),) if news else ()
+    split = ctx.observed.split
+    moved = bool(split.routes) and (split.weight != state.weight or not split.even)
+    return Decision(
+        state=state,
+        actions=(
+            *events,
+            *((SaveState(),) if state != ctx.state else ()),
+            *((SetWeight(state.weight),) if moved else ()),
+        ),
+        requeue_after=_LOOK,
+    )
+
+
+def _forgiven(state: State, canary: CanaryPresent, message: str) -> State:
+    return replace(
+        state,
+        restarts=canary.restarts,
+        reason=str(Reason.CLUSTER_INCIDENT),
+        message=message,
+    )
+
+
+def what_befell(fates: tuple[Fate, ...]) -> str:
+    """Say what happened to pods that do not serve, for a person; nothing where it is usual.
+
+    Args:
+        fates: what became of a canary's pods.
+
+    """
+    said = [text for fate in fates if (text := _text(fate))]
+    more = f" and {len(said) - _MOST_SAID} more" if len(said) > _MOST_SAID else ""
+    return ", ".join(said[:_MOST_SAID]) + more
+
+
+def _text(fate: Fate) -> str:
+    match fate:
+        case Taken(how=how, words=words):
+            return f"pod {fate.pod} {how}" + (f" ({words})" if words else "")
+        case Unheard():
+            return f"the node of pod {fate.pod} is not ready or not heard of"
+        case Unready():
+            return f"pod {fate.pod} is not ready any more"
+        case Starting(why=why) if why not in _USUAL:
+            return f"pod {fate.pod} waits: {why}"
+        case _:
+            return ""
