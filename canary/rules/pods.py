@@ -91,7 +91,7 @@ def made_again(tick: Tick) -> Decision:
     if tick.state.is_without_share or not tick.state.weight:
         waits = _wait(tick, tick.state.message)
         return replace(waits, actions=(*waits.actions, *again))
-    gone = _withdraw(tick, f"deployment {tick.ctx.observed.key.name}-canary was deleted", 0)
+    gone = _withdraw(tick, "the canary's Deployment was deleted", 0)
     return replace(gone, actions=(*gone.actions, *again))
 
 

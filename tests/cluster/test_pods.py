@@ -99,7 +99,9 @@ def test_evicted_pods_and_a_deleted_canary_are_waited_for(
     wait_for("the next step", lambda: share(namespace) == 20, 60, every=0.1)
     namespace("delete", "deployment", "web-canary", "--wait=false")
     wait_for("the step again", lambda: len(said(namespace, "PodsLost")) == 2, 30)
-    assert any("deployment web-canary was deleted" in text for text in said(namespace, "PodsLost"))
+    assert any(
+        "the canary's Deployment was deleted" in text for text in said(namespace, "PodsLost")
+    )
 
     wait_for("the end", lambda: phase(namespace) in ENDED, 180)
     assert phase(namespace) == "Succeeded", message(namespace)

@@ -179,7 +179,7 @@ async def test_a_canary_that_was_deleted_by_hand_is_made_again() -> None:
     await look(bench)
     assert bench.router.weight == 0
     assert bench.cluster.now(DEPLOYMENTS, "prod", "web-canary") is not None
-    assert "deployment web-canary was deleted" in condition(bench)[1]
+    assert "the canary's Deployment was deleted" in condition(bench)[1]
     ready(bench)
     await look(bench)
     assert bench.router.weight == 10

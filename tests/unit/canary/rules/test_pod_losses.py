@@ -191,7 +191,7 @@ def test_a_canary_that_somebody_deleted_is_made_again() -> None:
     decision = world.reconcile()
     assert decision.actions[0] == SetWeight(0)
     assert world.canary == "v2"
-    assert "deployment web-canary was deleted" in world.state.message
+    assert "the canary's Deployment was deleted" in world.state.message
     world.fates = (NEXT,)
     world.reconcile()
     without_share(world)
