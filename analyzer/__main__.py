@@ -19,6 +19,7 @@ from analyzer.loop.observe import Observer
 from analyzer.loop.reconciler import Reconciler
 from analyzer.loop.records import Records
 from analyzer.loop.sampling import Sampler
+from analyzer.loop.sweeper import Sweeper
 from analyzer.loop.telemetry import RunMetrics
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from analyzer.pod_pages.scraper import open_scraper
@@ -113,6 +114,8 @@ async def serve(settings: Settings) -> None:
                 group.create_task(controller.run(), name="controller")
                 group.create_task(gatherer.run(controller.enqueue), name="evidence")
                 group.create_task(inquirer.run(controller.enqueue), name="questions")
+                sweeper = Sweeper(cluster, controller.enqueue)
+                group.create_task(sweeper.run(), name="parked")
 
         await running.run(
             running.probes(

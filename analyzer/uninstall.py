@@ -11,6 +11,9 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
+from analyzer.loop.observe import replica_sets
+from analyzer.loop.parked import put_back
+from analyzer.loop.sweeper import Sweeper
 from analyzer.ports import Cluster
 from analyzer.routers.adopted import AdoptedRoutes
 from canary.contract import (
@@ -26,6 +29,7 @@ from canary.contract import (
     TARGET_LABEL,
 )
 from canary.model.values import Json, Key
+from canary.model.world import Place
 from canary.objects.workloads import annotations, known_templates, read_revisions
 from runtime import kube
 from runtime.errors import NotFound
@@ -40,7 +44,6 @@ from runtime.resources import (
     MUTATINGWEBHOOKCONFIGURATIONS,
     NAMESPACES,
     PODS,
-    REPLICASETS,
     SERVICES,
     Resource,
 )
@@ -51,6 +54,8 @@ WEBHOOKS: Final = "headgate"
 PART_OF: Final = "app.kubernetes.io/part-of=headgate"
 ANALYZER_PODS: Final = "app.kubernetes.io/component=analyzer"
 OURS: Final = f"{MANAGED_BY_LABEL}={MANAGED_BY},{TARGET_LABEL}"
+ADOPTION: Final = 30
+"""Seconds for the Deployment controller to adopt a ReplicaSet: it takes some 10 ms."""
 USER_KINDS: Final = (CANARIES, METRICTEMPLATES, ALERTPROVIDERS)
 
 
@@ -86,7 +91,7 @@ class Uninstall:
         Raises:
             ApiError: the API server could not do its part; run it again.
             Overtaken: somebody else changed what was to be removed; run it again.
-            TimeoutError: the analyzer's pods did not end.
+            TimeoutError: the analyzer's pods did not end, or no Deployment controller works.
 
         """
         await self._stop_analyzer()
@@ -96,6 +101,7 @@ class Uninstall:
         for target in await self._list(DEPLOYMENTS):
             if any(mark in annotations(target) for mark in INTERNAL_ANNOTATIONS):
                 await self._let_go(target)
+        await Sweeper(self._cluster, lambda _: None).sweep(all_of_them=True)
         await self._delete_canaries()
         await self._delete_records()
         await self._delete_ourselves()
@@ -122,16 +128,30 @@ class Uninstall:
 
     async def _let_go(self, target: Json) -> None:
         namespace, name = target["metadata"]["namespace"], target["metadata"]["name"]
-        replica_sets = (await self._cluster.list(REPLICASETS, namespace)).items
+        await put_back(self._cluster, target)
+        found = await self._adopted(target)
         said = ""
 
         def patch_for(current: Json) -> Json:
             nonlocal said
-            patch, said = _letting_go(current, replica_sets, self._candidates)
+            patch, said = _letting_go(current, found, self._candidates)
             return patch
 
         await patched(self._cluster, DEPLOYMENTS, target, patch_for)
         self._say(f"{name}.{namespace}: {said}")
+
+    async def _adopted(self, target: Json) -> list[Json]:
+        """Return a target's ReplicaSets once its controller counts with what was put back.
+
+        Released before, the target would get a second ReplicaSet of the same template.
+        """
+        async with asyncio.timeout(ADOPTION):
+            while True:
+                found = await replica_sets(self._cluster, target)
+                places = {revision.place for revision in read_revisions(found, target)}
+                if Place.ADRIFT not in places:
+                    return found
+                await asyncio.sleep(0.1)
 
     async def _delete_canaries(self) -> None:
         deployments = await self._list(DEPLOYMENTS, OURS)
@@ -170,29 +190,30 @@ class Uninstall:
             return []
 
 
-def _letting_go(target: Json, replica_sets: list[Json], candidates: Candidates) -> tuple[Json, str]:
+def _letting_go(target: Json, found: list[Json], candidates: Candidates) -> tuple[Json, str]:
     """Return the patch that leaves a target to its team, and what it says to the admin."""
     patch: Json = {"metadata": {"annotations": dict.fromkeys(INTERNAL_ANNOTATIONS)}}
     if HOLD not in annotations(target) or not target["spec"].get("paused"):
         return patch, "is not marked any more"
     patch["spec"] = {"paused": None}
-    stable = _stable_template(target, replica_sets)
+    stable = _stable_template(target, found)
     if candidates is Candidates.RELEASE or stable is None:
         return patch, "its new version is released"
     patch["spec"]["template"] = stable
     return patch, "keeps its stable version"
 
 
-def _stable_template(target: Json, replica_sets: list[Json]) -> Json | None:
-    """Return the patch to the template of the pods that serve; None where none do."""
-    revisions = read_revisions(replica_sets, target)
-    mark = known_templates(target, replica_sets).current(annotations(target).get(STABLE, ""))
+def _stable_template(target: Json, found: list[Json]) -> Json | None:
+    """Return the patch to the template that serves, or did before the target was scaled to 0."""
+    revisions = read_revisions(found, target)
+    mark = known_templates(target, found).current(annotations(target).get(STABLE, ""))
     serving = [r for r in revisions if r.template_hash == mark and r.replicas]
     serving = serving or [r for r in revisions if r.replicas]
+    serving = serving or [r for r in revisions if r.template_hash == mark]
     if not serving:
         return None
     name = max(serving, key=lambda revision: revision.ready).name
-    wanted = next(obj for obj in replica_sets if obj["metadata"]["name"] == name)
+    wanted = next(obj for obj in found if obj["metadata"]["name"] == name)
     template = dict(wanted["spec"]["template"])
     labels = dict(template["metadata"].get("labels") or {})
     labels.pop(POD_TEMPLATE_HASH, None)

@@ -54,6 +54,12 @@ COMMANDS: Final = frozenset(Command)
 CANDIDATE: Final = f"{DOMAIN}/candidate"
 """On the canary Deployment: hash of the target's template that it was made from."""
 
+# On ReplicaSets of a target that are kept out of its Deployment controller's choice.
+PARKED: Final = f"{DOMAIN}/parked"
+"""Label: uid of the Deployment that a parked ReplicaSet belongs to."""
+PARKED_FROM: Final = f"{DOMAIN}/parked-from"
+"""Annotation: what was changed to park it, as JSON: the Deployment's name, the labels before."""
+
 # Annotations on routes and on Canary objects.
 SPLIT: Final = f"{DOMAIN}/split"
 """The splits on a route, as JSON: of each target both Services and its share in percent."""
@@ -120,6 +126,7 @@ class Reason(StrEnum):
     FINALISING = "Finalising"
     SUCCEEDED = "Succeeded"
     REFUSED = "Refused"
+    SCALED_TO_ZERO = "ScaledToZero"
     ABORTED = "Aborted"
     REVERTED = "Reverted"
     SUPERSEDED = "Superseded"

@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, assert_never
 
-from analyzer.loop.observe import Scene, selected_by
+from analyzer.loop.observe import Scene, replica_sets
+from analyzer.loop.parked import park, put_back
 from analyzer.loop.records import Records, state_of
 from analyzer.ports import Cluster, Router, SplitRefused
 from canary.contract import INTERNAL_ANNOTATIONS, REFUSED, REFUSED_WHY, SEEN
-from canary.measuring.pods import selector_text
 from canary.model.former import outdated_marks
 from canary.model.hashing import template_hash
 from canary.model.values import Json
+from canary.model.world import Place
 from canary.objects.desired import (
     canary_deployment,
     canary_name,
@@ -32,7 +33,9 @@ from canary.rules.actions import (
     EnsureRoute,
     MarkRefused,
     MarkTarget,
+    ParkRevisions,
     Pause,
+    PutBackRevisions,
     ReopenProgress,
     SaveState,
     ScaleDownRevision,
@@ -104,7 +107,7 @@ class Actor:
             await self._update(scene, lambda target: _notes(marks(target)))
         return state or target
 
-    async def _act(self, scene: Scene, action: Action, now: datetime) -> Scene:  # noqa: C901 - one case per action
+    async def _act(self, scene: Scene, action: Action, now: datetime) -> Scene:  # noqa: C901, PLR0912 - one case per action
         """Carry out one action; return the scene with the objects as they are stored then."""
         match action:
             case SaveState():
@@ -124,6 +127,10 @@ class Actor:
                 await self._scale_down(scene, wanted)
             case EndProgress(message):
                 await self._write_progress(scene, _refused(message, now))
+            case ParkRevisions(stable):
+                await park(self.cluster, scene.target, stable=stable)
+            case PutBackRevisions(template):
+                await put_back(self.cluster, scene.target, template)
             case MarkRefused(message):
                 return await self._mark_refused(scene, message, now)
             case ReopenProgress():
@@ -219,14 +226,18 @@ class Actor:
         return replace(scene, target=target)
 
     async def _scale_down(self, scene: Scene, wanted: str) -> None:
-        selector = selector_text(selected_by(scene.target))
-        found = await self.cluster.list(REPLICASETS, scene.key.namespace, label_selector=selector)
-        objects = {obj["metadata"]["name"]: obj for obj in found.items}
-        revisions = read_revisions(found.items, scene.target)
-        if not any(r.replicas for r in revisions if r.template_hash != wanted):
+        found = await replica_sets(self.cluster, scene.target)
+        objects = {obj["metadata"]["name"]: obj for obj in found}
+        revisions = read_revisions(found, scene.target)
+        serves = scene.target["spec"].get("replicas", 1)
+        if serves and not any(r.replicas for r in revisions if r.template_hash != wanted):
             return  # nothing else would serve: the rollout was faster than the undo
+        others_ready = any(r.ready for r in revisions if r.template_hash != wanted)
         for revision in revisions:
-            if revision.template_hash == wanted and revision.replicas:
+            if revision.template_hash != wanted or not revision.replicas:
+                continue
+            # A parked one serves until the stable's pods are there: see canary.rules.parking.
+            if revision.place is not Place.PARKED or not serves or others_ready:
                 await patched(
                     self.cluster,
                     REPLICASETS,

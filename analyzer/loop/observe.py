@@ -18,7 +18,7 @@ from analyzer.ports import (
     Router,
     Weigher,
 )
-from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, TARGET_LABEL
+from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, PARKED, TARGET_LABEL
 from canary.measuring.countable import Comparable, Countable, Uncountable
 from canary.measuring.pods import selector_text
 from canary.measuring.watch import Watch
@@ -108,7 +108,7 @@ class Observer:
             if service is not None:
                 strategy = replace(strategy, service_name=service["metadata"]["name"])
         async with asyncio.TaskGroup() as group:
-            revisions = group.create_task(self._revisions(key, target))
+            revisions = group.create_task(replica_sets(self.cluster, target))
             present = group.create_task(self._canary(key, target))
             split = group.create_task(self.router.read_split(key, strategy))
             prepared = group.create_task(self.sampler.prepare(key, strategy))
@@ -171,11 +171,6 @@ class Observer:
                 return dict(service)
         return None
 
-    async def _revisions(self, key: Key, target: Json) -> list[Json]:
-        selector = selector_text(selected_by(target))
-        found = await self.cluster.list(REPLICASETS, key.namespace, label_selector=selector)
-        return list(found.items)
-
     async def _canary(
         self, key: Key, target: Json
     ) -> tuple[CanaryAbsent | CanaryPresent, tuple[str, ...], Json | None]:
@@ -193,6 +188,23 @@ class Observer:
         # One of an earlier candidate is made anew, so that no other template needs to be known.
         made_from = Identities((target["spec"]["template"],))
         return read_canary(obj, list(pods.items), made_from), (), obj
+
+
+async def replica_sets(cluster: Cluster, target: Json) -> list[Json]:
+    """Return the ReplicaSets that a target's labels match, and those that are parked for it."""
+    metadata = target["metadata"]
+    own = selector_text(selected_by(target))
+    aside = selector_text({PARKED: metadata["uid"]})
+    async with asyncio.TaskGroup() as group:
+        lists = [
+            group.create_task(
+                cluster.list(REPLICASETS, metadata["namespace"], label_selector=selector)
+            )
+            for selector in (own, aside)
+        ]
+    found = [obj for task in lists for obj in task.result().items]
+    # Where only expressions select, the first list is everything, with the second in it.
+    return list({obj["metadata"]["name"]: obj for obj in found}.values())
 
 
 def _is_judged(scene: Scene) -> bool:

@@ -22,7 +22,7 @@ class Hold(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The Deployment the team owns."""
+    """The Deployment the team owns; `history_limit` is how many old ReplicaSets it keeps."""
 
     hold: Hold
     template_hash: str
@@ -37,16 +37,36 @@ class Target:
     requested_by: str = ""
     rollout_complete: bool = False
     rollout_failed: str = ""
+    history_limit: int = 10
+
+
+class Place(Enum):
+    """How a ReplicaSet stands to the target's Deployment controller.
+
+    OWNED: it is counted with, scaled and cleaned up. PARKED: Headgate keeps it out of the
+    controller's sight. ADRIFT: the labels are right, the controller has not adopted it yet.
+    """
+
+    OWNED = "owned"
+    PARKED = "parked"
+    ADRIFT = "adrift"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """A ReplicaSet of the target."""
+    """A ReplicaSet of the target.
+
+    `created` is its time of creation as the API server writes it, `number` its revision in
+    `kubectl rollout history`, 0 where it has none.
+    """
 
     name: str
     template_hash: str
     replicas: int
     ready: int
+    created: str = ""
+    number: int = 0
+    place: Place = Place.OWNED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

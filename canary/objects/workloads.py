@@ -29,6 +29,7 @@ from canary.objects.fates import (
     read_fates,
     restarts_of,
 )
+from canary.objects.parking import number_of, place_of
 
 VERDICT_PREFIX = "Headgate: "
 """Begins the progress condition that a refusal writes, to tell it from the controller's own."""
@@ -59,6 +60,7 @@ def read_target(obj: Json, *, enabled: bool, known: Identities) -> Target:
         pause_value=notes.get(Command.PAUSE, ""),
         requested_by=notes.get(REQUESTED_BY, ""),
         rollout_complete=not paused and _complete(obj),
+        history_limit=int(obj["spec"].get("revisionHistoryLimit", 10)),
         rollout_failed="" if paused else _rollout_failure(obj),
     )
 
@@ -71,7 +73,8 @@ def known_templates(target: Json, revisions: list[Json]) -> Identities:
         revisions: ReplicaSets of the namespace that its selector matches.
 
     """
-    owned = (obj["spec"]["template"] for obj in _owned(revisions, target))
+    own = (obj for obj in revisions if place_of(obj, target) is not None)
+    owned = (obj["spec"]["template"] for obj in own)
     return Identities((target["spec"]["template"], *owned))
 
 
@@ -110,10 +113,10 @@ def _rollout_failure(obj: Json) -> str:
 
 
 def read_revisions(objects: list[Json], target: Json) -> tuple[Revision, ...]:
-    """Read the ReplicaSets that the target owns.
+    """Read the ReplicaSets of the target: its own, those that are parked, and those adrift.
 
     Args:
-        objects: ReplicaSets of the namespace that its selector matches.
+        objects: ReplicaSets of the namespace: those that its selector matches, and parked ones.
         target: the Deployment.
 
     """
@@ -123,21 +126,13 @@ def read_revisions(objects: list[Json], target: Json) -> tuple[Revision, ...]:
             template_hash=template_hash(obj["spec"]["template"]),
             replicas=int(obj["spec"].get("replicas", 0)),
             ready=int((obj.get("status") or {}).get("readyReplicas", 0)),
+            created=str(obj["metadata"].get("creationTimestamp", "")),
+            number=number_of(obj),
+            place=place,
         )
-        for obj in _owned(objects, target)
-    )
-
-
-def _owned(objects: list[Json], target: Json) -> list[Json]:
-    uid = target["metadata"]["uid"]
-    return [
-        obj
         for obj in objects
-        if any(
-            owner.get("uid") == uid and owner.get("controller")
-            for owner in obj["metadata"].get("ownerReferences") or ()
-        )
-    ]
+        if (place := place_of(obj, target)) is not None
+    )
 
 
 def read_canary(obj: Json, pods: list[Json], known: Identities) -> CanaryPresent:

@@ -62,6 +62,23 @@ class ScaleDownRevision:
 
 
 @dataclass(frozen=True, slots=True)
+class ParkRevisions:
+    """Leave the Deployment controller no choice but the stable: park what it could prefer.
+
+    What carries the stable's template is put back, should it be parked.
+    """
+
+    stable: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutBackRevisions:
+    """Put parked ReplicaSets back: those of one template, or all of them where it is None."""
+
+    template_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MarkRefused:
     """Remember the refused candidate on the target and end its progress condition."""
 
@@ -97,6 +114,8 @@ Action = (
     | DeleteCanary
     | MarkTarget
     | ScaleDownRevision
+    | ParkRevisions
+    | PutBackRevisions
     | MarkRefused
     | EndProgress
     | ReopenProgress

@@ -16,6 +16,7 @@ from canary.rules import held
 from canary.rules import released as unheld
 from canary.rules.actions import Decision, SaveState
 from canary.rules.hooks import heard, hooks_put
+from canary.rules.parking import kept_apart
 from canary.rules.ticks import located
 from canary.rules.transitions import Context
 
@@ -38,6 +39,7 @@ def decide(
     known = located(heard(state, observed.standing, now), observed.strategy)
     ctx = Context(known, observed, now, timing)
     decision = next(found for rule in RULES if (found := rule(ctx)) is not None)
+    decision = kept_apart(ctx, decision)
     hooks = hooks_put(state, decision.state, observed.standing)
     # What was asked and answered is stored with whatever was decided.
     unsaved = decision.state.asked != state.asked and SaveState() not in decision.actions

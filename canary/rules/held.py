@@ -22,7 +22,9 @@ from canary.rules.actions import (
     ScaleDownRevision,
 )
 from canary.rules.analysis import progress
+from canary.rules.asleep import alone, asleep, awake
 from canary.rules.hooks import after_rollout
+from canary.rules.parking import serving
 from canary.rules.transitions import (
     IDLE_PHASES,
     RECHECK,
@@ -111,12 +113,12 @@ def same_as_stable(ctx: Context) -> Decision | None:
     """A hold of the very template that serves (a team's pause that ended): nothing to judge."""
     if ctx.same_candidate and ctx.state.phase in RUNNING_PHASES:
         return None
-    serving = _serving(ctx)
-    if ctx.candidate != serving:
+    serves = serving(ctx)
+    if ctx.candidate != serves:
         return None
     message = f"{ctx.observed.key} is held with the template that serves already"
     decision = back_to_idle(ctx, Reason.RELEASED, message)
-    settled = replace(decision.state, stable=serving)
+    settled = replace(decision.state, stable=serves)
     let_go = MarkTarget({HOLD: None, STABLE: None}, Pause.CLEARED)
     return replace(decision, state=settled, actions=(*decision.actions, let_go))
 
@@ -164,7 +166,7 @@ def _start(ctx: Context, why: str) -> Decision:
     state = State(
         phase=Phase.PROGRESSING,
         candidate=ctx.candidate,
-        stable=_serving(ctx),
+        stable=serving(ctx),
         undoing=before.candidate if half_way else before.undoing,
         started_at=ctx.now,
         changed_at=ctx.now,
@@ -200,24 +202,9 @@ def _stable_of(ctx: Context) -> State:
     return replace(
         ctx.state,
         candidate=ctx.candidate,
-        stable=_serving(ctx),
+        stable=serving(ctx),
         started_at=ctx.state.started_at or ctx.now,
     )
-
-
-def _serving(ctx: Context) -> str:
-    """Return the hash of what serves: the webhook's mark if pods back it, else the most ready."""
-    observed, state = ctx.observed, ctx.state
-    alive = [revision for revision in observed.revisions if revision.replicas]
-    for known in (
-        state.stable if state.phase in RUNNING_PHASES else "",
-        observed.target.stable_mark,
-    ):
-        if known and any(revision.template_hash == known for revision in alive):
-            return known
-    if not alive:
-        return observed.target.stable_mark or state.stable
-    return max(alive, key=lambda revision: (revision.ready, revision.replicas)).template_hash
 
 
 def promotion_not_released(ctx: Context) -> Decision | None:
@@ -289,6 +276,9 @@ RULES_HELD: Final[tuple[Callable[[Context], Decision | None], ...]] = (
     command,
     refused_before,
     same_as_stable,
+    asleep,
+    awake,
+    alone,
     invalid,
     suspended,
     new_candidate,

@@ -16,6 +16,7 @@ from canary.rules.actions import (
     EnsureRoute,
     SaveState,
 )
+from canary.rules.asleep import held_again
 from canary.rules.hooks import after_rollout
 from canary.rules.ticks import tick_while_promoting
 from canary.rules.transitions import (
@@ -71,6 +72,8 @@ def promoting(ctx: Context) -> Decision | None:
     rolling = state.phase is Phase.PROMOTING and ctx.same_candidate
     if not rolling or target.hold is not Hold.NONE:
         return None
+    if (waits := held_again(ctx)) is not None:
+        return waits
     if target.rollout_complete:
         return _finalise(ctx)
     return _roll(ctx)

@@ -166,6 +166,7 @@ def held(bench: Bench, **analysis: Any) -> Bench:
             "metadata": {
                 "name": "web-1",
                 "namespace": "prod",
+                "labels": {"app": "web"},
                 "ownerReferences": [{"uid": stable["metadata"]["uid"], "controller": True}],
             },
             "spec": {"replicas": 4, "template": stable["spec"]["template"]},

@@ -35,6 +35,7 @@ from canary.model.world import (
     CanaryPresent,
     Hold,
     Observed,
+    Place,
     Revision,
     Split,
     Target,
@@ -49,14 +50,18 @@ from canary.rules.actions import (
     EnsureRoute,
     MarkRefused,
     MarkTarget,
+    ParkRevisions,
     Pause,
+    PutBackRevisions,
     ReopenProgress,
     SaveState,
     ScaleDownRevision,
     SetWeight,
 )
 from canary.rules.decide import decide
+from canary.rules.parking import to_park
 from canary.spec.steps import linear
+from tests.fakes.deployment_controller import chosen
 
 KEY = Key(namespace="prod", name="web")
 METRIC = Metric(name="error-rate", source="errors", maximum=1)
@@ -90,6 +95,8 @@ class World:
     pause_value: str = ""
     replicas: int = 4
     pods: dict[str, int] = field(default_factory=lambda: {"v1": 4})
+    born: list[str] = field(default_factory=lambda: ["v1"])
+    parked: set[str] = field(default_factory=set)
     canary: str = ""
     canary_size: int = 0
     canary_ready: bool = True
@@ -144,7 +151,8 @@ class World:
 
     def observe(self) -> Observed:
         """Read everything, as `analyzer.loop.observe` does."""
-        complete = not self.paused and self.pods == {self.template: self.replicas}
+        wanted = {self.template: self.replicas} if self.replicas else {}
+        complete = not self.paused and self.pods == wanted
         hold = (Hold.OURS if self.held else Hold.THEIRS) if self.paused else Hold.NONE
         present = CanaryPresent(
             template_hash=self.canary,
@@ -170,10 +178,7 @@ class World:
                 requested_by="alice",
                 rollout_complete=complete,
             ),
-            revisions=tuple(
-                Revision(name=f"web-{h}", template_hash=h, replicas=n, ready=n)
-                for h, n in self.pods.items()
-            ),
+            revisions=self.revisions(),
             strategy=self.strategy,
             canary=present if self.canary else CanaryAbsent(),
             split=Split(
@@ -198,6 +203,21 @@ class World:
         """Return pods that serve, or that fail their own probes."""
         fate = Serving if self.canary_ready else Unready
         return tuple(fate(pod=f"web-canary-{number}") for number in range(self.canary_size))
+
+    def revisions(self) -> tuple[Revision, ...]:
+        """Return the ReplicaSets, in the order in which they came to be."""
+        return tuple(
+            Revision(
+                name=f"web-{template}",
+                template_hash=template,
+                replicas=self.pods.get(template, 0),
+                ready=self.pods.get(template, 0),
+                created=f"{at:06}",
+                number=at,
+                place=Place.PARKED if template in self.parked else Place.OWNED,
+            )
+            for at, template in enumerate((*self.born, *(set(self.pods) - set(self.born))))
+        )
 
     def weigh(self) -> Weighing | None:
         """Judge what the canary answers at each look, if it has traffic."""
@@ -293,15 +313,25 @@ class World:
 
     def roll(self) -> None:
         """Let the Deployment controller do one step."""
-        old = [h for h, n in self.pods.items() if h != self.template and n]
+        if not self.paused and self.template not in self.born:
+            self.born.append(self.template)
+        assert self.paused or self.template not in self.parked, (
+            "a second ReplicaSet of one template"
+        )
+        aside = {h: n for h, n in self.pods.items() if h in self.parked}
+        own = {h: n for h, n in self.pods.items() if h not in self.parked}
+        old = [h for h, n in own.items() if h != self.template and n]
         if not self.paused and old:
-            self.pods[old[0]] -= 1
-            self.pods[self.template] = self.pods.get(self.template, 0) + 1
-        missing = self.replicas - sum(self.pods.values())
-        alive = [h for h, n in self.pods.items() if n]
-        if missing and len(alive) == 1:  # a paused Deployment scales its only active ReplicaSet
-            self.pods[alive[0]] += missing
-        self.pods = {h: n for h, n in self.pods.items() if n}
+            own[old[0]] -= 1
+            own[self.template] = own.get(self.template, 0) + 1
+        alive = [h for h, n in own.items() if n]
+        if not self.replicas:
+            own = {}
+        elif len(alive) == 1:  # a Deployment scales its only active ReplicaSet
+            own = {alive[0]: self.replicas}
+        elif not alive and (one := chosen(self.revisions(), self.template)) is not None:
+            own = {one.template_hash: self.replicas}
+        self.pods = aside | {h: n for h, n in own.items() if n}
 
     def run(self, until: timedelta = timedelta(hours=1), crash_at: int | None = None) -> None:
         """Reconcile until nothing is left to do, or until the time is over.
@@ -342,7 +372,7 @@ class World:
     def _settled(self) -> bool:
         return self.paused or set(self.pods) == {self.template}
 
-    def act(self, action: Action, state: State) -> None:  # noqa: C901 - one case each
+    def act(self, action: Action, state: State) -> None:  # noqa: C901, PLR0912 - one case each
         """Carry out one action."""
         match action:
             case SaveState():
@@ -359,7 +389,13 @@ class World:
             case MarkTarget(marks, pause):
                 self.mark(marks, pause)
             case ScaleDownRevision(wanted):
-                self.pods.pop(wanted, None)
+                if not self.replicas or set(self.pods) - {wanted}:
+                    self.pods.pop(wanted, None)
+            case ParkRevisions(stable):
+                found = to_park(self.revisions(), candidate=self.template, stable=stable)
+                self.parked |= {one.template_hash for one in found}
+            case PutBackRevisions(template):
+                self.parked -= self.parked if template is None else {template}
             case EndProgress(message):
                 self.given_up = message
             case MarkRefused(message):

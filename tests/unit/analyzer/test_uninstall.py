@@ -38,6 +38,7 @@ def cluster() -> Stored:
         metadata = {
             "name": name,
             "namespace": "prod",
+            "labels": {"app": "web"},
             "ownerReferences": [{"uid": uid, "controller": True}],
         }
         spec = {"replicas": replicas, "template": template}

@@ -78,7 +78,7 @@ def test_analyzer_rights_in_the_cluster() -> None:
         "namespaces": READ - {"get"},
         "deployments": make | {"watch", "delete"},
         "deployments/status": {"patch"},
-        "replicasets": {"get", "list"},
+        "replicasets": make | {"delete"},
         "replicasets/scale": {"patch"},
         "pods": {"get", "list"},
         "services": make | {"delete"},

@@ -1,0 +1,96 @@
+"""Gives back what is parked and nobody's: a process that died, or a Deployment that has gone.
+
+A parked ReplicaSet has no owner, so nothing deletes it with its Deployment; and a target that is
+not held is not looked at. So whoever leads looks at all that is parked, at its start and again
+every few minutes.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final, Never
+
+import structlog
+
+from analyzer.loop.parked import put_back
+from analyzer.ports import Cluster
+from canary.contract import HOLD, PARKED, PROMOTING, STABLE
+from canary.model.values import Json, Key
+from canary.objects.parking import deployment_of
+from canary.objects.workloads import annotations
+from runtime.errors import HeadgateError
+from runtime.resources import DEPLOYMENTS, REPLICASETS
+from runtime.writes import deleted, stored
+
+EVERY: Final = timedelta(minutes=5)
+
+log = structlog.get_logger("analyzer")
+
+
+class Sweeper:
+    """Looks at everything that is parked, wherever it is.
+
+    Args:
+        cluster: the API server.
+        wake: has a target looked at: a hold that began meanwhile parks again.
+        every: the time between two looks.
+
+    """
+
+    def __init__(
+        self, cluster: Cluster, wake: Callable[[Key], None], every: timedelta = EVERY
+    ) -> None:
+        self._cluster = cluster
+        self._wake = wake
+        self._every = every
+
+    async def run(self) -> Never:
+        """Sweep at once, and again and again."""
+        while True:
+            try:
+                await self.sweep()
+            except HeadgateError as error:
+                log.warning("parked ReplicaSets cannot be listed", why=str(error))
+            await asyncio.sleep(self._every.total_seconds())
+
+    async def sweep(self, *, all_of_them: bool = False) -> None:
+        """Look at all that is parked, once; what one target does not allow keeps no other's.
+
+        Args:
+            all_of_them: also what a target that is held has parked (uninstall).
+
+        Raises:
+            ApiError: they cannot be listed.
+
+        """
+        found: dict[tuple[str, str], list[Json]] = {}
+        for obj in (await self._cluster.list(REPLICASETS, label_selector=PARKED)).items:
+            metadata = obj["metadata"]
+            found.setdefault((metadata["namespace"], metadata["labels"][PARKED]), []).append(obj)
+        for (namespace, uid), replica_sets in found.items():
+            try:
+                await self._look_at(namespace, uid, replica_sets, all_of_them=all_of_them)
+            except HeadgateError as error:
+                names = [obj["metadata"]["name"] for obj in replica_sets]
+                log.warning("parked ReplicaSets stay", namespace=namespace, names=names, why=error)
+
+    async def _look_at(
+        self, namespace: str, uid: str, replica_sets: list[Json], *, all_of_them: bool
+    ) -> None:
+        target = await self._deployment(namespace, uid, deployment_of(replica_sets[0]))
+        if target is None:
+            for obj in replica_sets:  # as the cluster does with all that a Deployment owned
+                await deleted(self._cluster, REPLICASETS, obj)
+            return
+        notes = annotations(target)
+        if all_of_them or not any(mark in notes for mark in (HOLD, PROMOTING, STABLE)):
+            await put_back(self._cluster, target)
+            self._wake(Key(namespace=namespace, name=target["metadata"]["name"]))
+
+    async def _deployment(self, namespace: str, uid: str, name: str) -> Json | None:
+        """Return the Deployment of a uid; by its name where the note has one."""
+        if name:
+            found = await stored(self._cluster, DEPLOYMENTS, namespace, name)
+            return found if found is not None and found["metadata"]["uid"] == uid else None
+        everyone = (await self._cluster.list(DEPLOYMENTS, namespace)).items
+        return next((obj for obj in everyone if obj["metadata"]["uid"] == uid), None)
