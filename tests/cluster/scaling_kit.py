@@ -284,10 +284,17 @@ class Scaled:
     async def rolled_out(self, version: str) -> None:
         """Wait until a version has all pods, ready."""
         async with asyncio.timeout(DEADLINE):
-            while not await self._is_rolled_out(version):  # noqa: ASYNC110 - nothing announces it
+            while not await self.is_rolled_out(version):  # noqa: ASYNC110 - nothing announces it
                 await asyncio.sleep(LOOK)
 
-    async def _is_rolled_out(self, version: str) -> bool:
+    async def ready(self) -> int:
+        """Return how many pods of the target serve."""
+        pods = (await self.cluster.list(PODS, self.namespace, label_selector="app=web")).items
+        conditions = [one for pod in pods for one in pod["status"].get("conditions") or ()]
+        return len([c for c in conditions if (c["type"], c["status"]) == ("Ready", "True")])
+
+    async def is_rolled_out(self, version: str) -> bool:
+        """Tell whether a version has all pods, ready."""
         target = await self.read()
         replicas = target["spec"]["replicas"]
         pods = (await self.cluster.list(PODS, self.namespace, label_selector="app=web")).items

@@ -142,6 +142,29 @@ async def test_scaled_to_0_while_a_promotion_rolls_it_is_held_again(target: Scal
         assert target.versions == {"1.0"}
 
 
+async def test_an_analyzer_that_comes_too_late_brings_the_stable_back(target: Scaled) -> None:
+    await target.deploy("1.0", "1.1", "1.0")
+    async with target.analyzed():
+
+        async def known() -> bool:
+            return bool(target.state().stable)
+
+        await until("what serves", known)
+    await target.push("bad")
+    await target.scale(0, by_autoscaler=False)
+    await target.rolled_out("1.1")  # none at all
+    await target.scale(2, by_autoscaler=False)
+    await target.rolled_out("1.1")  # as any paused Deployment does
+    async with target.analyzed():
+
+        async def stable_is_back() -> bool:
+            assert await target.ready(), "nothing serves meanwhile"
+            return await target.is_rolled_out("1.0")
+
+        await until("the stable", stable_is_back)
+    assert target.versions == {"1.0"}
+
+
 async def test_without_a_history_the_stable_survives(target: Scaled) -> None:
     await target.deploy("1.0", revisionHistoryLimit=0)
     async with target.analyzed():
