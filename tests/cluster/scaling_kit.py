@@ -111,6 +111,7 @@ class Scaled:
     beside: Beside = field(init=False)
     router: OneRoute = field(default_factory=OneRoute)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _ends: bool = False
     _analyzer: "asyncio.Task[None] | None" = None
 
     def __post_init__(self) -> None:
@@ -137,7 +138,7 @@ class Scaled:
     # --- the analyzer --------------------------------------------------------------------------
 
     async def analyze(self) -> None:
-        """Be the analyzer until it is cancelled: look at every change, and when it is time."""
+        """Be the analyzer until it ends: look at every change, and when it is time."""
         sampler, records = Sampler(self.beside, {}, ""), Records(self.beside, Defaults())
         reconciler = Reconciler(
             cluster=self.beside,
@@ -151,7 +152,7 @@ class Scaled:
             clock=self.cluster.now,
             metrics=RunMetrics.create(CollectorRegistry()),
         )
-        while True:
+        while not self._ends:
             self._news.clear()
             try:
                 result = await reconciler.reconcile(self.key)
@@ -314,10 +315,15 @@ class Scaled:
         """Analyze, follow and see while the block runs."""
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self.follow()), group.create_task(self.see_pods())]
+            self._ends = False
             self._analyzer = group.create_task(self.analyze())
             self._group = group
             yield self
-            for task in (*tasks, self._analyzer):
+            # Not in the middle of a request: a handshake that is broken off outlives the loop.
+            self._ends = True
+            self._news.set()
+            await self._analyzer
+            for task in tasks:
                 task.cancel()
 
     async def restart(self, *, after: float) -> None:
