@@ -30,7 +30,18 @@ REQUESTED_BY: Final = f"{DOMAIN}/requested-by"
 """Who wrote the command annotation, as the API server authenticated them."""
 SEEN: Final = f"{DOMAIN}/seen"
 """Hash of the template that a target without a Canary had when it was looked at last."""
-INTERNAL_ANNOTATIONS: Final = (HOLD, STABLE, PROMOTING, REFUSED, REFUSED_WHY, REQUESTED_BY, SEEN)
+NOTE: Final = f"{DOMAIN}/note"
+"""What the webhook has to say of a Deployment that was created, until it is in an event."""
+INTERNAL_ANNOTATIONS: Final = (
+    HOLD,
+    STABLE,
+    PROMOTING,
+    REFUSED,
+    REFUSED_WHY,
+    REQUESTED_BY,
+    SEEN,
+    NOTE,
+)
 
 HOLD_UNKNOWN: Final = "unknown"
 """Value of HOLD when the webhook could not read the write and held it all the same."""
@@ -93,6 +104,10 @@ CANARY_SUFFIX: Final = "-canary"
 SELECTOR_KEYS: Final = ("app", "name", "app.kubernetes.io/name")
 """Keys of which one gets a `-canary` value, in the order in which Flagger looks for them."""
 
+FLAGGER_GROUP: Final = "flagger.app"
+FLAGGER_KIND: Final = "Canary"
+"""Owner of what a Flagger beside us makes: its `-primary` Deployments."""
+
 FIELD_MANAGER: Final = "headgate"
 SYSTEM_NAMESPACE: Final = "headgate-system"
 ANALYZER_USER: Final = f"system:serviceaccount:{SYSTEM_NAMESPACE}:headgate-analyzer"
@@ -134,3 +149,4 @@ class Reason(StrEnum):
     INVALID = "InvalidConfiguration"
     RELEASED = "Released"
     UNGATED = "UngatedUpdate"
+    COPIED = "CreatedFromCopy"

@@ -7,8 +7,8 @@ from typing import Any
 import jsonpatch
 import orjson
 
+from canary.admission.facts import Allowed, Denied
 from canary.admission.routes import RouteAnswer
-from canary.admission.targets import Allowed, Denied
 from canary.model.values import Json
 
 MAX_WARNING = 256
@@ -16,7 +16,7 @@ MAX_WARNING = 256
 
 
 class BadReview(ValueError):  # noqa: N818 - the API server's mistake, told back to it
-    """A body that is no AdmissionReview of an UPDATE; `uid` is set where it could be read."""
+    """A body that is no AdmissionReview that we answer; `uid` is set where it could be read."""
 
     def __init__(self, message: str, uid: str = "") -> None:
         super().__init__(message)
@@ -25,12 +25,12 @@ class BadReview(ValueError):  # noqa: N818 - the API server's mistake, told back
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """One request for admission."""
+    """One request for admission; `old` is None where the object is being created."""
 
     uid: str
     user: str
     dry_run: bool
-    old: Json
+    old: Json | None
     new: Json
 
     @property
@@ -57,11 +57,7 @@ def read_review(body: bytes) -> Review:
         uid = str(request["uid"])
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise BadReview(f"not an AdmissionReview: {error}") from error
-    old, new = request.get("oldObject"), request.get("object")
-    if not isinstance(old, dict) or not isinstance(new, dict):
-        raise BadReview("only UPDATE reviews with object and oldObject are answered", uid)
-    if "metadata" not in new or "spec" not in new or "metadata" not in old or "spec" not in old:
-        raise BadReview("object and oldObject need metadata and spec", uid)
+    old, new = _objects(request, uid)
     return Review(
         uid=uid,
         user=str((request.get("userInfo") or {}).get("username", "")),
@@ -69,6 +65,16 @@ def read_review(body: bytes) -> Review:
         old=old,
         new=new,
     )
+
+
+def _objects(request: Json, uid: str) -> tuple[Json | None, Json]:
+    old, new = request.get("oldObject"), request.get("object")
+    created = request.get("operation") == "CREATE" and old is None
+    if not isinstance(new, dict) or not (created or isinstance(old, dict)):
+        raise BadReview("only reviews of CREATE and UPDATE with their objects are answered", uid)
+    if not all({"metadata", "spec"} <= obj.keys() for obj in (old, new) if obj is not None):
+        raise BadReview("object and oldObject need metadata and spec", uid)
+    return old, new
 
 
 def answer_write(uid: str, new: Json, answer: Allowed | Denied) -> bytes:

@@ -12,8 +12,10 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from canary.admission.creations import Creation, admit_creation, bare_creation
+from canary.admission.facts import Allowed, Answer, Write
 from canary.admission.routes import RouteWrite, admit_route
-from canary.admission.targets import Allowed, Write, admit, bare_hold
+from canary.admission.targets import admit, bare_hold
 from webhook.review import (
     BadReview,
     Review,
@@ -70,11 +72,18 @@ def create_app(settings: Settings, metrics: Metrics) -> web.Application:
     """
 
     def judge_target(review: Review) -> tuple[bytes, str]:
-        write = Write(old=review.old, new=review.new, user=review.user)
-        answer = admit(write, settings.policy)
+        answer = decide(review)
         return answer_write(review.uid, review.new, answer), answer.outcome
 
+    def decide(review: Review) -> Answer:
+        if review.old is None:
+            return admit_creation(Creation(new=review.new))
+        write = Write(old=review.old, new=review.new, user=review.user)
+        return admit(write, settings.policy)
+
     def judge_route(review: Review) -> tuple[bytes, str]:
+        if review.old is None:
+            return answer_write(review.uid, review.new, Allowed(outcome="created")), "created"
         by_analyzer = review.user == settings.analyzer_user
         answer = admit_route(RouteWrite(old=review.old, new=review.new, by_analyzer=by_analyzer))
         return answer_route(review.uid, review.new, answer), answer.outcome
@@ -86,7 +95,10 @@ def create_app(settings: Settings, metrics: Metrics) -> web.Application:
 
 
 def _hold(review: Review) -> bytes:
-    return answer_write(review.uid, review.new, bare_hold(review.name))
+    """Hold an update; a creation has nothing that would serve meanwhile, and passes."""
+    created = review.old is None
+    answer = bare_creation(review.new) if created else bare_hold(review.name)
+    return answer_write(review.uid, review.new, answer)
 
 
 def _pass(review: Review) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from canary.admission.targets import Policy
+from canary.admission.facts import Policy
 from canary.contract import ANALYZER_USER
 from canary.spec import parsers
 from canary.spec.problems import Problems

@@ -1,108 +1,26 @@
 """What each write to a target means: one pure answer per admission review.
 
-The rules read in the order of the design's table; the first that applies answers.
+The rules read in the order of the design's table; the first that applies answers. `admit` is
+idempotent: given its own answer again, also with the changes of another webhook in it, it says what
+it would have said of both at once.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
 
+from canary.admission.facts import Allowed, Answer, Denied, Facts, Policy, Write, read_write
 from canary.contract import (
     COMMANDS,
-    DOMAIN,
     HOLD,
     HOLD_UNKNOWN,
     INTERNAL_ANNOTATIONS,
-    OPT_OUT,
-    OPT_OUT_VALUE,
     PROMOTING,
-    REFUSED,
-    REFUSED_WHY,
     REQUESTED_BY,
     STABLE,
     Command,
 )
-from canary.model.former import Identities
-from canary.model.hashing import template_hash
-from canary.model.values import Json
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Write:
-    """One UPDATE of a Deployment, as the API server sends it for review."""
-
-    old: Json
-    new: Json
-    user: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """What the admin allows: `allow_opt_out` lets teams annotate a target out of gating."""
-
-    allow_opt_out: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Allowed:
-    """The write passes; `paused` and `annotations` (None removes) are what is changed in it.
-
-    `paused` is None where the write's own value stands. `outcome` is the metric label.
-    """
-
-    outcome: str
-    paused: bool | None = None
-    annotations: dict[str, str | None] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Denied:
-    """The write is refused with a message that says what to do instead."""
-
-    message: str
-    outcome: str = "denied"
-
-
-Answer = Allowed | Denied
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Facts:
-    """A write, read once."""
-
-    name: str
-    user: str
-    old_hash: str
-    new_hash: str
-    was_paused: bool
-    is_paused: bool
-    old_marks: dict[str, str]
-    new_marks: dict[str, str]
-    known: Identities
-    replicas: int
-    recreate: bool
-    opted_out: bool
-    manifest_unpauses: bool
-
-    @property
-    def held(self) -> bool:
-        return self.was_paused and HOLD in self.old_marks
-
-    @property
-    def stable_mark(self) -> str:
-        """What serves: as the marks say it during a run, else the old template."""
-        return self.old_marks.get(STABLE, "" if self.was_paused else self.old_hash)
-
-    @property
-    def stable_hash(self) -> str:
-        """What serves, in a form that compares with the hashes of this write."""
-        return self.known.current(self.stable_mark)
-
-    @property
-    def refused_hash(self) -> str:
-        """The candidate that was refused last, in the same form."""
-        return self.known.current(self.old_marks.get(REFUSED, ""))
+__all__ = ["Allowed", "Answer", "Denied", "Policy", "Write", "admit", "bare_hold"]
 
 
 def admit(write: Write, policy: Policy) -> Answer:
@@ -113,7 +31,7 @@ def admit(write: Write, policy: Policy) -> Answer:
         policy: what the admin allows.
 
     """
-    facts = _read(write, policy)
+    facts = read_write(write, policy)
     answer = next(answer for rule in _RULES if (answer := rule(facts)) is not None)
     return answer if isinstance(answer, Denied) else _guarded(facts, answer)
 
@@ -128,51 +46,17 @@ def bare_hold(name: str) -> Allowed:
     )
 
 
-def _read(write: Write, policy: Policy) -> _Facts:
-    old, new = write.old, write.new
-    annotations = new["metadata"].get("annotations") or {}
-    strategy = (new["spec"].get("strategy") or {}).get("type")
-    before, after = old["spec"]["template"], new["spec"]["template"]
-    old_hash = template_hash(before)
-    return _Facts(
-        name=new["metadata"].get("name", ""),
-        user=write.user,
-        old_hash=old_hash,
-        new_hash=old_hash if after == before else template_hash(after),
-        was_paused=bool(old["spec"].get("paused")),
-        is_paused=bool(new["spec"].get("paused")),
-        old_marks=_marks(old),
-        new_marks=_marks(new),
-        known=Identities((after, before)),
-        replicas=new["spec"].get("replicas", 1),
-        recreate=strategy == "Recreate",
-        opted_out=policy.allow_opt_out and annotations.get(OPT_OUT) == OPT_OUT_VALUE,
-        manifest_unpauses=_manifest_owns_paused(new),
-    )
-
-
-def _marks(obj: Json) -> dict[str, str]:
-    annotations = obj["metadata"].get("annotations") or {}
-    return {k: v for k, v in annotations.items() if k.startswith(f"{DOMAIN}/")}
-
-
-def _manifest_owns_paused(new: Json) -> bool:
-    """Tell whether an applied manifest itself says `paused`, so that it comes with every apply."""
-    for entry in new["metadata"].get("managedFields") or ():
-        applied = entry.get("operation") == "Apply"
-        if not applied and entry.get("manager") != "kubectl-client-side-apply":
-            continue
-        if "f:paused" in (entry.get("fieldsV1") or {}).get("f:spec", {}):
-            return True
-    return False
-
-
 # --- the rules, in reading order ---------------------------------------------------------------
 
 
-def _back_to_stable(facts: _Facts) -> Answer | None:
+def _flaggers(facts: Facts) -> Answer | None:
+    """A Deployment that Flagger made and looks after: it has judged what it writes there."""
+    return Allowed(outcome="flagger") if facts.flaggers and not facts.held else None
+
+
+def _back_to_stable(facts: Facts) -> Answer | None:
     """Template back to stable during a run: abort by revert, in this very request."""
-    running = facts.held or (PROMOTING in facts.old_marks and facts.new_hash != facts.old_hash)
+    running = facts.held or (facts.rolling and facts.changed)
     if not running or not facts.stable_hash or facts.new_hash != facts.stable_hash:
         return None
     return Allowed(
@@ -183,139 +67,179 @@ def _back_to_stable(facts: _Facts) -> Answer | None:
     )
 
 
-def _release_attempt(facts: _Facts) -> Answer | None:
+def _release_attempt(facts: Facts) -> Answer | None:
     """A bare resume of a held target, which would release the candidate without a verdict."""
-    if not facts.held or facts.is_paused or facts.new_hash != facts.old_hash:
+    if not facts.held or facts.says_paused or facts.changed:
         return None
-    if HOLD not in facts.new_marks or facts.manifest_unpauses:
+    if HOLD not in facts.new_marks or facts.manifest_unpauses or not facts.only_resumes:
         return None
-    return Denied(
-        message=(
-            f"deployment {facts.name} is held by Headgate while its new version is judged. "
-            f"To release it without waiting: kubectl annotate deployment {facts.name} "
-            f"{Command.PROMOTE}=now. To give it up: kubectl annotate deployment {facts.name} "
-            f"{Command.ABORT}=now, or set the previous template again"
-        ),
+    return Denied(message=_refused_ways(facts) if _was_refused(facts) else _ways(facts))
+
+
+def _ways(facts: Facts) -> str:
+    return (
+        f"deployment {facts.name} is held by Headgate while its new version is judged. "
+        f"To release it without waiting: kubectl annotate deployment {facts.name} "
+        f"{Command.PROMOTE}=now. To give it up: kubectl annotate deployment {facts.name} "
+        f"{Command.ABORT}=now, or set the previous image again "
+        f"(kubectl set image deployment/{facts.name} ..., in place of kubectl rollout undo)"
     )
 
 
-def _refused_again(facts: _Facts) -> Answer | None:
-    """The candidate that was refused: held, no new run."""
-    if facts.new_hash != facts.refused_hash or not _would_hold(facts):
+def _refused_ways(facts: Facts) -> str:
+    return (
+        f"deployment {facts.name} is held by Headgate because its new version was refused: "
+        f"{facts.refused_why}. The version before it serves. To go back to that one: set its image "
+        f"again (kubectl set image deployment/{facts.name} ..., in place of kubectl rollout undo). "
+        f"To try the refused one once more: kubectl annotate deployment {facts.name} "
+        f"{Command.RETRY}=now. To release it all the same: kubectl annotate deployment "
+        f"{facts.name} {Command.PROMOTE}=now. To restart the pods that serve (in place of "
+        "kubectl rollout restart): delete them one after the other"
+    )
+
+
+def _refused_again(facts: Facts) -> Answer | None:
+    """The candidate that was refused: held, no new run; no way around the gate lets it through."""
+    if not _was_refused(facts) or not _would_take_effect(facts):
         return None
-    why = facts.old_marks.get(REFUSED_WHY, "it was refused")
+    why, retry = facts.refused_why, f"kubectl annotate deployment {facts.name} {Command.RETRY}=now"
     return _hold(
         facts,
         outcome="refused-again",
-        warning=(
-            f"headgate: this version of {facts.name} was refused and stays held: {why}. To try "
-            f"it once more: kubectl annotate deployment {facts.name} {Command.RETRY}=now"
+        warnings=(
+            f"headgate: this version of {facts.name} was refused and stays held: {why}",
+            f"headgate: to try it once more: {retry}; to go back: set the previous image",
         ),
     )
 
 
-def _same_while_held(facts: _Facts) -> Answer | None:
+def _same_while_held(facts: Facts) -> Answer | None:
     """The same object again, or a full replace that dropped our fields: put the hold back."""
-    if not facts.held or facts.new_hash != facts.old_hash:
+    if not facts.held or facts.changed:
         return None
-    return Allowed(outcome="held-still", paused=True)
+    resumes = not facts.says_paused and HOLD in facts.new_marks
+    warning = (
+        f"headgate: {facts.name} stays paused: its new version is held; "
+        f"kubectl get canary {facts.name} says how far it is"
+    )
+    return Allowed(outcome="held-still", paused=True, warnings=(warning,) if resumes else ())
 
 
-def _superseded(facts: _Facts) -> Answer | None:
+def _superseded(facts: Facts) -> Answer | None:
     """A third template during a run or a promotion."""
-    running = facts.held or PROMOTING in facts.old_marks
+    running = facts.held or facts.rolling
     if not running or facts.new_hash in {facts.old_hash, facts.stable_hash}:
         return None
     return _hold(
         facts,
         outcome="superseded",
-        warning=f"headgate: a newer version of {facts.name}: the canary starts again with it",
+        warnings=(f"headgate: a newer version of {facts.name}: the canary starts again with it",),
     )
 
 
-def _ungated(facts: _Facts) -> Answer | None:
-    """Updates that no canary can judge pass, and say so."""
-    if facts.new_hash == facts.old_hash and not facts.was_paused:
-        return Allowed(outcome="unchanged")
-    if facts.opted_out:
-        return Allowed(outcome="opted-out")
-    why = ""
-    if facts.replicas == 0:
-        why = "it has no replicas"
-    elif facts.recreate:
-        why = "its strategy is Recreate"
-    if not why:
+def _unchanged(facts: Facts) -> Answer | None:
+    """Nothing that a canary could judge: a native restart, a command, an annotation."""
+    return None if facts.changed or facts.was_paused else Allowed(outcome="unchanged")
+
+
+def _opted_out(facts: Facts) -> Answer | None:
+    """The team has taken the target out, and the admin lets it."""
+    return Allowed(outcome="opted-out") if facts.opted_out else None
+
+
+def _recreate(facts: Facts) -> Answer | None:
+    """Two versions of this target may not run at the same time, so that no canary can."""
+    if not facts.recreate:
         return None
-    warning = f"headgate: {facts.name} is not gated, because {why}"
+    warning = f"headgate: {facts.name} is not gated, because its strategy is Recreate"
     return Allowed(outcome="ungated", warnings=(warning,))
 
 
-def _team_pause(facts: _Facts) -> Answer | None:
+def _team_pause(facts: Facts) -> Answer | None:
     """A pause that is the team's own stays theirs."""
-    return Allowed(outcome="paused-by-team") if facts.is_paused else None
+    return Allowed(outcome="paused-by-team") if facts.asks_pause else None
 
 
-def _gate(facts: _Facts) -> Answer | None:
+def _gate(facts: Facts) -> Answer | None:
     """A changed template, or a team's resume of one: held, and a run starts."""
     return _hold(
         facts,
         outcome="held",
-        warning=(f"headgate: held as a canary; follow it with: kubectl get canary {facts.name} -w"),
+        warnings=(
+            f"headgate: held as a canary; follow it with: kubectl get canary {facts.name} -w",
+        ),
     )
 
 
-_RULES: Final[tuple[Callable[[_Facts], Answer | None], ...]] = (
+_RULES: Final[tuple[Callable[[Facts], Answer | None], ...]] = (
+    _flaggers,
     _back_to_stable,
     _release_attempt,
     _refused_again,
     _same_while_held,
     _superseded,
-    _ungated,
+    _unchanged,
+    _opted_out,
+    _recreate,
     _team_pause,
     _gate,
 )
 
 
-def _would_hold(facts: _Facts) -> bool:
-    """Tell whether a hold is what this write is about, rather than a pass or a team's pause."""
-    if facts.held:
-        return True
-    changed = facts.new_hash != facts.old_hash
-    resumed = facts.was_paused and not facts.is_paused
-    return (
-        (changed or resumed)
-        and not facts.is_paused
-        and not facts.opted_out
-        and not facts.recreate
-        and facts.replicas > 0
-    )
+def _was_refused(facts: Facts) -> bool:
+    return facts.new_hash == facts.refused_hash
 
 
-def _hold(facts: _Facts, *, outcome: str, warning: str) -> Allowed:
+def _would_take_effect(facts: Facts) -> bool:
+    """Tell whether a hold stands, or its version would roll out by this write."""
+    starts = (facts.changed or facts.resumed) and not facts.asks_pause
+    return facts.held or starts
+
+
+def _hold(facts: Facts, *, outcome: str, warnings: tuple[str, ...]) -> Allowed:
     # A mark that stands is left as it is written: an analyzer of the release before may read it.
     stable = {STABLE: facts.stable_mark} if facts.stable_mark else {}
     return Allowed(
         outcome=outcome,
         paused=True,
         annotations={HOLD: facts.new_hash, **stable},
-        warnings=(warning,),
+        warnings=warnings,
     )
 
 
-def _guarded(facts: _Facts, answer: Allowed) -> Allowed:
-    """Add what holds for every write that passes: our marks cannot be edited, commands are signed.
+# --- what holds for every write that passes -----------------------------------------------------
+
+
+def _guarded(facts: Facts, answer: Allowed) -> Allowed:
+    """Keep our marks from edits, sign commands, and take off what may not come with the write.
 
     The answer's own marks win; every other internal mark is as it was before the write.
     """
-    marks: dict[str, str | None] = {}
-    for key in INTERNAL_ANNOTATIONS:
-        wanted = answer.annotations.get(key, facts.old_marks.get(key))
-        if wanted != facts.new_marks.get(key):
-            marks[key] = wanted
-    if any(facts.new_marks.get(key) != facts.old_marks.get(key) for key in COMMANDS):
-        asked = any(key in facts.new_marks for key in COMMANDS)
-        marks[REQUESTED_BY] = facts.user if asked else None
-    paused = answer.paused if answer.paused != facts.is_paused else None
+    taken = facts.brought()
+    wanted = {key: facts.old_marks.get(key) for key in INTERNAL_ANNOTATIONS}
+    wanted |= {REQUESTED_BY: _signature(facts, taken), **taken, **answer.annotations}
+    marks = {key: value for key, value in wanted.items() if value != facts.new_marks.get(key)}
+    paused = False if answer.paused is None and facts.own_pause else answer.paused
     return Allowed(
-        outcome=answer.outcome, paused=paused, annotations=marks, warnings=answer.warnings
+        outcome=answer.outcome,
+        paused=paused if paused != facts.says_paused else None,
+        annotations=marks,
+        warnings=(*answer.warnings, *_taken_off(facts, taken)),
     )
+
+
+def _signature(facts: Facts, taken: dict[str, str | None]) -> str | None:
+    """Return who gave the commands that stand after this write; None if there are none."""
+    before = {key: facts.old_marks[key] for key in COMMANDS if key in facts.old_marks}
+    after = {key: facts.new_marks[key] for key in COMMANDS - taken.keys() if key in facts.new_marks}
+    if after == before:
+        return facts.old_marks.get(REQUESTED_BY)
+    return facts.write.user if after else None
+
+
+def _taken_off(facts: Facts, taken: dict[str, str | None]) -> tuple[str, ...]:
+    if not taken:
+        return ()
+    names = ", ".join(sorted(taken))
+    text = f"nothing but a version comes with a change of the template: {names}"
+    return (f"headgate: taken off {facts.name}, because {text}",)

@@ -76,6 +76,7 @@ def test_the_review_is_15_kb_and_is_held() -> None:
     body = review()
     assert 14_500 <= len(body) <= 15_500
     sent = read_review(body)
+    assert sent.old is not None
     answer = admit(Write(old=sent.old, new=sent.new, user=sent.user), Policy())
     assert isinstance(answer, Allowed)
     assert answer.outcome == "held"

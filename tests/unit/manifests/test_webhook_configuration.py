@@ -7,8 +7,12 @@ import pytest
 from canary.contract import (
     ANALYZER_USER,
     DOMAIN,
+    FLAGGER_GROUP,
+    FLAGGER_KIND,
     NAMESPACE_ENABLED,
     NAMESPACE_LABEL,
+    OPT_OUT,
+    SEEN,
     SPLIT,
     SYSTEM_NAMESPACE,
 )
@@ -16,8 +20,9 @@ from tests.unit.manifests.installation import the
 
 CONFIGURATION = the("MutatingWebhookConfiguration", "headgate")
 WEBHOOKS = {it["name"]: it for it in CONFIGURATION["webhooks"]}
-TARGETS, ROUTES = f"targets.{DOMAIN}", f"routes.{DOMAIN}"
-each = pytest.mark.parametrize("name", [TARGETS, ROUTES])
+TARGETS, CREATIONS, ROUTES = (f"{it}.{DOMAIN}" for it in ("targets", "creations", "routes"))
+each = pytest.mark.parametrize("name", [TARGETS, CREATIONS, ROUTES])
+of_targets = pytest.mark.parametrize("name", [TARGETS, CREATIONS])
 
 
 def condition(webhook: str, name: str) -> str:
@@ -25,22 +30,26 @@ def condition(webhook: str, name: str) -> str:
     return str(only["expression"])
 
 
-def test_there_is_one_webhook_for_targets_and_one_for_routes() -> None:
-    assert list(WEBHOOKS) == [TARGETS, ROUTES]
+def test_there_are_two_webhooks_for_targets_and_one_for_routes() -> None:
+    assert list(WEBHOOKS) == [TARGETS, CREATIONS, ROUTES]
 
 
 @pytest.mark.parametrize(
-    ("name", "group", "resource"),
-    [(TARGETS, "apps", "deployments"), (ROUTES, "gateway.networking.k8s.io", "httproutes")],
+    ("name", "group", "resource", "operation"),
+    [
+        (TARGETS, "apps", "deployments", "UPDATE"),
+        (CREATIONS, "apps", "deployments", "CREATE"),
+        (ROUTES, "gateway.networking.k8s.io", "httproutes", "UPDATE"),
+    ],
 )
-def test_only_updates_of_the_objects_themselves_are_sent(
-    name: str, group: str, resource: str
+def test_only_writes_of_the_objects_themselves_are_sent(
+    name: str, group: str, resource: str, operation: str
 ) -> None:
     assert WEBHOOKS[name]["rules"] == [
         {
             "apiGroups": [group],
             "apiVersions": ["v1"],
-            "operations": ["UPDATE"],
+            "operations": [operation],
             "resources": [resource],
             "scope": "Namespaced",
         }
@@ -80,18 +89,31 @@ def test_webhook_never_gates_its_own_repair(name: str) -> None:
 
 def test_without_a_webhook_updates_are_refused_and_routes_pass() -> None:
     assert WEBHOOKS[TARGETS]["failurePolicy"] == "Fail"
+    assert WEBHOOKS[CREATIONS]["failurePolicy"] == "Fail"
     assert WEBHOOKS[ROUTES]["failurePolicy"] == "Ignore"
 
 
-def test_writes_of_targets_by_the_analyzer_are_its_own_affair() -> None:
-    own = condition(TARGETS, "not-the-analyzer")
+@of_targets
+def test_writes_of_targets_by_the_analyzer_are_its_own_affair(name: str) -> None:
+    own = condition(name, "not-the-analyzer")
 
     assert own == f'request.userInfo.username != "{ANALYZER_USER}"'
 
 
 def test_conditions_name_the_annotations_of_the_contract() -> None:
     assert f'startsWith("{DOMAIN}/")' in condition(TARGETS, "update-resume-or-command")
+    assert f'startsWith("{DOMAIN}/")' in condition(CREATIONS, "brings-a-mark")
+    assert f'!(key in ["{OPT_OUT}", "{SEEN}"])' in condition(CREATIONS, "brings-a-mark")
     assert f'"{SPLIT}" in' in condition(ROUTES, "has-or-gets-a-split")
+
+
+@of_targets
+def test_what_a_flagger_owns_never_leaves_the_api_server(name: str) -> None:
+    own = condition(name, "not-flaggers-own")
+
+    assert f'owner.kind == "{FLAGGER_KIND}"' in own
+    assert f'owner.apiVersion.startsWith("{FLAGGER_GROUP}/")' in own
+    assert ("oldObject" in own) is (name == TARGETS), "a write cannot bring its owner along"
 
 
 @each
@@ -103,6 +125,6 @@ def test_calls_go_to_the_service_of_the_webhook(name: str) -> None:
             "name": service["metadata"]["name"],
             "namespace": service["metadata"]["namespace"],
             "port": service["spec"]["ports"][0]["port"],
-            "path": "/targets" if name == TARGETS else "/routes",
+            "path": "/routes" if name == ROUTES else "/targets",
         }
     }

@@ -15,7 +15,7 @@ import trustme
 from prometheus_client import CollectorRegistry
 
 import webhook.server
-from canary.contract import HOLD, HOLD_UNKNOWN, SPLIT, STABLE
+from canary.contract import HOLD, HOLD_UNKNOWN, NOTE, SPLIT, STABLE, Command
 from canary.routes.gateway_api import HttpRoutes
 from canary.routes.mark import Mark, TargetSplit, mark_of
 from runtime import probes
@@ -41,7 +41,9 @@ class Server:
                 return response.status, {}
             return response.status, await response.json()
 
-    async def review(self, old: Json, new: Json, path: str = "/targets", **more: Any) -> Json:
+    async def review(
+        self, old: Json | None, new: Json, path: str = "/targets", **more: Any
+    ) -> Json:
         status, answer = await self.post(path, review(old, new, **more))
         assert status == 200
         assert answer["response"]["uid"] == "u-1"
@@ -54,13 +56,18 @@ class Server:
 
 
 def review(
-    old: Json | None, new: Json | None, *, user: str = "alice", dry_run: bool = False
+    old: Json | None,
+    new: Json | None,
+    *,
+    user: str = "alice",
+    dry_run: bool = False,
+    operation: str = "UPDATE",
 ) -> bytes:
     request = {
         "uid": "u-1",
         "userInfo": {"username": user},
         "dryRun": dry_run,
-        "operation": "UPDATE",
+        "operation": operation,
         "object": new,
         "oldObject": old,
     }
@@ -126,6 +133,9 @@ async def test_a_resume_is_denied_with_a_message(server: Server) -> None:
         (b'{"request": {"uid": "u-1"}}', "u-1"),
         (review(None, NEW), "u-1"),
         (review({}, {}), "u-1"),
+        (review(None, {}, operation="CREATE"), "u-1"),
+        (review(None, None, operation="CREATE"), "u-1"),
+        (review(None, NEW, operation="DELETE"), "u-1"),
     ],
 )
 async def test_what_is_no_review_is_answered_all_the_same(
@@ -145,6 +155,34 @@ async def test_an_internal_error_holds_and_is_counted(server: Server) -> None:
     assert stored["spec"]["paused"] is True
     assert stored["metadata"]["annotations"] == {HOLD: HOLD_UNKNOWN}
     assert server.count("targets", "error") == 1
+
+
+async def test_a_copy_of_a_held_target_is_created_without_its_pause(server: Server) -> None:
+    held = patched(NEW, await server.review(OLD, NEW))
+    del held["metadata"]["name"]
+    clone = annotated(held, {Command.PROMOTE: "now"})
+    clone["metadata"]["generateName"] = "web-"
+    response = await server.review(None, clone, operation="CREATE")
+    stored = patched(clone, response)
+    assert "paused" not in stored["spec"]
+    assert stored["metadata"]["annotations"].keys() == {NOTE}
+    assert "web:2" in response["warnings"][0]
+    assert server.count("targets", "copied-held") == 1
+
+
+async def test_an_internal_error_never_pauses_what_is_created(server: Server) -> None:
+    marks = {HOLD: "x", "note": "theirs"}
+    broken = annotated(changed(NEW, template="not a template", paused=True), {**marks})
+    response = await server.review(None, broken, operation="CREATE")
+    stored = patched(broken, response)
+    assert "paused" not in stored["spec"]
+    assert stored["metadata"]["annotations"] == {"note": "theirs"}
+    assert server.count("targets", "error") == 1
+
+
+async def test_a_route_that_is_created_passes(server: Server) -> None:
+    response = await server.review(None, route(None), path="/routes", operation="CREATE")
+    assert (response["allowed"], "patch" in response) == (True, False)
 
 
 async def test_a_review_of_two_megabytes_is_taken(server: Server) -> None:
