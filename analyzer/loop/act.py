@@ -10,7 +10,7 @@ from analyzer.loop.observe import Scene, replica_sets
 from analyzer.loop.parked import park, put_back
 from analyzer.loop.records import Records, state_of
 from analyzer.ports import Cluster, Router, SplitRefused
-from canary.contract import INTERNAL_ANNOTATIONS, REFUSED, REFUSED_WHY, SEEN
+from canary.contract import INTERNAL_ANNOTATIONS, NOTE, REFUSED, REFUSED_WHY, SEEN
 from canary.model.former import outdated_marks
 from canary.model.hashing import template_hash
 from canary.model.values import Json
@@ -172,6 +172,19 @@ class Actor:
 
         """
         patch = _notes({SEEN: template})
+        await patched(self.cluster, DEPLOYMENTS, target, lambda _: patch, still=_stands(target))
+
+    async def take_note(self, target: Json) -> None:
+        """Take what admission had to say from a target.
+
+        Args:
+            target: the Deployment as it was read.
+
+        Raises:
+            Overtaken: it is another one meanwhile; it is to be looked at again.
+
+        """
+        patch = _notes({NOTE: None})
         await patched(self.cluster, DEPLOYMENTS, target, lambda _: patch, still=_stands(target))
 
     async def _ensure_route(self, scene: Scene) -> None:

@@ -19,6 +19,7 @@ from canary.contract import (
     HOLD,
     MANAGED_BY,
     MANAGED_BY_LABEL,
+    NOTE,
     PROMOTING,
     SEEN,
     STABLE,
@@ -103,6 +104,8 @@ class Reconciler:
 
         """
         known, canary = self.index.target(key), self.index.canary(key)
+        if known is not None and NOTE in annotations(known):
+            return await self._pass_on(known)
         enabled = self.index.enabled(key.namespace)
         beside = self.index.target(Key(namespace=key.namespace, name=canary_name(key.name)))
         if known is not None and beside is None and _rests(known, canary, enabled=enabled):
@@ -128,6 +131,19 @@ class Reconciler:
         except NotFound:
             return Result(requeue_after=timedelta(0))
         return await self._reconcile(key, target, canary, enabled=enabled)
+
+    async def _pass_on(self, target: Json) -> Result:
+        """Write what admission had to say of a creation into an event, and take its note off.
+
+        The event comes first: after a death between the two it is written again under its name.
+        """
+        event = Emit(str(Reason.COPIED), annotations(target)[NOTE], warning=True)
+        await self.actor.report(target, event, self.clock())
+        try:
+            await self.actor.take_note(target)
+        except (NotFound, Overtaken):
+            return Result(requeue_after=self.timing.poll)
+        return Result(requeue_after=timedelta(0))
 
     async def _rest(self, key: Key, target: Json, canary: Json | None, *, enabled: bool) -> Result:
         """Do the little that is wanted of a target at rest; nothing is read for it."""

@@ -7,7 +7,7 @@ import pytest
 
 from analyzer.loop.reconciler import Result
 from analyzer.ports import HookInquiry
-from canary.contract import COMMANDS, HOLD, MANAGED_BY, MANAGED_BY_LABEL, SEEN, Command
+from canary.contract import COMMANDS, HOLD, MANAGED_BY, MANAGED_BY_LABEL, NOTE, SEEN, Command
 from canary.model.asking import HookAnswer, HookAsk
 from canary.model.state import Phase, State
 from canary.model.values import Key
@@ -87,6 +87,30 @@ async def test_a_copy_that_brings_a_mark_was_not_updated() -> None:
     target = bench.write("web:2", {SEEN: "0123456789"})
     await bench.reconcile()
     assert (bench.events(), bench.mark()) == ([], hash_of(target))
+
+
+async def test_what_admission_said_of_a_creation_becomes_an_event_once() -> None:
+    bench = Bench()
+    said = "web is made from a copy and starts with web:2, which was refused: slow"
+    target = bench.write("web:2", {NOTE: said})
+    assert (await bench.reconcile()).requeue_after == timedelta(0)
+    assert bench.events() == [said]
+    stored = bench.target(KEY)
+    assert stored is not None
+    assert NOTE not in stored["metadata"]["annotations"]
+    bench.write("web:2", {NOTE: said})  # as if the process had died before the note was taken
+    for _ in range(2):
+        await bench.reconcile()
+    assert (bench.events(), bench.mark()) == ([said], hash_of(target))
+
+
+async def test_a_note_on_a_target_that_goes_meanwhile_is_left() -> None:
+    bench = Bench()
+    bench.write("web:2", {NOTE: "said"})
+    bench.cluster.meanwhile = lambda: bench.cluster.remove(DEPLOYMENTS, "prod", "web")
+    assert (await bench.reconcile()).requeue_after is not None
+    await bench.reconcile()
+    assert bench.events() == ["said"]
 
 
 async def test_the_canary_of_a_target_gets_no_mark() -> None:
