@@ -1,0 +1,151 @@
+"""A mutating webhook of somebody else's, called after Headgate's, in the process of the tests."""
+
+import base64
+import json
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+import trustme
+
+from tests.cluster.kit import Kubectl, wait_for
+
+Json = dict[str, Any]
+Change = Callable[[Json], list[Json]]
+"""From a Deployment under review to the operations of a JSON patch."""
+SEEN_BY_IT = "other.example/was-here"
+
+
+def label(_: Json) -> list[Json]:
+    """Mark the object itself, as one that labels owners does."""
+    return []
+
+
+def label_pods(obj: Json) -> list[Json]:
+    """Change the template too, as one that labels pods or pins digests does."""
+    labels = {**obj["spec"]["template"]["metadata"].get("labels", {}), "owner": "shop"}
+    return [{"op": "add", "path": "/spec/template/metadata/labels", "value": labels}]
+
+
+def _marked(obj: Json, change: Change) -> list[Json]:
+    labels = {**obj["metadata"].get("labels", {}), "was-here": "yes"}
+    return [{"op": "add", "path": "/metadata/labels", "value": labels}, *change(obj)]
+
+
+class _Reviews(BaseHTTPRequestHandler):
+    def __init__(self, change: Change, *args: Any) -> None:
+        self._change = change
+        super().__init__(*args)
+
+    def do_POST(self) -> None:
+        length = int(self.headers["Content-Length"])
+        request = json.loads(self.rfile.read(length))["request"]
+        patch = json.dumps(_marked(request["object"], self._change)).encode()
+        response = {
+            "uid": request["uid"],
+            "allowed": True,
+            "patchType": "JSONPatch",
+            "patch": base64.b64encode(patch).decode(),
+        }
+        review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}
+        body = json.dumps({**review, "response": response}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Keep the tests' output to the tests."""
+
+
+@contextmanager
+def after_headgate(team: Kubectl, target: str, change: Change) -> Iterator[None]:
+    """Change every UPDATE of a namespace's Deployments after Headgate has seen it.
+
+    Args:
+        team: kubectl of the namespace.
+        target: a Deployment in it, by which it is seen that the API server calls the webhook.
+        change: what it does beside marking the object.
+
+    """
+    node = team.items("node")[0]["status"]["addresses"]
+    address = next(it["address"] for it in node if it["type"] == "InternalIP")
+    name = f"zz-other-{team.namespace}"  # in the order of names, after headgate
+    with _serving(address, change) as (port, bundle):
+        created = _configuration(name, team.namespace, f"https://{address}:{port}/", bundle)
+        team("create", "-f", "-", stdin=json.dumps(created))
+        try:
+            wait_for("calls of the other webhook", partial(_called, team, target), 30)
+            yield
+        finally:
+            team("delete", "mutatingwebhookconfiguration", name, "--wait=true")
+            # What comes next is not to meet a webhook that nobody serves any more.
+            wait_for("no calls of it", lambda: not _called(team, target), 30)
+
+
+@contextmanager
+def _serving(address: str, change: Change) -> Iterator[tuple[int, str]]:
+    """Serve reviews over TLS; give the port and the certificate to trust, in base64."""
+    authority = trustme.CA()
+    try:
+        server = ThreadingHTTPServer((address, 0), partial(_Reviews, change))
+    except OSError:
+        pytest.skip("the API server cannot call this machine by the address of its node")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with TemporaryDirectory() as folder:
+        pair = Path(folder) / "pair.pem"
+        authority.issue_cert(address).private_key_and_cert_chain_pem.write_to_path(pair)
+        context.load_cert_chain(pair)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_port, base64.b64encode(authority.cert_pem.bytes()).decode()
+    finally:
+        server.shutdown()
+        thread.join(timeout=10)
+        server.server_close()
+
+
+def _called(team: Kubectl, target: str) -> bool:
+    """Tell whether a write that is not stored comes back with the webhook's mark."""
+    annotate = ("annotate", "deployment", target, f"{SEEN_BY_IT}=?", "--overwrite")
+    done = team.run(*annotate, "--dry-run=server", "-o", "json")
+    if done.returncode:
+        return True  # called, and not there any more
+    return "was-here" in json.loads(done.stdout)["metadata"].get("labels", {})
+
+
+def _configuration(name: str, namespace: str, url: str, bundle: str) -> Json:
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": name},
+        "webhooks": [
+            {
+                "name": "other.example.com",
+                "clientConfig": {"url": url, "caBundle": bundle},
+                "rules": [
+                    {
+                        "apiGroups": ["apps"],
+                        "apiVersions": ["v1"],
+                        "operations": ["UPDATE"],
+                        "resources": ["deployments"],
+                    }
+                ],
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+                "failurePolicy": "Fail",
+                "sideEffects": "None",
+                "timeoutSeconds": 5,
+                "admissionReviewVersions": ["v1"],
+            }
+        ],
+    }
