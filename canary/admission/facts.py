@@ -232,13 +232,12 @@ def _opted_out(old: dict[str, str], new: dict[str, str], *, touched: bool) -> bo
 
 
 def _half_way(old: Json) -> bool:
-    """Tell whether a rollout that nobody gated may have replaced only a part of the pods."""
+    """Tell whether a rollout that nobody gated has replaced only a part of the pods.
+
+    A status that is behind says nothing: every write of an annotation makes it so for a moment.
+    """
     status = old.get("status") or {}
-    observed = status.get("observedGeneration")
-    if observed is None:
-        return False
-    behind = bool(observed < old["metadata"].get("generation", 0))
-    return behind or bool(status.get("replicas", 0) > status.get("updatedReplicas", 0))
+    return bool(status.get("replicas", 0) > status.get("updatedReplicas", 0))
 
 
 def _owned_by_flagger(obj: Json) -> bool:

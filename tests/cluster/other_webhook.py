@@ -20,7 +20,8 @@ from tests.cluster.kit import Kubectl, wait_for
 Json = dict[str, Any]
 Change = Callable[[Json], list[Json]]
 """From a Deployment under review to the operations of a JSON patch."""
-SEEN_BY_IT = "other.example/was-here"
+MARK = "seen-by-the-other"
+"""Label on what it has seen: another value at each call."""
 
 
 def label(_: Json) -> list[Json]:
@@ -34,8 +35,8 @@ def label_pods(obj: Json) -> list[Json]:
     return [{"op": "add", "path": "/spec/template/metadata/labels", "value": labels}]
 
 
-def _marked(obj: Json, change: Change) -> list[Json]:
-    labels = {**obj["metadata"].get("labels", {}), "was-here": "yes"}
+def _marked(obj: Json, call: str, change: Change) -> list[Json]:
+    labels = {**obj["metadata"].get("labels", {}), MARK: call}
     return [{"op": "add", "path": "/metadata/labels", "value": labels}, *change(obj)]
 
 
@@ -47,7 +48,7 @@ class _Reviews(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         length = int(self.headers["Content-Length"])
         request = json.loads(self.rfile.read(length))["request"]
-        patch = json.dumps(_marked(request["object"], self._change)).encode()
+        patch = json.dumps(_marked(request["object"], request["uid"], self._change)).encode()
         response = {
             "uid": request["uid"],
             "allowed": True,
@@ -116,12 +117,14 @@ def _serving(address: str, change: Change) -> Iterator[tuple[int, str]]:
 
 
 def _called(team: Kubectl, target: str) -> bool:
-    """Tell whether a write that is not stored comes back with the webhook's mark."""
-    annotate = ("annotate", "deployment", target, f"{SEEN_BY_IT}=?", "--overwrite")
+    """Tell whether a write that is not stored comes back with a new mark of the webhook's."""
+    annotate = ("annotate", "deployment", target, "other.example/probe=x", "--overwrite")
     done = team.run(*annotate, "--dry-run=server", "-o", "json")
     if done.returncode:
         return True  # called, and not there any more
-    return "was-here" in json.loads(done.stdout)["metadata"].get("labels", {})
+    mark = json.loads(done.stdout)["metadata"].get("labels", {}).get(MARK)
+    stored = team.get("deployment", target)["metadata"].get("labels", {}).get(MARK)
+    return bool(mark != stored)
 
 
 def _configuration(name: str, namespace: str, url: str, bundle: str) -> Json:

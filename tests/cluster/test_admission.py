@@ -26,7 +26,7 @@ from canary.contract import (
 )
 from canary.model.hashing import template_hash
 from tests.cluster.kit import Kubectl, wait_for
-from tests.cluster.other_webhook import Change, after_headgate, label, label_pods
+from tests.cluster.other_webhook import MARK, Change, after_headgate, label, label_pods
 
 pytestmark = pytest.mark.cluster
 
@@ -123,12 +123,12 @@ def refuse(team: Kubectl, name: str, version: int) -> None:
 def test_a_webhook_after_ours_leaves_the_hold_where_it_is(
     team: Kubectl, target: str, change: Change, *, refused: bool
 ) -> None:
-    stable = identity(team.get("deployment", target))
     with after_headgate(team, target, change):
         if refused:
             refuse(team, target, 2)
+        stable = identity(team.get("deployment", target))
         stored = push(team, target, 2)
-        assert stored["metadata"]["labels"]["was-here"] == "yes"
+        assert MARK in stored["metadata"]["labels"]
         assert held_as(stored) == {HOLD: identity(stored), STABLE: stable}
         assert (marks(stored).get(REFUSED) == identity(stored)) is refused
         third = push(team, target, 3)
