@@ -32,6 +32,9 @@ from tests.unit.manifests.flagger_objects import (
 )
 from tests.unit.manifests.writes import (
     ASKED,
+    BY_ANALYZER,
+    CREATIONS_ASKED,
+    CREATIONS_NEVER_ASKED,
     DEPLOYMENTS,
     NEVER_ASKED,
     OTHER_USER,
@@ -313,6 +316,19 @@ def test_webhook_is_asked_about(gate: Gate, row: str) -> None:
 @pytest.mark.parametrize("row", NEVER_ASKED)
 def test_webhook_is_never_asked_about(gate: Gate, row: str) -> None:
     assert not gate.asks(*NEVER_ASKED[row].command("deployment"))
+
+
+@pytest.mark.parametrize("row", CREATIONS_ASKED)
+def test_webhook_is_asked_about_a_creation(gate: Gate, row: str) -> None:
+    manifest = json.dumps(CREATIONS_ASKED[row])
+    assert gate.asks("create", "-f", "-", stdin=manifest, webhook="creations")
+    assert not gate.asks("create", "-f", "-", *BY_ANALYZER, stdin=manifest, webhook="creations")
+
+
+@pytest.mark.parametrize("row", CREATIONS_NEVER_ASKED)
+def test_webhook_is_never_asked_about_a_creation(gate: Gate, row: str) -> None:
+    manifest = json.dumps(CREATIONS_NEVER_ASKED[row])
+    assert not gate.asks("create", "-f", "-", stdin=manifest, webhook="creations")
 
 
 @pytest.mark.parametrize("row", ROUTES_ASKED)

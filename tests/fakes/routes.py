@@ -37,6 +37,7 @@ def webhook(write: RouteWrite) -> Json:
         "oldObject": write.old,
     }
     review = read_review(json.dumps({"request": request}).encode())
+    assert review.old is not None
     by_analyzer = review.user == ANALYZER_USER
     answer = admit_route(RouteWrite(old=review.old, new=review.new, by_analyzer=by_analyzer))
     response = json.loads(answer_route(review.uid, review.new, answer))["response"]

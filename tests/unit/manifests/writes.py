@@ -4,7 +4,16 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from canary.contract import ANALYZER_USER, HOLD, OPT_OUT, SPLIT, Command
+from canary.contract import (
+    ANALYZER_USER,
+    HOLD,
+    OPT_OUT,
+    REFUSED,
+    REFUSED_WHY,
+    SEEN,
+    SPLIT,
+    Command,
+)
 
 Json = dict[str, Any]
 
@@ -128,6 +137,24 @@ NEVER_ASKED: dict[str, Patch] = {
     "image by the analyzer": Patch("plain", spec(**NEW), BY_ANALYZER),
     "resume by the analyzer": Patch("held", spec(paused=False), BY_ANALYZER),
     "hold by the analyzer": Patch("plain", notes(**{HOLD: "5f7c"}), BY_ANALYZER),
+}
+
+CREATIONS_ASKED: dict[str, Json] = {
+    "a copy of a held target": deployment("copy", paused=True, marks=MARKS),
+    "a refused version": deployment("copy", marks={REFUSED: "5f7c", REFUSED_WHY: "slow"}),
+    "a command": deployment("copy", marks={Command.PROMOTE.value: "now"}),
+    "a clone without a name": {
+        **deployment("copy", marks=MARKS),
+        "metadata": {"generateName": "copy-", "annotations": MARKS},
+    },
+}
+CREATIONS_NEVER_ASKED: dict[str, Json] = {
+    "plain": deployment("fresh", marks={TEAM: "shop"}),
+    "without an annotation": deployment("fresh"),
+    "paused by its team": deployment("fresh", paused=True),
+    "opted out": deployment("fresh", marks={OPT_OUT: "disabled"}),
+    "an idle target of another namespace": deployment("fresh", marks={SEEN: "5f7c"}),
+    "a longer domain": deployment("fresh", marks={"headgate.dev.io/hold": "x"}),
 }
 
 

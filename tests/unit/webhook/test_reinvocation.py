@@ -153,7 +153,7 @@ brought = st.dictionaries(
 def writes(draw: st.DrawFn, old: Json) -> Json:
     """Change an object as somebody might who is not Headgate."""
     kept = draw(st.booleans())
-    new = annotated(old if kept else {**old, "metadata": {**V1["metadata"]}}, draw(brought))
+    new = annotated(old if kept else {**old, "metadata": {**V1["metadata"]}}, {**draw(brought)})
     spec: Json = {}
     if draw(st.booleans()):
         spec["template"] = draw(templates)

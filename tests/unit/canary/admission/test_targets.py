@@ -66,7 +66,7 @@ def test_a_changed_template_at_0_replicas_is_held_like_any_other(old: Json) -> N
 
 @pytest.mark.parametrize("allow", [True, False])
 def test_the_opt_out_counts_only_where_the_admin_allows_it(*, allow: bool) -> None:
-    out = {OPT_OUT: "disabled"}
+    out: dict[str, str | None] = {OPT_OUT: "disabled"}
     answer = allowed(write(annotated(V1, out), annotated(V2, out), allow_opt_out=allow))
     assert (answer.paused is None) is allow
     assert OPT_OUT not in answer.annotations
