@@ -1,4 +1,4 @@
-"""`python -m analyzer`: the only module that names concrete adapters."""
+"""`python -m analyzer`: wires the daemon's parts and starts them."""
 
 import asyncio
 import sys
@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
+from analyzer.adapters import open_adapters
 from analyzer.gathering.calibrator import Calibrator
 from analyzer.gathering.gatherer import Gatherer
-from analyzer.hooks.http import HttpHookCaller
 from analyzer.inquiring.inquirer import Inquirer
 from analyzer.loop.act import Actor
 from analyzer.loop.controller import ClusterIndex, Controller, Metrics
@@ -21,9 +21,6 @@ from analyzer.loop.records import Records
 from analyzer.loop.sampling import Sampler
 from analyzer.loop.sweeper import Sweeper
 from analyzer.loop.telemetry import RunMetrics
-from analyzer.metric_providers.prometheus.provider import PrometheusProvider
-from analyzer.pod_pages.scraper import open_scraper
-from analyzer.routers.adopted import AdoptedRoutes
 from analyzer.settings import Settings, read_settings
 from runtime import process
 from runtime.informer import Informer
@@ -49,26 +46,23 @@ async def build(
         registry: where its metrics go.
 
     """
-    router = AdoptedRoutes(cluster)
     records = Records(cluster, settings.defaults)
-    prometheus = PrometheusProvider()
-    hooks = HttpHookCaller()
 
     def seconds() -> float:
         return cluster.now().timestamp()
 
-    async with open_scraper() as scraper:
+    async with open_adapters(cluster) as adapters:
         gatherer = Gatherer(
             cluster,
-            scraper,
-            {"prometheus": prometheus},
-            Calibrator({"prometheus": prometheus}, seconds),
+            adapters.scraper,
+            adapters.series,
+            Calibrator(adapters.histories, seconds),
             pace=settings.pace,
             clock=seconds,
             registry=registry,
         )
-        sampler = Sampler(cluster, {"prometheus": prometheus}, settings.metrics_server)
-        inquirer = Inquirer(hooks, sampler, registry=registry)
+        sampler = Sampler(cluster, adapters.providers, settings.metrics_server)
+        inquirer = Inquirer(adapters.hooks, sampler, registry=registry)
         index = ClusterIndex(
             namespaces=Informer(cluster, NAMESPACES),
             targets=Informer(cluster, DEPLOYMENTS),
@@ -77,20 +71,16 @@ async def build(
         reconciler = Reconciler(
             cluster=cluster,
             index=index,
-            router=router,
+            router=adapters.router,
             records=records,
-            observer=Observer(cluster, router, sampler, gatherer, settings.defaults),
+            observer=Observer(cluster, adapters.router, sampler, gatherer, settings.defaults),
             inquirer=inquirer,
-            actor=Actor(cluster, router, records),
+            actor=Actor(cluster, adapters.router, records),
             timing=settings.timing,
             clock=cluster.now,
             metrics=RunMetrics.create(registry),
         )
-        try:
-            controller = Controller(index, reconciler, Metrics.create(registry))
-            yield index, controller, gatherer, inquirer
-        finally:
-            await prometheus.aclose()
+        yield index, Controller(index, reconciler, Metrics.create(registry)), gatherer, inquirer
 
 
 async def serve(settings: Settings) -> None:

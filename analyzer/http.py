@@ -20,7 +20,6 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from analyzer.urls import shown
 from canary.durations import format_duration
 
 CONNECT: Final = timedelta(seconds=10)
@@ -289,3 +288,14 @@ def _why(error: aiohttp.ClientError, connect: float | None) -> str:
             return "the connection was closed without an answer"
         case _:
             return f"no usable answer ({type(error).__name__})"
+
+
+def shown(url: str) -> str:
+    """Return the URL without what may be secret in it: credentials, query and fragment."""
+    try:
+        parsed = URL(url)
+        # A relative one, as in a Location, has no place for credentials.
+        parsed = parsed.with_user(None) if parsed.absolute else parsed
+        return str(parsed.with_query(None).with_fragment(None))
+    except ValueError:
+        return "(unreadable URL)"

@@ -1,9 +1,9 @@
 """The seams of the daemon. Adapters implement them; the loop knows nothing else of the outside."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from canary.contract import FIELD_MANAGER
 from canary.counting.series import Series
@@ -14,10 +14,9 @@ from canary.model.asking import HookAsk, MetricsAsk, Sample, Standing
 from canary.model.strategy import Hook, Strategy
 from canary.model.values import Json, Key
 from canary.model.world import HookResult, Split
+from canary.queries.metric import Query
+from canary.queries.provider import ProviderSpec
 from runtime.resources import ListResult, Resource
-
-if TYPE_CHECKING:
-    from analyzer.loop.sampling import Query  # which is made of what is said here
 
 
 class ProviderError(Exception):
@@ -32,22 +31,6 @@ class SplitRefused(Exception):  # noqa: N818 - what the API server did, told to 
 
     All others carry it. The message names each route with the API server's reason.
     """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderSpec:
-    """Where to ask: `MetricTemplate.spec.provider` with its Secret's data read (decoded).
-
-    `asker` is the namespace whose question it is, "" where it is that of several: no namespace's
-    slow queries keep another's from being asked. It makes no other server of it.
-    """
-
-    type: str
-    address: str
-    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    secret: Mapping[str, str] = field(default_factory=dict, repr=False)
-    verify_tls: bool = True
-    asker: str = field(default="", compare=False)
 
 
 class MetricProvider(Protocol):
@@ -115,7 +98,7 @@ class Asker(Protocol):
     """Asks for what a check is judged by."""
 
     async def ask(
-        self, queries: "tuple[Query, ...]", *, baselines: bool = False
+        self, queries: tuple[Query, ...], *, baselines: bool = False
     ) -> tuple[Sample, ...]:
         """Return a sample per query; what cannot be answered is in the sample's `problem`."""
 
@@ -135,7 +118,7 @@ class MetricsInquiry:
     """The metrics of one check, with what it takes to ask for them."""
 
     ask: MetricsAsk
-    queries: "tuple[Query, ...]"
+    queries: tuple[Query, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

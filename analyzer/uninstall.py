@@ -11,11 +11,11 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
+from analyzer.adapters import router_of
 from analyzer.loop.observe import replica_sets
 from analyzer.loop.parked import put_back
 from analyzer.loop.sweeper import Sweeper
 from analyzer.ports import Cluster
-from analyzer.routers.adopted import AdoptedRoutes
 from canary.contract import (
     AUTO_LABEL,
     AUTO_VALUE,
@@ -114,7 +114,7 @@ class Uninstall:
         self._say("the analyzer has stopped")
 
     async def _plain_routes(self) -> None:
-        router = AdoptedRoutes(self._cluster)
+        router = router_of(self._cluster)
         keys = {
             Key(
                 namespace=obj["metadata"]["namespace"],

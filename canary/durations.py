@@ -1,7 +1,7 @@
 """Durations as Flagger and Prometheus write them: `90s`, `1m`, `1m30s`, `2h`."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 _UNITS = {"h": 3600, "m": 60, "s": 1, "ms": 0.001}
 _PART = re.compile(r"(\d+)(ms|h|m|s)")
@@ -26,3 +26,8 @@ def format_duration(duration: timedelta) -> str:
         if seconds and seconds % size == 0:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
+
+
+def age(since: datetime | None, now: datetime) -> str:
+    """Write how long ago something was, for messages."""
+    return format_duration(now - since) if since else format_duration(timedelta(0))

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from analyzer.ports import HistorySource, ProviderError, ProviderSpec
+from analyzer.ports import HistorySource, ProviderError
 from canary.counting.series import Selector, Series, merged
 from canary.measuring.countable import Comparable, Countable
 from canary.measuring.history import Past
 from canary.measuring.settling import server_selectors
+from canary.queries.provider import ProviderSpec
 from kubectl_headgate.faults import Unreadable
 
 _MILLISECONDS = 3

@@ -17,8 +17,8 @@ from canary.measuring.pods import ArmPod
 from canary.measuring.run import Run
 from canary.measuring.settling import plays_a_part
 from canary.measuring.watch import Watch
+from canary.model.names import canary_name
 from canary.model.values import Key
-from canary.objects.names import canary_name
 from kubectl_headgate.evidence import EvidenceView, view
 from kubectl_headgate.faults import Unreadable
 from kubectl_headgate.history import Answer, Samples, Window

@@ -17,8 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from canary.contract import EVIDENCE_ALPHA
+from canary.durations import age
 from canary.evidence.report import in_words
-from canary.objects.status import age
 from kubectl_headgate.evidence import Counts, EvidenceView, MetricRow
 from kubectl_headgate.explain import Explanation
 from kubectl_headgate.replay import Outcome, Replay

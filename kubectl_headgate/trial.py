@@ -4,12 +4,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from analyzer.loop.sampling import DEFAULT_PROVIDER, Query, Sampler, counted
-from analyzer.ports import Cluster, MetricProvider, ProviderError, ProviderSpec
+from analyzer.loop.sampling import DEFAULT_PROVIDER, Sampler
+from analyzer.ports import Cluster, MetricProvider, ProviderError
 from analyzer.settings import Settings
-from canary.measuring.countable import Comparable, Countable, Uncountable
+from canary.measuring.countable import Comparable, Countable, Uncountable, counted
 from canary.model.strategy import InvalidStrategy, Metric, Strategy
 from canary.model.values import Json, Key
+from canary.queries.metric import Query
+from canary.queries.provider import ProviderSpec
 from canary.spec.canary import parse_strategy
 from canary.spec.problems import Problems
 from canary.spec.settings import from_options, tuned, tuning_of

@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from analyzer.ports import HistorySource, ProviderError, ProviderSpec
+from analyzer.ports import HistorySource, ProviderError
 from canary.counting.series import merged
 from canary.evidence.dispersion import Calibration, calibrate
 from canary.measuring.history import Past, histories
 from canary.measuring.run import Run
 from canary.measuring.watch import Lesson
+from canary.queries.provider import ProviderSpec
 
 _STEP: Final = timedelta(seconds=30)
 """Bursts of half a minute show at this step; a day of it is below what Prometheus gives at once."""

@@ -16,8 +16,8 @@ from analyzer.http import (
     UntrustedError,
     open_session,
     post_json,
+    shown,
 )
-from analyzer.urls import shown
 from canary.durations import format_duration
 from canary.model.strategy import Hook
 from canary.model.world import HookResult

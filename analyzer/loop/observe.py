@@ -1,33 +1,33 @@
 """Reads the world around one target into the values that `decide` works on."""
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
 from analyzer.loop.records import state_of
-from analyzer.loop.sampling import Query, Sampler, counted
+from analyzer.loop.sampling import Sampler
 from analyzer.ports import (
     Cluster,
     HookInquiry,
     Inquiry,
     MetricsInquiry,
     ProviderError,
-    ProviderSpec,
     Router,
     Weigher,
 )
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, PARKED, TARGET_LABEL
-from canary.measuring.countable import Comparable, Countable, Uncountable
+from canary.measuring.countable import Comparable, Countable, Uncountable, counted
 from canary.measuring.pods import selector_text
 from canary.measuring.watch import Watch
 from canary.model.asking import HookAsk, MetricsAsk, Standing
-from canary.model.former import Identities, current_state
-from canary.model.state import Phase, State
+from canary.model.former import Identities
+from canary.model.state import Phase, State, current_state
 from canary.model.strategy import InvalidStrategy, Strategy
 from canary.model.values import Json, Key
-from canary.model.world import CanaryAbsent, CanaryPresent, Observed
+from canary.model.world import CanaryAbsent, CanaryPresent
 from canary.objects.desired import UnsuitableTarget, canary_name, selector_key
 from canary.objects.workloads import (
     known_templates,
@@ -36,7 +36,10 @@ from canary.objects.workloads import (
     read_target,
     selects,
 )
+from canary.queries.metric import Query
+from canary.queries.provider import ProviderSpec
 from canary.rules.actions import Decision
+from canary.rules.context import Observed
 from canary.spec.canary import Defaults, parse_strategy
 from canary.spec.steps import linear
 from runtime.errors import NotFound
@@ -150,12 +153,16 @@ class Observer:
         watch = watch_of(scene)
         wanted = {one.metric.name for one in watch.metrics}
         wanted |= {one.metric.name for one in watch.scalars}
-        specs: dict[str, ProviderSpec] = {}
-        for query in scene.queries:
-            if query.metric.name in wanted:
-                with suppress(ProviderError):  # layer 1 asks the same server, and says why not
-                    specs[query.metric.name] = await self.sampler.spec_of(query)
+        specs = await self._specs(query for query in scene.queries if query.metric.name in wanted)
         return replace(observed, weighing=self.weigher.follow(watch, specs))
+
+    async def _specs(self, queries: Iterable[Query]) -> dict[str, ProviderSpec]:
+        """Return where metrics are asked for, as far as their Secrets can be read."""
+        specs = {}
+        for query in queries:
+            with suppress(ProviderError):  # layer 1 asks the same server, and says why not
+                specs[query.metric.name] = await self.sampler.spec_of(query)
+        return specs
 
     async def _service(self, key: Key, strategy: Strategy) -> Json | None:
         try:

@@ -25,16 +25,16 @@ from canary.contract import (
     STABLE,
     Reason,
 )
-from canary.model.former import Identities, current_state
+from canary.model.former import Identities
 from canary.model.hashing import template_hash
-from canary.model.state import Phase
+from canary.model.state import Phase, current_state
 from canary.model.values import Json, Key
 from canary.model.world import Timing
 from canary.objects.desired import canary_name
 from canary.objects.workloads import annotations
 from canary.rules.actions import Emit
+from canary.rules.context import IDLE_PHASES
 from canary.rules.decide import decide
-from canary.rules.transitions import IDLE_PHASES
 from runtime.errors import NotFound
 from runtime.resources import DEPLOYMENTS
 from runtime.writes import Overtaken

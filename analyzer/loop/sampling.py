@@ -1,54 +1,24 @@
 """Asks metric providers for what a strategy judges by."""
 
 import asyncio
-import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
-from analyzer.ports import Cluster, MetricProvider, ProviderError, ProviderSpec
-from canary.counting.apart import tells_apart
-from canary.measuring.countable import Comparable, Countable, Uncountable, countable, is_load_tested
+from analyzer.ports import Cluster, MetricProvider, ProviderError
 from canary.model.asking import Sample
 from canary.model.strategy import Builtin, Metric, Strategy, TemplateRef
-from canary.model.values import Json, Key
-from canary.objects.desired import canary_name
-from canary.queries.builtin import SourceQuery, builtin_queries
-from canary.queries.templates import TemplateError, TemplateValues, render
+from canary.model.values import Key
+from canary.queries.builtin import SourceQuery
+from canary.queries.metric import Query, builtin_query, template_query
+from canary.queries.provider import ProviderSpec, provider_spec, with_secret
+from canary.queries.templates import TemplateError
 from canary.rules.checks import misses
 from runtime.errors import Forbidden, NotFound
 from runtime.resources import METRICTEMPLATES, SECRETS
 
 DEFAULT_PROVIDER: Final = "prometheus"
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """One metric, ready to be asked: its texts in the order in which they are tried.
-
-    `stable` are the same texts for the stable. With `compared` its value sets the bound where it
-    is the laxer one; `apart` is whether it reads nothing of the canary's.
-    """
-
-    metric: Metric
-    spec: ProviderSpec
-    texts: tuple[SourceQuery, ...]
-    stable: tuple[SourceQuery, ...]
-    compared: bool = False
-    apart: bool = False
-    secret: tuple[str, str] | None = None
-
-
-def counted(query: Query, strategy: Strategy) -> Countable | Comparable | Uncountable:
-    """Return how the evidence layer reads a metric of a strategy."""
-    return countable(
-        query.metric,
-        query.texts,
-        query.stable,
-        alone=is_load_tested(strategy),
-        gate=strategy.gate,
-    )
 
 
 class Sampler:
@@ -102,17 +72,9 @@ class Sampler:
             return await self._from_template(key, strategy, metric, source)
         address = strategy.metrics_server or self._metrics_server
         spec = ProviderSpec(type=DEFAULT_PROVIDER, address=address, asker=key.namespace)
-        if not isinstance(source, Builtin):
-            texts = _both("query", source, key, strategy, metric)
-            return Query(metric, spec, *texts, apart=_apart(key, *texts))
-        return Query(
-            metric,
-            spec,
-            _builtin(key, strategy, metric, canary_name),
-            _builtin(key, strategy, metric, str),
-            compared=True,
-            apart=True,
-        )
+        if isinstance(source, Builtin):
+            return builtin_query(key, strategy, metric, spec)
+        return template_query(key, strategy, metric, source, spec)
 
     async def _from_template(
         self, key: Key, strategy: Strategy, metric: Metric, ref: TemplateRef
@@ -127,14 +89,15 @@ class Sampler:
             known = ", ".join(sorted(self._providers))
             raise ProviderError(f"{where}: unknown provider {provider['type']}; known: {known}")
         secret = (provider.get("secretRef") or {}).get("name")
-        texts = _both(ref.name, template["spec"]["query"], key, strategy, metric)
-        return Query(
+        query = template_query(
+            key,
+            strategy,
             metric,
-            replace(_spec(provider, self._metrics_server), asker=key.namespace),
-            *texts,
-            apart=_apart(key, *texts),
-            secret=(ref.namespace, secret) if secret else None,
+            template["spec"]["query"],
+            provider_spec(provider, self._metrics_server, key.namespace),
+            source=ref.name,
         )
+        return replace(query, secret=(ref.namespace, secret) if secret else None)
 
     async def _sample(self, query: Query, *, baselines: bool) -> Sample:
         try:
@@ -182,62 +145,4 @@ class Sampler:
             secret = await self._cluster.get(SECRETS, namespace, name)
         except (NotFound, Forbidden) as error:
             raise ProviderError(f"Secret {namespace}/{name} cannot be read: {error}") from error
-        return _add_secret(query.spec, secret)
-
-
-def _add_secret(spec: ProviderSpec, secret: Json) -> ProviderSpec:
-    data = secret.get("data") or {}
-    return replace(
-        spec, secret={name: base64.b64decode(value).decode() for name, value in data.items()}
-    )
-
-
-def _spec(provider: Json, default_address: str) -> ProviderSpec:
-    headers = provider.get("headers") or {}
-    return ProviderSpec(
-        type=provider["type"],
-        address=provider.get("address") or default_address,
-        headers={name: tuple(values) for name, values in headers.items()},
-        verify_tls=not provider.get("insecureSkipVerify"),
-    )
-
-
-def _both(
-    source: str, template: str, key: Key, strategy: Strategy, metric: Metric
-) -> tuple[tuple[SourceQuery, ...], tuple[SourceQuery, ...]]:
-    """Render a template for the canary and for the stable."""
-    canary = render(template, _values(key, strategy, metric, canary_name(key.name)))
-    stable = render(template, _values(key, strategy, metric, key.name))
-    return (SourceQuery(source=source, query=canary),), (SourceQuery(source=source, query=stable),)
-
-
-def _apart(key: Key, canary: tuple[SourceQuery, ...], stable: tuple[SourceQuery, ...]) -> bool:
-    return all(
-        tells_apart(ours.query, theirs.query, workload=canary_name(key.name), target=key.name)
-        for ours, theirs in zip(canary, stable, strict=True)
-    )
-
-
-def _values(key: Key, strategy: Strategy, metric: Metric, workload: str) -> TemplateValues:
-    return TemplateValues(
-        name=key.name,
-        namespace=key.namespace,
-        workload=workload,
-        baseline=key.name,
-        service=strategy.service_name,
-        interval=metric.interval,
-        variables=metric.variables,
-    )
-
-
-def _builtin(
-    key: Key, strategy: Strategy, metric: Metric, name_of: Callable[[str], str]
-) -> tuple[SourceQuery, ...]:
-    """Return a built-in metric's queries for the canary or, with names unchanged, the stable."""
-    return builtin_queries(
-        Builtin(str(metric.source)),
-        namespace=key.namespace,
-        service=name_of(strategy.service_name),
-        workload=name_of(key.name),
-        interval=metric.interval,
-    )
+        return with_secret(query.spec, secret)

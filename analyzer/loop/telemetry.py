@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from canary.model.state import Phase, State
 from canary.model.values import Key
 from canary.rules.actions import Decision
-from canary.rules.transitions import IDLE_PHASES
+from canary.rules.context import IDLE_PHASES
 
 VERDICTS = frozenset({Phase.SUCCEEDED, Phase.FAILED})
 

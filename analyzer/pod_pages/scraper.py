@@ -11,7 +11,7 @@ from typing import Final
 
 import aiohttp
 
-from analyzer.http import open_session
+from analyzer.http import open_session, shown
 from analyzer.pod_pages.exposition import (
     LONGEST_WANTED,
     TooManyError,
@@ -19,7 +19,6 @@ from analyzer.pod_pages.exposition import (
     read_text,
 )
 from analyzer.ports import ProviderError
-from analyzer.urls import shown
 from canary.counting.series import Series
 from canary.durations import format_duration
 

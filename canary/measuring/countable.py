@@ -16,9 +16,10 @@ from canary.counting.derive import Derived, NotCounts, Quantile, Ratio, Slower, 
 from canary.counting.per_pod import per_pod
 from canary.evidence.latency import QUANTILES, slow_share
 from canary.evidence.plan import PART, CountPlan, ScalarPlan
+from canary.model.names import canary_name
 from canary.model.strategy import Builtin, HookType, Metric, Strategy
-from canary.objects.names import canary_name
 from canary.queries.builtin import GATEWAY, SourceQuery
+from canary.queries.metric import Query
 
 PASSING: Final = f"{PART}promotion"
 """Ends the name of the plan that counts a latency against the bucket below its limit."""
@@ -224,3 +225,14 @@ def _derive(query: SourceQuery, metric: Metric) -> Derived:
 def _derived(query: str, minimum: float | None, maximum: float | None) -> Derived:
     """Derive once per text: every look at a run asks for the same ones."""
     return derive(query, minimum=minimum, maximum=maximum)
+
+
+def counted(query: Query, strategy: Strategy) -> Countable | Comparable | Uncountable:
+    """Return how the evidence layer reads a metric of a strategy."""
+    return countable(
+        query.metric,
+        query.texts,
+        query.stable,
+        alone=is_load_tested(strategy),
+        gate=strategy.gate,
+    )

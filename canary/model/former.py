@@ -6,12 +6,11 @@ stays as it is and equals no identity: what it meant is gone, or is not the one 
 The rules never learn how a mark was written.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from canary.contract import HOLD, PROMOTING, REFUSED, STABLE
 from canary.model.hashing import SHORT_DIGITS, short_hash, template_hash
-from canary.model.state import State
 from canary.model.values import Json
 
 MARKS: Final = (HOLD, STABLE, PROMOTING, REFUSED)
@@ -35,28 +34,6 @@ class Identities:
             return mark
         meant = (template for template in self.templates if short_hash(template) == mark)
         return next((template_hash(template) for template in meant), mark)
-
-
-def current_state(state: State, known: Identities) -> State:
-    """Return a stored state with the identities of today.
-
-    Args:
-        state: as it was read from `Canary.status`.
-        known: the target's template and those of its ReplicaSets.
-
-    """
-    evidence = state.evidence
-    if "candidate" in evidence:
-        candidate = known.current(str(evidence["candidate"]))
-        if candidate != evidence["candidate"]:
-            evidence = {**evidence, "candidate": candidate}
-    return replace(
-        state,
-        candidate=known.current(state.candidate),
-        stable=known.current(state.stable),
-        undoing=known.current(state.undoing),
-        evidence=evidence,
-    )
 
 
 def outdated_marks(annotations: dict[str, str], known: Identities) -> dict[str, str]:

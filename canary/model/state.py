@@ -1,12 +1,13 @@
 """What a run remembers between two reconciles: what `Canary.status` stores."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from canary.model.asking import Asked
+from canary.model.former import Identities
 from canary.model.steps import BEFORE_FIRST
 
 
@@ -114,3 +115,25 @@ class State:
     def out(self) -> tuple[Asked, ...]:
         """The hooks that have been called and have not answered."""
         return tuple(one for one in self.asked if one.is_out)
+
+
+def current_state(state: State, known: Identities) -> State:
+    """Return a stored state with the identities of today.
+
+    Args:
+        state: as it was read from `Canary.status`.
+        known: the target's template and those of its ReplicaSets.
+
+    """
+    evidence = state.evidence
+    if "candidate" in evidence:
+        candidate = known.current(str(evidence["candidate"]))
+        if candidate != evidence["candidate"]:
+            evidence = {**evidence, "candidate": candidate}
+    return replace(
+        state,
+        candidate=known.current(state.candidate),
+        stable=known.current(state.stable),
+        undoing=known.current(state.undoing),
+        evidence=evidence,
+    )

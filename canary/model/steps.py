@@ -4,6 +4,7 @@ Each step says which traffic the canary gets, how long that lasts at least, and 
 before the step is left. The rules take them in order and know no other kind of strategy.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -88,3 +89,14 @@ def place(steps: Sequence[Step], at: int, weight: int) -> int:
 
     """
     return max(0, ahead(steps, at, weight).start - 1)
+
+
+def canary_size(replicas: int, weights: tuple[int, ...]) -> int:
+    """Return how many canary pods the largest share of the traffic needs.
+
+    Args:
+        replicas: pods of the target.
+        weights: the canary's shares in percent.
+
+    """
+    return max(1, math.ceil(replicas * max(weights) / 100))

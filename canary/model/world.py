@@ -5,11 +5,8 @@ from datetime import timedelta
 from enum import Enum
 
 from canary.contract import Command
-from canary.evidence.report import Weighing
-from canary.model.asking import Standing
-from canary.model.fates import Broken, Calm, Fates, Serving, Unready, Weather
-from canary.model.strategy import Hook, InvalidStrategy, Strategy
-from canary.model.values import Key
+from canary.model.fates import Broken, Fates, Serving, Unready
+from canary.model.strategy import Hook
 
 
 class Hold(Enum):
@@ -128,22 +125,6 @@ class HookResult:
     hook: Hook
     ok: bool
     message: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
-    """Everything `decide` may look at: read in one go, never changed."""
-
-    key: Key
-    target: Target
-    revisions: tuple[Revision, ...]
-    strategy: Strategy | InvalidStrategy
-    canary: CanaryAbsent | CanaryPresent
-    split: Split
-    problems: tuple[str, ...] = ()
-    standing: Standing = Standing()
-    weighing: Weighing | None = None
-    weather: Weather = Calm()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,8 @@ from itertools import combinations, count
 from typing import Final
 
 from canary.contract import CANARY_SUFFIX, SELECTOR_KEYS, TARGET_LABEL
+from canary.model.names import MOST_IN_A_LABEL, suffixed, target_label
 from canary.model.values import Json
-from canary.objects.names import MOST_IN_A_LABEL, suffixed, target_label
 from canary.objects.selection import (
     Operator,
     Requirement,

@@ -1,6 +1,5 @@
 """The objects a run wants in the cluster, as values for server-side apply."""
 
-import math
 from copy import deepcopy
 from dataclasses import replace
 
@@ -13,11 +12,11 @@ from canary.contract import (
     TARGET_LABEL,
 )
 from canary.model.hashing import template_hash
+from canary.model.names import MOST_IN_A_LABEL, canary_name, suffixed, target_label
 from canary.model.strategy import Strategy
 from canary.model.values import Json
 from canary.objects.canary_labels import CanaryLabels, UnsuitableTarget
 from canary.objects.copied import carried, carried_service_fields
-from canary.objects.names import MOST_IN_A_LABEL, canary_name, suffixed, target_label
 from canary.objects.placement import follow
 from canary.objects.selection import Selector, label_selector, selects, workload_selector
 
@@ -28,24 +27,12 @@ __all__ = [
     "canary_name",
     "canary_service",
     "canary_service_of",
-    "canary_size",
     "canary_workload",
     "keeps_selector",
     "owner_reference",
     "selector_key",
     "stable_service",
 ]
-
-
-def canary_size(replicas: int, weights: tuple[int, ...]) -> int:
-    """Return how many canary pods the largest share of the traffic needs.
-
-    Args:
-        replicas: pods of the target.
-        weights: the canary's shares in percent.
-
-    """
-    return max(1, math.ceil(replicas * max(weights) / 100))
 
 
 def selector_key(target: Json, service_selector: dict[str, str] | None) -> str:

@@ -2,10 +2,9 @@
 
 import math
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from canary.contract import Reason
-from canary.durations import format_duration
 from canary.model.asking import Asked, HookAsk, Unanswered, Word
 from canary.model.state import Check, Outcome, Phase, State
 from canary.model.steps import BEFORE_FIRST
@@ -212,8 +211,3 @@ def _write_time(time: datetime | None) -> str | None:
 
 def _seconds(time: datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def age(since: datetime | None, now: datetime) -> str:
-    """Write how long ago something was, for messages."""
-    return format_duration(now - since) if since else format_duration(timedelta(0))

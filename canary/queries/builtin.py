@@ -13,8 +13,8 @@ from datetime import timedelta
 from typing import Final
 
 from canary.durations import format_duration
+from canary.model.names import canary_name
 from canary.model.strategy import Builtin
-from canary.objects.names import canary_name
 
 GATEWAY: Final = "gateway"
 APP: Final = "app"

@@ -8,9 +8,9 @@ from typing import Final
 from canary.contract import Reason
 from canary.model.asking import Word
 from canary.model.state import Outcome, Phase
+from canary.model.steps import canary_size
 from canary.model.strategy import HookType
 from canary.model.world import CanaryAbsent, CanaryPresent
-from canary.objects.desired import canary_size
 from canary.rules.actions import (
     Decision,
     Emit,
@@ -22,10 +22,11 @@ from canary.rules.actions import (
 )
 from canary.rules.capacity import missing, pods_for_all
 from canary.rules.checks import overall
+from canary.rules.context import RECHECK, Context, Tick, wait
 from canary.rules.hooks import called, checks_of, hooks_of, waited_for
 from canary.rules.pods import broken, is_ready, lost, made_again, stormy
 from canary.rules.ticks import advance, check, due_in, failed, resync, seen_hooks, weighed
-from canary.rules.transitions import RECHECK, Context, Tick, promote, refuse, wait
+from canary.rules.transitions import promote, refuse
 
 
 def progress(tick: Tick) -> Decision:

@@ -10,7 +10,8 @@ from datetime import timedelta
 from canary.contract import Reason
 from canary.model.state import Phase, State
 from canary.rules.actions import Decision, Emit, SaveState
-from canary.rules.transitions import RECHECK, Context, clean_up, promote, to_stable, undo_promotion
+from canary.rules.context import RECHECK, Context
+from canary.rules.transitions import clean_up, promote, to_stable, undo_promotion
 
 
 def asleep(ctx: Context) -> Decision | None:

@@ -13,7 +13,8 @@ from typing import Final
 
 from canary.model.state import State
 from canary.model.values import FULL
-from canary.model.world import CanaryAbsent, Observed
+from canary.model.world import CanaryAbsent
+from canary.rules.context import Observed
 
 HEADROOM: Final = 1.25
 """How much more than usual a stable pod takes for a while: autoscalers aim at 80 % and less."""

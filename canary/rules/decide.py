@@ -11,14 +11,14 @@ from datetime import datetime
 from typing import Final
 
 from canary.model.state import State
-from canary.model.world import Observed, Timing
+from canary.model.world import Timing
 from canary.rules import held
 from canary.rules import released as unheld
 from canary.rules.actions import Decision, SaveState
+from canary.rules.context import Context, Observed
 from canary.rules.hooks import heard, hooks_put
 from canary.rules.parking import kept_apart
 from canary.rules.ticks import located
-from canary.rules.transitions import Context
 
 Rule = Callable[[Context], Decision | None]
 DEFAULT_TIMING: Final = Timing()

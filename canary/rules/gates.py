@@ -15,7 +15,8 @@ from canary.model.state import State
 from canary.model.steps import Step, ahead
 from canary.model.values import FULL
 from canary.rules.actions import Decision, Emit, SaveState
-from canary.rules.transitions import Context, Tick, refuse
+from canary.rules.context import Context, Tick
+from canary.rules.transitions import refuse
 
 _LASTING: Final = frozenset({Reason.INCONCLUSIVE, Reason.SHARED_INCIDENT})
 _TOLD: Final = _LASTING | {

@@ -23,13 +23,10 @@ from canary.rules.actions import (
 )
 from canary.rules.analysis import progress
 from canary.rules.asleep import alone, asleep, awake
+from canary.rules.context import IDLE_PHASES, RECHECK, Context, Tick, wait
 from canary.rules.hooks import after_rollout
 from canary.rules.parking import serving
 from canary.rules.transitions import (
-    IDLE_PHASES,
-    RECHECK,
-    Context,
-    Tick,
     acted,
     back_to_idle,
     by,
@@ -44,7 +41,6 @@ from canary.rules.transitions import (
     to_share,
     to_stable,
     verdict_of,
-    wait,
     with_share,
     without_share,
 )

@@ -13,7 +13,7 @@ from canary.model.asking import Ask, Asked, HookAnswer, HookAsk, Standing, Unans
 from canary.model.state import Check, Outcome, State
 from canary.model.strategy import Hook, HookType, InvalidStrategy, Strategy
 from canary.rules.actions import Action, Emit
-from canary.rules.transitions import Context
+from canary.rules.context import Context
 
 MOST_PUTS: Final = 2
 """How often a hook is called for one check where processes die before its answer is stored."""

@@ -31,7 +31,7 @@ from canary.rules.actions import (
     ScaleDownRevision,
     SetWeight,
 )
-from canary.rules.transitions import Context
+from canary.rules.context import Context
 
 _ADOPTION: Final = timedelta(milliseconds=200)
 """When to look whether the controller has adopted what was put back: it takes some 10 ms."""

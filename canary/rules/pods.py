@@ -11,9 +11,9 @@ from typing import Final
 from canary.contract import Reason
 from canary.model.fates import Broken, Fate, Incident, Starting, Taken, Unheard, Unready
 from canary.model.state import Outcome, Phase, State
+from canary.model.steps import canary_size
 from canary.model.strategy import Strategy
 from canary.model.world import CanaryAbsent, CanaryPresent
-from canary.objects.desired import canary_size
 from canary.rules.actions import (
     Action,
     Decision,
@@ -25,8 +25,9 @@ from canary.rules.actions import (
 )
 from canary.rules.capacity import pods_for_all
 from canary.rules.checks import summary
+from canary.rules.context import Context, Tick
 from canary.rules.gates import recorded, stay
-from canary.rules.transitions import Context, Tick, expire, refuse, to_stable
+from canary.rules.transitions import expire, refuse, to_stable
 from canary.rules.weather import WINDOW
 
 _LOOK: Final = timedelta(seconds=5)

@@ -17,13 +17,10 @@ from canary.rules.actions import (
     SaveState,
 )
 from canary.rules.asleep import held_again
+from canary.rules.context import IDLE_PHASES, RECHECK, Context, Tick, wait
 from canary.rules.hooks import after_rollout
 from canary.rules.ticks import tick_while_promoting
 from canary.rules.transitions import (
-    IDLE_PHASES,
-    RECHECK,
-    Context,
-    Tick,
     acted,
     back_to_idle,
     by,
@@ -34,7 +31,6 @@ from canary.rules.transitions import (
     stand,
     to_stable,
     undo_promotion,
-    wait,
 )
 
 

@@ -9,8 +9,8 @@ from typing import Final
 
 from canary.model.asking import MetricsAnswer, MetricsAsk, Sample, Unanswered
 from canary.model.state import Phase, State
+from canary.rules.context import Tick
 from canary.rules.hooks import came_last
-from canary.rules.transitions import Tick
 
 _HALF: Final = 50
 """Percent: a stable with less traffic than its canary is nothing to compare it with."""

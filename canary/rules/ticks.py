@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from canary.contract import Reason
+from canary.durations import age
 from canary.evidence.report import why_refused
 from canary.evidence.verdict import Refuse
 from canary.model.asking import Ask, MetricsAsk, Sample, Unanswered
@@ -24,14 +25,14 @@ from canary.model.strategy import (
     Strategy,
 )
 from canary.model.world import CanaryPresent
-from canary.objects.status import age
 from canary.rules.actions import Action, Decision, Emit, SaveState, SetWeight
 from canary.rules.checks import judge, overall, summary
+from canary.rules.context import RECHECK, Context, Tick
 from canary.rules.gates import gate, incident, lasting, recorded, stay
 from canary.rules.hooks import called, checks_of, hooks_of, names_out, waited_for
 from canary.rules.pods import lost, some_lost
 from canary.rules.rounds import asked, began, is_measured, is_running, question, samples_of
-from canary.rules.transitions import RECHECK, Context, Tick, promote, refuse
+from canary.rules.transitions import promote, refuse
 
 _KEEP_EVERY: Final = timedelta(seconds=30)
 """How often evidence is stored between two ticks."""

@@ -4,7 +4,7 @@ Refuse moves the route first and pods last; promote moves pods first and the rou
 saved where the process may die right after it: what follows is derived again from what is read.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -20,8 +20,7 @@ from canary.contract import (
     Reason,
 )
 from canary.model.state import Phase, State
-from canary.model.strategy import Strategy
-from canary.model.world import CanaryPresent, Hold, Observed, Timing
+from canary.model.world import CanaryPresent, Hold
 from canary.rules.actions import (
     Action,
     Decision,
@@ -36,57 +35,11 @@ from canary.rules.actions import (
     SetWeight,
 )
 from canary.rules.capacity import LONGEST, missing, share_to_keep
+from canary.rules.context import Context, wait
 
 _KEEPS: Final = "; it keeps "
 _GROWS: Final = timedelta(seconds=5)
 """How often a stable that grows is looked at."""
-IDLE_PHASES: Final = frozenset({Phase.INITIALIZED, Phase.SUCCEEDED})
-RECHECK: Final = timedelta(seconds=30)
-"""How often to look again at what only a person can mend."""
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """Everything that a rule may look at."""
-
-    state: State
-    observed: Observed
-    now: datetime
-    timing: Timing
-
-    @property
-    def candidate(self) -> str:
-        """Hash of the template that the target carries."""
-        return self.observed.target.template_hash
-
-    @property
-    def same_candidate(self) -> bool:
-        """Whether the target still carries the candidate that the state speaks of."""
-        return self.state.candidate == self.candidate
-
-    def since_change(self) -> timedelta:
-        """Return how long the phase has lasted."""
-        return self.now - (self.state.changed_at or self.now)
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """One look at a run that is under way.
-
-    `strategy` is what its Canary asks for, `state` the one that this look leaves, as far as it is
-    known; the one before is the context's.
-    """
-
-    ctx: Context
-    strategy: Strategy
-    state: State
-
-
-def wait(ctx: Context, reason: str, message: str, after: timedelta) -> Decision:
-    """Do nothing but look again; the message is stored when it is a new one."""
-    state = replace(ctx.state, reason=str(reason), message=message)
-    actions: tuple[Action, ...] = () if state == ctx.state else (SaveState(),)
-    return Decision(state=state, actions=actions, requeue_after=after)
 
 
 def stand(ctx: Context, reason: str, message: str, after: timedelta) -> Decision:

@@ -14,7 +14,7 @@ from analyzer.loop.reconciler import Reconciler, Result
 from analyzer.loop.records import Records
 from analyzer.loop.sampling import Sampler
 from analyzer.loop.telemetry import RunMetrics
-from analyzer.ports import Inquirer, MetricProvider, ProviderSpec, Weigher
+from analyzer.ports import Inquirer, MetricProvider, Weigher
 from canary.contract import HOLD, SEEN, STABLE
 from canary.evidence.report import Weighing
 from canary.measuring.watch import Watch
@@ -22,6 +22,7 @@ from canary.model.hashing import template_hash
 from canary.model.strategy import Strategy
 from canary.model.values import Json, Key
 from canary.model.world import Split, Timing
+from canary.queries.provider import ProviderSpec
 from canary.spec.canary import Defaults
 from runtime.resources import CANARIES, DEPLOYMENTS, REPLICASETS, SERVICES
 from tests.fakes import objects

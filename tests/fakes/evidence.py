@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from analyzer.ports import ProviderSpec
 from canary.counting.series import Series
 from canary.evidence.policy import Policy
 from canary.measuring.countable import Comparable, Countable, Uncountable, countable
@@ -12,6 +11,7 @@ from canary.model.strategy import Builtin, Metric
 from canary.model.values import Json, Key
 from canary.model.world import Revision
 from canary.queries.builtin import SourceQuery, builtin_queries
+from canary.queries.provider import ProviderSpec
 
 KEY = Key(namespace="prod", name="web")
 BEGAN = datetime(2026, 1, 1, 12, tzinfo=UTC).timestamp()

@@ -3,7 +3,8 @@
 import math
 from collections import deque
 
-from analyzer.ports import ProviderError, ProviderSpec
+from analyzer.ports import ProviderError
+from canary.queries.provider import ProviderSpec
 
 Value = float | None | ProviderError
 

@@ -2,9 +2,10 @@
 
 from datetime import datetime, timedelta
 
-from analyzer.ports import ProviderError, ProviderSpec
+from analyzer.ports import ProviderError
 from canary.counting.series import Series
 from canary.measuring.history import Past
+from canary.queries.provider import ProviderSpec
 
 
 class FakeSeriesSource:

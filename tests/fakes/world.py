@@ -30,16 +30,7 @@ from canary.model.fates import Calm, Fate, Serving, Unready, Weather
 from canary.model.state import State
 from canary.model.strategy import HookType, InvalidStrategy, Metric, Strategy
 from canary.model.values import Key
-from canary.model.world import (
-    CanaryAbsent,
-    CanaryPresent,
-    Hold,
-    Observed,
-    Place,
-    Revision,
-    Split,
-    Target,
-)
+from canary.model.world import CanaryAbsent, CanaryPresent, Hold, Place, Revision, Split, Target
 from canary.rules.actions import (
     Action,
     Decision,
@@ -58,6 +49,7 @@ from canary.rules.actions import (
     ScaleDownRevision,
     SetWeight,
 )
+from canary.rules.context import Observed
 from canary.rules.decide import decide
 from canary.rules.parking import to_park
 from canary.spec.steps import linear

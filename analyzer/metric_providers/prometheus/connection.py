@@ -12,7 +12,8 @@ from prometheus_api_client import PrometheusConnect
 
 from analyzer.metric_providers.prometheus.bounded_session import BoundedSession, Credentials
 from analyzer.places import Places
-from analyzer.ports import ProviderError, ProviderSpec
+from analyzer.ports import ProviderError
+from canary.queries.provider import ProviderSpec
 
 MIB: Final = 1024 * 1024
 LONGEST_NUMBER: Final = 4 * MIB

@@ -17,8 +17,8 @@ import requests
 from analyzer.metric_providers.prometheus.answers import History, history_of, series_of, value_of
 from analyzer.metric_providers.prometheus.connection import Connection, Identity, identify
 from analyzer.metric_providers.prometheus.faults import explain, silent
-from analyzer.ports import ProviderSpec
 from canary.counting.series import Series
+from canary.queries.provider import ProviderSpec
 
 _T = TypeVar("_T")
 

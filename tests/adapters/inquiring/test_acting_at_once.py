@@ -32,7 +32,7 @@ from analyzer.loop.telemetry import RunMetrics
 from analyzer.loop.workqueue import WorkQueue
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from analyzer.pod_pages.scraper import PodScraper
-from analyzer.ports import ProviderSpec, Weigher
+from analyzer.ports import Weigher
 from analyzer.routers.adopted import AdoptedRoutes
 from canary.contract import HOLD, MANAGED_BY, MANAGED_BY_LABEL, STABLE, TARGET_LABEL, Command
 from canary.evidence.report import Weighing
@@ -41,6 +41,7 @@ from canary.measuring.watch import Watch
 from canary.model.hashing import template_hash
 from canary.model.values import Json, Key
 from canary.model.world import Timing
+from canary.queries.provider import ProviderSpec
 from canary.spec.canary import Defaults
 from runtime.resources import (
     CANARIES,

@@ -14,15 +14,17 @@ from prometheus_client import CollectorRegistry
 from analyzer.hooks.http import HttpHookCaller
 from analyzer.http import open_session
 from analyzer.inquiring.inquirer import PER_NAMESPACE, Inquirer
-from analyzer.loop.sampling import Query, Sampler
+from analyzer.loop.sampling import Sampler
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from analyzer.pod_pages.scraper import PodScraper
-from analyzer.ports import HookInquiry, Inquiry, MetricsInquiry, ProviderSpec
+from analyzer.ports import HookInquiry, Inquiry, MetricsInquiry
 from canary.counting.series import Series
 from canary.model.asking import Answer, HookAnswer, HookAsk, MetricsAnswer, MetricsAsk
 from canary.model.strategy import Hook, HookType, Metric
 from canary.model.values import Key
 from canary.queries.builtin import SourceQuery
+from canary.queries.metric import Query
+from canary.queries.provider import ProviderSpec
 from tests.adapters.metric_providers.prometheus_api import Prometheus
 from tests.fakes.cluster import Untouched
 from tests.fakes.receiver import silent

@@ -17,7 +17,8 @@ from aiohttp import web
 from aiohttp.test_utils import unused_port
 
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
-from analyzer.ports import MetricProvider, ProviderError, ProviderSpec
+from analyzer.ports import MetricProvider, ProviderError
+from canary.queries.provider import ProviderSpec
 from tests.adapters.metric_providers.prometheus_api import (
     Prometheus,
     Reply,

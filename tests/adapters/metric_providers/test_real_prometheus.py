@@ -21,9 +21,10 @@ from pathlib import Path
 import pytest
 
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
-from analyzer.ports import ProviderError, ProviderSpec
+from analyzer.ports import ProviderError
 from canary.model.strategy import Builtin
 from canary.queries.builtin import APP, GATEWAY, builtin_queries
+from canary.queries.provider import ProviderSpec
 from sandbox.paths import cache
 
 BINARIES = sorted(cache().glob("bin/prometheus-*/prometheus"))

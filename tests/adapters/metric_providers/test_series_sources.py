@@ -19,8 +19,9 @@ from aiohttp import web
 from aiohttp.test_utils import unused_port
 
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
-from analyzer.ports import ProviderError, ProviderSpec, SeriesSource
+from analyzer.ports import ProviderError, SeriesSource
 from canary.counting.series import Series
+from canary.queries.provider import ProviderSpec
 from tests.adapters.metric_providers.prometheus_api import (
     Prometheus,
     Reply,

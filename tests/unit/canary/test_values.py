@@ -11,15 +11,10 @@ from canary.model.asking import Sample
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
 from canary.model.state import Check, Outcome, Phase, State
+from canary.model.steps import canary_size
 from canary.model.strategy import Builtin, Metric, Strategy
 from canary.model.world import Hold
-from canary.objects.desired import (
-    UnsuitableTarget,
-    canary_deployment,
-    canary_service,
-    canary_size,
-    selector_key,
-)
+from canary.objects.desired import UnsuitableTarget, canary_deployment, canary_service, selector_key
 from canary.objects.status import state_from_status, status_from_state
 from canary.objects.workloads import VERDICT_PREFIX, read_canary, read_revisions, read_target
 from canary.rules.checks import check_sample, overall

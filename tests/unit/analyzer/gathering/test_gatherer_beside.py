@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from analyzer.gathering.calibrator import Calibrator
 from analyzer.gathering.gatherer import Gatherer
 from analyzer.gathering.pace import Pace
-from analyzer.ports import ProviderError, ProviderSpec
+from analyzer.ports import ProviderError
 from canary.counting.series import Series, merged
 from canary.evidence.verdict import Refuse
 from canary.measuring.countable import Comparable, countable
@@ -22,6 +22,7 @@ from canary.measuring.history import Past
 from canary.model.strategy import Metric
 from canary.model.values import Json, Key
 from canary.queries.builtin import SourceQuery
+from canary.queries.provider import ProviderSpec
 from runtime.resources import ListResult, Resource
 from tests.fakes.cluster import Untouched
 from tests.fakes.evidence import BEGAN, SUCCESS, counted, page, pod, watch

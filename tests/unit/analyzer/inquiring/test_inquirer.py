@@ -13,9 +13,8 @@ from prometheus_client import CollectorRegistry
 from analyzer.inquiring.carrying import Deadlines
 from analyzer.inquiring.inquirer import Inquirer
 from analyzer.inquiring.telemetry import Kind
-from analyzer.loop.sampling import Query
 from analyzer.places import Places
-from analyzer.ports import HookInquiry, MetricsInquiry, ProviderSpec
+from analyzer.ports import HookInquiry, MetricsInquiry
 from canary.model.asking import (
     HookAnswer,
     HookAsk,
@@ -28,6 +27,8 @@ from canary.model.asking import (
 from canary.model.strategy import Hook, HookType, Metric
 from canary.model.values import Key
 from canary.model.world import HookResult
+from canary.queries.metric import Query
+from canary.queries.provider import ProviderSpec
 from runtime.errors import Unavailable
 
 DEADLINE = 10.0

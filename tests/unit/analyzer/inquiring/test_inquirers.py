@@ -9,8 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from analyzer.inquiring.inquirer import Inquirer
-from analyzer.loop.sampling import Query
-from analyzer.ports import HookInquiry, Inquiry, MetricsInquiry, ProviderSpec
+from analyzer.ports import HookInquiry, Inquiry, MetricsInquiry
 from analyzer.ports import Inquirer as Port
 from canary.model.asking import (
     Answer,
@@ -26,6 +25,8 @@ from canary.model.asking import (
 from canary.model.strategy import Hook, HookType, Metric
 from canary.model.values import Key
 from canary.model.world import HookResult
+from canary.queries.metric import Query
+from canary.queries.provider import ProviderSpec
 from tests.fakes.inquirer import FakeInquirer
 
 WEB = Key(namespace="prod", name="web")

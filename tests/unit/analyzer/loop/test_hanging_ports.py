@@ -11,11 +11,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from analyzer.inquiring.inquirer import Inquirer
-from analyzer.ports import ProviderSpec
 from canary.contract import HOLD, TARGET_LABEL, Command
 from canary.model.strategy import Hook
 from canary.model.values import Json, Key
 from canary.model.world import HookResult
+from canary.queries.provider import ProviderSpec
 from runtime.resources import DEPLOYMENTS, PODS
 from tests.fakes import objects
 from tests.fakes.bench import KEY, Bench, hash_of, held, ready, status

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from analyzer.ports import ProviderSpec
 from canary.contract import REFUSED, TARGET_LABEL
 from canary.measuring.watch import Watch
 from canary.model.fates import Serving
 from canary.model.state import Phase, State
 from canary.model.values import Json, Key
 from canary.model.world import CanaryPresent
+from canary.queries.provider import ProviderSpec
 from runtime.resources import DEPLOYMENTS, PODS
 from tests.fakes.bench import KEY, Bench, NoWeigher, held, ready, status
 

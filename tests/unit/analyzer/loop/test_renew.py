@@ -12,18 +12,18 @@ from analyzer.loop.reconciler import Reconciler
 from analyzer.loop.records import Records, state_of
 from analyzer.loop.sampling import Sampler
 from analyzer.loop.telemetry import RunMetrics
-from analyzer.ports import ProviderSpec
 from analyzer.routers.adopted import AdoptedRoutes
 from canary.contract import CANDIDATE, HOLD, MANAGED_BY, MANAGED_BY_LABEL, REFUSED, STABLE
 from canary.evidence.report import Weighing
 from canary.measuring.watch import Watch
-from canary.model.former import current_state
 from canary.model.hashing import short_hash, template_hash
-from canary.model.state import Phase, State
+from canary.model.state import Phase, State, current_state
 from canary.model.values import Key
-from canary.model.world import CanaryAbsent, Observed, Split, Timing
+from canary.model.world import CanaryAbsent, Split, Timing
 from canary.objects.status import status_from_state
 from canary.objects.workloads import known_templates, read_target
+from canary.queries.provider import ProviderSpec
+from canary.rules.context import Observed
 from canary.spec.canary import Defaults
 from runtime.resources import CANARIES, DEPLOYMENTS, REPLICASETS, SERVICES
 from runtime.writes import Overtaken

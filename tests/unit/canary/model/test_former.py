@@ -24,10 +24,10 @@ from canary.contract import (
     Command,
     Reason,
 )
-from canary.model.former import Identities, current_state, outdated_marks
+from canary.model.former import Identities, outdated_marks
 from canary.model.hashing import short_hash, template_hash
-from canary.model.state import Phase, State
-from canary.model.world import CanaryAbsent, Observed, Split
+from canary.model.state import Phase, State, current_state
+from canary.model.world import CanaryAbsent, Split
 from canary.objects.status import state_from_status, status_from_state
 from canary.objects.workloads import known_templates, read_canary, read_revisions, read_target
 from canary.rules.actions import (
@@ -40,6 +40,7 @@ from canary.rules.actions import (
     SaveState,
     ScaleDownRevision,
 )
+from canary.rules.context import Observed
 from canary.rules.decide import decide
 from canary.rules.transitions import release, settle, undo_promotion
 from tests.fakes.objects import Json, annotated, changed, deployment

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from canary.contract import CANDIDATE, MANAGED_BY, MANAGED_BY_LABEL, TARGET_LABEL
+from canary.model.names import target_label
 from canary.model.strategy import Strategy
 from canary.objects.canary_labels import CanaryLabels, canary_labels
 from canary.objects.desired import (
@@ -15,7 +16,6 @@ from canary.objects.desired import (
     keeps_selector,
     stable_service,
 )
-from canary.objects.names import target_label
 from canary.spec.steps import linear
 from tests.unit.canary.objects.drawn import Json, selected, target
 

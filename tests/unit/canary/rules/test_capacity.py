@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from canary.contract import Command, Reason
 from canary.model.state import Phase, State
 from canary.model.strategy import Strategy
-from canary.model.world import CanaryPresent, Observed, Revision
+from canary.model.world import CanaryPresent, Revision
 from canary.rules.capacity import HEADROOM, LONGEST, missing, pods_for_all, share_to_keep
+from canary.rules.context import Observed
 from canary.spec.steps import linear
 from tests.fakes.world import STRATEGY, World
 

@@ -8,7 +8,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, TARGET_LABEL
-from canary.objects.names import canary_name, canary_of, target_label
+from canary.model.names import canary_name, canary_of, target_label
 from canary.queries.builtin import pod_pattern
 
 PART = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")

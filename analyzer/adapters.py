@@ -1,0 +1,67 @@
+"""The only list of concrete adapters: what stands behind each port in this release."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from analyzer.hooks.http import HttpHookCaller
+from analyzer.metric_providers.prometheus.provider import PrometheusProvider
+from analyzer.pod_pages.scraper import open_scraper
+from analyzer.ports import (
+    Cluster,
+    HistorySource,
+    HookCaller,
+    MetricProvider,
+    Router,
+    Scraper,
+    SeriesSource,
+)
+from analyzer.routers.adopted import AdoptedRoutes
+
+PROMETHEUS: Final = "prometheus"
+"""`MetricTemplate.spec.provider.type` of the one provider there is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapters:
+    """One of each, open.
+
+    `providers` are by the type that a MetricTemplate names; `series` and `histories` are those of
+    them that have raw counters, and their past.
+    """
+
+    router: Router
+    providers: Mapping[str, MetricProvider]
+    series: Mapping[str, SeriesSource]
+    histories: Mapping[str, HistorySource]
+    scraper: Scraper
+    hooks: HookCaller
+
+
+def router_of(cluster: Cluster) -> Router:
+    """Return what writes routes; it holds nothing open."""
+    return AdoptedRoutes(cluster)
+
+
+@asynccontextmanager
+async def open_adapters(cluster: Cluster) -> AsyncIterator[Adapters]:
+    """Open what the daemon needs, and close it in the end.
+
+    Args:
+        cluster: the API server.
+
+    """
+    prometheus = PrometheusProvider()
+    try:
+        async with open_scraper() as scraper:
+            yield Adapters(
+                router=router_of(cluster),
+                providers={PROMETHEUS: prometheus},
+                series={PROMETHEUS: prometheus},
+                histories={PROMETHEUS: prometheus},
+                scraper=scraper,
+                hooks=HttpHookCaller(),
+            )
+    finally:
+        await prometheus.aclose()

@@ -1,0 +1,105 @@
+"""A metric of a strategy as it is asked for: its texts for the canary and for the stable."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from canary.counting.apart import tells_apart
+from canary.model.names import canary_name
+from canary.model.strategy import Builtin, Metric, Strategy
+from canary.model.values import Key
+from canary.queries.builtin import SourceQuery, builtin_queries
+from canary.queries.provider import ProviderSpec
+from canary.queries.templates import TemplateValues, render
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One metric, ready to be asked: its texts in the order in which they are tried.
+
+    `stable` are the same texts for the stable. With `compared` its value sets the bound where it
+    is the laxer one; `apart` is whether it reads nothing of the canary's.
+    """
+
+    metric: Metric
+    spec: ProviderSpec
+    texts: tuple[SourceQuery, ...]
+    stable: tuple[SourceQuery, ...]
+    compared: bool = False
+    apart: bool = False
+    secret: tuple[str, str] | None = None
+
+
+def builtin_query(key: Key, strategy: Strategy, metric: Metric, spec: ProviderSpec) -> Query:
+    """Return a built-in metric, whose texts are Headgate's own."""
+    return Query(
+        metric,
+        spec,
+        _builtin(key, strategy, metric, canary_name),
+        _builtin(key, strategy, metric, str),
+        compared=True,
+        apart=True,
+    )
+
+
+def template_query(
+    key: Key,
+    strategy: Strategy,
+    metric: Metric,
+    template: str,
+    spec: ProviderSpec,
+    *,
+    source: str = "query",
+) -> Query:
+    """Return a metric whose text is the team's, rendered for the canary and for the stable.
+
+    Args:
+        key: the target.
+        strategy: what its Canary asks for.
+        metric: the metric.
+        template: its text, with variables.
+        spec: where it is asked.
+        source: what the text is called in messages.
+
+    Raises:
+        TemplateError: the text cannot be rendered.
+
+    """
+    canary = _rendered(source, template, _values(key, strategy, metric, canary_name(key.name)))
+    stable = _rendered(source, template, _values(key, strategy, metric, key.name))
+    return Query(metric, spec, canary, stable, apart=_apart(key, canary, stable))
+
+
+def _rendered(source: str, template: str, values: TemplateValues) -> tuple[SourceQuery, ...]:
+    return (SourceQuery(source=source, query=render(template, values)),)
+
+
+def _apart(key: Key, canary: tuple[SourceQuery, ...], stable: tuple[SourceQuery, ...]) -> bool:
+    return all(
+        tells_apart(ours.query, theirs.query, workload=canary_name(key.name), target=key.name)
+        for ours, theirs in zip(canary, stable, strict=True)
+    )
+
+
+def _values(key: Key, strategy: Strategy, metric: Metric, workload: str) -> TemplateValues:
+    return TemplateValues(
+        name=key.name,
+        namespace=key.namespace,
+        workload=workload,
+        baseline=key.name,
+        service=strategy.service_name,
+        interval=metric.interval,
+        variables=metric.variables,
+    )
+
+
+def _builtin(
+    key: Key, strategy: Strategy, metric: Metric, name_of: Callable[[str], str]
+) -> tuple[SourceQuery, ...]:
+    """Return a built-in metric's queries for the canary or, with names unchanged, the stable."""
+    return builtin_queries(
+        Builtin(str(metric.source)),
+        namespace=key.namespace,
+        service=name_of(strategy.service_name),
+        workload=name_of(key.name),
+        interval=metric.interval,
+    )

@@ -1,0 +1,50 @@
+"""Where a metric is asked for: the server that a MetricTemplate names."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from canary.model.values import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderSpec:
+    """Where to ask: `MetricTemplate.spec.provider` with its Secret's data read (decoded).
+
+    `asker` is the namespace whose question it is, "" where it is that of several: no namespace's
+    slow queries keep another's from being asked. It makes no other server of it.
+    """
+
+    type: str
+    address: str
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    secret: Mapping[str, str] = field(default_factory=dict, repr=False)
+    verify_tls: bool = True
+    asker: str = field(default="", compare=False)
+
+
+def provider_spec(provider: Json, default_address: str, asker: str) -> ProviderSpec:
+    """Read `MetricTemplate.spec.provider`, whose Secret is yet to be read.
+
+    Args:
+        provider: as the API server stores it.
+        default_address: for one that names no address.
+        asker: the namespace whose question it is.
+
+    """
+    headers = provider.get("headers") or {}
+    return ProviderSpec(
+        type=provider["type"],
+        address=provider.get("address") or default_address,
+        headers={name: tuple(values) for name, values in headers.items()},
+        verify_tls=not provider.get("insecureSkipVerify"),
+        asker=asker,
+    )
+
+
+def with_secret(spec: ProviderSpec, secret: Json) -> ProviderSpec:
+    """Return where to ask with the data of a Secret, as the API server stores it."""
+    data = secret.get("data") or {}
+    return replace(
+        spec, secret={name: base64.b64decode(value).decode() for name, value in data.items()}
+    )

@@ -1,0 +1,78 @@
+"""What every rule looks at: the world as it was observed, the state of the run, the time."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from canary.evidence.report import Weighing
+from canary.model.asking import Standing
+from canary.model.fates import Calm, Weather
+from canary.model.state import Phase, State
+from canary.model.strategy import InvalidStrategy, Strategy
+from canary.model.values import Key
+from canary.model.world import CanaryAbsent, CanaryPresent, Revision, Split, Target, Timing
+from canary.rules.actions import Action, Decision, SaveState
+
+IDLE_PHASES: Final = frozenset({Phase.INITIALIZED, Phase.SUCCEEDED})
+RECHECK: Final = timedelta(seconds=30)
+"""How often to look again at what only a person can mend."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """Everything `decide` may look at: read in one go, never changed."""
+
+    key: Key
+    target: Target
+    revisions: tuple[Revision, ...]
+    strategy: Strategy | InvalidStrategy
+    canary: CanaryAbsent | CanaryPresent
+    split: Split
+    problems: tuple[str, ...] = ()
+    standing: Standing = Standing()
+    weighing: Weighing | None = None
+    weather: Weather = Calm()
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything that a rule may look at."""
+
+    state: State
+    observed: Observed
+    now: datetime
+    timing: Timing
+
+    @property
+    def candidate(self) -> str:
+        """Hash of the template that the target carries."""
+        return self.observed.target.template_hash
+
+    @property
+    def same_candidate(self) -> bool:
+        """Whether the target still carries the candidate that the state speaks of."""
+        return self.state.candidate == self.candidate
+
+    def since_change(self) -> timedelta:
+        """Return how long the phase has lasted."""
+        return self.now - (self.state.changed_at or self.now)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One look at a run that is under way.
+
+    `strategy` is what its Canary asks for, `state` the one that this look leaves, as far as it is
+    known; the one before is the context's.
+    """
+
+    ctx: Context
+    strategy: Strategy
+    state: State
+
+
+def wait(ctx: Context, reason: str, message: str, after: timedelta) -> Decision:
+    """Do nothing but look again; the message is stored when it is a new one."""
+    state = replace(ctx.state, reason=str(reason), message=message)
+    actions: tuple[Action, ...] = () if state == ctx.state else (SaveState(),)
+    return Decision(state=state, actions=actions, requeue_after=after)
