@@ -1,20 +1,19 @@
 """Carries out the actions of a decision, in order; each can be repeated without effect."""
 
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, assert_never
+from typing import assert_never
 
 from analyzer.loop.observe import Scene, replica_sets
 from analyzer.loop.parked import park, put_back
 from analyzer.loop.records import Records, state_of
 from analyzer.ports import Cluster, Router, SplitRefused
-from canary.contract import INTERNAL_ANNOTATIONS, NOTE, REFUSED, REFUSED_WHY, SEEN
+from canary.contract import NOTE, SEEN
 from canary.model.former import outdated_marks
-from canary.model.hashing import template_hash
 from canary.model.values import Json
 from canary.model.world import Place
+from canary.objects.conditions import refused, reopened, with_condition
 from canary.objects.desired import (
     canary_deployment,
     canary_name,
@@ -22,7 +21,9 @@ from canary.objects.desired import (
     owner_reference,
     stable_service,
 )
-from canary.objects.workloads import VERDICT_PREFIX, annotations, read_revisions
+from canary.objects.events import event_of
+from canary.objects.marks import decided_on, marked, refused_marks
+from canary.objects.workloads import annotations, read_revisions
 from canary.rules.actions import (
     Action,
     Decision,
@@ -34,7 +35,6 @@ from canary.rules.actions import (
     MarkRefused,
     MarkTarget,
     ParkRevisions,
-    Pause,
     PutBackRevisions,
     ReopenProgress,
     SaveState,
@@ -44,11 +44,6 @@ from canary.rules.actions import (
 from runtime.errors import AlreadyExists
 from runtime.resources import DEPLOYMENTS, EVENTS, REPLICASETS, SERVICES
 from runtime.writes import Still, applied, asks_the_same, deleted, patched, stored
-
-MAX_WHY: Final = 1000
-MAX_EVENT: Final = 1024
-"""Longest message that the events API takes."""
-COMPONENT: Final = "headgate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +99,7 @@ class Actor:
         if state:
             await self.records.save(scene.canary, scene.state, now)
         if target:
-            await self._update(scene, lambda target: _notes(marks(target)))
+            await self._update(scene, lambda target: marked(marks(target)))
         return state or target
 
     async def _act(self, scene: Scene, action: Action, now: datetime) -> Scene:  # noqa: C901, PLR0912 - one case per action
@@ -122,11 +117,11 @@ class Actor:
             case DeleteCanary():
                 await self._delete_canary(scene)
             case MarkTarget(marks, pause):
-                return await self._patch_target(scene, _marked(marks, pause))
+                return await self._patch_target(scene, marked(marks, pause))
             case ScaleDownRevision(wanted):
                 await self._scale_down(scene, wanted)
             case EndProgress(message):
-                await self._write_progress(scene, _refused(message, now))
+                await self._write_progress(scene, refused(message, now))
             case ParkRevisions(stable):
                 await park(self.cluster, scene.target, stable=stable)
             case PutBackRevisions(template):
@@ -134,7 +129,7 @@ class Actor:
             case MarkRefused(message):
                 return await self._mark_refused(scene, message, now)
             case ReopenProgress():
-                return await self._write_progress(scene, _reopened(now))
+                return await self._write_progress(scene, reopened(now))
             case Emit():
                 await self.emit(scene, action, now)
             case _:
@@ -149,7 +144,7 @@ class Actor:
     async def report(self, subject: Json, event: Emit, now: datetime, run: str = "") -> None:
         """Write a Kubernetes event on one object, once per run and message."""
         try:
-            await self.cluster.create(EVENTS, _event(subject, event, now, run))
+            await self.cluster.create(EVENTS, event_of(subject, event, now, run))
         except AlreadyExists:
             return
 
@@ -171,7 +166,7 @@ class Actor:
             Overtaken: it is another one meanwhile; it is to be looked at again.
 
         """
-        patch = _notes({SEEN: template})
+        patch = marked({SEEN: template})
         await patched(self.cluster, DEPLOYMENTS, target, lambda _: patch, still=_stands(target))
 
     async def take_note(self, target: Json) -> None:
@@ -184,7 +179,7 @@ class Actor:
             Overtaken: it is another one meanwhile; it is to be looked at again.
 
         """
-        patch = _notes({NOTE: None})
+        patch = marked({NOTE: None})
         await patched(self.cluster, DEPLOYMENTS, target, lambda _: patch, still=_stands(target))
 
     async def _ensure_route(self, scene: Scene) -> None:
@@ -262,23 +257,13 @@ class Actor:
 
     async def _mark_refused(self, scene: Scene, message: str, now: datetime) -> Scene:
         """End the progress condition, so that `kubectl rollout status` fails, then remember."""
-        scene = await self._write_progress(scene, _refused(message, now))
-        marks: dict[str, str | None] = {
-            REFUSED: scene.state.candidate,
-            REFUSED_WHY: message[:MAX_WHY],
-        }
-        return await self._patch_target(scene, _notes(marks))
+        scene = await self._write_progress(scene, refused(message, now))
+        return await self._patch_target(scene, marked(refused_marks(scene.state, message)))
 
     async def _write_progress(self, scene: Scene, condition: Json) -> Scene:
-        def patch_for(target: Json) -> Json:
-            others = [
-                entry
-                for entry in (target.get("status") or {}).get("conditions") or ()
-                if entry["type"] != condition["type"]
-            ]
-            return {"status": {"conditions": [*others, condition]}}
-
-        return await self._update(scene, patch_for, subresource="status")
+        return await self._update(
+            scene, lambda target: with_condition(target, condition), subresource="status"
+        )
 
 
 def _stands(target: Json) -> Still:
@@ -286,69 +271,5 @@ def _stands(target: Json) -> Still:
 
     A leader that was stopped finds the marks of its successor: its decision is void.
     """
-    decided_on = _decided_on(target)
-    return lambda newer: _decided_on(newer) == decided_on
-
-
-def _decided_on(target: Json) -> tuple[str | None, ...]:
-    notes, spec = annotations(target), target["spec"]
-    marks = (notes.get(mark) for mark in INTERNAL_ANNOTATIONS)
-    return (template_hash(spec["template"]), str(bool(spec.get("paused"))), *marks)
-
-
-def _notes(marks: Mapping[str, str | None]) -> Json:
-    return {"metadata": {"annotations": dict(marks)}}
-
-
-def _marked(marks: Mapping[str, str | None], pause: Pause) -> Json:
-    if pause is Pause.STANDS:
-        return _notes(marks)
-    return {**_notes(marks), "spec": {"paused": True if pause is Pause.SET else None}}
-
-
-def _refused(message: str, now: datetime) -> Json:
-    """Return the condition that ends `kubectl rollout status` with exit code 1."""
-    return _progressing("False", "ProgressDeadlineExceeded", f"{VERDICT_PREFIX}{message}", now)
-
-
-def _reopened(now: datetime) -> Json:
-    """Return the condition that the controller itself gives a paused Deployment."""
-    return _progressing("Unknown", "DeploymentPaused", "Deployment is paused", now)
-
-
-def _progressing(status: str, reason: str, message: str, now: datetime) -> Json:
-    time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {
-        "type": "Progressing",
-        "status": status,
-        "reason": reason,
-        "message": message,
-        "lastUpdateTime": time,
-        "lastTransitionTime": time,
-    }
-
-
-def _event(subject: Json, event: Emit, now: datetime, run: str) -> Json:
-    """Return an event whose name says what it is, so that a repeated write meets itself."""
-    metadata, time = subject["metadata"], now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    identity = f"{metadata['uid']}/{run}/{event.reason}/{event.message}"
-    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    return {
-        "metadata": {"name": f"{metadata['name']}.{digest}", "namespace": metadata["namespace"]},
-        "involvedObject": {
-            "apiVersion": subject["apiVersion"],
-            "kind": subject["kind"],
-            "name": metadata["name"],
-            "namespace": metadata["namespace"],
-            "uid": metadata["uid"],
-            "resourceVersion": metadata.get("resourceVersion", ""),
-        },
-        "reason": event.reason,
-        "message": event.message[:MAX_EVENT],
-        "type": "Warning" if event.warning else "Normal",
-        "source": {"component": COMPONENT},
-        "reportingComponent": COMPONENT,
-        "firstTimestamp": time,
-        "lastTimestamp": time,
-        "count": 1,
-    }
+    before = decided_on(target)
+    return lambda newer: decided_on(newer) == before

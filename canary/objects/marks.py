@@ -1,0 +1,40 @@
+"""Patches of a target's marks and pause, and what of a target a decision rests on."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from canary.contract import INTERNAL_ANNOTATIONS, REFUSED, REFUSED_WHY
+from canary.model.hashing import template_hash
+from canary.model.state import State
+from canary.model.values import Json
+from canary.objects.workloads import annotations
+from canary.rules.actions import Pause
+
+MAX_WHY: Final = 1000
+"""Characters of a refusal's evidence that are kept on the target."""
+
+
+def marked(marks: Mapping[str, str | None], pause: Pause = Pause.STANDS) -> Json:
+    """Return the patch that sets annotations, removes those that are None, and settles the pause.
+
+    Args:
+        marks: by annotation.
+        pause: what becomes of `spec.paused`.
+
+    """
+    patch: Json = {"metadata": {"annotations": dict(marks)}}
+    if pause is Pause.STANDS:
+        return patch
+    return {**patch, "spec": {"paused": True if pause is Pause.SET else None}}
+
+
+def refused_marks(state: State, message: str) -> dict[str, str | None]:
+    """Return what a target remembers of the candidate that was refused last."""
+    return {REFUSED: state.candidate, REFUSED_WHY: message[:MAX_WHY]}
+
+
+def decided_on(target: Json) -> tuple[str | None, ...]:
+    """Return what a decision about a target rests on: template, pause, marks."""
+    notes, spec = annotations(target), target["spec"]
+    marks = (notes.get(mark) for mark in INTERNAL_ANNOTATIONS)
+    return (template_hash(spec["template"]), str(bool(spec.get("paused"))), *marks)
