@@ -21,7 +21,7 @@ from kubectl_headgate.faults import Unreadable
 from kubectl_headgate.history import read, read_samples
 from kubectl_headgate.jsonform import to_json
 from kubectl_headgate.objects import absent, admin_settings, find_canary
-from kubectl_headgate.replay import Outcome, replay
+from kubectl_headgate.replay import ReplayOutcome, replay
 from kubectl_headgate.text import console, write_explanation, write_replay
 from kubectl_headgate.trial import prepare
 from runtime.errors import ApiError, ConfigurationError, Forbidden, Unavailable
@@ -94,7 +94,7 @@ async def _replay(cluster: Cluster, options: Options) -> Code:
         _write_json(found)
     else:
         write_replay(console(), found)
-    return Code.REFUSED if found.outcome is Outcome.REFUSED else Code.FINE
+    return Code.REFUSED if found.outcome is ReplayOutcome.REFUSED else Code.FINE
 
 
 def _write_json(value: object) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from analyzer.ports import HistorySource, ProviderError
-from canary.counting.series import Selector, Series, merged
+from canary.counting.series import Series, SeriesSelector, merged
 from canary.measuring.countable import Comparable, Countable
 from canary.measuring.history import Past
 from canary.measuring.settling import server_selectors
@@ -123,7 +123,7 @@ class _Asked:
 
     spec: ProviderSpec
     names: set[str] = field(default_factory=set)
-    selectors: list[Selector] = field(default_factory=list)
+    selectors: list[SeriesSelector] = field(default_factory=list)
 
 
 def _by_server(metrics: Iterable[Countable], specs: Mapping[str, ProviderSpec]) -> list[_Asked]:

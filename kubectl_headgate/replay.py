@@ -29,7 +29,7 @@ _LONG_AGO: Final = 3600.0
 """Seconds by which a pod that is there from the first is older than the window: no warm-up is."""
 
 
-class Outcome(StrEnum):
+class ReplayOutcome(StrEnum):
     """What the evidence layer would have done by the end of the window."""
 
     REFUSED = "refused"
@@ -68,7 +68,7 @@ class Replay:
     canary_pods: tuple[str, ...]
     stable_pods: tuple[str, ...]
     first_request: datetime
-    outcome: Outcome
+    outcome: ReplayOutcome
     decided: datetime | None
     seconds: float | None
     evidence: EvidenceView
@@ -104,7 +104,7 @@ def replay(
             question, "the counters of the canary and the stable are never there together"
         )
     outcome = _outcome(run, found)
-    when = decided if outcome in {Outcome.REFUSED, Outcome.PASSED} else None
+    when = decided if outcome in {ReplayOutcome.REFUSED, ReplayOutcome.PASSED} else None
     return Replay(
         namespace=question.key.namespace,
         target=question.key.name,
@@ -155,13 +155,13 @@ def _sample(run: Run, one: Samples, time: float) -> None:
         run.read_scalar(one.scalar, one.canary.get(time, ()), one.stable.get(time, ()), time)
 
 
-def _outcome(run: Run, found: EvidenceView) -> Outcome:
+def _outcome(run: Run, found: EvidenceView) -> ReplayOutcome:
     verdict = run.weighing.verdict if run.weighing else None
     if isinstance(verdict, Refuse):
-        return Outcome.REFUSED
+        return ReplayOutcome.REFUSED
     if isinstance(verdict, NonInferior):
-        return Outcome.PASSED
-    return Outcome.UNDECIDED if found.gate else Outcome.NOT_REFUSED
+        return ReplayOutcome.PASSED
+    return ReplayOutcome.UNDECIDED if found.gate else ReplayOutcome.NOT_REFUSED
 
 
 def _start(question: Question, traces: Sequence[Trace]) -> Run:

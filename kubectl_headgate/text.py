@@ -21,7 +21,7 @@ from canary.durations import age
 from canary.evidence.report import in_words
 from kubectl_headgate.evidence import Counts, EvidenceView, MetricRow
 from kubectl_headgate.explain import Explanation
-from kubectl_headgate.replay import Outcome, Replay
+from kubectl_headgate.replay import Replay, ReplayOutcome
 
 _PIPED: Final = 120
 _NARROWEST: Final = 80
@@ -144,13 +144,13 @@ def _outcome(found: Replay) -> str:
         else ""
     )
     match found.outcome:
-        case Outcome.REFUSED:
+        case ReplayOutcome.REFUSED:
             return f"Refused at {when}: {words}."
-        case Outcome.PASSED:
+        case ReplayOutcome.PASSED:
             return f"Passed at {when}: {words}."
-        case Outcome.UNDECIDED:
+        case ReplayOutcome.UNDECIDED:
             return f"Not decided by the end of the window: {words}."
-        case Outcome.NOT_REFUSED:
+        case ReplayOutcome.NOT_REFUSED:
             return (
                 "Not refused by the end of the window. No promotion gate asks for more, so layer 1 "
                 "alone would have decided on the promotion."

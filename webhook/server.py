@@ -79,7 +79,7 @@ def create_app(settings: Settings, metrics: Metrics) -> web.Application:
         if review.old is None:
             return admit_creation(Creation(new=review.new))
         write = Write(old=review.old, new=review.new, user=review.user)
-        return admit(write, settings.policy)
+        return admit(write, settings.allowances)
 
     def judge_route(review: Review) -> tuple[bytes, str]:
         if review.old is None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from canary.admission.facts import Policy
+from canary.admission.facts import Allowances
 from canary.contract import ANALYZER_USER
 from canary.spec import parsers
 from canary.spec.problems import Problems
@@ -66,7 +66,7 @@ class Settings:
     tls_key: Path = TLS_KEY.default
     log_level: str = LOG_LEVEL.default
     analyzer_user: str = ANALYZER.default
-    policy: Policy = Policy()
+    allowances: Allowances = Allowances()
 
 
 def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
@@ -86,7 +86,7 @@ def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
         tls_key=get(TLS_KEY),
         log_level=get(LOG_LEVEL),
         analyzer_user=get(ANALYZER),
-        policy=Policy(allow_opt_out=get(ALLOW_OPT_OUT)),
+        allowances=Allowances(allow_opt_out=get(ALLOW_OPT_OUT)),
     )
     problems.check()
     return settings

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from canary.evidence.counters import Arm
-from canary.measuring.demand import Asked, Wanted, together
+from canary.measuring.demand import Demand, Wanted, together
 from canary.measuring.pods import ArmPod
 from canary.measuring.run import Run
 from canary.measuring.settling import server_selectors
@@ -60,7 +60,7 @@ class Followed:
 
 def by_server(
     followed: Iterable[Followed], types: frozenset[str], beat: int
-) -> list[Asked[Followed]]:
+) -> list[Demand[Followed]]:
     """Return what each server is asked for all runs together, as far as it is due.
 
     Args:

@@ -24,7 +24,7 @@ from canary.contract import TARGET_LABEL
 from canary.counting.series import Series, merged
 from canary.evidence.report import Weighing
 from canary.measuring.countable import Comparable
-from canary.measuring.demand import Asked, page_names, shares
+from canary.measuring.demand import Demand, page_names, shares
 from canary.measuring.pods import ArmPod, arms_of, selector_text
 from canary.measuring.run import Run
 from canary.measuring.watch import Watch
@@ -90,7 +90,7 @@ class Gatherer:
         self._followed: dict[Key, Followed] = {}
         self._scrapes = Places[Key](per_owner=_SCRAPES_OF_A_RUN, total=_SCRAPES_AT_ONCE)
         self._lists = Places[str](per_owner=_LISTS_OF_A_NAMESPACE, total=_LISTS_AT_ONCE)
-        self._asking: dict[Asked[Followed], asyncio.Task[None]] = {}
+        self._asking: dict[Demand[Followed], asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._wake: Callable[[Key], None] = lambda _: None
         self._reads = Counter(
@@ -308,7 +308,7 @@ class Gatherer:
                 self._ask(group, asked, beat)
             await asyncio.sleep(_TICK)
 
-    def _ask(self, group: asyncio.TaskGroup, asked: Asked[Followed], beat: int) -> None:
+    def _ask(self, group: asyncio.TaskGroup, asked: Demand[Followed], beat: int) -> None:
         """Begin to ask a server, unless the answer to what was asked before is still out."""
         if not all(asked.families.isdisjoint(other.families) for other in self._asking):
             return
@@ -318,7 +318,7 @@ class Gatherer:
         self._asking[asked] = task
         task.add_done_callback(lambda _: self._asking.pop(asked))
 
-    async def _read_server(self, asked: Asked[Followed]) -> None:
+    async def _read_server(self, asked: Demand[Followed]) -> None:
         time = self._clock()
         users = [(one, name) for one, names in asked.runs for name in names]
         with self._guard(users):

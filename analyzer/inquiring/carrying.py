@@ -15,7 +15,7 @@ from runtime.errors import ApiError
 log = structlog.get_logger("analyzer")
 
 
-class Outcome(StrEnum):
+class Ending(StrEnum):
     """How a question ended: `FAILURE` is an answer too, `ERROR` is none that was given."""
 
     SUCCESS = "success"
@@ -60,7 +60,7 @@ class Carrier:
         self._metrics = metrics
         self._deadlines = deadlines
 
-    async def carry_out(self, inquiry: Inquiry) -> tuple[Answer, Outcome]:
+    async def carry_out(self, inquiry: Inquiry) -> tuple[Answer, Ending]:
         """Return the answer to a question, which says why where there is none.
 
         The guard per question: an adapter may fail in any way, and neither another question nor the
@@ -75,16 +75,16 @@ class Carrier:
                 raise
             # Not of this question: of something that the adapter waited for.
             log.warning("question failed", ask=inquiry.ask, why="cancelled from within")
-            return _unanswered(inquiry, "what was to answer has been cancelled"), Outcome.ERROR
+            return _unanswered(inquiry, "what was to answer has been cancelled"), Ending.ERROR
         except TimeoutError:
             log.warning("question failed", ask=inquiry.ask, why="out of time")
             why = f"no answer within {format_duration(longest)}"
-            return _unanswered(inquiry, why), Outcome.ERROR
+            return _unanswered(inquiry, why), Ending.ERROR
         except Exception as error:
             cause = _first(error)
             expected = isinstance(cause, ApiError)
             log.warning("question failed", ask=inquiry.ask, why=repr(cause), exc_info=not expected)
-            return _unanswered(inquiry, f"{type(cause).__name__}: {cause}"), Outcome.ERROR
+            return _unanswered(inquiry, f"{type(cause).__name__}: {cause}"), Ending.ERROR
         return answer, _outcome(answer)
 
     async def _ask(self, inquiry: Inquiry) -> Answer:
@@ -102,13 +102,13 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _outcome(answer: Answer) -> Outcome:
+def _outcome(answer: Answer) -> Ending:
     match answer:
         case HookAnswer(ok=ok):
-            return Outcome.SUCCESS if ok else Outcome.FAILURE
+            return Ending.SUCCESS if ok else Ending.FAILURE
         case MetricsAnswer(samples=samples):
             failed = any(sample.problem for sample in samples)
-            return Outcome.FAILURE if failed else Outcome.SUCCESS
+            return Ending.FAILURE if failed else Ending.SUCCESS
 
 
 def _unanswered(inquiry: Inquiry, why: str) -> Answer:

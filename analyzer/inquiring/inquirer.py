@@ -9,7 +9,7 @@ from typing import Final, Never
 
 from prometheus_client import CollectorRegistry
 
-from analyzer.inquiring.carrying import Carrier, Deadlines, Outcome
+from analyzer.inquiring.carrying import Carrier, Deadlines, Ending
 from analyzer.inquiring.telemetry import Kind, QuestionMetrics
 from analyzer.places import Places
 from analyzer.ports import Asker, HookCaller, HookInquiry, Inquiry
@@ -152,7 +152,7 @@ class Inquirer:
             self._wake(key)
 
     async def _timed(self, question: _Question) -> Answer:
-        started, outcome = self._clock(), Outcome.CANCELLED
+        started, outcome = self._clock(), Ending.CANCELLED
         try:
             answer, outcome = await self._carrier.carry_out(question.inquiry)
         finally:

@@ -47,7 +47,7 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Allowances:
     """What the admin allows: `allow_opt_out` lets teams annotate a target out of gating."""
 
     allow_opt_out: bool = False
@@ -181,12 +181,12 @@ class Facts:
         }
 
 
-def read_write(write: Write, policy: Policy) -> Facts:
+def read_write(write: Write, allowances: Allowances) -> Facts:
     """Read a write.
 
     Args:
         write: the old and the new object, both defaulted, and who writes.
-        policy: what the admin allows.
+        allowances: what the admin allows.
 
     """
     old, new = write.old, write.new
@@ -206,7 +206,7 @@ def read_write(write: Write, policy: Policy) -> Facts:
         new_marks=new_marks,
         known=Identities((after, before)),
         recreate=strategy == "Recreate",
-        opted_out=policy.allow_opt_out and _opted_out(old_marks, new_marks, touched=touched),
+        opted_out=allowances.allow_opt_out and _opted_out(old_marks, new_marks, touched=touched),
         half_way=_half_way(old),
         flaggers=_owned_by_flagger(old) and _owned_by_flagger(new),
         manifest_unpauses=_manifest_owns_paused(new),

@@ -8,7 +8,7 @@ it would have said of both at once.
 from collections.abc import Callable
 from typing import Final
 
-from canary.admission.facts import Allowed, Answer, Denied, Facts, Policy, Write, read_write
+from canary.admission.facts import Allowances, Allowed, Answer, Denied, Facts, Write, read_write
 from canary.contract import (
     COMMANDS,
     HOLD,
@@ -20,18 +20,18 @@ from canary.contract import (
     Command,
 )
 
-__all__ = ["Allowed", "Answer", "Denied", "Policy", "Write", "admit", "bare_hold"]
+__all__ = ["Allowances", "Allowed", "Answer", "Denied", "Write", "admit", "bare_hold"]
 
 
-def admit(write: Write, policy: Policy) -> Answer:
+def admit(write: Write, allowances: Allowances) -> Answer:
     """Decide one write to a target.
 
     Args:
         write: the old and the new object, both defaulted, and who writes.
-        policy: what the admin allows.
+        allowances: what the admin allows.
 
     """
-    facts = read_write(write, policy)
+    facts = read_write(write, allowances)
     answer = next(answer for rule in _RULES if (answer := rule(facts)) is not None)
     return answer if isinstance(answer, Denied) else _guarded(facts, answer)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from canary.counting.errors import NotCounts
-from canary.counting.series import Selector
+from canary.counting.series import SeriesSelector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Combination:
     `labels` are those by which the values are still apart; None stands for all that there are.
     """
 
-    terms: Mapping[Selector, Fraction]
+    terms: Mapping[SeriesSelector, Fraction]
     rated: bool
     labels: frozenset[str] | None = None
 
@@ -39,8 +39,8 @@ class Share:
     A query `offset + scale * part / whole` is the share of `offset * whole + scale * part`.
     """
 
-    part: Mapping[Selector, Fraction]
-    whole: Mapping[Selector, Fraction]
+    part: Mapping[SeriesSelector, Fraction]
+    whole: Mapping[SeriesSelector, Fraction]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Percentile:
     """`offset + scale *` the quantile of the histogram that has these buckets."""
 
     quantile: Fraction
-    buckets: Selector
+    buckets: SeriesSelector
     scale: Fraction = field(default=Fraction(1))
     offset: Fraction = field(default=Fraction(0))
 
@@ -170,18 +170,20 @@ def _same_unit(left: Combination, right: Combination) -> None:
         raise NotCounts("it mixes raw counters with rates; use rate(...) on all of them")
 
 
-def _times(terms: Mapping[Selector, Fraction], by: Fraction) -> Mapping[Selector, Fraction]:
+def _times(
+    terms: Mapping[SeriesSelector, Fraction], by: Fraction
+) -> Mapping[SeriesSelector, Fraction]:
     return _nonzero((selector, value * by) for selector, value in terms.items())
 
 
 def _plus(
-    left: Mapping[Selector, Fraction], right: Mapping[Selector, Fraction]
-) -> Mapping[Selector, Fraction]:
+    left: Mapping[SeriesSelector, Fraction], right: Mapping[SeriesSelector, Fraction]
+) -> Mapping[SeriesSelector, Fraction]:
     return _nonzero(
         (selector, left.get(selector, Fraction(0)) + right.get(selector, Fraction(0)))
         for selector in {**left, **right}
     )
 
 
-def _nonzero(terms: Iterable[tuple[Selector, Fraction]]) -> Mapping[Selector, Fraction]:
+def _nonzero(terms: Iterable[tuple[SeriesSelector, Fraction]]) -> Mapping[SeriesSelector, Fraction]:
     return {selector: value for selector, value in terms if value}

@@ -9,7 +9,7 @@ from canary.counting.algebra import Combination, Constant, Percentile, Share, Va
 from canary.counting.automaton import program
 from canary.counting.errors import NotCounts
 from canary.counting.patterns import PatternError
-from canary.counting.series import LE, NAME, Matcher, Selector
+from canary.counting.series import LE, NAME, Matcher, SeriesSelector
 
 RATES: Final = frozenset({"rate", "irate", "increase"})
 """Functions that stand for their counter."""
@@ -68,7 +68,7 @@ def pinned(value: Combination, label: str) -> bool:
     )
 
 
-def behind(value: Value) -> set[Selector]:
+def behind(value: Value) -> set[SeriesSelector]:
     """Return the selectors that a value comes from."""
     match value:
         case Constant():
@@ -81,7 +81,7 @@ def behind(value: Value) -> set[Selector]:
             return {*value.part, *value.whole}
 
 
-def histogram(buckets: Combination) -> Selector:
+def histogram(buckets: Combination) -> SeriesSelector:
     """Return the selector of a histogram's buckets.
 
     Raises:
@@ -96,7 +96,7 @@ def histogram(buckets: Combination) -> Selector:
     return whole[0]
 
 
-def checked(selector: Selector) -> Selector:
+def checked(selector: SeriesSelector) -> SeriesSelector:
     """Return a selector whose counters count each request once.
 
     Raises:
@@ -113,11 +113,11 @@ def checked(selector: Selector) -> Selector:
     return selector
 
 
-def _of_le(selector: Selector) -> list[Matcher]:
+def _of_le(selector: SeriesSelector) -> list[Matcher]:
     return [one for one in selector.matchers if one.label == LE]
 
 
-def _selector(expression: promql.VectorSelector) -> Selector:
+def _selector(expression: promql.VectorSelector) -> SeriesSelector:
     if expression.offset is not None or expression.at is not None:
         raise NotCounts("offset and @ read another time than now; leave them out")
     if expression.matchers.or_matchers:
@@ -128,7 +128,7 @@ def _selector(expression: promql.VectorSelector) -> Selector:
     if [one.op for one in matchers if one.label == NAME] != ["="]:
         raise NotCounts("a selector must name its metric, as in http_requests_total{...}")
     # In one order, so that {a,b} and {b,a} are the same counter.
-    return Selector(matchers=tuple(sorted(set(matchers), key=lambda m: (m.label != NAME, m))))
+    return SeriesSelector(matchers=tuple(sorted(set(matchers), key=lambda m: (m.label != NAME, m))))
 
 
 def matcher_of(matcher: promql.Matcher) -> Matcher:

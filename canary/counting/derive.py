@@ -10,7 +10,7 @@ from canary.counting.counters import checked
 from canary.counting.errors import NotCounts
 from canary.counting.expressions import exact, read
 from canary.counting.form import Form, Signs, formed
-from canary.counting.series import LE, Selector, Series, bound
+from canary.counting.series import LE, Series, SeriesSelector, bound
 
 __all__ = ["Derived", "NotCounts", "Quantile", "Ratio", "Slower", "derive"]
 
@@ -32,7 +32,7 @@ class Ratio:
     maximum: float | None
 
     @property
-    def selectors(self) -> tuple[Selector, ...]:
+    def selectors(self) -> tuple[SeriesSelector, ...]:
         """All that has to be fetched."""
         return tuple(sorted({*self.bad, *self.requests}))
 
@@ -43,7 +43,7 @@ class Ratio:
 
         Args:
             labels: of the series, with its name.
-            given: as in `Selector.accepts`.
+            given: as in `SeriesSelector.accepts`.
 
         """
         return (_role(self.bad, labels, given), _role(self.requests, labels, given))
@@ -56,12 +56,12 @@ class Slower:
     `maximum` is None where the metric has no limit: then no fraction is too large by itself.
     """
 
-    buckets: Selector
+    buckets: SeriesSelector
     bound: float
     maximum: float | None
 
     @property
-    def selectors(self) -> tuple[Selector, ...]:
+    def selectors(self) -> tuple[SeriesSelector, ...]:
         """All that has to be fetched."""
         return (self.buckets,)
 
@@ -91,10 +91,10 @@ class Quantile:
     quantile: float
     limit: float | None
     maximum: float
-    buckets: Selector
+    buckets: SeriesSelector
 
     @property
-    def selectors(self) -> tuple[Selector, ...]:
+    def selectors(self) -> tuple[SeriesSelector, ...]:
         """All that has to be fetched."""
         return (self.buckets,)
 

@@ -12,9 +12,9 @@ from itertools import combinations
 
 from canary.counting.algebra import Share
 from canary.counting.errors import NotCounts
-from canary.counting.series import Selector
+from canary.counting.series import SeriesSelector
 
-Signs = Mapping[Selector, int]
+Signs = Mapping[SeriesSelector, int]
 """Counters, each with 1 or -1."""
 
 
@@ -48,7 +48,7 @@ class Form:
             raise NotCounts("what is left of all requests without the good ones is no count")
         return {one: sign for one, sign in signs.items() if sign}
 
-    def _all(self) -> tuple[Selector, ...]:
+    def _all(self) -> tuple[SeriesSelector, ...]:
         return tuple({**self.requests, **self.counted})
 
 
@@ -71,7 +71,7 @@ def formed(share: Share) -> Form:
     raise NotCounts(faults[0] if faults else none)
 
 
-def _requests(whole: Mapping[Selector, Fraction]) -> tuple[Fraction, Signs]:
+def _requests(whole: Mapping[SeriesSelector, Fraction]) -> tuple[Fraction, Signs]:
     """Return the denominator as a factor above zero and signs."""
     found = _signs(whole)
     if found is None or max(found[1].values()) < 1:
@@ -108,7 +108,7 @@ def _form(offset: Fraction, scale: Fraction, signs: Signs, requests: Signs) -> F
     return Form(offset=offset, scale=-scale, counted=turned, requests=requests)
 
 
-def _signs(terms: Mapping[Selector, Fraction]) -> tuple[Fraction, Signs] | None:
+def _signs(terms: Mapping[SeriesSelector, Fraction]) -> tuple[Fraction, Signs] | None:
     """Take out the factor above zero that leaves 1 and -1; None where there is none."""
     factors = {abs(value) for value in terms.values()}
     if len(factors) != 1:
@@ -134,7 +134,7 @@ def _twice(signs: Signs) -> str | None:
     return None
 
 
-def _apart(parts: list[Selector], wholes: list[Selector]) -> str | None:
+def _apart(parts: list[SeriesSelector], wholes: list[SeriesSelector]) -> str | None:
     """What is a part must be one plainly; counters with another name are taken at their word."""
     for one in parts:
         alike = [whole for whole in wholes if whole.name == one.name]
@@ -146,5 +146,5 @@ def _apart(parts: list[Selector], wholes: list[Selector]) -> str | None:
     return None
 
 
-def _having(signs: Signs, sign: int) -> list[Selector]:
+def _having(signs: Signs, sign: int) -> list[SeriesSelector]:
     return [one for one, its in signs.items() if its == sign]

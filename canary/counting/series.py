@@ -87,7 +87,7 @@ class Matcher:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Selector:
+class SeriesSelector:
     """The conditions that pick series of one metric, with the one on its name."""
 
     matchers: tuple[Matcher, ...]
@@ -112,7 +112,7 @@ class Selector:
             if one.label in labels or one.label not in given
         )
 
-    def covers(self, other: "Selector") -> bool:
+    def covers(self, other: "SeriesSelector") -> bool:
         """Say whether each series of another selector is one of this one's, as far as is plain.
 
         It is plain where the other has the same condition, or asks for one value that satisfies
@@ -157,11 +157,11 @@ def bound(text: str) -> float | None:
         return None
 
 
-def merged(selectors: Iterable[Selector]) -> tuple[str, ...]:
+def merged(selectors: Iterable[SeriesSelector]) -> tuple[str, ...]:
     """Return queries that together fetch at least the series of all selectors, one per metric.
 
     Selectors that differ in the values they ask for only become one with alternatives, which may
-    fetch more than they did: what comes is to be filtered by `Selector.accepts`.
+    fetch more than they did: what comes is to be filtered by `SeriesSelector.accepts`.
     """
     ordered = sorted(set(selectors), key=lambda one: (one.name, one))
     return tuple(
@@ -170,15 +170,15 @@ def merged(selectors: Iterable[Selector]) -> tuple[str, ...]:
     )
 
 
-def _joined(selectors: list[Selector]) -> list[Selector]:
+def _joined(selectors: list[SeriesSelector]) -> list[SeriesSelector]:
     """Merge the selectors of one metric as far as may be."""
-    shapes: dict[tuple[Matcher, ...], list[Selector]] = {}
+    shapes: dict[tuple[Matcher, ...], list[SeriesSelector]] = {}
     for one in _widest(selectors):
         shapes.setdefault(_shape(one), []).append(one)
     return _widest(sorted(_alternatives(alike) for alike in shapes.values()))
 
 
-def _widest(selectors: list[Selector]) -> list[Selector]:
+def _widest(selectors: list[SeriesSelector]) -> list[SeriesSelector]:
     """Leave out the selectors that another one covers, the later of two that cover each other."""
     rivals = _rivals(selectors)
     return [
@@ -191,7 +191,7 @@ def _widest(selectors: list[Selector]) -> list[Selector]:
     ]
 
 
-def _rivals(selectors: list[Selector]) -> Callable[[Selector], set[int]]:
+def _rivals(selectors: list[SeriesSelector]) -> Callable[[SeriesSelector], set[int]]:
     """Return what tells which selectors, by position, might cover one.
 
     Hundreds of runs have thousands of selectors, and few pairs of them have anything in common.
@@ -206,7 +206,7 @@ def _rivals(selectors: list[Selector]) -> Callable[[Selector], set[int]]:
         if condition.op != "=" or condition.label == LE:
             rarest.setdefault(condition.label, set()).add(at)
 
-    def found(one: Selector) -> set[int]:
+    def found(one: SeriesSelector) -> set[int]:
         keys: set[Matcher | str] = set(one.matchers)
         keys |= {matcher.label for matcher in one.matchers if matcher.op == "="}
         return set().union(*(rarest[key] for key in keys & rarest.keys()))
@@ -214,7 +214,7 @@ def _rivals(selectors: list[Selector]) -> Callable[[Selector], set[int]]:
     return found
 
 
-def _shape(selector: Selector) -> tuple[Matcher, ...]:
+def _shape(selector: SeriesSelector) -> tuple[Matcher, ...]:
     """Return what merging must not change: everything but the values that are asked for."""
     return tuple(
         one if one.op not in _EQUAL else Matcher(label=one.label, op="=~", value="")
@@ -222,16 +222,16 @@ def _shape(selector: Selector) -> tuple[Matcher, ...]:
     )
 
 
-def _in_order(selector: Selector) -> list[Matcher]:
+def _in_order(selector: SeriesSelector) -> list[Matcher]:
     """Sort by label, and conditions of a kind together, so that shapes can be compared."""
     return sorted(
         selector.matchers, key=lambda one: (one.label != NAME, one.label, one.op not in _EQUAL, one)
     )
 
 
-def _alternatives(alike: list[Selector]) -> Selector:
+def _alternatives(alike: list[SeriesSelector]) -> SeriesSelector:
     columns = zip(*(_in_order(one) for one in alike), strict=True)
-    return Selector(matchers=tuple(_alternative(sorted(set(column))) for column in columns))
+    return SeriesSelector(matchers=tuple(_alternative(sorted(set(column))) for column in columns))
 
 
 def _alternative(column: list[Matcher]) -> Matcher:

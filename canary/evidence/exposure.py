@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from canary.evidence.counted import CountEvidence
-from canary.evidence.judge import Judge, State
+from canary.evidence.judge import Judge, JudgeState
 from canary.evidence.mixture import log_needed
 from canary.evidence.plan import CountPlan
 from canary.evidence.promotion import against_rate
@@ -40,7 +40,7 @@ class Exposure:
 
 
 def exposure(
-    judge: Judge, state: State, *, growth: float, seconds: float, budget: float
+    judge: Judge, state: JudgeState, *, growth: float, seconds: float, budget: float
 ) -> Exposure | None:
     """Return the metric that may cost most; None where no metric's answers are bad or good.
 

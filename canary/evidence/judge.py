@@ -52,7 +52,7 @@ _Ceiling = Callable[[Any], float]
 """What a trial says that the guard's evidence is not above, given its own kind of evidence."""
 
 
-class State(NamedTuple):
+class JudgeState(NamedTuple):
     """What a run remembers of its evidence: one entry per plan, in their order."""
 
     metrics: tuple[CountEvidence | ScalarEvidence, ...]
@@ -89,11 +89,11 @@ class Judge:
         )
         self._ceilings: tuple[_Ceiling, ...] = tuple(trial.ceiling for trial in self._trials)
 
-    def start(self) -> State:
+    def start(self) -> JudgeState:
         """Return the state before the first sample."""
-        return State(tuple([trial.start() for trial in self._trials]))
+        return JudgeState(tuple([trial.start() for trial in self._trials]))
 
-    def update(self, state: State, samples: Samples) -> State:
+    def update(self, state: JudgeState, samples: Samples) -> JudgeState:
         """Add what was read at one moment. A metric without a sample stays as it is."""
         if not self.policy.enabled:
             return state
@@ -101,9 +101,9 @@ class Judge:
         for at, (name, step) in enumerate(self._steps):
             if (sample := samples.get(name)) is not None:
                 metrics[at] = step(metrics[at], sample)
-        return State(tuple(metrics))
+        return JudgeState(tuple(metrics))
 
-    def verdict(self, state: State, *, final: bool = False) -> Verdict:
+    def verdict(self, state: JudgeState, *, final: bool = False) -> Verdict:
         """Say what the evidence amounts to. `final` is whether the deadline has come."""
         if not self.policy.enabled:
             return Continue(outlook=Outlook())
@@ -117,13 +117,13 @@ class Judge:
             return Undecided(outlook=outlook, then=self.policy.on_inconclusive)
         return Continue(outlook=outlook)
 
-    def refuses(self, state: State) -> bool:
+    def refuses(self, state: JudgeState) -> bool:
         """Tell whether the evidence refuses the candidate: the short form of `verdict`."""
         if not self.policy.enabled or not self._may_refuse(state):
             return False
         return self._refusal(self._standings(state)) is not None
 
-    def _may_refuse(self, state: State) -> bool:
+    def _may_refuse(self, state: JudgeState) -> bool:
         """Tell whether the guard can be passed at all; most updates leave it far away.
 
         The weights sum to 1, so the guard is not above the largest of its metrics.
@@ -132,7 +132,7 @@ class Judge:
         pairs = zip(self._ceilings, state.metrics, strict=True)
         return any(ceiling(evidence) >= guard_at for ceiling, evidence in pairs)
 
-    def _standings(self, state: State) -> tuple[_Standing, ...]:
+    def _standings(self, state: JudgeState) -> tuple[_Standing, ...]:
         return tuple(
             _Standing(
                 weight=weight, trial=trial, evidence=evidence, values=_values(trial, evidence)

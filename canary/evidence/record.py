@@ -12,7 +12,7 @@ from typing import Any
 from canary.evidence.counted import CountEvidence
 from canary.evidence.counters import Arm, Counters, PodCounters
 from canary.evidence.dispersion import Calibration
-from canary.evidence.judge import Judge, State
+from canary.evidence.judge import Judge, JudgeState
 from canary.evidence.plan import CountPlan, Plan, ScalarPlan
 from canary.evidence.policy import Inconclusive, Policy
 from canary.evidence.ranked import ScalarEvidence
@@ -20,12 +20,12 @@ from canary.evidence.ranked import ScalarEvidence
 Json = dict[str, Any]
 
 
-def dump_state(state: State) -> Json:
+def dump_state(state: JudgeState) -> Json:
     """Write a state."""
     return {"metrics": [_dump_evidence(one) for one in state.metrics]}
 
 
-def load_state(record: Mapping[str, Any], judge: Judge) -> State:
+def load_state(record: Mapping[str, Any], judge: Judge) -> JudgeState:
     """Read a state that this judge wrote.
 
     Raises:
@@ -36,7 +36,7 @@ def load_state(record: Mapping[str, Any], judge: Judge) -> State:
     fresh = judge.start().metrics
     if [_shape(one) for one in metrics] != [_shape(one) for one in fresh]:
         raise ValueError("the state belongs to other plans")
-    return State(metrics)
+    return JudgeState(metrics)
 
 
 def dump_judge(judge: Judge) -> Json:

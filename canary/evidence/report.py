@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from canary.evidence.exposure import exposure
-from canary.evidence.judge import Judge, State
+from canary.evidence.judge import Judge, JudgeState
 from canary.evidence.latency import Frozen
 from canary.evidence.plan import metric_of
 from canary.evidence.record import dump_judge, dump_state, load_judge, load_state
@@ -28,7 +28,7 @@ class Weighing:
     candidate: str
     verdict: Verdict
     judge: Judge
-    state: State
+    state: JudgeState
     sources: Mapping[str, str] = field(default_factory=dict)
     uncounted: Mapping[str, str] = field(default_factory=dict)
     frozen: Mapping[str, Frozen] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Weighing:
         }
 
 
-def recall(record: Mapping[str, Any]) -> tuple[Judge, State]:
+def recall(record: Mapping[str, Any]) -> tuple[Judge, JudgeState]:
     """Read what a run has stored: its judge and what it had seen.
 
     Raises:

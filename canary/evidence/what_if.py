@@ -19,7 +19,7 @@ from typing import Final
 
 from canary.evidence.counted import CountEvidence
 from canary.evidence.counters import Stratum
-from canary.evidence.judge import Judge, State
+from canary.evidence.judge import Judge, JudgeState
 from canary.evidence.plan import CountPlan, Plan
 from canary.evidence.policy import Policy
 from canary.evidence.verdict import Finding, Refuse, Verdict
@@ -47,7 +47,7 @@ class MetricEvidence:
     known: bool
 
 
-def total_evidence(judge: Judge, state: State) -> float:
+def total_evidence(judge: Judge, state: JudgeState) -> float:
     """Return the e-value of all metrics together, 1 where it is 1 or less.
 
     It is the weighted mean that `canary.evidence.judge` holds against `needed_evidence`.
@@ -60,7 +60,7 @@ def needed_evidence(policy: Policy) -> float:
     return math.exp(policy.refuse_at)
 
 
-def by_metric(judge: Judge, state: State) -> tuple[MetricEvidence, ...]:
+def by_metric(judge: Judge, state: JudgeState) -> tuple[MetricEvidence, ...]:
     """Return what each plan of a run says when it is judged alone, in the judge's order."""
     everything = sum(_weight(plan) for plan in judge.plans)
     return tuple(
@@ -69,7 +69,7 @@ def by_metric(judge: Judge, state: State) -> tuple[MetricEvidence, ...]:
     )
 
 
-def strictest_alpha(judge: Judge, state: State) -> float | None:
+def strictest_alpha(judge: Judge, state: JudgeState) -> float | None:
     """Return the smallest error probability by which a refused candidate is refused.
 
     With a smaller one it would just not have been. The part of it that the learned bounds may use
@@ -97,7 +97,7 @@ def strictest_alpha(judge: Judge, state: State) -> float | None:
     return min(judge.policy.alpha, math.exp(high))
 
 
-def fewer_bad(judge: Judge, state: State) -> int | None:
+def fewer_bad(judge: Judge, state: JudgeState) -> int | None:
     """Return how many fewer bad canary requests would have left a refused run open.
 
     They are those of the metric that refuses; all else stays. One fewer than this would still have
@@ -153,7 +153,7 @@ def _fewest(
     return high
 
 
-def _log_after(judge: Judge, state: State, position: int, bad: float) -> float | None:
+def _log_after(judge: Judge, state: JudgeState, position: int, bad: float) -> float | None:
     """Return the logarithm of the evidence after equal scrapes, None where the guard stops it."""
     plan, evidence = judge.plans[position], state.metrics[position]
     if not isinstance(evidence, CountEvidence):
@@ -173,11 +173,11 @@ def _log_after(judge: Judge, state: State, position: int, bad: float) -> float |
         replayed = single.update(replayed, {plan.name: scrape})
     metrics = (*state.metrics[:position], replayed.metrics[0], *state.metrics[position + 1 :])
     # With the least that may be asked for, what is not refused is held up by the guard.
-    verdict = _with(judge, alpha=_MOST_ALPHA).verdict(State(metrics))
+    verdict = _with(judge, alpha=_MOST_ALPHA).verdict(JudgeState(metrics))
     return math.log(_value(verdict.finding)) if isinstance(verdict, Refuse) else None
 
 
-def _refused_at(judge: Judge, state: State, alpha: float) -> bool:
+def _refused_at(judge: Judge, state: JudgeState, alpha: float) -> bool:
     share = judge.policy.alpha_history / judge.policy.alpha
     return _with(judge, alpha=alpha, history=alpha * share).refuses(state)
 
@@ -188,12 +188,12 @@ def _with(judge: Judge, *, alpha: float | None = None, history: float = 0.0) -> 
     return Judge(replace(judge.policy, alpha=alpha, alpha_history=history), judge.plans)
 
 
-def _alone(judge: Judge, state: State, position: int, share: float) -> MetricEvidence:
+def _alone(judge: Judge, state: JudgeState, position: int, share: float) -> MetricEvidence:
     """Judge one plan alone; one that refuses nothing for its counts only."""
     plan = judge.plans[position]
     lone: Sequence[Plan] = [replace(plan, refuses=True) if isinstance(plan, CountPlan) else plan]
     verdict = Judge(replace(judge.policy, alpha_history=0.0), lone).verdict(
-        State((state.metrics[position],))
+        JudgeState((state.metrics[position],))
     )
     finding = _speaking(verdict)
     return MetricEvidence(

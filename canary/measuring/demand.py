@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
-from canary.counting.series import Selector, Series, named_in
+from canary.counting.series import Series, SeriesSelector, named_in
 from canary.measuring.countable import Place
 from canary.measuring.run import Run
 from canary.queries.provider import ProviderSpec
@@ -23,14 +23,14 @@ FollowerT = TypeVar("FollowerT", bound=Runs)
 
 
 @dataclass(slots=True, eq=False)
-class Asked(Generic[FollowerT]):
+class Demand(Generic[FollowerT]):
     """What one server is asked together: for which runs, and for which metrics of each.
 
     `families` are the metrics it reads there, each with the server.
     """
 
     spec: ProviderSpec
-    selectors: list[Selector] = field(default_factory=list)
+    selectors: list[SeriesSelector] = field(default_factory=list)
     families: set[Hashable] = field(default_factory=set)
     runs: list[tuple[FollowerT, frozenset[str]]] = field(default_factory=list)
 
@@ -48,7 +48,7 @@ class Wanted(Generic[FollowerT]):
     one: FollowerT
     metric: str
     spec: ProviderSpec
-    selectors: tuple[Selector, ...]
+    selectors: tuple[SeriesSelector, ...]
 
     @property
     def families(self) -> frozenset[Hashable]:
@@ -57,16 +57,16 @@ class Wanted(Generic[FollowerT]):
         return frozenset((server, selector.name) for selector in self.selectors)
 
 
-def together(wanted: Iterable[Wanted[FollowerT]]) -> list[Asked[FollowerT]]:
+def together(wanted: Iterable[Wanted[FollowerT]]) -> list[Demand[FollowerT]]:
     """Return what each server is asked for all runs together.
 
     Metrics that are read from the same counters are asked for together, others apart: an answer
     that is late, or none, then costs only those whose counters it has.
     """
-    asked: list[Asked[FollowerT]] = []
+    asked: list[Demand[FollowerT]] = []
     metrics: dict[tuple[int, int], set[str]] = {}
     for group in _apart(wanted):
-        one_server = Asked[FollowerT](group[0].spec)
+        one_server = Demand[FollowerT](group[0].spec)
         for want in group:
             one_server.selectors += want.selectors
             one_server.families |= want.families
@@ -102,7 +102,7 @@ def _apart(wanted: Iterable[Wanted[FollowerT]]) -> list[list[Wanted[FollowerT]]]
 
 
 def shares(
-    asked: Asked[FollowerT], answer: Sequence[Series]
+    asked: Demand[FollowerT], answer: Sequence[Series]
 ) -> Iterable[tuple[FollowerT, frozenset[str], Sequence[Series]]]:
     """Give every run its own series of an answer that has those of all of them."""
     pods = {pod.name for one, _ in asked.runs for pod in one.run.pods}

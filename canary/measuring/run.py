@@ -9,7 +9,7 @@ from canary.counting.series import Series, named_in
 from canary.evidence.counted import CountEvidence
 from canary.evidence.counters import Arm, Counters, Pod, Reading, Scrape, Stratum, count
 from canary.evidence.dispersion import Calibration
-from canary.evidence.judge import Judge, State
+from canary.evidence.judge import Judge, JudgeState
 from canary.evidence.latency import Frozen
 from canary.evidence.plan import CountPlan, Plan
 from canary.evidence.policy import Policy
@@ -37,7 +37,7 @@ class Run:
 
     watch: Watch
     judge: Judge
-    state: State
+    state: JudgeState
     tallies: tuple[Tally, ...]
     lag: float
     settled: dict[str, Settled] = field(default_factory=dict)
@@ -134,7 +134,7 @@ class Run:
         self.judge = Judge(self.judge.policy, plans)
         fresh = self.judge.start().metrics
         pairs = zip(plans, fresh, self.state.metrics, strict=True)
-        self.state = State(tuple(new if p.name in learned else old for p, new, old in pairs))
+        self.state = JudgeState(tuple(new if p.name in learned else old for p, new, old in pairs))
 
     def _begun(self) -> set[str]:
         """Return the plans that have counted requests already."""

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from canary.counting.derive import Derived, Quantile, Ratio, Slower
-from canary.counting.series import TARGET_LABELS, Selector, Series, named_in
+from canary.counting.series import TARGET_LABELS, Series, SeriesSelector, named_in
 from canary.evidence.counters import Arm, Reading
 from canary.evidence.latency import bounds_around, usual_bound
 from canary.measuring.countable import FROZEN, PASSING, Countable, Counted, Place, Uncountable, Way
@@ -125,7 +125,7 @@ def without_bucket(counted: Counted, readings: Iterable[Reading]) -> set[str]:
     return {pod for pod, count in lacking.items() if count > 0}
 
 
-def server_selectors(ways: Iterable[Way]) -> list[Selector]:
+def server_selectors(ways: Iterable[Way]) -> list[SeriesSelector]:
     """Return what a metrics server is asked for, of both sides."""
     sides = [side for way in ways if way.place is Place.SERVER for side in (way.canary, way.stable)]
     return [selector for side in sides for selector in side.selectors]

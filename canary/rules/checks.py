@@ -14,7 +14,7 @@ _ALL: Final = 100.0
 _UNITS = {Builtin.SUCCESS_RATE: "%", Builtin.DURATION: "ms"}
 
 
-def judge(
+def check_all(
     canary: CanaryAbsent | CanaryPresent,
     samples: tuple[Sample, ...],
     strategy: Strategy,

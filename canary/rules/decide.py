@@ -12,8 +12,7 @@ from typing import Final
 
 from canary.model.state import State
 from canary.model.world import Timing
-from canary.rules import held
-from canary.rules import released as unheld
+from canary.rules import held, released
 from canary.rules.actions import Decision, SaveState
 from canary.rules.context import Context, Observed
 from canary.rules.hooks import heard, hooks_put
@@ -47,4 +46,4 @@ def decide(
     return replace(decision, actions=actions, asks=(*decision.asks, *hooks))
 
 
-RULES: Final[tuple[Rule, ...]] = (*unheld.RULES_IDLE, *held.RULES_HELD)
+RULES: Final[tuple[Rule, ...]] = (*released.RULES_IDLE, *held.RULES_HELD)

@@ -26,7 +26,7 @@ from canary.model.strategy import (
 )
 from canary.model.world import CanaryPresent
 from canary.rules.actions import Action, Decision, Emit, SaveState, SetWeight
-from canary.rules.checks import judge, overall, summary
+from canary.rules.checks import check_all, overall, summary
 from canary.rules.context import RECHECK, Context, Tick
 from canary.rules.gates import gate, incident, lasting, recorded, stay
 from canary.rules.hooks import called, checks_of, hooks_of, names_out, waited_for
@@ -184,7 +184,7 @@ def _measured(tick: Tick, ask: MetricsAsk, samples: tuple[Sample, ...]) -> tuple
     """Judge health and metrics."""
     if not is_measured(tick, ask):
         return ()
-    return judge(
+    return check_all(
         tick.ctx.observed.canary,
         samples,
         tick.strategy,

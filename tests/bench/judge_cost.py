@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from canary.evidence.counters import Stratum
 from canary.evidence.dispersion import Calibration
-from canary.evidence.judge import Judge, Samples, State
+from canary.evidence.judge import Judge, JudgeState, Samples
 from canary.evidence.plan import CountPlan
 from canary.evidence.policy import Policy
 from tests.bench.figures import Figure
@@ -130,7 +130,7 @@ def traced() -> float:
     return (after - before) / len(kept)
 
 
-def _ended(at: float, samples: Sequence[Samples]) -> tuple[Judge, State]:
+def _ended(at: float, samples: Sequence[Samples]) -> tuple[Judge, JudgeState]:
     judge = judge_of(1.5 + at / KILO)
     state = judge.start()
     for one in samples:

@@ -11,8 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from canary.contract import COMMANDS, DOMAIN, HOLD, Command
 from canary.evidence.counters import Stratum
-from canary.evidence.judge import Judge
-from canary.evidence.judge import State as JudgeState
+from canary.evidence.judge import Judge, JudgeState
 from canary.evidence.plan import CountPlan
 from canary.evidence.report import Weighing
 from canary.model.asking import (

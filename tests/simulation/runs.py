@@ -9,7 +9,7 @@ import numpy as np
 
 from canary.evidence.counters import Stratum
 from canary.evidence.dispersion import Calibration, calibrate
-from canary.evidence.judge import Judge, State
+from canary.evidence.judge import Judge, JudgeState
 from canary.evidence.plan import CountPlan
 from canary.evidence.policy import Policy
 from canary.evidence.verdict import NonInferior, Refuse
@@ -74,7 +74,7 @@ def refused_after(judge: Judge, run: Iterable[Stratum]) -> Outcome:
 
 def decided_after(judge: Judge, run: Iterable[Stratum]) -> Outcome:
     """Feed a run until it is refused or shown to be non-inferior, whichever comes first."""
-    state: State = judge.start()
+    state: JudgeState = judge.start()
     requests = 0.0
     for index, stratum in enumerate(run, start=1):
         state = judge.update(state, {NAME: stratum})

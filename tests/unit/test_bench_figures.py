@@ -2,7 +2,7 @@
 
 import pytest
 
-from canary.admission.targets import Allowed, Policy, Write, admit
+from canary.admission.targets import Allowances, Allowed, Write, admit
 from tests.bench.figures import Figure, Section, number, quantile, table
 from tests.bench.review_sample import review
 from webhook.review import read_review
@@ -77,6 +77,6 @@ def test_the_review_is_15_kb_and_is_held() -> None:
     assert 14_500 <= len(body) <= 15_500
     sent = read_review(body)
     assert sent.old is not None
-    answer = admit(Write(old=sent.old, new=sent.new, user=sent.user), Policy())
+    answer = admit(Write(old=sent.old, new=sent.new, user=sent.user), Allowances())
     assert isinstance(answer, Allowed)
     assert answer.outcome == "held"

@@ -9,7 +9,7 @@ import promql_parser as promql
 from aiohttp import web
 
 from canary.counting.counters import rated
-from canary.counting.series import Selector
+from canary.counting.series import SeriesSelector
 from canary.model.values import Json
 from tests.adapters.metric_providers.prometheus_api import Prometheus, result
 from tests.unit.runtime.scripted_api import ScriptedApi, ok, status
@@ -143,7 +143,7 @@ def labels(life: Life, code: str, query: str) -> dict[str, str]:
     return life.labels(code)
 
 
-def _selectors(query: str) -> list[Selector]:
+def _selectors(query: str) -> list[SeriesSelector]:
     parts = [promql.parse(f"{part}[1m]") for part in query.split(" or ")]
     return [selector for part in parts for selector in rated("rate", part).terms]
 

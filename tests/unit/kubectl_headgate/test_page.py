@@ -15,7 +15,7 @@ from kubectl_headgate.arguments import read_arguments
 from kubectl_headgate.evidence import Change, Counts, EvidenceView, MetricRow
 from kubectl_headgate.explain import Explanation, explain
 from kubectl_headgate.jsonform import to_json
-from kubectl_headgate.replay import Outcome, Replay
+from kubectl_headgate.replay import Replay, ReplayOutcome
 from tests.unit.kubectl_headgate.records import SICK, canary, evidence
 from tests.unit.kubectl_headgate.test_explain import text
 
@@ -44,7 +44,7 @@ def test_every_field_is_on_the_page(kind: Any) -> None:
 
 
 def test_every_outcome_is_on_the_page() -> None:
-    assert set(Outcome) - NAMED == set()
+    assert set(ReplayOutcome) - NAMED == set()
 
 
 @pytest.mark.parametrize("verb", ["explain", "replay"])

@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from canary.admission.creations import Creation, admit_creation
-from canary.admission.facts import Allowed, Answer, Policy, Write
+from canary.admission.facts import Allowances, Allowed, Answer, Write
 from canary.admission.targets import admit
 from canary.contract import (
     HOLD,
@@ -37,7 +37,7 @@ ROLLING = deployment(image="web:2", annotations={PROMOTING: H2, STABLE: H1})
 
 
 def write(old: Json, new: Json) -> Allowed:
-    answer = admit(Write(old=old, new=new, user="alice"), Policy(allow_opt_out=True))
+    answer = admit(Write(old=old, new=new, user="alice"), Allowances(allow_opt_out=True))
     assert isinstance(answer, Allowed)
     return answer
 
@@ -96,7 +96,7 @@ class Wire:
         if self.old is None:
             answer: Answer = admit_creation(Creation(new=new))
         else:
-            policy = Policy(allow_opt_out=True)
+            policy = Allowances(allow_opt_out=True)
             answer = admit(Write(old=self.old, new=new, user="alice"), policy)
         response = json.loads(answer_write("u", new, answer))["response"]
         if not response["allowed"]:

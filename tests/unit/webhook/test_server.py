@@ -237,6 +237,6 @@ async def test_a_route_that_cannot_be_judged_passes(server: Server) -> None:
 
 def test_settings_are_read_and_faults_name_their_variable() -> None:
     settings = read_settings({"HEADGATE_PORT": "9443", "HEADGATE_ALLOW_OPT_OUT": "true"})
-    assert (settings.port, settings.policy.allow_opt_out) == (9443, True)
+    assert (settings.port, settings.allowances.allow_opt_out) == (9443, True)
     with pytest.raises(ValueError, match="HEADGATE_PORT"):
         read_settings({"HEADGATE_PORT": "https"})

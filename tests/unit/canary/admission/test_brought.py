@@ -2,7 +2,7 @@
 
 import pytest
 
-from canary.admission.facts import Allowed, Policy, Write
+from canary.admission.facts import Allowances, Allowed, Write
 from canary.admission.targets import admit
 from canary.contract import (
     HOLD,
@@ -25,7 +25,7 @@ ROLLING = deployment(image="web:2", annotations={PROMOTING: H2, STABLE: H1})
 
 
 def write(old: Json, new: Json) -> Allowed:
-    answer = admit(Write(old=old, new=new, user="alice"), Policy(allow_opt_out=True))
+    answer = admit(Write(old=old, new=new, user="alice"), Allowances(allow_opt_out=True))
     assert isinstance(answer, Allowed)
     return answer
 

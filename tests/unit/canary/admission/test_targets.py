@@ -2,7 +2,7 @@
 
 import pytest
 
-from canary.admission.facts import Allowed, Answer, Denied, Policy, Write
+from canary.admission.facts import Allowances, Allowed, Answer, Denied, Write
 from canary.admission.targets import admit, bare_hold
 from canary.contract import (
     HOLD,
@@ -36,7 +36,7 @@ def owned(obj: Json, *, controller: bool) -> Json:
 
 
 def write(old: Json, new: Json, *, allow_opt_out: bool = False) -> Answer:
-    return admit(Write(old=old, new=new, user="alice"), Policy(allow_opt_out=allow_opt_out))
+    return admit(Write(old=old, new=new, user="alice"), Allowances(allow_opt_out=allow_opt_out))
 
 
 def allowed(answer: Answer) -> Allowed:

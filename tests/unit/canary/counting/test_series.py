@@ -6,12 +6,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from canary.counting import counters
-from canary.counting.series import TARGET_LABELS, Matcher, Selector, merged
+from canary.counting.series import TARGET_LABELS, Matcher, SeriesSelector, merged
 
 
-def selector(name: str, *conditions: tuple[str, str, str]) -> Selector:
+def selector(name: str, *conditions: tuple[str, str, str]) -> SeriesSelector:
     written = [Matcher(label=label, op=op, value=value) for label, op, value in conditions]
-    return Selector(matchers=(Matcher(label="__name__", op="=", value=name), *written))
+    return SeriesSelector(matchers=(Matcher(label="__name__", op="=", value=name), *written))
 
 
 def picked(query: str, labels: dict[str, str]) -> bool:
@@ -78,7 +78,7 @@ def test_target_labels_are_none_by_which_answers_differ() -> None:
         (selector("a.b", ("x", "!~", "é")), '{__name__="a.b",x!~"é"}'),
     ],
 )
-def test_is_written_as_promql(one: Selector, written: str) -> None:
+def test_is_written_as_promql(one: SeriesSelector, written: str) -> None:
     assert str(one) == written
     promql.parse(written)
 
@@ -111,7 +111,7 @@ def test_is_written_as_promql(one: Selector, written: str) -> None:
         ([], ()),
     ],
 )
-def test_merged(selectors: list[Selector], queries: tuple[str, ...]) -> None:
+def test_merged(selectors: list[SeriesSelector], queries: tuple[str, ...]) -> None:
     assert merged(selectors) == queries
     assert merged(reversed(selectors)) == queries
 
@@ -133,7 +133,7 @@ _SELECTORS = st.builds(
     labels=st.fixed_dictionaries({"p": _VALUES, "q": _VALUES}),
 )
 def test_merged_fetches_at_least_what_each_selector_picks(
-    selectors: list[Selector], labels: dict[str, str]
+    selectors: list[SeriesSelector], labels: dict[str, str]
 ) -> None:
     queries = merged(selectors)
     assert len(queries) == len({one.name for one in selectors})
@@ -149,11 +149,11 @@ def test_merged_fetches_at_least_what_each_selector_picks(
     more=_LITERAL | _REGEX,
 )
 def test_a_selector_that_another_covers_changes_no_query(
-    selectors: list[Selector], position: int, more: tuple[str, str, str]
+    selectors: list[SeriesSelector], position: int, more: tuple[str, str, str]
 ) -> None:
     wider = selectors[position % len(selectors)]
     label, op, value = more
     condition = Matcher(label=label, op=op, value=value)
-    narrower = Selector(matchers=(*wider.matchers, condition))
+    narrower = SeriesSelector(matchers=(*wider.matchers, condition))
     assume(not narrower.covers(wider))
     assert merged([*selectors, narrower]) == merged(selectors)

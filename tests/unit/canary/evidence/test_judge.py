@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from canary.evidence.counted import CountTrial
 from canary.evidence.counters import Counters, Stratum
 from canary.evidence.dispersion import Calibration
-from canary.evidence.judge import Judge, Samples, State
+from canary.evidence.judge import Judge, JudgeState, Samples
 from canary.evidence.plan import CountPlan, ScalarPlan
 from canary.evidence.policy import Inconclusive, Policy
 from canary.evidence.record import (
@@ -39,7 +39,7 @@ HEALTHY = Stratum(0.0, 250.0, 2.0, 2250.0, 5.0)
 SICK = Stratum(60.0, 250.0, 2.0, 2250.0, 5.0)
 
 
-def _feed(judge: Judge, *samples: Samples) -> State:
+def _feed(judge: Judge, *samples: Samples) -> JudgeState:
     state = judge.start()
     for one in samples:
         state = judge.update(state, one)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from canary.evidence.counters import Stratum
 from canary.evidence.dispersion import Calibration
-from canary.evidence.judge import Judge, State
+from canary.evidence.judge import Judge, JudgeState
 from canary.evidence.plan import CountPlan, ScalarPlan
 from canary.evidence.policy import Policy
 from canary.evidence.scalar import Scalars
@@ -40,7 +40,7 @@ counts = st.tuples(st.integers(2, 25), st.integers(5, 400), st.floats(0, 1), st.
 )
 
 
-def fed(judge: Judge, count: int, scrape: Stratum) -> State:
+def fed(judge: Judge, count: int, scrape: Stratum) -> JudgeState:
     state = judge.start()
     for _ in range(count):
         state = judge.update(state, {"errors": scrape})

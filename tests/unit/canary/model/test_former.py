@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from canary.admission.targets import Allowed, Answer, Denied, Policy, Write, admit
+from canary.admission.targets import Allowances, Allowed, Answer, Denied, Write, admit
 from canary.contract import (
     CANDIDATE,
     HOLD,
@@ -93,7 +93,7 @@ REVERTED = annotated(V1, dict(REFUSED_MARKS))
 
 
 def write(old: Json, new: Json) -> Answer:
-    return admit(Write(old=old, new=new, user="alice"), Policy())
+    return admit(Write(old=old, new=new, user="alice"), Allowances())
 
 
 def carried(old: Json, new: Json, **spec: Any) -> Json:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from canary.admission.targets import Allowed, Policy, Write, admit
+from canary.admission.targets import Allowances, Allowed, Write, admit
 from canary.contract import HOLD, SEEN, STABLE
 from canary.model.hashing import template_hash
 from tests.fakes.objects import Json, annotated, deployment
@@ -13,7 +13,7 @@ SEEN_V1 = annotated(V1, {SEEN: H1})
 
 
 def marks(old: Json, new: Json) -> dict[str, str | None]:
-    answer = admit(Write(old=old, new=new, user="alice"), Policy())
+    answer = admit(Write(old=old, new=new, user="alice"), Allowances())
     assert isinstance(answer, Allowed)
     return answer.annotations
 
