@@ -9,10 +9,10 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from canary.counting.counters import matcher_of
 from canary.counting.errors import NotCounts
 from canary.counting.expressions import parsed
 from canary.counting.per_pod import selectors_of
+from canary.counting.selectors import matcher_of
 from canary.counting.series import POD_LABELS, Matcher
 
 _POD: Final = "-5d9f7c8b9d-x2x4z"

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from canary.counting.algebra import Percentile, Share, single
-from canary.counting.counters import checked
 from canary.counting.errors import NotCounts
 from canary.counting.expressions import exact, read
 from canary.counting.form import Form, Signs, formed
+from canary.counting.selectors import checked
 from canary.counting.series import LE, Series, SeriesSelector, bound
 
 __all__ = ["Derived", "NotCounts", "Quantile", "Ratio", "Slower", "derive"]

@@ -15,7 +15,7 @@ from typing import Final
 
 import promql_parser as promql
 
-from canary.counting import algebra, counters
+from canary.counting import algebra, selectors
 from canary.counting.algebra import Combination, Constant, Percentile, Share, Value
 from canary.counting.errors import NotCounts
 from canary.counting.form import formed
@@ -109,7 +109,7 @@ def _left(value: Combination, modifier: promql.AggModifier | None) -> frozenset[
     if modifier.type == promql.AggModifierType.Without:
         return None if value.labels is None else value.labels - named
     kept = named if value.labels is None else named & value.labels
-    return frozenset(label for label in kept if not counters.pinned(value, label))
+    return frozenset(label for label in kept if not selectors.pinned(value, label))
 
 
 # --- operators --------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ def _fallback(left: Value, right: Value) -> Value:
 
 def _filtered(left: Value, right: Value) -> Value:
     """`and`: a value where another one exists."""
-    known = isinstance(right, Combination) and set(right.terms) <= counters.behind(left)
+    known = isinstance(right, Combination) and set(right.terms) <= selectors.behind(left)
     if not known:
         raise NotCounts("and must be followed by a counter of the same ratio, compared with > 0")
     return left
@@ -172,8 +172,8 @@ _OPERATORS: Final[Mapping[str, Callable[[Value, Value], Value]]] = MappingProxyT
 
 def _called(expression: promql.Call) -> Value:
     name, arguments = expression.func.name, expression.args
-    if name in counters.RATES:
-        return counters.rated(name, arguments[0])
+    if name in selectors.RATES:
+        return selectors.rated(name, arguments[0])
     if name not in _FUNCTIONS:
         raise NotCounts(f"{name}() cannot be read as counts")
     return _FUNCTIONS[name](*(_value(argument) for argument in arguments))
@@ -213,7 +213,7 @@ def _quantile(quantile: Value, buckets: Value) -> Value:
         raise NotCounts("a quantile must lie between 0 and 1")
     if not isinstance(buckets, Combination) or buckets.labels != frozenset({LE}):
         raise NotCounts("histogram_quantile() needs sum by (le) (rate(..._bucket[...]))")
-    return Percentile(quantile=share, buckets=counters.histogram(buckets))
+    return Percentile(quantile=share, buckets=selectors.histogram(buckets))
 
 
 _FUNCTIONS: Final[Mapping[str, Callable[..., Value]]] = MappingProxyType(
@@ -232,7 +232,7 @@ _EXPRESSIONS: Final[Mapping[type[promql.Expr], Callable[..., Value]]] = MappingP
         promql.ParenExpr: lambda expression: _value(expression.expr),
         promql.NumberLiteral: lambda expression: Constant(value=exact(expression.val)),
         promql.UnaryExpr: lambda expression: algebra.scaled(_value(expression.expr), Fraction(-1)),
-        promql.VectorSelector: counters.raw,
+        promql.VectorSelector: selectors.raw,
         promql.AggregateExpr: _aggregated,
         promql.BinaryExpr: _operated,
         promql.Call: _called,

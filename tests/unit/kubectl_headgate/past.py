@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import promql_parser as promql
 from aiohttp import web
 
-from canary.counting.counters import rated
+from canary.counting.selectors import rated
 from canary.counting.series import SeriesSelector
 from canary.model.values import Json
 from tests.adapters.metric_providers.prometheus_api import Prometheus, result

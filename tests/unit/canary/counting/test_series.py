@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from canary.counting import counters
+from canary.counting.selectors import raw
 from canary.counting.series import TARGET_LABELS, Matcher, SeriesSelector, merged
 
 
@@ -21,7 +21,7 @@ def picked(query: str, labels: dict[str, str]) -> bool:
         if isinstance(expression, promql.BinaryExpr):
             return picks(expression.lhs) or picks(expression.rhs)
         assert isinstance(expression, promql.VectorSelector)
-        return next(iter(counters.raw(expression).terms)).accepts(labels)
+        return next(iter(raw(expression).terms)).accepts(labels)
 
     return picks(promql.parse(query))
 
