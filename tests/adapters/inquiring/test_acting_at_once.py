@@ -265,6 +265,9 @@ def pod(port: int, revision: str) -> Json:
         "status": {
             "phase": "Running",
             "podIP": "127.0.0.1",
+            "conditions": [
+                {"type": kind, "status": "True"} for kind in ("ContainersReady", "Ready")
+            ],
             "containerStatuses": [{"name": "app", "restartCount": 0, "state": {"running": {}}}],
         },
     }
