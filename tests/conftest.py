@@ -5,8 +5,13 @@ unless the folder is named on the command line, and then no two workers would sh
 """
 
 import pytest
+from hypothesis import settings
 
 from tests import sharing
+
+# A machine that is busy is no failure, and a run that fails fails again.
+settings.register_profile("headgate", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("headgate")
 
 
 def pytest_configure(config: pytest.Config) -> None:
