@@ -28,9 +28,21 @@ def marked(marks: Mapping[str, str | None], pause: Pause = Pause.STANDS) -> Json
     return {**patch, "spec": {"paused": True if pause is Pause.SET else None}}
 
 
-def refused_marks(state: State, message: str) -> dict[str, str | None]:
-    """Return what a target remembers of the candidate that was refused last."""
-    return {REFUSED: state.candidate, REFUSED_WHY: message[:MAX_WHY]}
+def refused_marks(target: Json, state: State, message: str) -> dict[str, str | None]:
+    """Return what a target is to remember of the candidate that was refused last.
+
+    Why it was refused is what its own run has shown: that it comes again is no other reason.
+
+    Args:
+        target: the Deployment as it is stored.
+        state: of the run that has ended.
+        message: its verdict.
+
+    """
+    notes = annotations(target)
+    known = notes.get(REFUSED) == state.candidate and REFUSED_WHY in notes
+    why = notes[REFUSED_WHY] if known else message[:MAX_WHY]
+    return {REFUSED: state.candidate, REFUSED_WHY: why}
 
 
 def decided_on(target: Json) -> tuple[str | None, ...]:
