@@ -13,7 +13,7 @@ from canary.contract import NOTE, SEEN
 from canary.model.former import outdated_marks
 from canary.model.values import Json
 from canary.model.world import Place
-from canary.objects.conditions import refused, reopened, with_condition
+from canary.objects.conditions import carries_verdict, refused, reopened, with_condition
 from canary.objects.desired import (
     canary_deployment,
     canary_name,
@@ -155,6 +155,30 @@ class Actor:
         except SplitRefused as refused:
             await self.emit(scene, Emit("RouteRefused", str(refused), warning=True), now)
 
+    async def reopen(self, target: Json, now: datetime) -> None:
+        """Take an earlier candidate's verdict from a target that is held with another one.
+
+        Args:
+            target: the Deployment as it was last heard of.
+            now: the time of this reconcile.
+
+        Raises:
+            Overtaken: it is another one meanwhile; it is to be looked at again.
+
+        """
+
+        def patch_for(newer: Json) -> Json | None:
+            return with_condition(newer, reopened(now)) if carries_verdict(newer) else None
+
+        await patched(
+            self.cluster,
+            DEPLOYMENTS,
+            target,
+            patch_for,
+            subresource="status",
+            still=_stands(target),
+        )
+
     async def mark_seen(self, target: Json, template: str | None) -> None:
         """Remember which template a target without a Canary has; None forgets it.
 
@@ -258,7 +282,8 @@ class Actor:
     async def _mark_refused(self, scene: Scene, message: str, now: datetime) -> Scene:
         """End the progress condition, so that `kubectl rollout status` fails, then remember."""
         scene = await self._write_progress(scene, refused(message, now))
-        return await self._patch_target(scene, marked(refused_marks(scene.state, message)))
+        marks = refused_marks(scene.target, scene.state, message)
+        return await self._patch_target(scene, marked(marks))
 
     async def _write_progress(self, scene: Scene, condition: Json) -> Scene:
         return await self._update(

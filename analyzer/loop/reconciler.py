@@ -21,6 +21,7 @@ from canary.contract import (
     MANAGED_BY_LABEL,
     NOTE,
     PROMOTING,
+    REFUSED,
     SEEN,
     STABLE,
     Reason,
@@ -30,6 +31,7 @@ from canary.model.hashing import template_hash
 from canary.model.state import Phase, current_state
 from canary.model.values import Json, Key
 from canary.model.world import Timing
+from canary.objects.conditions import carries_verdict
 from canary.objects.desired import canary_name
 from canary.objects.workloads import annotations
 from canary.rules.actions import Emit
@@ -111,6 +113,10 @@ class Reconciler:
         if known is not None and beside is None and _rests(known, canary, enabled=enabled):
             self.inquirer.forget(key)
             return await self._rest(key, known, canary, enabled=enabled)
+        if known is not None and _carries_anothers_verdict(known, canary):
+            # Before anything is read: who looks meanwhile takes it for the new version's.
+            with suppress(Overtaken, NotFound):
+                await self.actor.reopen(known, self.clock())
         try:
             target = await self.cluster.get(DEPLOYMENTS, key.namespace, key.name)
         except NotFound:
@@ -210,6 +216,16 @@ def _is_nobodys_update(target: Json) -> bool:
     """Tell whether a template is ours to write, or is not rolled out while its team pauses it."""
     labels = target["metadata"].get("labels") or {}
     return labels.get(MANAGED_BY_LABEL) == MANAGED_BY or bool(target["spec"].get("paused"))
+
+
+def _carries_anothers_verdict(target: Json, canary: Json | None) -> bool:
+    """Tell whether a held target still shows the verdict on a candidate of before."""
+    notes, template = annotations(target), target["spec"]["template"]
+    if HOLD not in notes or not carries_verdict(target):
+        return False
+    known, candidate = Identities((template,)), template_hash(template)
+    judged = "" if canary is None else current_state(state_of(canary), known).candidate
+    return candidate not in {judged, known.current(notes.get(REFUSED, ""))}
 
 
 def _rests(target: Json, canary: Json | None, *, enabled: bool) -> bool:

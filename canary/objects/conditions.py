@@ -16,6 +16,15 @@ def reopened(now: datetime) -> Json:
     return _progressing("Unknown", "DeploymentPaused", "Deployment is paused", now)
 
 
+def carries_verdict(target: Json) -> bool:
+    """Tell whether a target's progress condition is a verdict, and not the controller's own."""
+    return any(
+        condition["type"] == "Progressing"
+        and str(condition.get("message", "")).startswith(VERDICT_PREFIX)
+        for condition in (target.get("status") or {}).get("conditions") or ()
+    )
+
+
 def with_condition(target: Json, condition: Json) -> Json:
     """Return the patch that gives a target a condition, in place of the one of that type."""
     conditions = (target.get("status") or {}).get("conditions") or ()
