@@ -28,6 +28,7 @@ from canary.contract import (
     SYSTEM_NAMESPACE,
     TARGET_LABEL,
 )
+from canary.model.names import canary_of
 from canary.model.values import Json, Key
 from canary.model.world import Place
 from canary.objects.workloads import annotations, known_templates, read_revisions
@@ -116,11 +117,9 @@ class Uninstall:
     async def _plain_routes(self) -> None:
         router = router_of(self._cluster)
         keys = {
-            Key(
-                namespace=obj["metadata"]["namespace"],
-                name=obj["metadata"]["labels"][TARGET_LABEL],
-            )
+            Key(namespace=obj["metadata"]["namespace"], name=canary_of(obj))
             for obj in await self._list(DEPLOYMENTS, OURS)
+            if canary_of(obj)
         }
         for key in sorted(keys):
             await router.clean(key)

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from analyzer.settings import Settings, read_settings
 from canary.contract import SYSTEM_NAMESPACE
 from canary.model.values import Json
-from canary.objects.workloads import selects
+from canary.objects.selection import selects, service_selector
 from kubectl_headgate.faults import Unreadable
 from runtime.errors import ApiError, NotFound
 from runtime.resources import CANARIES, DEPLOYMENTS, SERVICES, ListResult, Resource
@@ -93,6 +93,6 @@ async def service_of(cluster: Reader, namespace: str, target: str, usual: str) -
     except ApiError:
         return usual
     labels = template["metadata"].get("labels") or {}
-    found = [one["metadata"]["name"] for one in services if selects(one, labels)]
+    found = [one["metadata"]["name"] for one in services if selects(service_selector(one), labels)]
     named = {one["metadata"]["name"] for one in services}
     return usual if usual in named or not found else str(found[0])

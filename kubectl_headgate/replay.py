@@ -176,7 +176,7 @@ def _start(question: Question, traces: Sequence[Trace]) -> Run:
         metrics=question.metrics,
         scalars=question.scalars,
         uncounted=question.uncounted,
-        selector={},
+        selector="",
         revisions=(),
         record={},
     )

@@ -25,9 +25,10 @@ from canary.counting.series import Series, merged
 from canary.evidence.report import Weighing
 from canary.measuring.countable import Comparable
 from canary.measuring.demand import Demand, page_names, shares
-from canary.measuring.pods import ArmPod, arms_of, selector_text
+from canary.measuring.pods import ArmPod, arms_of
 from canary.measuring.run import Run
 from canary.measuring.watch import Watch
+from canary.model.names import target_label
 from canary.model.values import Key
 from canary.queries.provider import ProviderSpec
 from runtime.errors import ApiError
@@ -199,10 +200,12 @@ class Gatherer:
             try:
                 async with self._lists.take(namespace), asyncio.timeout(_LIST_DEADLINE):
                     canary = await self._cluster.list(
-                        PODS, namespace, label_selector=f"{TARGET_LABEL}={watch.key.name}"
+                        PODS,
+                        namespace,
+                        label_selector=f"{TARGET_LABEL}={target_label(watch.key.name)}",
                     )
                     target = await self._cluster.list(
-                        PODS, namespace, label_selector=selector_text(watch.selector)
+                        PODS, namespace, label_selector=watch.selector
                     )
             except (ApiError, TimeoutError) as error:
                 self._report(one, _LIST, f"the pods cannot be listed: {str(error) or 'no answer'}")

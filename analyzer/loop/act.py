@@ -11,13 +11,15 @@ from analyzer.loop.records import Records, state_of
 from analyzer.ports import Cluster, Router, SplitRefused
 from canary.contract import NOTE, SEEN
 from canary.model.former import outdated_marks
+from canary.model.names import canary_of
 from canary.model.values import Json
 from canary.model.world import Place
 from canary.objects.conditions import carries_verdict, refused, reopened, with_condition
 from canary.objects.desired import (
-    canary_deployment,
     canary_name,
-    canary_service,
+    canary_service_of,
+    canary_workload,
+    keeps_selector,
     owner_reference,
     stable_service,
 )
@@ -113,7 +115,7 @@ class Actor:
             case EnsureRoute():
                 await self._ensure_route(scene)
             case EnsureCanary(replicas):
-                return await self._ensure_canary(scene, replicas)
+                return await self._ensure_canary(scene, replicas, now)
             case DeleteCanary():
                 await self._delete_canary(scene)
             case MarkTarget(marks, pause):
@@ -214,17 +216,23 @@ class Actor:
             await applied(self.cluster, SERVICES, wanted, None)
         await self.router.ensure(scene.key, scene.strategy, owner_reference(scene.canary))
 
-    async def _ensure_canary(self, scene: Scene, replicas: int) -> Scene:
-        service = canary_service(
-            scene.target,
-            key=scene.selector_key,
-            strategy=scene.strategy,
-            stable=scene.service,
+    async def _ensure_canary(self, scene: Scene, replicas: int, now: datetime) -> Scene:
+        labels, standing = scene.labels, scene.canary_deployment
+        if labels is None:
+            raise AssertionError("a canary is decided on only where labels can tell it")
+        service = canary_service_of(
+            scene.target, labels=labels, strategy=scene.strategy, stable=scene.service
         )
-        found = await self._canary_service(scene)
-        await applied(self.cluster, SERVICES, service, found)
-        deployment = canary_deployment(scene.target, key=scene.selector_key, replicas=replicas)
-        made = await applied(self.cluster, DEPLOYMENTS, deployment, scene.canary_deployment)
+        await applied(self.cluster, SERVICES, service, await self._canary_service(scene))
+        if standing is not None and not keeps_selector(standing, labels):
+            # Its selector can never be changed, and what goes may have no traffic.
+            await self._set_weight(scene, 0, now)
+            await deleted(self.cluster, DEPLOYMENTS, standing)
+            standing = None
+        deployment = canary_workload(
+            scene.target, labels=labels, replicas=replicas, standing=standing
+        )
+        made = await applied(self.cluster, DEPLOYMENTS, deployment, standing)
         return replace(scene, canary_deployment=made)
 
     async def _delete_canary(self, scene: Scene) -> None:
@@ -237,8 +245,10 @@ class Actor:
                 await deleted(self.cluster, resource, found)
 
     async def _canary_service(self, scene: Scene) -> Json | None:
+        """Return the canary's Service; what has its name and is somebody else's is left alone."""
         name = canary_name(scene.strategy.service_name)
-        return await stored(self.cluster, SERVICES, scene.key.namespace, name)
+        found = await stored(self.cluster, SERVICES, scene.key.namespace, name)
+        return found if found is not None and canary_of(found) == scene.key.name else None
 
     async def _patch_target(self, scene: Scene, patch: Json) -> Scene:
         return await self._update(scene, lambda _: patch)

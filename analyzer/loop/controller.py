@@ -13,13 +13,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from analyzer.loop.reconciler import Result
 from analyzer.loop.records import target_of
 from analyzer.loop.workqueue import WorkQueue
-from canary.contract import (
-    MANAGED_BY,
-    MANAGED_BY_LABEL,
-    NAMESPACE_ENABLED,
-    NAMESPACE_LABEL,
-    TARGET_LABEL,
-)
+from canary.contract import NAMESPACE_ENABLED, NAMESPACE_LABEL
+from canary.model.names import canary_of
 from canary.model.values import Json, Key
 from runtime.errors import ApiError, Throttled
 from runtime.informer import Informer
@@ -201,7 +196,7 @@ class Controller:
             self._queue.add(key)
 
     def _on_target(self, namespace: str, name: str, old: Json | None, new: Json | None) -> None:
-        owner = _canary_of(new or old or {})
+        owner = canary_of(new or old or {"metadata": {}})
         if owner:
             self.enqueue(Key(namespace=namespace, name=owner))
         elif self._index.enabled(namespace) or self._index.canary(
@@ -226,14 +221,6 @@ class Controller:
 def _intent(canary: Json) -> tuple[object, Mapping[str, str]]:
     metadata = canary["metadata"]
     return canary.get("spec"), metadata.get("annotations") or {}
-
-
-def _canary_of(obj: Json) -> str:
-    """Return the name of the target whose canary a Deployment is, or nothing."""
-    labels = obj.get("metadata", {}).get("labels") or {}
-    if labels.get(MANAGED_BY_LABEL) != MANAGED_BY:
-        return ""
-    return str(labels.get(TARGET_LABEL, ""))
 
 
 def _asked_for(error: Exception) -> float:

@@ -9,6 +9,13 @@ from typing import Final
 
 from analyzer.loop.records import state_of
 from analyzer.loop.sampling import Sampler
+from analyzer.loop.surroundings import (
+    Surroundings,
+    labels_of,
+    misfit,
+    not_ours,
+    service_named,
+)
 from analyzer.ports import (
     Cluster,
     HookInquiry,
@@ -18,28 +25,31 @@ from analyzer.ports import (
     Router,
     Weigher,
 )
-from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, PARKED, TARGET_LABEL
+from canary.contract import HOLD, PARKED, PROMOTING, TARGET_LABEL, Command
 from canary.measuring.countable import Comparable, Countable, Uncountable, counted
-from canary.measuring.pods import selector_text
 from canary.measuring.watch import Watch
 from canary.model.asking import HookAsk, MetricsAsk, Standing
 from canary.model.former import Identities
+from canary.model.hashing import template_hash
+from canary.model.names import canary_name, canary_of, target_label
 from canary.model.state import Phase, State, current_state
 from canary.model.strategy import InvalidStrategy, Strategy
 from canary.model.values import Json, Key
-from canary.model.world import CanaryAbsent, CanaryPresent
-from canary.objects.desired import UnsuitableTarget, canary_name, selector_key
+from canary.model.world import CanaryAbsent, CanaryPresent, Unsuitable
+from canary.objects.canary_labels import CanaryLabels
+from canary.objects.desired import keeps_selector
+from canary.objects.selection import listed_by, selects, service_selector
 from canary.objects.workloads import (
+    annotations,
     known_templates,
     read_canary,
     read_revisions,
     read_target,
-    selects,
 )
 from canary.queries.metric import Query
 from canary.queries.provider import ProviderSpec
 from canary.rules.actions import Decision
-from canary.rules.context import Observed
+from canary.rules.context import IDLE_PHASES, Observed
 from canary.spec.canary import Defaults, parse_strategy
 from canary.spec.steps import linear
 from runtime.errors import NotFound
@@ -54,7 +64,7 @@ class Scene:
     """What was read, with the objects that actions are written against.
 
     `service` is None where there is no stable Service, `canary_deployment` where there is none of
-    ours; `selector_key` is "" where none is usable.
+    ours, `labels` where nothing can tell its pods from the target's.
     `known` are the templates that marks of an earlier release may speak of.
     """
 
@@ -64,7 +74,7 @@ class Scene:
     state: State
     strategy: Strategy
     service: Json | None
-    selector_key: str
+    labels: CanaryLabels | None
     observed: Observed
     known: Identities = Identities()
     queries: tuple[Query, ...] = ()
@@ -105,9 +115,10 @@ class Observer:
         """
         parsed = parse_strategy(canary, self.defaults)
         strategy = _fallback(canary) if isinstance(parsed, InvalidStrategy) else parsed
-        service = await self._service(key, strategy)
+        services = list((await self.cluster.list(SERVICES, key.namespace)).items)
+        service = service_named(services, strategy.service_name)
         if service is None and strategy.health_is_enough:
-            service = await self._any_service(key, target)
+            service = _any_service(services, target)
             if service is not None:
                 strategy = replace(strategy, service_name=service["metadata"]["name"])
         async with asyncio.TaskGroup() as group:
@@ -116,18 +127,25 @@ class Observer:
             split = group.create_task(self.router.read_split(key, strategy))
             prepared = group.create_task(self.sampler.prepare(key, strategy))
         queries, problems = prepared.result()
-        found, stranger, canary_deployment = present.result()
-        label, unsuitable = _label(target, service)
+        standing_canary = present.result()
+        labels, unsuitable = self._labels(target, services, service, standing_canary, strategy)
         known = known_templates(target, revisions.result())
+        own = canary_name(strategy.service_name)
         observed = Observed(
             key=key,
             target=read_target(target, enabled=enabled, known=known),
             revisions=read_revisions(revisions.result(), target),
             strategy=parsed if isinstance(parsed, InvalidStrategy) else strategy,
-            canary=found,
+            canary=standing_canary.canary,
             split=split.result(),
             standing=standing,
-            problems=(*_missing_service(key, strategy, service), *unsuitable, *stranger, *problems),
+            problems=(
+                *_missing_service(key, strategy, service),
+                *not_ours(target, standing_canary.found, _kinded(service_named(services, own))),
+                *problems,
+            ),
+            unsuitable=unsuitable,
+            misfit=_misfit(services, standing_canary, labels, own),
         )
         scene = Scene(
             key=key,
@@ -136,13 +154,54 @@ class Observer:
             state=current_state(state_of(canary), known),
             strategy=strategy,
             service=service,
-            selector_key=label,
+            labels=labels,
             observed=observed,
             known=known,
             queries=queries,
-            canary_deployment=canary_deployment,
+            canary_deployment=standing_canary.ours,
         )
+        scene = replace(scene, observed=await self._surrounded(scene))
         return replace(scene, observed=await self._weighed(scene))
+
+    def _labels(
+        self,
+        target: Json,
+        services: list[Json],
+        service: Json | None,
+        standing: "_Standing",
+        strategy: Strategy,
+    ) -> tuple[CanaryLabels | None, Unsuitable | None]:
+        """Choose what tells the canary from the target; a canary that stands keeps its labels."""
+        labels = labels_of(
+            target,
+            services,
+            stable="" if service is None else service["metadata"]["name"],
+            own=canary_name(strategy.service_name),
+            worn=standing.worn(template_hash(target["spec"]["template"])),
+        )
+        if isinstance(labels, CanaryLabels):
+            return labels, None
+        return None, Unsuitable(why=labels, then=self.defaults.on_unsuitable)
+
+    async def _surrounded(self, scene: Scene) -> Observed:
+        """Read what stands beside the target, where a rule may ask for it."""
+        key, observed, strategy = scene.key, scene.observed, scene.strategy
+        beside = Surroundings(self.cluster)
+        held, own = HOLD in annotations(scene.target), canary_name(strategy.service_name)
+        if held or PROMOTING in annotations(scene.target):
+            observed = replace(observed, exclusive=await beside.exclusive(scene.target))
+        if held and scene.labels is not None and _begins(scene):
+            said = await beside.forewarned(key.namespace, scene.labels)
+            observed = replace(observed, forewarned=said)
+        present = isinstance(observed.canary, CanaryPresent)
+        made_later = strategy.own_route is not None and not present
+        if held and scene.service is not None and not observed.split.routes and not made_later:
+            found = await beside.unrouted(key.namespace, strategy.service_name)
+            observed = replace(observed, unrouted=found)
+        if present and observed.split.routes:
+            why = await beside.unserved(key.namespace, own)
+            observed = replace(observed, unserved=why)
+        return observed
 
     async def _weighed(self, scene: Scene) -> Observed:
         """Have evidence gathered while there is a canary to be judged, and read what there is."""
@@ -164,44 +223,80 @@ class Observer:
                 specs[query.metric.name] = await self.sampler.spec_of(query)
         return specs
 
-    async def _service(self, key: Key, strategy: Strategy) -> Json | None:
-        try:
-            return await self.cluster.get(SERVICES, key.namespace, strategy.service_name)
-        except NotFound:
-            return None
-
-    async def _any_service(self, key: Key, target: Json) -> Json | None:
-        """Find a Service of another name in front of the target's pods."""
-        labels = target["spec"]["template"]["metadata"].get("labels") or {}
-        for service in (await self.cluster.list(SERVICES, key.namespace)).items:
-            if selects(service, labels):
-                return dict(service)
-        return None
-
-    async def _canary(
-        self, key: Key, target: Json
-    ) -> tuple[CanaryAbsent | CanaryPresent, tuple[str, ...], Json | None]:
+    async def _canary(self, key: Key, target: Json) -> "_Standing":
         name = canary_name(key.name)
         try:
             obj = await self.cluster.get(DEPLOYMENTS, key.namespace, name)
         except NotFound:
-            return CanaryAbsent(), (), None
-        if (obj["metadata"].get("labels") or {}).get(MANAGED_BY_LABEL) != MANAGED_BY:
-            problem = f"deployment {name} exists and is not Headgate's; rename or delete it"
-            return CanaryAbsent(), (problem,), None
-        pods = await self.cluster.list(
-            PODS, key.namespace, label_selector=f"{TARGET_LABEL}={key.name}"
-        )
+            return _Standing()
+        obj = {"kind": DEPLOYMENTS.kind, **obj}
+        if canary_of(obj) != key.name:
+            return _Standing(found=obj)
+        selector = f"{TARGET_LABEL}={target_label(key.name)}"
+        pods = list((await self.cluster.list(PODS, key.namespace, label_selector=selector)).items)
         # One of an earlier candidate is made anew, so that no other template needs to be known.
         made_from = Identities((target["spec"]["template"],))
-        return read_canary(obj, list(pods.items), made_from), (), obj
+        return _Standing(
+            canary=read_canary(obj, pods, made_from), found=obj, ours=obj, pods=tuple(pods)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Standing:
+    """What has the canary's name: its Deployment and pods, if they are ours."""
+
+    canary: CanaryAbsent | CanaryPresent = CanaryAbsent()
+    found: Json | None = None
+    ours: Json | None = None
+    pods: tuple[Json, ...] = ()
+
+    def worn(self, candidate: str) -> dict[str, str] | None:
+        """Return the labels of the pods of a canary of this very candidate."""
+        if isinstance(self.canary, CanaryAbsent) or self.canary.template_hash != candidate:
+            return None
+        return self.labels()
+
+    def labels(self) -> dict[str, str]:
+        """Return the labels that the canary's pods are made with; none where there is no canary."""
+        template = {} if self.ours is None else self.ours["spec"]["template"]["metadata"]
+        return dict(template.get("labels") or {})
+
+
+def _misfit(
+    services: list[Json], standing: _Standing, labels: CanaryLabels | None, own: str
+) -> str:
+    """Say why a canary that stands has to go before it is made again; "" where it may stay."""
+    if standing.ours is None:
+        return ""
+    pods = [dict(pod["metadata"].get("labels") or {}) for pod in standing.pods]
+    if found := misfit(services, (standing.labels(), *pods), own):
+        return found
+    keeps = labels is None or keeps_selector(standing.ours, labels)
+    return "" if keeps else "the canary's selector does not tell its pods from the target's"
+
+
+def _begins(scene: Scene) -> bool:
+    """Tell whether a run is about to begin."""
+    state, target = scene.state, scene.observed.target
+    again = state.phase is Phase.FAILED and Command.RETRY in target.commands
+    return state.phase in IDLE_PHASES or state.candidate != target.template_hash or again
+
+
+def _kinded(service: Json | None) -> Json | None:
+    return None if service is None else {"kind": SERVICES.kind, **service}
+
+
+def _any_service(services: list[Json], target: Json) -> Json | None:
+    """Find a Service of another name in front of the target's pods."""
+    labels = target["spec"]["template"]["metadata"].get("labels") or {}
+    return next((one for one in services if selects(service_selector(one), labels)), None)
 
 
 async def replica_sets(cluster: Cluster, target: Json) -> list[Json]:
     """Return the ReplicaSets that a target's labels match, and those that are parked for it."""
     metadata = target["metadata"]
-    own = selector_text(selected_by(target))
-    aside = selector_text({PARKED: metadata["uid"]})
+    own = listed_by(target)
+    aside = f"{PARKED}={metadata['uid']}"
     async with asyncio.TaskGroup() as group:
         lists = [
             group.create_task(
@@ -244,15 +339,10 @@ def watch_of(scene: Scene) -> Watch:
         metrics=tuple(one for one in found if isinstance(one, Countable)),
         scalars=tuple(one for one in found if isinstance(one, Comparable)),
         uncounted=tuple(one for one in found if isinstance(one, Uncountable)),
-        selector=selected_by(scene.target),
+        selector=listed_by(scene.target),
         revisions=scene.observed.revisions,
         record=state.evidence,
     )
-
-
-def selected_by(target: Json) -> dict[str, str]:
-    """Return the labels by which a Deployment selects."""
-    return dict(target["spec"]["selector"].get("matchLabels") or {})
 
 
 def inquiries(scene: Scene, decision: Decision) -> tuple[Inquiry, ...]:
@@ -294,14 +384,6 @@ def _fallback(canary: Json) -> Strategy:
     spec = canary["spec"]
     name = (spec.get("service") or {}).get("name") or spec["targetRef"]["name"]
     return replace(NO_STRATEGY, service_name=name)
-
-
-def _label(target: Json, service: Json | None) -> tuple[str, tuple[str, ...]]:
-    selector = None if service is None else service["spec"].get("selector") or {}
-    try:
-        return selector_key(target, selector), ()
-    except UnsuitableTarget as problem:
-        return "", (str(problem),)
 
 
 def _missing_service(key: Key, strategy: Strategy, service: Json | None) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ While a promotion rolls, the target has pods of both versions; those of the cand
 canary's side then, whoever their Deployment is.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -80,8 +80,3 @@ def _pod(pod: Json, arm: Arm, began: float) -> ArmPod:
     url = None if leaving else endpoint_of(pod)
     runs = (pod.get("status") or {}).get("phase") == "Running"
     return ArmPod(name=pod["metadata"]["name"], arm=arm, born=born, url=url, runs=runs)
-
-
-def selector_text(labels: Mapping[str, str]) -> str:
-    """Write labels as the API server's equality selector."""
-    return ",".join(f"{name}={value}" for name, value in sorted(labels.items()))

@@ -15,7 +15,8 @@ from canary.model.world import Revision
 class Watch:
     """What a run is to be judged by: everything that is settled when it starts.
 
-    `began` is in seconds since the epoch. `record` is what an earlier process has stored.
+    `began` is in seconds since the epoch. `selector` is what the target's pods are listed by, as
+    `labelSelector` takes it. `record` is what an earlier process has stored.
     """
 
     key: Key
@@ -26,7 +27,7 @@ class Watch:
     metrics: tuple[Countable, ...]
     scalars: tuple[Comparable, ...]
     uncounted: tuple[Uncountable, ...]
-    selector: Mapping[str, str]
+    selector: str
     revisions: tuple[Revision, ...]
     record: Mapping[str, Any]
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import Enum
+from enum import Enum, StrEnum
 
 from canary.contract import Command
 from canary.model.fates import Broken, Fates, Serving, Unready
@@ -125,6 +125,21 @@ class HookResult:
     hook: Hook
     ok: bool
     message: str = ""
+
+
+class OnUnsuitable(StrEnum):
+    """What becomes of a hold whose target can have no canary."""
+
+    HOLD = "hold"
+    RELEASE = "release"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsuitable:
+    """The target can have no canary: why, with how to mend it, and what the admin wants then."""
+
+    why: str
+    then: OnUnsuitable = OnUnsuitable.HOLD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,62 +1,31 @@
 """The objects a run wants in the cluster, as values for server-side apply."""
 
 from copy import deepcopy
-from dataclasses import replace
 
 from canary.contract import (
-    CANARY_SUFFIX,
     CANDIDATE,
     MANAGED_BY,
     MANAGED_BY_LABEL,
-    SELECTOR_KEYS,
     TARGET_LABEL,
 )
 from canary.model.hashing import template_hash
-from canary.model.names import MOST_IN_A_LABEL, canary_name, suffixed, target_label
+from canary.model.names import canary_name, target_label
 from canary.model.strategy import Strategy
 from canary.model.values import Json
-from canary.objects.canary_labels import CanaryLabels, UnsuitableTarget
+from canary.objects.canary_labels import CanaryLabels
 from canary.objects.copied import carried, carried_service_fields
 from canary.objects.placement import follow
 from canary.objects.selection import Selector, label_selector, selects, workload_selector
 
 __all__ = [
     "CanaryLabels",
-    "UnsuitableTarget",
-    "canary_deployment",
     "canary_name",
-    "canary_service",
     "canary_service_of",
     "canary_workload",
     "keeps_selector",
     "owner_reference",
-    "selector_key",
     "stable_service",
 ]
-
-
-def selector_key(target: Json, service_selector: dict[str, str] | None) -> str:
-    """Choose the label that gets a `-canary` value.
-
-    Args:
-        target: the Deployment.
-        service_selector: what the stable Service selects by; None if there is no Service.
-
-    Raises:
-        UnsuitableTarget: Service and target share no label, so that canary pods would receive
-            the stable's traffic.
-
-    """
-    labels = target["spec"]["selector"].get("matchLabels") or {}
-    usable = [key for key in labels if service_selector is None or key in service_selector]
-    for key in (*SELECTOR_KEYS, *sorted(usable)):
-        if key in usable:
-            return str(key)
-    name = target["metadata"]["name"]
-    raise UnsuitableTarget(
-        f"deployment {name} and its Service share no selector label: add one that is in both "
-        f"spec.selector.matchLabels of {name} and the Service's selector, such as app"
-    )
 
 
 def canary_workload(
@@ -113,18 +82,6 @@ def keeps_selector(standing: Json, labels: CanaryLabels) -> bool:
     return selects(selection, labels.pods) and not selects(selection, labels.template)
 
 
-def canary_deployment(target: Json, *, key: str, replicas: int) -> Json:
-    """Return the Deployment that runs the target's template beside it, told apart by one label.
-
-    Args:
-        target: the Deployment the team owns, with the candidate template.
-        key: the selector label that gets a `-canary` value.
-        replicas: how many pods.
-
-    """
-    return canary_workload(target, labels=_labels_by(target, key), replicas=replicas)
-
-
 def _keep_last_words(pod: Json) -> None:
     """Have the kubelet keep the end of a failed container's log where it left no message.
 
@@ -132,23 +89,6 @@ def _keep_last_words(pod: Json) -> None:
     """
     for container in (*(pod.get("initContainers") or ()), *pod["containers"]):
         container["terminationMessagePolicy"] = "FallbackToLogsOnError"
-
-
-def canary_service(target: Json, *, key: str, strategy: Strategy, stable: Json | None) -> Json:
-    """Return the Service in front of a canary that is told apart by one label.
-
-    Args:
-        target: the Deployment the team owns.
-        key: the selector label that gets a `-canary` value.
-        strategy: names the port where there is no stable Service.
-        stable: the Service whose traffic is split, if there is one.
-
-    """
-    selector = (stable or {}).get("spec", {}).get("selector") or (
-        target["spec"]["selector"]["matchLabels"]
-    )
-    labels = replace(_labels_by(target, key), service=_canary_labels(selector, key))
-    return canary_service_of(target, labels=labels, strategy=strategy, stable=stable)
 
 
 def canary_service_of(
@@ -234,19 +174,6 @@ def _asked_by_value(target: Json) -> dict[str, str]:
     labels = target["spec"]["template"].get("metadata", {}).get("labels") or {}
     asked = selection.worn if isinstance(selection, Selector) else frozenset()
     return {key: value for key, value in labels.items() if key in asked} or dict(labels)
-
-
-def _labels_by(target: Json, key: str) -> CanaryLabels:
-    """Return what one changed label of the target's selector makes of its labels."""
-    selector = _canary_labels(target["spec"]["selector"]["matchLabels"], key)
-    template = target["spec"]["template"].get("metadata", {}).get("labels") or {}
-    mark = {TARGET_LABEL: target_label(target["metadata"]["name"])}
-    pods = {**template, **selector, **mark}
-    return CanaryLabels(template=template, pods=pods, selector=selector, service=selector)
-
-
-def _canary_labels(labels: dict[str, str], key: str) -> dict[str, str]:
-    return {**labels, key: suffixed(labels[key], CANARY_SUFFIX, MOST_IN_A_LABEL)}
 
 
 def _ports(strategy: Strategy) -> list[Json]:

@@ -177,3 +177,16 @@ def _listed(one: Requirement, *, single: str, several: str) -> str:
     if len(values) == 1:
         return f"{one.key}{single}{values[0]}"
     return f"{one.key} {several} ({','.join(values)})"
+
+
+def listed_by(workload: Json) -> str:
+    """Return what a Deployment's or ReplicaSet's pods are listed by, as `labelSelector` takes it.
+
+    Raises:
+        ValueError: it has no selector, which the API server does not let in.
+
+    """
+    selection = workload_selector(workload)
+    if not isinstance(selection, Selector):
+        raise ValueError(f"{workload['metadata']['name']} has no selector")  # noqa: TRY004 - no type
+    return as_text(selection)

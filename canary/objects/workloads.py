@@ -1,7 +1,5 @@
 """From the API server's objects to the values that the rules work on."""
 
-from collections.abc import Mapping
-
 from canary.contract import (
     CANDIDATE,
     COMMANDS,
@@ -81,12 +79,6 @@ def known_templates(target: Json, revisions: list[Json]) -> Identities:
 def annotations(obj: Json) -> dict[str, str]:
     """Return an object's annotations, none as an empty mapping."""
     return dict(obj["metadata"].get("annotations") or {})
-
-
-def selects(service: Json, labels: Mapping[str, str]) -> bool:
-    """Tell whether a Service selects pods of these labels."""
-    selector = service["spec"].get("selector")
-    return bool(selector) and selector.items() <= labels.items()
 
 
 def _complete(obj: Json) -> bool:

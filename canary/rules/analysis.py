@@ -25,6 +25,7 @@ from canary.rules.checks import overall
 from canary.rules.context import RECHECK, Context, Tick, wait
 from canary.rules.hooks import called, checks_of, hooks_of, waited_for
 from canary.rules.pods import broken, is_ready, lost, made_again, stormy
+from canary.rules.reach import no_endpoint, no_route, route_lost
 from canary.rules.ticks import advance, check, due_in, failed, resync, seen_hooks, weighed
 from canary.rules.transitions import promote, refuse
 
@@ -187,13 +188,16 @@ def _not_due(tick: Tick) -> Decision | None:
 
 RULES_RUN: Final[tuple[Callable[[Tick], Decision | None], ...]] = (
     _undo_first,
+    no_route,
     _make_canary,
     broken,
     weighed,
     lost,
     _canary_not_ready,
+    no_endpoint,
     stormy,
     _skip,
+    route_lost,
     _before,
     _not_due,
     check,

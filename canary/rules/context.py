@@ -10,7 +10,15 @@ from canary.model.fates import Calm, Weather
 from canary.model.state import Phase, State
 from canary.model.strategy import InvalidStrategy, Strategy
 from canary.model.values import Key
-from canary.model.world import CanaryAbsent, CanaryPresent, Revision, Split, Target, Timing
+from canary.model.world import (
+    CanaryAbsent,
+    CanaryPresent,
+    Revision,
+    Split,
+    Target,
+    Timing,
+    Unsuitable,
+)
 from canary.rules.actions import Action, Decision, SaveState
 
 IDLE_PHASES: Final = frozenset({Phase.INITIALIZED, Phase.SUCCEEDED})
@@ -20,7 +28,13 @@ RECHECK: Final = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """Everything `decide` may look at: read in one go, never changed."""
+    """Everything `decide` may look at: read in one go, never changed.
+
+    What is not in order is said in words, and is "" where all is well: `misfit` why the canary that
+    stands has to go before it can be made anew, `unrouted` what was found where no route leads to
+    the Service, `unserved` why the canary can take no traffic, `exclusive` what its pods keep from
+    the target's. `forewarned` is what a team is to know before a run begins.
+    """
 
     key: Key
     target: Target
@@ -32,6 +46,12 @@ class Observed:
     standing: Standing = Standing()
     weighing: Weighing | None = None
     weather: Weather = Calm()
+    unsuitable: Unsuitable | None = None
+    misfit: str = ""
+    unrouted: str = ""
+    unserved: str = ""
+    exclusive: str = ""
+    forewarned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

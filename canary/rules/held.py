@@ -26,6 +26,7 @@ from canary.rules.asleep import alone, asleep, awake
 from canary.rules.context import IDLE_PHASES, RECHECK, Context, Tick, wait
 from canary.rules.hooks import after_rollout
 from canary.rules.parking import serving
+from canary.rules.reach import MENDED, misfit, released
 from canary.rules.transitions import (
     acted,
     back_to_idle,
@@ -33,6 +34,7 @@ from canary.rules.transitions import (
     clean_up,
     clear,
     forget_refused,
+    in_the_way,
     promote,
     refuse,
     release,
@@ -124,10 +126,12 @@ def invalid(ctx: Context) -> Decision | None:
     strategy = ctx.observed.strategy
     problems = strategy.problems if isinstance(strategy, InvalidStrategy) else ()
     problems += ctx.observed.problems
+    if ctx.observed.unsuitable is not None:
+        problems += (ctx.observed.unsuitable.why,)
     if not problems or (ctx.state.phase is Phase.FAILED and ctx.same_candidate):
         return None
     message = f"{ctx.observed.key} stays held: {'; '.join(problems)}"
-    decision = stand(ctx, Reason.INVALID, message, RECHECK)
+    decision = stand(ctx, Reason.INVALID, message, MENDED)
     if message == ctx.state.message:
         return decision
     return replace(
@@ -157,6 +161,8 @@ def _start(ctx: Context, why: str) -> Decision:
     reason = Reason.SUPERSEDED if superseded else Reason.HELD
     verb = "New revision detected! Restarting analysis for" if superseded else "Holding"
     message = f"{verb} {ctx.observed.key}: {ctx.candidate} ({why})"
+    if text := in_the_way(ctx):
+        message += f"; {text}"
     half_way = before.phase is Phase.PROMOTING
     reopen = (ReopenProgress(),) if before.phase is Phase.FAILED else ()
     state = State(
@@ -175,6 +181,7 @@ def _start(ctx: Context, why: str) -> Decision:
             *to_stable(ctx),
             Emit(str(reason), message),
             *_say_ignored(ctx),
+            *_forewarn(ctx),
             SaveState(),
             *reopen,
         ),
@@ -188,6 +195,14 @@ def _say_ignored(ctx: Context) -> tuple[Action, ...]:
         return ()
     text = f"not supported yet and passed over: {', '.join(strategy.ignored)}"
     return (Emit("FieldsIgnored", text, warning=True),)
+
+
+def _forewarn(ctx: Context) -> tuple[Action, ...]:
+    """Say what a refusal may come of, before it is a riddle, and what will be done otherwise."""
+    said = [Emit(str(Reason.FOREWARNED), text, warning=True) for text in ctx.observed.forewarned]
+    if text := in_the_way(ctx):
+        said.append(Emit(str(Reason.EXCLUSIVE), text, warning=True))
+    return tuple(said)
 
 
 def _forced(ctx: Context) -> State:
@@ -204,9 +219,17 @@ def _stable_of(ctx: Context) -> State:
 
 
 def promotion_not_released(ctx: Context) -> Decision | None:
-    """The promotion was saved, its release was not written."""
+    """The promotion was saved, its release was not written.
+
+    Where the canary has what the new pods need, it goes before they come.
+    """
     if ctx.state.phase is not Phase.PROMOTING or not ctx.same_candidate:
         return None
+    if ctx.observed.exclusive:
+        actions, after = clean_up(ctx)
+        if actions or after is not None:
+            left = wait(ctx, Reason.PROMOTING, ctx.state.message, after or ctx.timing.poll)
+            return replace(left, actions=(*left.actions, *actions))
     return replace(
         wait(ctx, Reason.PROMOTING, ctx.state.message, ctx.timing.poll),
         actions=(release(ctx.state),),
@@ -275,6 +298,8 @@ RULES_HELD: Final[tuple[Callable[[Context], Decision | None], ...]] = (
     asleep,
     awake,
     alone,
+    misfit,
+    released,
     invalid,
     suspended,
     new_candidate,

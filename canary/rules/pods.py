@@ -78,7 +78,8 @@ def lost(tick: Tick) -> Decision | None:
     if isinstance(canary, CanaryAbsent):
         return made_again(tick)
     if state.is_without_share:
-        return _back(tick, canary) if is_ready(canary, tick.strategy) else _still_lost(tick, canary)
+        serves = is_ready(canary, tick.strategy) and not tick.ctx.observed.unserved
+        return _back(tick, canary) if serves else _still_lost(tick, canary)
     if canary.serves or not state.weight:
         return None
     return _withdraw(tick, what_befell(canary.fates), canary.restarts)

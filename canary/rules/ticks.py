@@ -87,11 +87,16 @@ def _is_news(ctx: Context) -> bool:
 
 def _is_moved(tick: Tick) -> bool:
     split = tick.ctx.observed.split
-    return bool(split.routes) and (split.weight != tick.state.weight or not split.even)
+    return bool(split.routes) and (split.weight != _share(tick) or not split.even)
+
+
+def _share(tick: Tick) -> int:
+    """Return the share that the routes are to carry: none while nothing would answer."""
+    return 0 if tick.ctx.observed.unserved else tick.state.weight
 
 
 def _to_route(tick: Tick) -> tuple[Action, ...]:
-    return (SetWeight(tick.state.weight),) if _is_moved(tick) else ()
+    return (SetWeight(_share(tick)),) if _is_moved(tick) else ()
 
 
 def weighed(tick: Tick) -> Decision | None:
@@ -108,7 +113,9 @@ def tick_while_promoting(tick: Tick) -> Decision:
     """The candidate is judged while it rolls, and a refusal undoes the promotion."""
     if (refused := weighed(tick)) is not None:
         return refused
-    if (without := lost(tick)) is not None:
+    # Where it has what the new pods need, it is gone on purpose.
+    away = bool(tick.ctx.observed.exclusive)
+    if not away and (without := lost(tick)) is not None:
         return without
     if left := due_in(tick):
         return resync(tick, left)
@@ -315,7 +322,7 @@ def _moved(tick: Tick) -> Decision | None:
     if not _is_moved(tick):
         return None
     again = stay(tick, *_why(tick))
-    return replace(again, actions=(*again.actions, SetWeight(tick.state.weight)))
+    return replace(again, actions=(*again.actions, SetWeight(_share(tick))))
 
 
 def _next_step(tick: Tick) -> Decision | None:

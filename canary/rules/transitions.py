@@ -201,10 +201,15 @@ def promote(ctx: Context, why: str, state: State | None = None) -> Decision:
     """Let the API server's own rolling update take the candidate into the target."""
     state = state or ctx.state
     message = f"Promoting {ctx.observed.key}: {why}"
+    first = isinstance(ctx.observed.canary, CanaryPresent) and bool(ctx.observed.exclusive)
+    if first:
+        message += f"; {in_the_way(ctx)}"
     rolling = replace(
         state,
         phase=Phase.PROMOTING,
         candidate=ctx.candidate,
+        weight=0 if first else state.weight,
+        withheld=0 if first else state.withheld,
         round=state.round + 1,
         asked=(),
         failed_checks=0,
@@ -219,10 +224,16 @@ def promote(ctx: Context, why: str, state: State | None = None) -> Decision:
         actions=(
             Emit(str(Reason.PROMOTING), message),
             SaveState(),
-            release(rolling),
+            *(to_stable(ctx) if first else (release(rolling),)),
         ),
         requeue_after=ctx.timing.poll,
     )
+
+
+def in_the_way(ctx: Context) -> str:
+    """Say what the canary's pods keep from the target's, and what follows; "" where nothing."""
+    found = ctx.observed.exclusive
+    return found and f"{found}: one pod has it at a time, so the canary goes before the new pods"
 
 
 def to_stable(ctx: Context) -> tuple[Action, ...]:

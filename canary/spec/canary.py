@@ -17,6 +17,7 @@ from canary.model.strategy import (
     TemplateRef,
 )
 from canary.model.values import FULL, Json
+from canary.model.world import OnUnsuitable
 from canary.routes.from_service import MATCHED, asked_route
 from canary.spec import parsers, settings
 from canary.spec.annotations import annotated
@@ -48,7 +49,8 @@ class Defaults:
 
     `min_success_rate` is in percent, `max_duration_ms` in milliseconds (P99); a stable that is
     worse already sets the bound itself. `min_interval` is the shortest analysis interval taken.
-    `tuning` holds for every Canary that does not say otherwise.
+    `tuning` holds for every Canary that does not say otherwise. `on_unsuitable` is about targets
+    that can have no canary.
     """
 
     weights: tuple[int, ...] = settings.WEIGHTS.default
@@ -58,6 +60,7 @@ class Defaults:
     max_duration_ms: float = settings.MAX_DURATION_MS.default
     min_interval: timedelta = settings.MIN_INTERVAL.default
     tuning: Tuning = Tuning()
+    on_unsuitable: OnUnsuitable = settings.ON_UNSUITABLE.default
 
 
 def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrategy:

@@ -21,7 +21,7 @@ from canary.contract import (
 )
 from canary.evidence.policy import Inconclusive, Policy
 from canary.model.strategy import FailureCount, NoDataPolicy, Strategy
-from canary.model.world import Timing
+from canary.model.world import OnUnsuitable, Timing
 from canary.spec import parsers
 from canary.spec.problems import Problems
 from canary.spec.sources import Setting, Source, annotations, command_line, environment
@@ -188,6 +188,13 @@ MAX_DURATION_MS: Final = Setting(
     variable="HEADGATE_DEFAULT_MAX_DURATION_MS",
     help="longest 99th percentile of the request time, in ms, for targets without a Canary",
 )
+ON_UNSUITABLE: Final = Setting(
+    name="on_unsuitable",
+    parse=parsers.member(OnUnsuitable),
+    default=OnUnsuitable.HOLD,
+    variable="HEADGATE_ON_UNSUITABLE",
+    help="what becomes of an update whose Deployment can have no canary",
+)
 
 JUDGING: Final[tuple[Setting[object], ...]] = (
     JUDGED,
@@ -214,6 +221,7 @@ ADMIN_ONLY: Final[tuple[Setting[object], ...]] = (
     THRESHOLD,
     MIN_SUCCESS_RATE,
     MAX_DURATION_MS,
+    ON_UNSUITABLE,
 )
 TABLE: Final = JUDGING + ADMIN_ONLY
 """Everything that can be set about a run."""

@@ -24,7 +24,7 @@ from canary.model.values import Json, Key
 from canary.model.world import Split, Timing
 from canary.queries.provider import ProviderSpec
 from canary.spec.canary import Defaults
-from runtime.resources import CANARIES, DEPLOYMENTS, REPLICASETS, SERVICES
+from runtime.resources import CANARIES, DEPLOYMENTS, ENDPOINTSLICES, REPLICASETS, SERVICES
 from tests.fakes import objects
 from tests.fakes.inquirer import FakeInquirer
 from tests.fakes.stored import Stored
@@ -40,14 +40,15 @@ def hash_of(obj: Json) -> str:
 
 
 class OneRoute:
-    """A route to the stable Service."""
+    """A route to the stable Service, while `routes` is 1."""
 
     def __init__(self) -> None:
         self.weight = 0
+        self.routes = 1
 
     async def read_split(self, key: Key, strategy: Strategy) -> Split:
         del key, strategy
-        return Split(weight=self.weight, routes=1)
+        return Split(weight=self.weight, routes=self.routes)
 
     async def write_split(self, key: Key, strategy: Strategy, weight: int) -> None:
         del key, strategy
@@ -81,6 +82,7 @@ class Bench:
     router: OneRoute = field(default_factory=OneRoute)
     providers: Mapping[str, MetricProvider] = field(default_factory=dict)
     labelled: bool = True
+    defaults: Defaults = Defaults()
     now: datetime = START
     weigher: Weigher = field(default_factory=NoWeigher)
     losses: Losses = field(default_factory=Losses)
@@ -105,14 +107,14 @@ class Bench:
 
     async def reconcile(self, key: Key = KEY) -> Result:
         """Look at one target and do what it needs."""
-        records = Records(self.cluster, Defaults())
+        records = Records(self.cluster, self.defaults)
         sampler = self.sampler()
         reconciler = Reconciler(
             cluster=self.cluster,
             index=self,
             router=self.router,
             records=records,
-            observer=Observer(self.cluster, self.router, sampler, self.weigher, Defaults()),
+            observer=Observer(self.cluster, self.router, sampler, self.weigher, self.defaults),
             inquirer=self.inquirer,
             actor=Actor(self.cluster, self.router, records),
             timing=Timing(),
@@ -190,6 +192,7 @@ def ready(bench: Bench) -> None:
         generation = found["metadata"].get("generation", 0)
         found["status"] = {**counts, "observedGeneration": generation}
         bench.cluster.put(DEPLOYMENTS, found)
+        bench.cluster.put(ENDPOINTSLICES, objects.endpoints("web-canary"))
 
 
 def status(bench: Bench) -> Json:

@@ -77,7 +77,7 @@ def watch(
         metrics=metrics or (() if scalars else (counted(SUCCESS, key=key),)),
         scalars=scalars,
         uncounted=(Uncountable(metric="queue", why="it is a gauge"),),
-        selector={"app": key.name},
+        selector=f"app={key.name}",
         revisions=(
             Revision(name=f"{key.name}-a", template_hash="v1", replicas=1, ready=1),
             Revision(name=f"{key.name}-c", template_hash="v2", replicas=0, ready=0),

@@ -36,6 +36,18 @@ def deployment(
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
 
 
+def endpoints(service: str, *, ready: bool | None = True) -> Json:
+    """Return the slice of a Service with one endpoint."""
+    return {
+        "metadata": {
+            "name": f"{service}-x",
+            "namespace": "prod",
+            "labels": {"kubernetes.io/service-name": service},
+        },
+        "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": ready}}],
+    }
+
+
 def changed(obj: Json, **spec: Any) -> Json:
     """Return a copy of an object with other spec fields."""
     copy = deepcopy(obj)

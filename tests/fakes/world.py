@@ -29,7 +29,16 @@ from canary.model.fates import Calm, Fate, Serving, Unready, Weather
 from canary.model.state import State
 from canary.model.strategy import HookType, InvalidStrategy, Metric, Strategy
 from canary.model.values import Key
-from canary.model.world import CanaryAbsent, CanaryPresent, Hold, Place, Revision, Split, Target
+from canary.model.world import (
+    CanaryAbsent,
+    CanaryPresent,
+    Hold,
+    Place,
+    Revision,
+    Split,
+    Target,
+    Unsuitable,
+)
 from canary.rules.actions import (
     Action,
     Decision,
@@ -102,6 +111,11 @@ class World:
     state: State = State()
     strategy: Strategy | InvalidStrategy = STRATEGY
     problems: tuple[str, ...] = ()
+    unsuitable: Unsuitable | None = None
+    misfit: str = ""
+    unrouted: str = ""
+    unserved: str = ""
+    exclusive: str = ""
     enabled: bool = True
     now: datetime = START
     events: list[str] = field(default_factory=list)
@@ -178,6 +192,11 @@ class World:
                 confirmed=self.confirmed,
             ),
             problems=self.problems,
+            unsuitable=self.unsuitable,
+            misfit=self.misfit if self.canary else "",
+            unrouted="" if self.routes else self.unrouted,
+            unserved=self.unserved if self.canary else "",
+            exclusive=self.exclusive,
             standing=self.standing(),
             weighing=self.weigh(),
             weather=self.weather,

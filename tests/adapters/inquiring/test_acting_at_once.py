@@ -46,6 +46,7 @@ from canary.spec.canary import Defaults
 from runtime.resources import (
     CANARIES,
     DEPLOYMENTS,
+    ENDPOINTSLICES,
     HTTPROUTES,
     PODS,
     REPLICASETS,
@@ -249,6 +250,7 @@ class Analyzer:
         )
         self.write(DEPLOYMENTS, "web-canary", status=counts)
         self.cluster.put(PODS, pod(self.outside.port, template_hash(found["spec"]["template"])))
+        self.cluster.put(ENDPOINTSLICES, objects.endpoints("web-canary"))
 
 
 def pod(port: int, revision: str) -> Json:

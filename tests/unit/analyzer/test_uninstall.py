@@ -51,7 +51,15 @@ def cluster() -> Stored:
     ):
         store.put(
             resource,
-            {"metadata": {"name": name, "namespace": "prod", "labels": ours}, "spec": {}},
+            {
+                "metadata": {
+                    "name": name,
+                    "namespace": "prod",
+                    "labels": ours,
+                    "ownerReferences": [{"kind": "Deployment", "name": "web", "uid": uid}],
+                },
+                "spec": {},
+            },
         )
     return store
 

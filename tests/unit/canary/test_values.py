@@ -12,13 +12,11 @@ from canary.model.former import Identities
 from canary.model.hashing import template_hash
 from canary.model.state import Check, Outcome, Phase, State
 from canary.model.steps import canary_size
-from canary.model.strategy import Builtin, Metric, Strategy
+from canary.model.strategy import Builtin, Metric
 from canary.model.world import Hold
-from canary.objects.desired import UnsuitableTarget, canary_deployment, canary_service, selector_key
 from canary.objects.status import state_from_status, status_from_state
 from canary.objects.workloads import VERDICT_PREFIX, read_canary, read_revisions, read_target
 from canary.rules.checks import check_sample, overall
-from canary.spec.steps import linear
 from tests.fakes.objects import Json, changed, deployment
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -187,55 +185,6 @@ def labelled(labels: dict[str, str]) -> Json:
     return target
 
 
-@pytest.mark.parametrize(
-    ("labels", "selector", "key"),
-    [
-        ({"app": "web"}, {"app": "web"}, "app"),
-        ({"app": "web", "name": "w"}, {"name": "w"}, "name"),
-        ({"app": "web", "tier": "front"}, {"tier": "front"}, "tier"),
-        ({"app.kubernetes.io/name": "web"}, None, "app.kubernetes.io/name"),
-    ],
-)
-def test_one_shared_label_tells_canary_pods_apart(
-    labels: dict[str, str], selector: dict[str, str] | None, key: str
-) -> None:
-    assert selector_key(labelled(labels), selector) == key
-
-
-def test_no_shared_label_is_a_finding_for_the_team() -> None:
-    with pytest.raises(UnsuitableTarget, match="share no selector label"):
-        selector_key(labelled({"app": "web"}), {"tier": "front"})
-
-
-def test_canary_pods_fall_into_no_selector_of_the_stable() -> None:
-    target = labelled({"app": "web", "tier": "front"})
-    target["spec"]["template"]["spec"]["topologySpreadConstraints"] = [
-        {"labelSelector": {"matchLabels": {"app": "web"}}}
-    ]
-    made = canary_deployment(target, key="app", replicas=2)
-    labels = made["spec"]["template"]["metadata"]["labels"]
-    assert labels["app"] == "web-canary"
-    assert made["spec"]["selector"]["matchLabels"] == {"app": "web-canary", "tier": "front"}
-    spread = made["spec"]["template"]["spec"]["topologySpreadConstraints"][0]
-    assert spread["labelSelector"]["matchLabels"] == {"app": "web-canary"}
-    assert target["spec"]["template"]["metadata"]["labels"]["app"] == "web"
-    assert made["metadata"]["ownerReferences"][0]["uid"] == "uid-web"
-
-
-def test_the_canary_service_has_every_port_of_the_stable() -> None:
-    ports = [{"name": "http", "port": 80, "nodePort": 30080}, {"name": "grpc", "port": 81}]
-    stable = {
-        "metadata": {"name": "web"},
-        "spec": {"selector": {"app": "web"}, "ports": ports},
-    }
-    strategy = Strategy(
-        interval=timedelta(seconds=10), threshold=1, steps=linear((50,)), service_name="web"
-    )
-    made = canary_service(deployment(), key="app", strategy=strategy, stable=stable)
-    assert made["spec"]["ports"] == [{"name": "http", "port": 80}, {"name": "grpc", "port": 81}]
-    assert made["spec"]["selector"] == {"app": "web-canary"}
-
-
 # --- reading ------------------------------------------------------------------------------------
 
 
@@ -321,13 +270,3 @@ def test_a_container_that_has_just_ended_is_told_before_it_is_started_again() ->
     pod = {"metadata": {"name": "p"}, "status": {"containerStatuses": [container]}}
     found = read_canary(changed(deployment()), [pod], NOTHING)
     assert found.crash == "container app of pod p ended under traffic: Error, exit code 1: no disk"
-
-
-def test_the_canary_keeps_the_last_words_of_its_containers() -> None:
-    target = changed(deployment())
-    made = canary_deployment(target, key="app", replicas=1)
-    pod = made["spec"]["template"]["spec"]
-    assert {one["terminationMessagePolicy"] for one in pod["containers"]} == {
-        "FallbackToLogsOnError"
-    }
-    assert "terminationMessagePolicy" not in target["spec"]["template"]["spec"]["containers"][0]

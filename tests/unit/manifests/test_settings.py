@@ -59,6 +59,7 @@ def test_defaults_are_the_careful_ones() -> None:
         "HEADGATE_METRICS_SERVER": "http://prometheus.monitoring:9090",
         "HEADGATE_DRAIN": "5s",
         "HEADGATE_MIN_INTERVAL": "10s",
+        "HEADGATE_ON_UNSUITABLE": "hold",
         "HEADGATE_EVIDENCE": "on",
         "HEADGATE_EVIDENCE_ALPHA": "1",
         "HEADGATE_EVIDENCE_BETA": "5",

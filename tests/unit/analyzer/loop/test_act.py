@@ -10,12 +10,13 @@ from analyzer.loop.act import Actor
 from analyzer.loop.observe import Scene
 from analyzer.loop.records import Records
 from analyzer.ports import Router, SplitRefused
-from canary.contract import HOLD, PROMOTING, REFUSED, STABLE, Command
+from canary.contract import HOLD, PROMOTING, REFUSED, STABLE, TARGET_LABEL, Command
 from canary.model.hashing import template_hash
 from canary.model.state import Phase, State
 from canary.model.strategy import Strategy
 from canary.model.values import Json, Key
 from canary.model.world import Split
+from canary.objects.canary_labels import canary_labels
 from canary.rules.actions import (
     Action,
     Decision,
@@ -70,7 +71,7 @@ def scene_of(store: Stored, target: Json = HELD, **fields: Any) -> Scene:
         state=STATE,
         strategy=STRATEGY,
         service=None,
-        selector_key="app",
+        labels=canary_labels(stored, (), stable="", own="web-canary"),
         observed=World().observe(),
         **fields,
     )
@@ -225,7 +226,7 @@ async def test_a_canary_is_made_and_then_follows() -> None:
     await act(store, scene_of(store), EnsureCanary(2))
     made = current(store, name="web-canary")
     assert made["spec"]["replicas"] == 2
-    assert current(store, SERVICES, "web-canary")["spec"]["selector"] == {"app": "web-canary"}
+    assert current(store, SERVICES, "web-canary")["spec"]["selector"] == {TARGET_LABEL: "web"}
     await act(store, scene_of(store, canary_deployment=made), EnsureCanary(5))
     assert current(store, name="web-canary")["spec"]["replicas"] == 5
 

@@ -13,7 +13,15 @@ from analyzer.loop.records import Records, state_of
 from analyzer.loop.sampling import Sampler
 from analyzer.loop.telemetry import RunMetrics
 from analyzer.routers.adopted import AdoptedRoutes
-from canary.contract import CANDIDATE, HOLD, MANAGED_BY, MANAGED_BY_LABEL, REFUSED, STABLE
+from canary.contract import (
+    CANDIDATE,
+    HOLD,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    REFUSED,
+    STABLE,
+    TARGET_LABEL,
+)
 from canary.evidence.report import Weighing
 from canary.measuring.watch import Watch
 from canary.model.hashing import short_hash, template_hash
@@ -25,10 +33,17 @@ from canary.objects.workloads import known_templates, read_target
 from canary.queries.provider import ProviderSpec
 from canary.rules.context import Observed
 from canary.spec.canary import Defaults
-from runtime.resources import CANARIES, DEPLOYMENTS, REPLICASETS, SERVICES
+from runtime.resources import (
+    CANARIES,
+    DEPLOYMENTS,
+    ENDPOINTSLICES,
+    HTTPROUTES,
+    REPLICASETS,
+    SERVICES,
+)
 from runtime.writes import Overtaken
 from tests.fakes.inquirer import FakeInquirer
-from tests.fakes.objects import Json, annotated, canary, changed, deployment
+from tests.fakes.objects import Json, annotated, canary, changed, deployment, endpoints
 from tests.fakes.stored import Stored
 from tests.fakes.world import KEY, STRATEGY
 
@@ -95,7 +110,7 @@ def look(cluster: Stored) -> Scene:
         state=current_state(state_of(record), known),
         strategy=STRATEGY,
         service=None,
-        selector_key="app",
+        labels=None,
         observed=Observed(
             key=KEY,
             target=read_target(target, enabled=True, known=known),
@@ -293,13 +308,23 @@ def run_of_the_release_before() -> Stored:
     }
     cluster.put(REPLICASETS, old)
     counts = {"replicas": 2, "readyReplicas": 2, "updatedReplicas": 2, "observedGeneration": 1}
-    beside = made("web-canary", spec={"replicas": 2, "template": T2}, status=counts)
+    worn = {"app": "web-canary", TARGET_LABEL: "web"}
+    spec = {
+        "replicas": 2,
+        "selector": {"matchLabels": {"app": "web-canary"}},
+        "template": {**T2, "metadata": {"labels": worn}},
+    }
+    beside = made("web-canary", spec=spec, status=counts)
     beside["metadata"] |= {
-        "labels": {MANAGED_BY_LABEL: MANAGED_BY},
+        "labels": {MANAGED_BY_LABEL: MANAGED_BY, TARGET_LABEL: "web"},
+        "ownerReferences": [{**owner, "kind": "Deployment", "name": "web"}],
         "annotations": {CANDIDATE: S2},
         "generation": 1,
     }
     cluster.put(DEPLOYMENTS, beside)
+    cluster.put(ENDPOINTSLICES, endpoints("web-canary"))
+    rules = [{"backendRefs": [{"name": "web", "port": 80}]}]
+    cluster.put(HTTPROUTES, made("web", spec={"rules": rules}))
     return cluster
 
 
@@ -309,6 +334,8 @@ def made(name: str, **fields: Json) -> Json:
 
 async def test_a_run_under_way_goes_on_and_its_canary_is_not_made_anew() -> None:
     cluster = run_of_the_release_before()
+    await AdoptedRoutes(cluster).write_split(KEY, STRATEGY, 10)
+    cluster.calls.clear()
     await reconciler(cluster).reconcile(KEY)
     assert writes_of(cluster) == ["merge_patch status", "merge_patch"]
     assert marks_of(cluster) == {HOLD: L2, STABLE: L1}

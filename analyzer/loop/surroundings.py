@@ -1,0 +1,172 @@
+"""Reads what stands beside a target in its namespace, as far as a canary depends on it.
+
+Most of it is read only where a rule may need it: for a run that begins, a Service without a route,
+a canary that is to have traffic.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from analyzer.ports import Cluster
+from canary.model.names import canary_of
+from canary.model.values import Json
+from canary.objects.canary_labels import CanaryLabels, UnsuitableTarget, canary_labels, strangers
+from canary.objects.exclusive import claims_of, in_the_way
+from canary.objects.policies import left_behind, message
+from canary.routes.elsewhere import found_elsewhere
+from runtime.errors import Forbidden, NotFound
+from runtime.resources import (
+    CLAIMS,
+    DISRUPTIONBUDGETS,
+    ENDPOINTSLICES,
+    GRPCROUTES,
+    HTTPPROXIES,
+    HTTPROUTES,
+    INGRESSES,
+    NETWORKPOLICIES,
+    VIRTUALSERVICES,
+    Resource,
+)
+
+OTHER_KINDS: Final = (HTTPROUTES, GRPCROUTES, INGRESSES, VIRTUALSERVICES, HTTPPROXIES)
+"""Kinds that may lead to a Service, to be named where nothing does that is split."""
+SERVICE_OF_SLICE: Final = "kubernetes.io/service-name"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Reads; nothing here writes.
+
+    Args:
+        cluster: the API server.
+
+    """
+
+    cluster: Cluster
+
+    async def forewarned(self, namespace: str, labels: CanaryLabels) -> tuple[str, ...]:
+        """Return which policies are about the target's pods and will not be about the canary's.
+
+        Args:
+            namespace: the target's.
+            labels: what tells the canary's pods from the target's.
+
+        """
+        found = left_behind(
+            labels,
+            network_policies=await self._readable(NETWORKPOLICIES, namespace),
+            disruption_budgets=await self._readable(DISRUPTIONBUDGETS, namespace),
+        )
+        return (message(found, labels),) if found else ()
+
+    async def exclusive(self, target: Json) -> str:
+        """Return what the canary's pods keep from the target's, in words; "" for nothing."""
+        namespace = target["metadata"]["namespace"]
+        claims: list[Json] = []
+        for name in claims_of(target):
+            try:
+                claims.append(await self.cluster.get(CLAIMS, namespace, name))
+            except (NotFound, Forbidden):
+                continue
+        return in_the_way(target, claims)
+
+    async def unrouted(self, namespace: str, service: str) -> str:
+        """Return what was found where no route leads to a Service, in words."""
+        found: tuple[str, ...] = ()
+        for where in (namespace, None):
+            for kind in OTHER_KINDS:
+                routes = await self._readable(kind, where)
+                found += found_elsewhere(routes, service, namespace)
+            if found:
+                break
+        said = f"no HTTPRoute of its namespace leads to Service {namespace}/{service}"
+        if not found:
+            return said
+        return f"{said}; found was {', '.join(sorted(set(found)))}, on which no traffic is split"
+
+    async def unserved(self, namespace: str, service: str) -> str:
+        """Return why the canary's Service can take no traffic, in words; "" where it can."""
+        selector = f"{SERVICE_OF_SLICE}={service}"
+        slices = await self.cluster.list(ENDPOINTSLICES, namespace, label_selector=selector)
+        if any(_is_ready(one) for it in slices.items for one in it.get("endpoints") or ()):
+            return ""
+        return f"its Service {service} has no ready endpoint"
+
+    async def _readable(self, resource: Resource, namespace: str | None) -> Sequence[Json]:
+        """Return all objects of a kind; none where there is no such kind, or no right to it.
+
+        What they are read for is a remark: without it a run goes on.
+        """
+        try:
+            found = (await self.cluster.list(resource, namespace)).items
+        except (NotFound, Forbidden):
+            return ()
+        return [{"kind": resource.kind, **one} for one in found]
+
+
+def service_named(services: Iterable[Json], name: str) -> Json | None:
+    """Return the Service of a name."""
+    return next((one for one in services if one["metadata"]["name"] == name), None)
+
+
+def not_ours(target: Json, *found: Json | None) -> tuple[str, ...]:
+    """Name the objects that stand where the canary's are to be, and are not this target's.
+
+    Args:
+        target: the Deployment the team owns.
+        found: what has the name of the canary Deployment or the canary Service.
+
+    """
+    name = target["metadata"]["name"]
+    return tuple(
+        f"{one.get('kind', 'object')} {one['metadata']['name']} exists and is not the canary of "
+        f"deployment {name}; rename or delete it"
+        for one in found
+        if one is not None and canary_of(one) != name
+    )
+
+
+def labels_of(
+    target: Json,
+    services: Iterable[Json],
+    *,
+    stable: str,
+    own: str,
+    worn: Mapping[str, str] | None,
+) -> CanaryLabels | str:
+    """Return what tells the canary's pods from the target's, else why nothing can.
+
+    Args:
+        target: the Deployment with the candidate template.
+        services: all of its namespace.
+        stable: name of the Service whose traffic is split, "" for none.
+        own: name of the canary's Service.
+        worn: the labels of the pods of a canary of this very candidate, None where there is none.
+
+    """
+    try:
+        return canary_labels(target, services, stable=stable, own=own, worn=worn)
+    except UnsuitableTarget as problem:
+        return str(problem)
+
+
+def misfit(services: Sequence[Json], pods: Iterable[Mapping[str, str]], own: str) -> str:
+    """Return which Services send traffic to the canary's pods beside its own, in words.
+
+    Args:
+        services: all of the namespace.
+        pods: the labels of the canary's pods, as they are and as they are made.
+        own: name of the canary's Service.
+
+    """
+    found = {name for labels in pods for name in strangers(services, labels, own)}
+    if not found:
+        return ""
+    return f"the canary's pods get traffic from Service {', '.join(sorted(found))} too"
+
+
+def _is_ready(endpoint: Json) -> bool:
+    """Tell whether an endpoint takes traffic; where nobody has said so, it does (API reference)."""
+    ready = (endpoint.get("conditions") or {}).get("ready")
+    return ready is None or bool(ready)
