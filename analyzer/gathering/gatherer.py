@@ -387,9 +387,8 @@ class Gatherer:
         try:
             yield
         except Exception as error:
-            log.exception(
-                "evidence cannot be judged", keys=sorted({str(o.run.watch.key) for o, _ in users})
-            )
+            keys = sorted({str(user.run.watch.key) for user, _ in users})
+            log.exception("evidence cannot be judged", keys=keys)
             for one, what in users:
                 self._report(one, what, f"what was read cannot be judged: {error!r}")
 

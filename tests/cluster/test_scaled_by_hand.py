@@ -49,6 +49,9 @@ def scaled(kubectl: Kubectl, replicas: int) -> None:
 
 def seen_over_0(kubectl: Kubectl) -> set[str]:
     """Scale to 0 and up again; return the images of all pods that were meanwhile."""
+    # A watch begins with what is there, so also with pods that are still on their way out.
+    pods = ("pods", "-l", "app=web")
+    wait_for("no pod that goes", lambda: len(kubectl.items(*pods)) == len(images(kubectl)), 90)
     with watching(kubectl, *PODS, IMAGES) as lines:
         wait_for("the watch", lambda: lines, 30)
         scaled(kubectl, 0)

@@ -87,12 +87,13 @@ def test_a_silent_hook_holds_no_refusal_up(namespace: Kubectl, host: str, traffi
     wait_for("canary traffic", lambda: canary_weight(namespace), 90)
     wait_for("a verdict", lambda: phase(namespace) == "Failed", 60)
     assert "error-rate" in message(namespace)
+    wait_for("no canary", lambda: namespace.find("deployment", "web-canary") is None, 60)
     back_as_written(namespace, written)
     no_headgate_failures(traffic, errors_allowed=True)
 
 
 def _silent_hook(namespace: str) -> tuple[Json, dict[str, Any]]:
-    return metric_template(namespace), {"webhooks": [hook("rollout", namespace, "1h")]}
+    return metric_template(namespace), {"webhooks": [hook("rollout", namespace, "60m")]}
 
 
 def _silent_metrics_server(namespace: str) -> tuple[Json, dict[str, Any]]:
@@ -122,6 +123,7 @@ def test_people_are_obeyed_at_once_while_something_is_silent(
     namespace("annotate", "deployment/web", "headgate.dev/abort=now")
     wait_for("weight 0", lambda: not canary_weight(namespace), AT_ONCE)
     wait_for("the verdict", lambda: phase(namespace) == "Failed", AT_ONCE)
+    wait_for("no canary", lambda: namespace.find("deployment", "web-canary") is None, 60)
     back_as_written(namespace, written)
 
     namespace("set", "env", "deployment/web", "VERSION=fourth")
