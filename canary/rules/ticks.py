@@ -30,7 +30,7 @@ from canary.rules.checks import check_all, overall, summary
 from canary.rules.context import RECHECK, Context, Tick
 from canary.rules.gates import gate, incident, lasting, recorded, stay
 from canary.rules.hooks import called, checks_of, hooks_of, names_out, waited_for
-from canary.rules.pods import lost, some_lost
+from canary.rules.pods import broken, lost, some_lost
 from canary.rules.rounds import asked, began, is_measured, is_running, question, samples_of
 from canary.rules.transitions import promote, refuse
 
@@ -115,6 +115,8 @@ def tick_while_promoting(tick: Tick) -> Decision:
         return refused
     # Where it has what the new pods need, it is gone on purpose.
     away = bool(tick.ctx.observed.exclusive)
+    if not (away or tick.state.forced) and (fallen := broken(tick)) is not None:
+        return fallen
     if not away and (without := lost(tick)) is not None:
         return without
     if left := due_in(tick):

@@ -118,6 +118,28 @@ def test_a_refusal_while_it_rolls_undoes_the_promotion() -> None:
     clean(world)
 
 
+def test_a_crash_while_it_rolls_undoes_the_promotion_at_once() -> None:
+    world = World(replicas=400, pods={"v1": 400})
+    world.update("v2")
+    until(world, lambda: world.state.phase is Phase.PROMOTING and world.pods.get("v2", 0) > 0)
+    world.restarts, world.crash = 1, CRASH
+    world.reconcile()
+    assert (world.state.phase, world.weight) == (Phase.FAILED, 0)
+    assert CRASH in world.state.message
+    world.run()
+    assert world.pods == {"v1": 400}
+
+
+def test_a_crash_does_not_undo_what_a_person_promotes() -> None:
+    world = World(replicas=40, pods={"v1": 40})
+    world.update("v2")
+    world.command(Command.PROMOTE)
+    until(world, lambda: world.state.phase is Phase.PROMOTING and world.pods.get("v2", 0) > 0)
+    world.restarts, world.crash = 1, CRASH
+    world.run()
+    assert world.pods == {"v2": 40}
+
+
 @pytest.mark.parametrize("crash_at", range(12))
 def test_an_undo_goes_on_after_a_death(crash_at: int) -> None:
     world = World()
