@@ -137,6 +137,8 @@ class Reason(StrEnum):
     SUSPENDED = "Suspended"
     PAUSED = "Paused"
     RESUMED = "Resumed"
+    WRITE_DENIED = "WriteDenied"
+    PODS_DENIED = "PodsDenied"
     PROMOTING = "Promoting"
     FINALISING = "Finalising"
     SUCCEEDED = "Succeeded"
@@ -156,3 +158,4 @@ class Reason(StrEnum):
     RELEASED = "Released"
     UNGATED = "UngatedUpdate"
     COPIED = "CreatedFromCopy"
+    CREATED_ANEW = "CreatedAnew"

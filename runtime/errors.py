@@ -13,6 +13,7 @@ HeadgateError
     |-- Throttled          429, with retry_after in seconds
     |-- Invalid            400, 405, 406, 413, 415, 422: repeating it would not help
     |-- Forbidden          401, 403
+    |   `-- NamespaceEnding  403: nothing can be made in a namespace that is being deleted
     `-- Unavailable        no answer in time, no connection, 5xx, or an answer that is no JSON
 ```
 
@@ -24,6 +25,9 @@ from typing import Any
 import orjson
 
 _MESSAGE_LIMIT = 512
+_FORBIDDEN = 403
+_ENDING = "NamespaceTerminating"
+"""The cause (v1.NamespaceTerminatingCause) that admission gives for a namespace that ends."""
 
 
 class HeadgateError(Exception):
@@ -81,6 +85,10 @@ class Invalid(ApiError):  # noqa: N818
 
 class Forbidden(ApiError):  # noqa: N818
     """401 or 403: the credentials or the RBAC rules do not allow it."""
+
+
+class NamespaceEnding(Forbidden):
+    """403: the namespace is being deleted, and nothing can be made in it any more."""
 
 
 class Throttled(ApiError):  # noqa: N818
@@ -148,10 +156,17 @@ def from_status(status: dict[str, Any], retry_after: float | None = None) -> Api
     # The reason is an enumeration of the API (metav1.StatusReason), not prose; 409 needs it.
     if reason == "AlreadyExists":
         return AlreadyExists(code, reason, message)
+    if code == _FORBIDDEN and _ENDING in _causes(status):
+        return NamespaceEnding(code, reason, message)
     kind = _BY_STATUS.get(code, Unavailable if code >= 500 or not code else ApiError)  # noqa: PLR2004
     if kind is Throttled:
         return Throttled(code, reason, message, retry_after)
     return kind(code, reason, message)
+
+
+def _causes(status: dict[str, Any]) -> set[str]:
+    causes = (status.get("details") or {}).get("causes") or ()
+    return {str(cause.get("reason", "")) for cause in causes}
 
 
 def from_response(code: int, body: bytes, retry_after: float | None = None) -> ApiError:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
+import structlog
+
 from analyzer.loop.observe import Scene, replica_sets
 from analyzer.loop.parked import park, put_back
 from analyzer.loop.records import Records, state_of
@@ -43,9 +45,11 @@ from canary.rules.actions import (
     ScaleDownRevision,
     SetWeight,
 )
-from runtime.errors import AlreadyExists
+from runtime.errors import AlreadyExists, Forbidden, Invalid
 from runtime.resources import DEPLOYMENTS, EVENTS, REPLICASETS, SERVICES
 from runtime.writes import Still, applied, asks_the_same, deleted, patched, stored
+
+log = structlog.get_logger("analyzer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,9 @@ class Actor:
             await self.cluster.create(EVENTS, event_of(subject, event, now, run))
         except AlreadyExists:
             return
+        except (Invalid, Forbidden) as error:
+            # What is only said must not keep from being done what it speaks of.
+            log.info("event denied", reason=event.reason, why=error.message)
 
     async def _set_weight(self, scene: Scene, weight: int, now: datetime) -> None:
         """Move the traffic wherever that can be done; a route that is refused is said, once."""

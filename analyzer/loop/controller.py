@@ -90,6 +90,11 @@ class ClusterIndex:
         labels = (obj or {}).get("metadata", {}).get("labels") or {}
         return bool(labels.get(NAMESPACE_LABEL) == NAMESPACE_ENABLED)
 
+    def ending(self, namespace: str) -> bool:
+        """Tell whether a namespace is being deleted."""
+        obj = self.namespaces.get("", namespace)
+        return bool((obj or {}).get("metadata", {}).get("deletionTimestamp"))
+
     def learn(self, old: Json | None, new: Json | None) -> tuple[Key, ...]:
         """Take in a change of a Canary and return the targets that it concerns."""
         keys = []

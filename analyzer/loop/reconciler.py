@@ -10,7 +10,7 @@ import structlog
 
 from analyzer.loop.act import Actor
 from analyzer.loop.losses import Losses
-from analyzer.loop.observe import Observer, inquiries
+from analyzer.loop.observe import Observer, Scene, inquiries
 from analyzer.loop.records import Records, state_of
 from analyzer.loop.telemetry import RunMetrics
 from analyzer.ports import Cluster, Inquirer, Router
@@ -28,18 +28,19 @@ from canary.contract import (
 )
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
-from canary.model.state import Phase, current_state
+from canary.model.state import Phase, State, current_state
 from canary.model.values import Json, Key
 from canary.model.world import Timing
 from canary.objects.conditions import carries_verdict
 from canary.objects.desired import canary_name
 from canary.objects.workloads import annotations
 from canary.rules.actions import Emit
-from canary.rules.context import IDLE_PHASES
+from canary.rules.context import IDLE_PHASES, RECHECK
 from canary.rules.decide import decide
-from runtime.errors import NotFound
+from canary.rules.denied import ask_again_in, denied
+from runtime.errors import ApiError, Forbidden, Invalid, NamespaceEnding, NotFound
 from runtime.resources import DEPLOYMENTS
-from runtime.writes import Overtaken
+from runtime.writes import Overtaken, stored
 
 log = structlog.get_logger("analyzer")
 
@@ -62,6 +63,9 @@ class Index(Protocol):
 
     def enabled(self, namespace: str) -> bool:
         """Tell whether a namespace carries the label."""
+
+    def ending(self, namespace: str) -> bool:
+        """Tell whether a namespace is being deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,33 @@ class Reconciler:
             ApiError: the API server could not do its part; the key is to be tried again.
 
         """
+        if self.index.ending(key.namespace):
+            self._forget(key)
+            return Result()
+        try:
+            return await self._look(key)
+        except NamespaceEnding:
+            # The informer is about to tell of it; then nothing is done there any more.
+            log.info("the namespace is being deleted")
+            return Result(requeue_after=RECHECK)
+        except (Invalid, Forbidden) as error:
+            await self._say_denied(key, error)
+            raise
+
+    async def _say_denied(self, key: Key, error: ApiError) -> None:
+        """Say on the target alone what the API server denies before a run is stored, or of it."""
+        target, now = self.index.target(key), self.clock()
+        if target is not None:
+            why = denied(State(), key, error.message, now).denied_why
+            await self.actor.report(target, Emit(str(Reason.WRITE_DENIED), why, warning=True), now)
+
+    def _forget(self, key: Key) -> None:
+        self.observer.weigher.forget(key)
+        self.metrics.forget(key)
+        self.losses.forget(key)
+        self.inquirer.forget(key)
+
+    async def _look(self, key: Key) -> Result:
         known, canary = self.index.target(key), self.index.canary(key)
         if known is not None and NOTE in annotations(known):
             return await self._pass_on(known)
@@ -117,15 +148,11 @@ class Reconciler:
             # Before anything is read: who looks meanwhile takes it for the new version's.
             with suppress(Overtaken, NotFound):
                 await self.actor.reopen(known, self.clock())
-        try:
-            target = await self.cluster.get(DEPLOYMENTS, key.namespace, key.name)
-        except NotFound:
-            # Its canary went with it, by owner reference; a route has no such owner.
+        target = await stored(self.cluster, DEPLOYMENTS, key.namespace, key.name)
+        if target is None or "deletionTimestamp" in target["metadata"]:
+            # Its canary goes with it, by owner reference; a route has no such owner.
             await self.router.clean(key)
-            self.observer.weigher.forget(key)
-            self.metrics.forget(key)
-            self.losses.forget(key)
-            self.inquirer.forget(key)
+            self._forget(key)
             return Result()
         if canary is None:
             if not enabled or HOLD not in annotations(target):
@@ -155,9 +182,9 @@ class Reconciler:
         """Do the little that is wanted of a target at rest; nothing is read for it."""
         if canary is None:
             return await self._look_at_resting(key, target, enabled=enabled)
-        stored = state_of(canary)
-        state = current_state(stored, Identities((target["spec"]["template"],)))
-        if state != stored:
+        before = state_of(canary)
+        state = current_state(before, Identities((target["spec"]["template"],)))
+        if state != before:
             with suppress(Overtaken):  # the informer is about to tell what is stored now
                 await self.records.save(canary, state, self.clock())
         return Result()
@@ -197,6 +224,10 @@ class Reconciler:
             # Its questions are about another template; the next look, at once, says which stand.
             log.info("overtaken", why=str(overtaken))
             return Result(requeue_after=timedelta(0))
+        except NamespaceEnding:
+            raise
+        except (Invalid, Forbidden) as error:
+            return await self._denied(scene, error, now)
         # Only now: that a hook is called is stored before it is called.
         self.inquirer.put(key, inquiries(scene, decision))
         self.metrics.record(key, scene.state, decision)
@@ -210,6 +241,25 @@ class Reconciler:
             asks=len(decision.asks),
         )
         return Result(requeue_after=decision.requeue_after)
+
+    async def _denied(self, scene: Scene, error: ApiError, now: datetime) -> Result:
+        """Say what the API server denies, once per message, and ask again ever more rarely.
+
+        The questions of the decision are not put; those that are out stay out.
+        """
+        try:
+            canary = await self.records.read(scene.canary)
+            before = state_of(canary)
+            state = denied(before, scene.key, error.message, now)
+            event = Emit(str(Reason.WRITE_DENIED), state.denied_why, warning=True)
+            await self.actor.emit(replace(scene, canary=canary, state=state), event, now)
+            if state != before:
+                await self.records.save(canary, state, now)
+        except (NotFound, Overtaken) as overtaken:
+            log.info("overtaken", why=str(overtaken))
+            return Result(requeue_after=timedelta(0))
+        log.info("denied", why=state.denied_why)
+        return Result(requeue_after=ask_again_in(state, now))
 
 
 def _is_nobodys_update(target: Json) -> bool:
@@ -242,6 +292,8 @@ def _rests(target: Json, canary: Json | None, *, enabled: bool) -> bool:
     state = current_state(state_of(canary), Identities((template,)))
     if not enabled and state.changed_at is None:
         return True
+    if state.target_uid not in {"", target["metadata"].get("uid")}:
+        return False
     settled = state.phase is not Phase.SUCCEEDED or (state.post_rollout_called and not state.asked)
     return (
         state.phase in IDLE_PHASES

@@ -63,6 +63,9 @@ class State:
     `full_size` is how many pods the stable had with all of the traffic, `needed` how many it needs
     for that again where it has fewer now, else 0. `undoing` is the hash of a candidate whose
     half-way promotion is taken back, `forced` whether a person promoted it and so answers for it.
+    `denied_since` is since when the API server denies a write that the run needs, `denied_why` its
+    words; `tries` counts the runs of this candidate that ended without a word against it.
+    `target_uid` is the Deployment that all of this is about, "" where an earlier release wrote it.
     `evidence` is the judge's own record.
     """
 
@@ -81,6 +84,10 @@ class State:
     no_data_since: datetime | None = None
     incident_since: datetime | None = None
     lost_since: datetime | None = None
+    denied_since: datetime | None = None
+    denied_why: str = ""
+    tries: int = 0
+    target_uid: str = ""
     pre_rollout_passed: bool = False
     paused: bool = False
     undoing: str = ""

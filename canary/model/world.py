@@ -19,7 +19,10 @@ class Hold(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The Deployment the team owns; `history_limit` is how many old ReplicaSets it keeps."""
+    """The Deployment the team owns; `history_limit` is how many old ReplicaSets it keeps.
+
+    `uid` tells it from one of the same name that was there before.
+    """
 
     hold: Hold
     template_hash: str
@@ -35,6 +38,7 @@ class Target:
     rollout_complete: bool = False
     rollout_failed: str = ""
     history_limit: int = 10
+    uid: str = ""
 
 
 class Place(Enum):
@@ -76,7 +80,9 @@ class CanaryPresent:
     """The canary Deployment and its pods.
 
     `trouble` is why a pod cannot come up, if one cannot, `crash` how a container ended that was
-    started again, `fates` what became of each pod that the API server still knows.
+    started again, `fates` what became of each pod that the API server still knows. `rolling` says
+    what its Deployment still has to do where it is not `current`, `pods_denied` why the API server
+    does not let its pods be made.
     """
 
     template_hash: str
@@ -87,6 +93,8 @@ class CanaryPresent:
     crash: str = ""
     current: bool = True
     fates: Fates = ()
+    rolling: str = ""
+    pods_denied: str = ""
 
     @property
     def serves(self) -> bool:

@@ -20,6 +20,7 @@ _TIMES = (
     "no_data_since",
     "incident_since",
     "lost_since",
+    "denied_since",
 )
 
 
@@ -51,8 +52,11 @@ def state_from_status(status: Json) -> State:
         withheld=int(run.get("withheld") or 0),
         full_size=int(run.get("fullSize") or 0),
         needed=int(run.get("needed") or 0),
-        reason=condition.get("reason", ""),
-        message=condition.get("message", ""),
+        denied_why=run.get("deniedWhy") or "",
+        tries=int(run.get("tries") or 0),
+        target_uid=run.get("target") or "",
+        reason=run.get("reason") or condition.get("reason", ""),
+        message=run.get("message") or condition.get("message", ""),
         checks=tuple(_check(entry) for entry in run.get("checks") or ()),
         evidence=run.get("evidence") or {},
         **{name: _read_time(run.get(_camel(name))) for name in _TIMES},
@@ -103,6 +107,12 @@ def status_from_state(state: State, *, previous: Json, generation: int, now: dat
             "withheld": state.withheld,
             "fullSize": state.full_size,
             "needed": state.needed,
+            "tries": state.tries,
+            "target": state.target_uid or None,
+            "deniedWhy": state.denied_why or None,
+            # While the condition says what is denied, these keep what it is to say afterwards.
+            "reason": state.reason if _says_denied(state) else None,
+            "message": state.message if _says_denied(state) else None,
             "checks": [_dump(check) for check in state.checks],
             "evidence": dict(state.evidence) or None,
             **{_camel(name): _write_time(getattr(state, name)) for name in _TIMES},
@@ -129,14 +139,20 @@ def _condition(state: State, previous: Json, now: datetime) -> Json:
         status = "False"
     before: Json = next(iter(previous.get("conditions") or ()), {})
     same = before.get("status") == status
+    denied = _says_denied(state)
     return {
         "type": CONDITION,
         "status": status,
-        "reason": state.reason or str(state.phase),
-        "message": state.message,
+        "reason": str(Reason.WRITE_DENIED) if denied else state.reason or str(state.phase),
+        "message": state.denied_why if denied else state.message,
         "lastUpdateTime": _seconds(now),
         "lastTransitionTime": before["lastTransitionTime"] if same else _seconds(now),
     }
+
+
+def _says_denied(state: State) -> bool:
+    """Tell whether what the API server denies comes before all else; a verdict stands above it."""
+    return state.denied_since is not None and state.phase is not Phase.FAILED
 
 
 def _asked(entry: Json, state: State) -> Asked:

@@ -58,6 +58,7 @@ def read_target(obj: Json, *, enabled: bool, known: Identities) -> Target:
         pause_value=notes.get(Command.PAUSE, ""),
         requested_by=notes.get(REQUESTED_BY, ""),
         rollout_complete=not paused and _complete(obj),
+        uid=str(obj["metadata"].get("uid", "")),
         history_limit=int(obj["spec"].get("revisionHistoryLimit", 10)),
         rollout_failed="" if paused else _rollout_failure(obj),
     )
@@ -137,11 +138,7 @@ def read_canary(obj: Json, pods: list[Json], known: Identities) -> CanaryPresent
 
     """
     status, replicas = obj.get("status") or {}, int(obj["spec"].get("replicas", 1))
-    current = (
-        status.get("observedGeneration", 0) >= obj["metadata"].get("generation", 0)
-        and status.get("updatedReplicas", 0) == replicas
-        and status.get("replicas", 0) == replicas
-    )
+    rolling = _rolling(obj)
     newest = of_newest_template(pods)
     fates = read_fates(newest)
     taken = {fate.pod for fate in fates if isinstance(fate, Taken)}
@@ -153,9 +150,36 @@ def read_canary(obj: Json, pods: list[Json], known: Identities) -> CanaryPresent
         restarts=sum(restarts_of(entry) for pod in mine for entry in containers_of(pod)),
         trouble=next((found for pod in mine if (found := _trouble(pod))), ""),
         crash=next((found for pod in mine if (found := _crash(pod))), ""),
-        current=current,
+        current=not rolling,
         fates=fates,
+        rolling=rolling,
+        pods_denied=_pods_denied(status),
     )
+
+
+def _rolling(obj: Json) -> str:
+    """Say what a Deployment has still to do until its pods are those it asks for, or nothing."""
+    status, wanted = obj.get("status") or {}, int(obj["spec"].get("replicas", 1))
+    updated, present = int(status.get("updatedReplicas", 0)), int(status.get("replicas", 0))
+    if status.get("observedGeneration", 0) < obj["metadata"].get("generation", 0):
+        return "its controller has not seen its latest change yet"
+    if updated != wanted:
+        return f"{updated} of {wanted} pods of this version are made"
+    if present != wanted:
+        return f"{present - updated} pods of a version before have to go"
+    return ""
+
+
+def _pods_denied(status: Json) -> str:
+    """Return why the API server lets no pods of a Deployment be made, in its words, or nothing.
+
+    The Deployment controller takes it over from the ReplicaSet: quota, limits, Pod Security, a
+    policy.
+    """
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+            return str(condition.get("message", ""))[:WORDS] or str(condition.get("reason", ""))
+    return ""
 
 
 def _trouble(pod: Json) -> str:

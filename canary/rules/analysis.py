@@ -24,10 +24,18 @@ from canary.rules.capacity import missing, pods_for_all
 from canary.rules.checks import overall
 from canary.rules.context import RECHECK, Context, Tick, wait
 from canary.rules.hooks import called, checks_of, hooks_of, waited_for
-from canary.rules.pods import broken, is_ready, lost, made_again, stormy
+from canary.rules.pods import (
+    broken,
+    fails_by_itself,
+    is_ready,
+    lost,
+    made_again,
+    stormy,
+    what_is_missing,
+)
 from canary.rules.reach import no_endpoint, no_route, route_lost
 from canary.rules.ticks import advance, check, due_in, failed, resync, seen_hooks, weighed
-from canary.rules.transitions import promote, refuse
+from canary.rules.transitions import expire, promote, refuse
 
 
 def progress(tick: Tick) -> Decision:
@@ -59,6 +67,9 @@ def _undo_first(tick: Tick) -> Decision | None:
     undoing = ctx.state.undoing
     if not undoing:
         return None
+    if ctx.since_change() > tick.strategy.progress_deadline and not ctx.state.begun:
+        why = f"the half-way promotion of {undoing} is not undone"
+        return expire(ctx, why, tick.state, again=True)
     left = [r for r in ctx.observed.revisions if r.template_hash == undoing and r.replicas]
     if left:
         message = f"undoing the half-way promotion of {undoing} first"
@@ -89,6 +100,8 @@ def _make_canary(tick: Tick) -> Decision | None:
             return made_again(tick)
         case CanaryPresent() if ctx.state.begun:
             # The target was scaled: the canary follows, and keeps its share meanwhile.
+            if (refused := broken(tick) or weighed(tick)) is not None:
+                return refused
             follow = resync(tick, ctx.timing.poll)
             return replace(follow, actions=(*follow.actions, EnsureCanary(size)))
         case _:
@@ -108,12 +121,39 @@ def _canary_not_ready(tick: Tick) -> Decision | None:
         return None
     if canary.current and is_ready(canary, strategy):
         return None
+    ready = f"{canary.ready} of {canary.replicas}"
     if _unready_for(ctx) > strategy.progress_deadline:
         limit = int(strategy.progress_deadline.total_seconds())
-        why = f"{canary.ready} of {canary.replicas} canary pods are ready after {limit} s"
-        return refuse(ctx, Reason.REFUSED, why)
-    message = f"waiting for canary pods: {canary.ready} of {canary.replicas} are ready"
+        why = f"{ready} canary pods are ready after {limit} s"
+        if fails_by_itself(canary):
+            return refuse(ctx, Reason.REFUSED, why)
+        missing = what_is_missing(canary)
+        return expire(ctx, f"{why}: {missing}" if missing else why, tick.state, again=True)
+    if canary.pods_denied:
+        return _pods_denied(ctx, canary)
+    return _starting(ctx, canary, f"waiting for canary pods: {ready} are ready")
+
+
+def _starting(ctx: Context, canary: CanaryPresent, message: str) -> Decision:
+    """Say what is waited for: pods that are all ready may be those of the version before."""
+    if canary.ready >= canary.replicas:
+        message = f"waiting for the Deployment {ctx.observed.key.name}-canary"
+    missing = what_is_missing(canary)
+    message = f"{message}; {missing}" if missing else message
     return wait(ctx, Reason.WAITING_FOR_CANARY, message, ctx.timing.poll)
+
+
+def _pods_denied(ctx: Context, canary: CanaryPresent) -> Decision:
+    """The API server lets no more pods be made: said at once, in its words."""
+    message = (
+        f"{canary.ready} of {canary.replicas} pods of {ctx.observed.key.name}-canary are ready, "
+        f"and the API server denies more: {canary.pods_denied}"
+    )
+    decision = wait(ctx, Reason.PODS_DENIED, message, RECHECK)
+    if message == ctx.state.message:
+        return decision
+    said = Emit(str(Reason.PODS_DENIED), message, warning=True)
+    return replace(decision, actions=(said, *decision.actions))
 
 
 def _unready_for(ctx: Context) -> timedelta:

@@ -15,6 +15,7 @@ from canary.model.world import Timing
 from canary.rules import held, released
 from canary.rules.actions import Decision, SaveState
 from canary.rules.context import Context, Observed
+from canary.rules.denied import no_longer_denied
 from canary.rules.hooks import heard, hooks_put
 from canary.rules.parking import kept_apart
 from canary.rules.ticks import located
@@ -43,7 +44,15 @@ def decide(
     # What was asked and answered is stored with whatever was decided.
     unsaved = decision.state.asked != state.asked and SaveState() not in decision.actions
     actions = (*decision.actions, SaveState()) if unsaved else decision.actions
-    return replace(decision, actions=actions, asks=(*decision.asks, *hooks))
+    decision = replace(decision, actions=actions, asks=(*decision.asks, *hooks))
+    return _of_this_target(no_longer_denied(state, decision), observed.target.uid)
+
+
+def _of_this_target(decision: Decision, uid: str) -> Decision:
+    """Whatever is stored is stored of the Deployment that is there now."""
+    if not uid or SaveState() not in decision.actions:
+        return decision
+    return replace(decision, state=replace(decision.state, target_uid=uid))
 
 
 RULES: Final[tuple[Rule, ...]] = (*released.RULES_IDLE, *held.RULES_HELD)

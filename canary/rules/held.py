@@ -24,6 +24,7 @@ from canary.rules.actions import (
 from canary.rules.analysis import progress
 from canary.rules.asleep import alone, asleep, awake
 from canary.rules.context import IDLE_PHASES, RECHECK, Context, Tick, wait
+from canary.rules.denied import denied_too_long
 from canary.rules.hooks import after_rollout
 from canary.rules.parking import serving
 from canary.rules.reach import MENDED, misfit, released
@@ -34,6 +35,7 @@ from canary.rules.transitions import (
     clean_up,
     clear,
     forget_refused,
+    gone_on,
     in_the_way,
     promote,
     refuse,
@@ -46,6 +48,9 @@ from canary.rules.transitions import (
     with_share,
     without_share,
 )
+
+_AGAIN: Final = timedelta(minutes=1)
+_AGAIN_AT_MOST: Final = timedelta(minutes=5)
 
 
 def command(ctx: Context) -> Decision | None:
@@ -164,6 +169,7 @@ def _start(ctx: Context, why: str) -> Decision:
     if text := in_the_way(ctx):
         message += f"; {text}"
     half_way = before.phase is Phase.PROMOTING
+    once_more = ctx.same_candidate and before.phase is Phase.FAILED
     reopen = (ReopenProgress(),) if before.phase is Phase.FAILED else ()
     state = State(
         phase=Phase.PROGRESSING,
@@ -172,6 +178,7 @@ def _start(ctx: Context, why: str) -> Decision:
         undoing=before.candidate if half_way else before.undoing,
         started_at=ctx.now,
         changed_at=ctx.now,
+        tries=before.tries if once_more else 0,
         reason=str(reason),
         message=message,
     )
@@ -225,15 +232,39 @@ def promotion_not_released(ctx: Context) -> Decision | None:
     """
     if ctx.state.phase is not Phase.PROMOTING or not ctx.same_candidate:
         return None
+    said, message = ctx.state.reason == Reason.PROMOTING, ctx.state.message
+    message = message if said else f"Promoting {ctx.observed.key}: it is released again"
     if ctx.observed.exclusive:
         actions, after = clean_up(ctx)
         if actions or after is not None:
-            left = wait(ctx, Reason.PROMOTING, ctx.state.message, after or ctx.timing.poll)
+            left = wait(ctx, Reason.PROMOTING, message, after or ctx.timing.poll)
             return replace(left, actions=(*left.actions, *actions))
-    return replace(
-        wait(ctx, Reason.PROMOTING, ctx.state.message, ctx.timing.poll),
-        actions=(release(ctx.state),),
-    )
+    decision = wait(ctx, Reason.PROMOTING, message, ctx.timing.poll)
+    saved = () if said else decision.actions
+    return replace(decision, actions=(*saved, release(ctx.state)))
+
+
+def tried_again(ctx: Context) -> Decision | None:
+    """A run that could not get as far as its first step starts anew after a while, by itself.
+
+    What was in its way may be gone: nothing announces that. What is left of it is gone by then.
+    """
+    state = ctx.state
+    if not _is_tried_again(state) or not ctx.same_candidate:
+        return None
+    if isinstance(ctx.observed.canary, CanaryPresent) or ctx.since_change() < _again_in(state):
+        return None
+    return _start(ctx, f"tried again, attempt {state.tries + 1}")
+
+
+def _is_tried_again(state: State) -> bool:
+    ended = state.phase is Phase.FAILED and state.reason == Reason.PROGRESS_DEADLINE
+    return ended and state.tries > 0
+
+
+def _again_in(state: State) -> timedelta:
+    """Return how long after its end a run is tried again: a minute, then up to five."""
+    return min(_AGAIN * 2 ** min(state.tries - 1, 3), _AGAIN_AT_MOST)
 
 
 def failed(ctx: Context) -> Decision | None:
@@ -260,6 +291,8 @@ def failed(ctx: Context) -> Decision | None:
         actions.append(Emit(str(reason), text, warning=True))
     if state.undoing and after is None and actions:
         after = ctx.timing.poll
+    if after is None and _is_tried_again(state):
+        after = max(_again_in(state) - ctx.since_change(), timedelta(0))
     return Decision(
         state=state,
         actions=tuple(actions),
@@ -280,7 +313,7 @@ def run(ctx: Context) -> Decision | None:
     strategy = ctx.observed.strategy
     if ctx.state.phase is not Phase.PROGRESSING or isinstance(strategy, InvalidStrategy):
         return None
-    return progress(Tick(ctx, strategy, ctx.state))
+    return progress(Tick(ctx, strategy, gone_on(ctx)))
 
 
 def nothing(ctx: Context) -> Decision:
@@ -303,7 +336,9 @@ RULES_HELD: Final[tuple[Callable[[Context], Decision | None], ...]] = (
     invalid,
     suspended,
     new_candidate,
+    denied_too_long,
     promotion_not_released,
+    tried_again,
     failed,
     run,
     nothing,

@@ -33,6 +33,8 @@ from canary.rules.weather import WINDOW
 _LOOK: Final = timedelta(seconds=5)
 """How often pods that are waited for are looked at; that they are ready is heard at once."""
 _MOST_SAID: Final = 3
+_RUNS: Final = frozenset({"", "PodInitializing"})
+"""What a pod waits for whose containers, or those before them, have been started."""
 _USUAL: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
 """What every pod waits for when it starts, and nobody needs to be told."""
 
@@ -131,10 +133,10 @@ def _still_lost(tick: Tick, canary: CanaryPresent) -> Decision:
     ctx, limit = tick.ctx, tick.strategy.progress_deadline
     since = tick.state.lost_since or ctx.now
     if tick.state.phase is Phase.PROGRESSING and ctx.now - since > limit:
-        what = what_befell(canary.fates)
+        what = canary.pods_denied or what_befell(canary.fates)
         why = f"its canary's pods are not back after {int(limit.total_seconds())} s"
         return expire(ctx, f"{why}: {what}" if what else why, tick.state)
-    what = what_befell(canary.fates)
+    what = canary.pods_denied or what_befell(canary.fates)
     if not what or what in tick.state.message:
         return _wait(tick, tick.state.message)
     return _wait(
@@ -184,7 +186,9 @@ def some_lost(tick: Tick) -> Decision:
     ctx, limit = tick.ctx, tick.strategy.progress_deadline
     since = ctx.state.lost_since or ctx.now
     tick = replace(tick, state=replace(tick.state, lost_since=since))
-    missing = summary(tick.state.checks, Outcome.LOST)
+    missing, canary = summary(tick.state.checks, Outcome.LOST), ctx.observed.canary
+    if isinstance(canary, CanaryPresent) and canary.pods_denied:
+        missing = f"{missing}; {canary.pods_denied}"
     if tick.state.phase is Phase.PROGRESSING and ctx.now - since > limit:
         why = f"{missing}, and no more came in {int(limit.total_seconds())} s"
         return expire(ctx, why, tick.state)
@@ -232,6 +236,34 @@ def _forgiven(state: State, canary: CanaryPresent, message: str) -> State:
         reason=str(Reason.CLUSTER_INCIDENT),
         message=message,
     )
+
+
+def fails_by_itself(canary: CanaryPresent) -> bool:
+    """Tell whether pods that never became ready speak against their version.
+
+    Those whose containers run and fail their probes do, and those whose containers ended. Pods that
+    cannot be made, have no node, no volume or no image yet have not run at all.
+
+    Args:
+        canary: a canary that is not ready.
+
+    """
+    return any(_is_own_fault(fate) or _runs_in_vain(fate) for fate in canary.fates)
+
+
+def _runs_in_vain(fate: Fate) -> bool:
+    return isinstance(fate, Starting) and fate.why in _RUNS
+
+
+def what_is_missing(canary: CanaryPresent) -> str:
+    """Say what keeps a canary from being ready, for a person; nothing where it is usual.
+
+    Args:
+        canary: a canary that is not ready.
+
+    """
+    said = (canary.pods_denied, what_befell(canary.fates), canary.rolling)
+    return next((text for text in said if text), "")
 
 
 def what_befell(fates: tuple[Fate, ...]) -> str:

@@ -26,12 +26,25 @@ from canary.rules.transitions import (
     by,
     clean_up,
     clear,
+    gone_on,
     refuse,
     settle,
     stand,
     to_stable,
     undo_promotion,
 )
+
+
+def created_anew(ctx: Context) -> Decision | None:
+    """The Deployment was deleted and created again: what is remembered is about the one before.
+
+    A creation has nothing else to serve and is never gated, so that nothing went past anybody.
+    """
+    known, uid = ctx.state.target_uid, ctx.observed.target.uid
+    if not known or not uid or known == uid:
+        return None
+    message = f"{ctx.observed.key} was deleted and created again: it starts with what it asks for"
+    return back_to_idle(ctx, Reason.CREATED_ANEW, message, keep_stable=False)
 
 
 def disabled(ctx: Context) -> Decision | None:
@@ -88,7 +101,7 @@ def _roll(ctx: Context) -> Decision:
     strategy = ctx.observed.strategy
     if isinstance(strategy, InvalidStrategy):
         return stand(ctx, Reason.PROMOTING, state.message, RECHECK)
-    return tick_while_promoting(Tick(ctx, strategy, state))
+    return tick_while_promoting(Tick(ctx, strategy, gone_on(ctx)))
 
 
 def _can_undo(ctx: Context) -> bool:
@@ -161,6 +174,9 @@ def not_held(ctx: Context) -> Decision | None:
     if back:
         message = f"Aborted {ctx.observed.key}: its template is back to the stable one"
         return back_to_idle(ctx, Reason.REVERTED, message)
+    if target.hold is Hold.THEIRS:
+        message = f"{ctx.observed.key} is paused by its team and not held any more"
+        return back_to_idle(ctx, Reason.PAUSED, message)
     message = (
         f"{ctx.observed.key} was released past Headgate: its new version rolls out without analysis"
     )
@@ -210,6 +226,7 @@ def _initialise(ctx: Context) -> Decision:
 
 
 RULES_IDLE: Final[tuple[Callable[[Context], Decision | None], ...]] = (
+    created_anew,
     disabled,
     undo_goes_on,
     promoting,

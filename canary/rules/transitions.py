@@ -20,7 +20,7 @@ from canary.contract import (
     Reason,
 )
 from canary.model.state import Phase, State
-from canary.model.world import CanaryPresent, Hold
+from canary.model.world import CanaryAbsent, CanaryPresent, Hold
 from canary.rules.actions import (
     Action,
     Decision,
@@ -40,6 +40,7 @@ from canary.rules.context import Context, wait
 _KEEPS: Final = "; it keeps "
 _GROWS: Final = timedelta(seconds=5)
 """How often a stable that grows is looked at."""
+_STOOD: Final = frozenset({Reason.INVALID, Reason.SUSPENDED})
 
 
 def stand(ctx: Context, reason: str, message: str, after: timedelta) -> Decision:
@@ -48,6 +49,19 @@ def stand(ctx: Context, reason: str, message: str, after: timedelta) -> Decision
     serves = isinstance(canary, CanaryPresent) and canary.serves
     taken = () if serves else to_stable(ctx)
     return replace(decision, actions=(*taken, *decision.actions))
+
+
+def gone_on(ctx: Context) -> State:
+    """Return the state of a run that goes on after something stood in its way.
+
+    What was said of a team's pause, of a fault or of `spec.suspend` is not so any more.
+    """
+    state = ctx.state
+    over = state.reason in _STOOD or (state.reason == Reason.PAUSED and not state.paused)
+    if not over:
+        return state
+    message = f"{ctx.observed.key} goes on at weight {state.weight}"
+    return replace(state, reason=str(Reason.RESUMED), message=message)
 
 
 def refuse(ctx: Context, reason: Reason, why: str, state: State | None = None) -> Decision:
@@ -133,13 +147,14 @@ def share_kept(ctx: Context) -> int:
     return 0 if state.phase is not Phase.FAILED or over else share_to_keep(ctx.observed, state)
 
 
-def expire(ctx: Context, why: str, state: State) -> Decision:
+def expire(ctx: Context, why: str, state: State, *, again: bool = False) -> Decision:
     """End a run that could not be judged: nothing is held against its candidate.
 
     Args:
         ctx: the world.
         why: what it waited for in vain, in words.
         state: the state as this look leaves it.
+        again: whether it is tried again by itself after a while.
 
     """
     message = f"Giving up on {ctx.observed.key} for now, nothing speaks against it: {why}"
@@ -156,6 +171,9 @@ def expire(ctx: Context, why: str, state: State) -> Decision:
         message=message,
         changed_at=ctx.now,
         post_rollout_called=False,
+        denied_since=None,
+        denied_why="",
+        tries=state.tries + 1 if again else 0,
     )
     return Decision(
         state=ended,
@@ -164,6 +182,7 @@ def expire(ctx: Context, why: str, state: State) -> Decision:
             EndProgress(message),
             Emit(str(Reason.PROGRESS_DEADLINE), message, warning=True),
             SaveState(),
+            *_half_made(ctx),
         ),
         requeue_after=timedelta(0),
     )
@@ -269,20 +288,39 @@ def clean_up(ctx: Context) -> tuple[tuple[Action, ...], timedelta | None]:
     return (DeleteCanary(),), timing.poll
 
 
-def back_to_idle(ctx: Context, reason: Reason, message: str, *, warning: bool = False) -> Decision:
+def back_to_idle(
+    ctx: Context,
+    reason: Reason,
+    message: str,
+    *,
+    warning: bool = False,
+    keep_stable: bool = True,
+) -> Decision:
     """End a run without a verdict; what is left of the canary is cleaned from the idle state."""
+    before = ctx.state.stable if keep_stable else ""
     state = State(
         phase=Phase.INITIALIZED,
-        stable=ctx.candidate if ctx.observed.target.hold is Hold.NONE else ctx.state.stable,
+        stable=ctx.candidate if ctx.observed.target.hold is Hold.NONE else before,
         reason=str(reason),
         message=message,
         changed_at=ctx.now,
     )
     return Decision(
         state=state,
-        actions=(*to_stable(ctx), Emit(str(reason), message, warning=warning), SaveState()),
+        actions=(
+            *to_stable(ctx),
+            Emit(str(reason), message, warning=warning),
+            SaveState(),
+            *_half_made(ctx),
+        ),
         requeue_after=timedelta(0),
     )
+
+
+def _half_made(ctx: Context) -> tuple[Action, ...]:
+    """Take back what was made before a write was denied: a Service without its Deployment."""
+    absent = isinstance(ctx.observed.canary, CanaryAbsent)
+    return (DeleteCanary(),) if absent and ctx.state.denied_since is not None else ()
 
 
 def by(ctx: Context, what: str) -> str:

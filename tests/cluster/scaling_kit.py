@@ -132,6 +132,10 @@ class Scaled:
     def canary(self, key: Key) -> Json | None:
         return self.beside.canaries.now(CANARIES, key.namespace, key.name)
 
+    def ending(self, namespace: str) -> bool:
+        del namespace
+        return False
+
     def enabled(self, namespace: str) -> bool:
         return namespace == self.namespace
 

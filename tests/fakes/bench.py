@@ -83,6 +83,7 @@ class Bench:
     providers: Mapping[str, MetricProvider] = field(default_factory=dict)
     labelled: bool = True
     defaults: Defaults = Defaults()
+    is_ending: bool = False
     now: datetime = START
     weigher: Weigher = field(default_factory=NoWeigher)
     losses: Losses = field(default_factory=Losses)
@@ -94,6 +95,10 @@ class Bench:
 
     def canary(self, key: Key) -> Json | None:
         return self.cluster.now(CANARIES, key.namespace, key.name)
+
+    def ending(self, namespace: str) -> bool:
+        del namespace
+        return self.is_ending
 
     def enabled(self, namespace: str) -> bool:
         del namespace

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from canary.contract import FIELD_MANAGER
 from canary.model.values import Json
-from runtime.errors import AlreadyExists, Conflict, NotFound
+from runtime.errors import AlreadyExists, ApiError, Conflict, NotFound
 from runtime.resources import ListResult, Resource
 
 
@@ -18,13 +18,14 @@ class Stored:
     """A few objects by plural, namespace and name.
 
     `meanwhile` is called once before a write arrives, then forgotten: what somebody else does in
-    between. `calls` are the verbs in order.
+    between. `calls` are the verbs in order. `denials` are answers to writes by verb and plural.
     """
 
     objects: dict[tuple[str, str, str], Json] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     meanwhile: Callable[[], None] | None = None
     always: Callable[[], None] | None = None
+    denials: dict[tuple[str, str], ApiError] = field(default_factory=dict)
     _version: int = 0
 
     def put(self, resource: Resource, obj: Json) -> Json:
@@ -67,7 +68,7 @@ class Stored:
     async def create(
         self, resource: Resource, obj: Json, *, field_manager: str = FIELD_MANAGER
     ) -> Json:
-        self._arrive("create")
+        self._arrive("create", resource)
         metadata = obj["metadata"]
         if self.now(resource, metadata.get("namespace", ""), metadata["name"]) is not None:
             raise AlreadyExists(409, "AlreadyExists", metadata["name"])
@@ -75,7 +76,7 @@ class Stored:
 
     async def apply(self, resource: Resource, obj: Json) -> Json:
         """Apply the fields beside metadata; those that our Apply owned and wants no more go."""
-        self._arrive("apply")
+        self._arrive("apply", resource)
         metadata = obj["metadata"]
         before = self.now(resource, metadata.get("namespace", ""), metadata["name"])
         if before is None and "uid" in metadata:
@@ -90,7 +91,7 @@ class Stored:
     async def merge_patch(
         self, resource: Resource, namespace: str, name: str, patch: Json, *, subresource: str = ""
     ) -> Json:
-        self._arrive(f"merge_patch {subresource}".strip())
+        self._arrive(f"merge_patch {subresource}".strip(), resource)
         before = self._read(resource, namespace, name)
         self._check(before, (patch.get("metadata") or {}).get("resourceVersion"))
         return self.put(resource, _merged(before, patch))
@@ -104,7 +105,7 @@ class Stored:
         uid: str | None = None,
         resource_version: str | None = None,
     ) -> None:
-        self._arrive("delete")
+        self._arrive("delete", resource)
         before = self.now(resource, namespace, name)
         if before is None:
             return
@@ -119,8 +120,10 @@ class Stored:
             raise NotFound(404, "NotFound", name)
         return obj
 
-    def _arrive(self, verb: str) -> None:
+    def _arrive(self, verb: str, resource: Resource) -> None:
         self.calls.append(verb)
+        if (denial := self.denials.get((verb, resource.plural))) is not None:
+            raise denial
         if self.always is not None:
             self.always()
         if self.meanwhile is not None:

@@ -94,6 +94,9 @@ class World:
     commands: set[Command] = field(default_factory=set)
     pause_value: str = ""
     replicas: int = 4
+    uid: str = ""
+    pods_denied: str = ""
+    rolling: str = ""
     pods: dict[str, int] = field(default_factory=lambda: {"v1": 4})
     born: list[str] = field(default_factory=lambda: ["v1"])
     parked: set[str] = field(default_factory=set)
@@ -166,6 +169,9 @@ class World:
             trouble=self.trouble,
             restarts=self.restarts,
             crash=self.crash,
+            pods_denied=self.pods_denied,
+            rolling=self.rolling,
+            current=not self.rolling,
             fates=self.fates or self._usual_fates(),
         )
         return Observed(
@@ -182,6 +188,7 @@ class World:
                 pause_value=self.pause_value,
                 requested_by="alice",
                 rollout_complete=complete,
+                uid=self.uid,
             ),
             revisions=self.revisions(),
             strategy=self.strategy,

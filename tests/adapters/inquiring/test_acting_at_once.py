@@ -179,6 +179,10 @@ class Analyzer:
     def canary(self, key: Key) -> Json | None:
         return self.cluster.now(CANARIES, key.namespace, key.name)
 
+    def ending(self, namespace: str) -> bool:
+        del namespace
+        return False
+
     def enabled(self, namespace: str) -> bool:
         return namespace == KEY.namespace
 

@@ -190,6 +190,10 @@ class Index:
     def canary(self, key: Key) -> Json | None:
         return self._cluster.now(CANARIES, key.namespace, key.name)
 
+    def ending(self, namespace: str) -> bool:
+        del namespace
+        return False
+
     def enabled(self, namespace: str) -> bool:
         return namespace == KEY.namespace
 
