@@ -264,7 +264,7 @@ def _is_tried_again(state: State) -> bool:
 
 def _again_in(state: State) -> timedelta:
     """Return how long after its end a run is tried again: a minute, then up to five."""
-    return min(_AGAIN * 2 ** min(state.tries - 1, 3), _AGAIN_AT_MOST)
+    return min(_AGAIN * (1 << min(state.tries - 1, 3)), _AGAIN_AT_MOST)
 
 
 def failed(ctx: Context) -> Decision | None:
