@@ -169,6 +169,23 @@ def _causes(status: dict[str, Any]) -> set[str]:
     return {str(cause.get("reason", "")) for cause in causes}
 
 
+def only_one(group: BaseExceptionGroup[BaseException]) -> ApiError | None:
+    """Return what the API server said, where all that ended a group of tasks are its answers.
+
+    Args:
+        group: what a `TaskGroup` raised; groups in it are looked into.
+
+    Returns:
+        The first answer; None where anything else went wrong too.
+
+    """
+    ours, others = group.split(ApiError)
+    if ours is None or others is not None:
+        return None
+    first = ours.exceptions[0]
+    return first if isinstance(first, ApiError) else only_one(first)
+
+
 def from_response(code: int, body: bytes, retry_after: float | None = None) -> ApiError:
     """Return the error for an HTTP answer that is not 2xx.
 

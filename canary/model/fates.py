@@ -1,6 +1,6 @@
 """What became of a canary's pods, and whether it happened to one run or to many at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -29,10 +29,14 @@ class Serving:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Starting:
-    """The pod has not been ready yet since its containers were started; `why` says what for."""
+    """The pod has not been ready yet since its containers were started; `why` says what for.
+
+    `since` is when the last of its containers that run was started.
+    """
 
     pod: str
     why: str = ""
+    since: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

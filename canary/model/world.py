@@ -1,7 +1,7 @@
 """The world at one moment: what a decision may look at."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 
 from canary.contract import Command
@@ -82,7 +82,7 @@ class CanaryPresent:
     `trouble` is why a pod cannot come up, if one cannot, `crash` how a container ended that was
     started again, `fates` what became of each pod that the API server still knows. `rolling` says
     what its Deployment still has to do where it is not `current`, `pods_denied` why the API server
-    does not let its pods be made.
+    does not let its pods be made, `made_at` is when the Deployment was.
     """
 
     template_hash: str
@@ -95,6 +95,7 @@ class CanaryPresent:
     fates: Fates = ()
     rolling: str = ""
     pods_denied: str = ""
+    made_at: datetime | None = None
 
     @property
     def serves(self) -> bool:

@@ -152,7 +152,12 @@ def _fate(pod: Json) -> Fate:
         return Broken(pod=name, why=why)
     if _is_unheard(pod):
         return Unheard(pod=name)
-    return Unready(pod=name) if _was_ready(pod) else Starting(pod=name, why=_waits_for(pod))
+    return Unready(pod=name) if _was_ready(pod) else _starting(pod)
+
+
+def _starting(pod: Json) -> Starting:
+    since, name = max(_started(pod), default=None), str(pod["metadata"]["name"])
+    return Starting(pod=name, why=_waits_for(pod), since=since)
 
 
 def _taken(pod: Json) -> Taken | None:
@@ -201,14 +206,17 @@ def _is_unheard(pod: Json) -> bool:
 def _was_ready(pod: Json) -> bool:
     """Tell whether a pod that is not ready became so after its containers were started."""
     since = _condition(pod, "Ready").get("lastTransitionTime")
-    started = [
-        str(running["startedAt"])
+    started = _started(pod)
+    return bool(since and started) and datetime.fromisoformat(str(since)) > max(started)
+
+
+def _started(pod: Json) -> list[datetime]:
+    """Return when the containers that run were started."""
+    return [
+        datetime.fromisoformat(str(running["startedAt"]))
         for entry in containers_of(pod, first=False)
         if (running := (entry.get("state") or {}).get("running") or {}).get("startedAt")
     ]
-    if not since or not started:
-        return False
-    return datetime.fromisoformat(str(since)) > max(map(datetime.fromisoformat, started))
 
 
 def _waits_for(pod: Json) -> str:

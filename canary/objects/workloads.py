@@ -1,5 +1,7 @@
 """From the API server's objects to the values that the rules work on."""
 
+from datetime import datetime
+
 from canary.contract import (
     CANDIDATE,
     COMMANDS,
@@ -138,7 +140,7 @@ def read_canary(obj: Json, pods: list[Json], known: Identities) -> CanaryPresent
 
     """
     status, replicas = obj.get("status") or {}, int(obj["spec"].get("replicas", 1))
-    rolling = _rolling(obj)
+    rolling, made = _rolling(obj), obj["metadata"].get("creationTimestamp")
     newest = of_newest_template(pods)
     fates = read_fates(newest)
     taken = {fate.pod for fate in fates if isinstance(fate, Taken)}
@@ -154,6 +156,7 @@ def read_canary(obj: Json, pods: list[Json], known: Identities) -> CanaryPresent
         fates=fates,
         rolling=rolling,
         pods_denied=_pods_denied(status),
+        made_at=None if made is None else datetime.fromisoformat(made),
     )
 
 

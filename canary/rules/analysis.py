@@ -125,7 +125,7 @@ def _canary_not_ready(tick: Tick) -> Decision | None:
     if _unready_for(ctx) > strategy.progress_deadline:
         limit = int(strategy.progress_deadline.total_seconds())
         why = f"{ready} canary pods are ready after {limit} s"
-        if fails_by_itself(canary):
+        if fails_by_itself(canary, ctx.now - strategy.progress_deadline / 2):
             return refuse(ctx, Reason.REFUSED, why)
         missing = what_is_missing(canary)
         return expire(ctx, f"{why}: {missing}" if missing else why, tick.state, again=True)
@@ -160,7 +160,11 @@ def _unready_for(ctx: Context) -> timedelta:
     """Return how long a canary may have been unready; one whose hooks were called was ready."""
     state = ctx.state
     heard = [one.word.at for one in state.asked if isinstance(one.word, Word)]
-    times = [one for one in (state.started_at, state.checked_at, *heard) if one is not None]
+    # What kept it from being made is not its pods' time.
+    canary = ctx.observed.canary
+    made = canary.made_at if isinstance(canary, CanaryPresent) else None
+    known = (state.started_at, state.checked_at, made, *heard)
+    times = [one for one in known if one is not None]
     return timedelta(0) if state.out else ctx.now - max(times, default=ctx.now)
 
 
@@ -226,6 +230,15 @@ def _not_due(tick: Tick) -> Decision | None:
     return resync(tick, tick.ctx.timing.poll) if replaced else None
 
 
+def _unreachable(tick: Tick) -> Decision | None:
+    """No weight without an endpoint; one that never comes ends the run as pods do."""
+    ctx, decision = tick.ctx, no_endpoint(tick)
+    in_time = tick.state.begun or _unready_for(ctx) <= tick.strategy.progress_deadline
+    if decision is None or in_time:
+        return decision
+    return expire(ctx, ctx.observed.unserved, tick.state, again=True)
+
+
 RULES_RUN: Final[tuple[Callable[[Tick], Decision | None], ...]] = (
     _undo_first,
     no_route,
@@ -234,7 +247,7 @@ RULES_RUN: Final[tuple[Callable[[Tick], Decision | None], ...]] = (
     weighed,
     lost,
     _canary_not_ready,
-    no_endpoint,
+    _unreachable,
     stormy,
     _skip,
     route_lost,

@@ -5,7 +5,7 @@ replaced and waited for. Meanwhile a canary of which no pod serves has no share 
 """
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from canary.contract import Reason
@@ -238,7 +238,7 @@ def _forgiven(state: State, canary: CanaryPresent, message: str) -> State:
     )
 
 
-def fails_by_itself(canary: CanaryPresent) -> bool:
+def fails_by_itself(canary: CanaryPresent, since: datetime) -> bool:
     """Tell whether pods that never became ready speak against their version.
 
     Those whose containers run and fail their probes do, and those whose containers ended. Pods that
@@ -246,13 +246,16 @@ def fails_by_itself(canary: CanaryPresent) -> bool:
 
     Args:
         canary: a canary that is not ready.
+        since: what was started later came too late to have been ready in time.
 
     """
-    return any(_is_own_fault(fate) or _runs_in_vain(fate) for fate in canary.fates)
+    return any(_is_own_fault(fate) or _runs_in_vain(fate, since) for fate in canary.fates)
 
 
-def _runs_in_vain(fate: Fate) -> bool:
-    return isinstance(fate, Starting) and fate.why in _RUNS
+def _runs_in_vain(fate: Fate, since: datetime) -> bool:
+    if not isinstance(fate, Starting) or fate.why not in _RUNS:
+        return False
+    return fate.since is None or fate.since <= since
 
 
 def what_is_missing(canary: CanaryPresent) -> str:

@@ -32,8 +32,7 @@ LABELS = {MANAGED_BY_LABEL: "payments"}
 
 def quick(kubectl: Kubectl, deadline: int = 600) -> Json:
     """Return a Canary of one step that is judged by its pods alone."""
-    steps = {"stepWeight": 50, "maxWeight": 50, "metrics": [], "webhooks": []}
-    obj = canary(kubectl.namespace, **steps)
+    obj = canary(kubectl.namespace, stepWeight=50, maxWeight=50, metrics=[], webhooks=[])
     obj["spec"]["progressDeadlineSeconds"] = deadline
     return obj
 

@@ -97,6 +97,7 @@ class World:
     uid: str = ""
     pods_denied: str = ""
     rolling: str = ""
+    made_at: datetime | None = None
     pods: dict[str, int] = field(default_factory=lambda: {"v1": 4})
     born: list[str] = field(default_factory=lambda: ["v1"])
     parked: set[str] = field(default_factory=set)
@@ -171,6 +172,7 @@ class World:
             crash=self.crash,
             pods_denied=self.pods_denied,
             rolling=self.rolling,
+            made_at=self.made_at,
             current=not self.rolling,
             fates=self.fates or self._usual_fates(),
         )
@@ -399,6 +401,7 @@ class World:
                     self.weight = weight
                     self.weights.append(weight)
             case EnsureCanary(replicas):
+                self.made_at = self.made_at if self.canary else self.now
                 self.canary, self.canary_size = self.template, replicas
             case DeleteCanary():
                 assert self.weight == 0, "pods went away while they had traffic"

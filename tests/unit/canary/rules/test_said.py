@@ -199,6 +199,44 @@ def test_pods_that_are_denied_are_said_at_once_and_once() -> None:
     assert world.state.phase is Phase.SUCCEEDED
 
 
+def test_what_was_made_late_has_its_whole_time() -> None:
+    world = pushed(World(strategy=QUICK))
+    looks(world, 11, every=timedelta(seconds=10))
+    world.fates = (Starting(pod="a"),)
+    made = world.now
+    while world.state.phase is Phase.PROGRESSING:
+        world.reconcile()
+        world.now += timedelta(seconds=5)
+    assert world.state.reason == Reason.REFUSED
+    assert world.now - made > timedelta(minutes=2)
+
+
+def test_what_was_started_late_is_no_evidence_at_the_deadline() -> None:
+    world = pushed(World(strategy=QUICK, fates=(UNSCHEDULABLE,)))
+    while world.now - START < timedelta(seconds=90):
+        world.reconcile()
+        world.now += timedelta(seconds=5)
+    world.fates = (Starting(pod="a", since=world.now),)
+    while world.state.phase is Phase.PROGRESSING:
+        world.reconcile()
+        world.now += timedelta(seconds=5)
+    assert (world.state.reason, "refused" in world.marks) == (Reason.PROGRESS_DEADLINE, False)
+
+
+def test_an_endpoint_that_never_comes_ends_the_run_and_it_is_tried_again() -> None:
+    world = pushed(World(strategy=QUICK, unserved="no endpoint"))
+    while world.state.phase is Phase.PROGRESSING:
+        world.reconcile()
+        world.now += timedelta(seconds=5)
+    assert (world.state.reason, world.given_up.endswith("no endpoint")) == (
+        Reason.PROGRESS_DEADLINE,
+        True,
+    )
+    world.unserved = ""
+    world.run()
+    assert world.state.phase is Phase.SUCCEEDED
+
+
 # --- whose run a message is of --------------------------------------------------------------------
 
 
