@@ -169,7 +169,7 @@ def _causes(status: dict[str, Any]) -> set[str]:
     return {str(cause.get("reason", "")) for cause in causes}
 
 
-def only_one(group: BaseExceptionGroup[BaseException]) -> ApiError | None:
+def only_one(group: ExceptionGroup[Exception]) -> ApiError | None:
     """Return what the API server said, where all that ended a group of tasks are its answers.
 
     Args:

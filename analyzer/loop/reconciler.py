@@ -38,7 +38,14 @@ from canary.rules.actions import Emit
 from canary.rules.context import IDLE_PHASES, RECHECK
 from canary.rules.decide import decide
 from canary.rules.denied import ask_again_in, denied
-from runtime.errors import ApiError, Forbidden, Invalid, NamespaceEnding, NotFound
+from runtime.errors import (
+    ApiError,
+    Forbidden,
+    Invalid,
+    NamespaceEnding,
+    NotFound,
+    only_one,
+)
 from runtime.resources import DEPLOYMENTS
 from runtime.writes import Overtaken, stored
 
@@ -211,7 +218,12 @@ class Reconciler:
 
     async def _reconcile(self, key: Key, target: Json, canary: Json, *, enabled: bool) -> Result:
         standing = self.inquirer.standing(key)
-        scene = await self.observer.look(key, target, canary, standing, enabled=enabled)
+        try:
+            scene = await self.observer.look(key, target, canary, standing, enabled=enabled)
+        except ExceptionGroup as group:
+            if (error := only_one(group)) is None:
+                raise
+            raise error from group
         now = self.clock()
         weather = self.losses.look(key, scene.state, scene.observed.canary, now)
         observed = replace(scene.observed, weather=weather)

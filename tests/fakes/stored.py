@@ -18,7 +18,8 @@ class Stored:
     """A few objects by plural, namespace and name.
 
     `meanwhile` is called once before a write arrives, then forgotten: what somebody else does in
-    between. `calls` are the verbs in order. `denials` are answers to writes by verb and plural.
+    between. `calls` are the verbs in order. `denials` are answers by verb and
+    plural.
     """
 
     objects: dict[tuple[str, str, str], Json] = field(default_factory=dict)
@@ -56,6 +57,8 @@ class Stored:
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
     ) -> ListResult:
         self.calls.append(f"list {resource.plural}")
+        if (denial := self.denials.get(("list", resource.plural))) is not None:
+            raise denial
         found = [
             copy.deepcopy(obj)
             for (plural, place, _), obj in self.objects.items()

@@ -7,7 +7,7 @@ import pytest
 from analyzer.loop.reconciler import Result
 from canary.contract import HOLD, REFUSED, STABLE
 from canary.model.state import Phase
-from runtime.errors import ApiError, Forbidden, Invalid, NamespaceEnding, from_status
+from runtime.errors import ApiError, Forbidden, Invalid, NamespaceEnding, from_status, only_one
 from runtime.resources import CANARIES, DEPLOYMENTS, SERVICES
 from tests.fakes import objects
 from tests.fakes.bench import KEY, Bench, hash_of, held, ready, status
@@ -118,6 +118,22 @@ async def test_a_canary_object_that_is_denied_is_said_on_the_target() -> None:
             await bench.reconcile()
     (text,) = said(bench)
     assert QUOTA in text
+
+
+async def test_what_may_not_be_read_is_said_on_the_target() -> None:
+    bench = held(Bench())
+    bench.cluster.denials["list", "replicasets"] = Forbidden(403, "Forbidden", "no right to list")
+    for _ in range(3):
+        with pytest.raises(Forbidden):
+            await bench.reconcile()
+    (text,) = said(bench)
+    assert "no right to list" in text
+
+
+def test_of_a_group_that_holds_other_faults_none_is_the_only_one() -> None:
+    one = Forbidden(403, "Forbidden", "no")
+    assert only_one(ExceptionGroup("tasks", [ExceptionGroup("inner", [one])])) is one
+    assert only_one(ExceptionGroup("tasks", [one, ValueError()])) is None
 
 
 async def test_a_verdict_stays_what_it_is_when_a_later_write_is_denied() -> None:
