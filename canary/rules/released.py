@@ -12,6 +12,7 @@ from canary.model.world import Hold
 from canary.rules.actions import (
     Action,
     Decision,
+    DeleteCanary,
     Emit,
     EnsureRoute,
     SaveState,
@@ -44,7 +45,9 @@ def created_anew(ctx: Context) -> Decision | None:
     if not known or not uid or known == uid:
         return None
     message = f"{ctx.observed.key} was deleted and created again: it starts with what it asks for"
-    return back_to_idle(ctx, Reason.CREATED_ANEW, message, keep_stable=False)
+    decision = back_to_idle(ctx, Reason.CREATED_ANEW, message, keep_stable=False)
+    # Its canary went with its owner, maybe unseen; the routes had none and lead there still.
+    return replace(decision, actions=(*decision.actions, DeleteCanary()))
 
 
 def disabled(ctx: Context) -> Decision | None:

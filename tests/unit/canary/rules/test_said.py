@@ -10,7 +10,7 @@ from canary.contract import Reason
 from canary.model.fates import Broken, Fates, Serving, Starting, Taken, Taking, Unheard, Unready
 from canary.model.state import Phase, State
 from canary.model.strategy import Strategy
-from canary.rules.actions import EnsureCanary, SaveState
+from canary.rules.actions import DeleteCanary, EnsureCanary, SaveState
 from canary.rules.denied import ask_again_in, denied, no_longer_denied
 from tests.fakes.world import KEY, START, STRATEGY, World
 
@@ -315,6 +315,7 @@ def test_a_target_created_anew_went_past_nobody(phase: Phase, template: str) -> 
         changed_at=START,
     )
     world = World(template=template, pods={template: 4}, born=[template], uid="two", state=state)
+    assert DeleteCanary() in world.decide().actions, "its routes may lead to a canary that is gone"
     world.run(until=timedelta(minutes=2))
     assert world.state.target_uid == "two"
     assert (world.state.phase, world.state.stable) == (Phase.INITIALIZED, template)
