@@ -169,7 +169,7 @@ def _rolling(obj: Json) -> str:
     if updated != wanted:
         return f"{updated} of {wanted} pods of this version are made"
     if present != wanted:
-        return f"{present - updated} pods of a version before have to go"
+        return f"pods of a version before are still there: {present - updated}"
     return ""
 
 
