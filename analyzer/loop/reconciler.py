@@ -125,8 +125,12 @@ class Reconciler:
             # The informer is about to tell of it; then nothing is done there any more.
             log.info("the namespace is being deleted")
             return Result(requeue_after=RECHECK)
-        except (Invalid, Forbidden) as error:
-            await self._say_denied(key, error)
+        except ApiError as error:
+            if self.index.ending(key.namespace):
+                log.info("the namespace is being deleted", why=error.message)
+                return Result()
+            if isinstance(error, Invalid | Forbidden):
+                await self._say_denied(key, error)
             raise
 
     async def _say_denied(self, key: Key, error: ApiError) -> None:

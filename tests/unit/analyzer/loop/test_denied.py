@@ -7,7 +7,15 @@ import pytest
 from analyzer.loop.reconciler import Result
 from canary.contract import HOLD, REFUSED, STABLE
 from canary.model.state import Phase
-from runtime.errors import ApiError, Forbidden, Invalid, NamespaceEnding, from_status, only_one
+from runtime.errors import (
+    ApiError,
+    Forbidden,
+    Invalid,
+    NamespaceEnding,
+    NotFound,
+    from_status,
+    only_one,
+)
 from runtime.resources import CANARIES, DEPLOYMENTS, SERVICES
 from tests.fakes import objects
 from tests.fakes.bench import KEY, Bench, hash_of, held, ready, status
@@ -177,6 +185,23 @@ async def test_a_namespace_that_ends_between_two_writes_makes_no_noise() -> None
     assert (await bench.reconcile()).requeue_after == timedelta(seconds=30)
     assert bench.events() == []
     assert "WriteDenied" not in str(status(bench))
+
+
+async def test_what_goes_with_its_namespace_during_a_reconcile_is_no_failure() -> None:
+    bench = held(Bench())
+    bench.cluster.denials["merge_patch status", "canaries"] = NotFound(404, "NotFound", "web")
+    with pytest.raises(NotFound):
+        await bench.reconcile()
+
+    def end() -> None:
+        bench.is_ending = True
+
+    bench.cluster.denials.clear()
+    bench.cluster.meanwhile = end
+    bench.cluster.always = lambda: bench.cluster.denials.update(
+        {("merge_patch status", "canaries"): NotFound(404, "NotFound", "web")}
+    )
+    assert await bench.reconcile() == Result()
 
 
 async def test_a_target_that_is_being_deleted_is_gone_already() -> None:
