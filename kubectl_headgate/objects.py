@@ -5,8 +5,8 @@ from typing import Final, Protocol
 
 from analyzer.settings import Settings, read_settings
 from canary.contract import SYSTEM_NAMESPACE
+from canary.model.selection import selects, service_selector
 from canary.model.values import Json
-from canary.objects.selection import selects, service_selector
 from kubectl_headgate.faults import Unreadable
 from runtime.errors import ApiError, NotFound
 from runtime.resources import CANARIES, DEPLOYMENTS, SERVICES, ListResult, Resource

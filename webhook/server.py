@@ -5,7 +5,7 @@ update through ungated nor block a team, so the write is held and the analyzer l
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import structlog
@@ -16,6 +16,8 @@ from canary.admission.creations import Creation, admit_creation, bare_creation
 from canary.admission.facts import Allowed, Answer, Write
 from canary.admission.routes import RouteWrite, admit_route
 from canary.admission.targets import admit, bare_hold
+from canary.model.canary_labels import finding
+from canary.model.values import Json
 from webhook.review import (
     BadReview,
     Review,
@@ -60,6 +62,8 @@ class Metrics:
 
 
 Judge = Callable[[Review], tuple[bytes, str]]
+_BEGINNINGS: Final = frozenset({"held", "superseded"})
+"""Outcomes after which a run begins."""
 
 
 def create_app(settings: Settings, metrics: Metrics) -> web.Application:
@@ -79,7 +83,7 @@ def create_app(settings: Settings, metrics: Metrics) -> web.Application:
         if review.old is None:
             return admit_creation(Creation(new=review.new))
         write = Write(old=review.old, new=review.new, user=review.user)
-        return admit(write, settings.allowances)
+        return _forewarned(admit(write, settings.allowances), review.new)
 
     def judge_route(review: Review) -> tuple[bytes, str]:
         if review.old is None:
@@ -92,6 +96,14 @@ def create_app(settings: Settings, metrics: Metrics) -> web.Application:
     app.router.add_post("/targets", _handler("targets", judge_target, _hold, metrics))
     app.router.add_post("/routes", _handler("routes", judge_route, _pass, metrics))
     return app
+
+
+def _forewarned(answer: Answer, new: Json) -> Answer:
+    """Say of what is held whether it can have no canary, as far as the Deployment shows it."""
+    if not isinstance(answer, Allowed) or answer.outcome not in _BEGINNINGS:
+        return answer
+    why = finding(new)
+    return replace(answer, warnings=(*answer.warnings, f"headgate: {why}")) if why else answer
 
 
 def _hold(review: Review) -> bytes:

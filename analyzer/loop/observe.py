@@ -29,16 +29,16 @@ from canary.contract import HOLD, PARKED, PROMOTING, TARGET_LABEL, Command
 from canary.measuring.countable import Comparable, Countable, Uncountable, counted
 from canary.measuring.watch import Watch
 from canary.model.asking import HookAsk, MetricsAsk, Standing
+from canary.model.canary_labels import CanaryLabels
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
 from canary.model.names import canary_name, canary_of, target_label
+from canary.model.selection import listed_by, selects, service_selector
 from canary.model.state import Phase, State, current_state
 from canary.model.strategy import InvalidStrategy, Strategy
 from canary.model.values import Json, Key
 from canary.model.world import CanaryAbsent, CanaryPresent, Unsuitable
-from canary.objects.canary_labels import CanaryLabels
 from canary.objects.desired import keeps_selector
-from canary.objects.selection import listed_by, selects, service_selector
 from canary.objects.workloads import (
     annotations,
     known_templates,

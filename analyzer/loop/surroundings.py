@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from analyzer.ports import Cluster
+from canary.model.canary_labels import CanaryLabels, UnsuitableTarget, canary_labels, strangers
 from canary.model.names import canary_of
 from canary.model.values import Json
-from canary.objects.canary_labels import CanaryLabels, UnsuitableTarget, canary_labels, strangers
 from canary.objects.exclusive import claims_of, in_the_way
 from canary.objects.policies import left_behind, message
 from canary.routes.elsewhere import found_elsewhere

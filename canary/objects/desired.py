@@ -8,14 +8,14 @@ from canary.contract import (
     MANAGED_BY_LABEL,
     TARGET_LABEL,
 )
+from canary.model.canary_labels import CanaryLabels
 from canary.model.hashing import template_hash
 from canary.model.names import canary_name, target_label
+from canary.model.selection import Selector, label_selector, selects, workload_selector
 from canary.model.strategy import Strategy
 from canary.model.values import Json
-from canary.objects.canary_labels import CanaryLabels
 from canary.objects.copied import carried, carried_service_fields
 from canary.objects.placement import follow
-from canary.objects.selection import Selector, label_selector, selects, workload_selector
 
 __all__ = [
     "CanaryLabels",

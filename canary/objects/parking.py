@@ -14,9 +14,9 @@ from typing import Final
 import orjson
 
 from canary.contract import PARKED, PARKED_FROM, POD_TEMPLATE_HASH
+from canary.model.selection import Operator, Selector, selects, workload_selector
 from canary.model.values import Json
 from canary.model.world import Place
-from canary.objects.selection import Operator, Selector, selects, workload_selector
 
 _REVISION: Final = "deployment.kubernetes.io/revision"
 _COPY: Final = "e"

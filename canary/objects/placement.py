@@ -8,15 +8,9 @@ so do `matchLabelKeys` and `mismatchLabelKeys`, which take their values from the
 from collections.abc import Iterator
 
 from canary.contract import TARGET_LABEL
+from canary.model.canary_labels import CanaryLabels
+from canary.model.selection import Operator, label_selector, requirement, selects, selects_namespace
 from canary.model.values import Json
-from canary.objects.canary_labels import CanaryLabels
-from canary.objects.selection import (
-    Operator,
-    label_selector,
-    requirement,
-    selects,
-    selects_namespace,
-)
 
 
 def follow(pod: Json, labels: CanaryLabels, namespace: str) -> None:

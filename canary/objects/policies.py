@@ -8,9 +8,8 @@ Headgate: rights and budgets are the team's. It is said, so that a refusal is no
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from canary.model.values import Json
-from canary.objects.canary_labels import CanaryLabels
-from canary.objects.selection import (
+from canary.model.canary_labels import CanaryLabels
+from canary.model.selection import (
     Selection,
     disruption_budget_selector,
     label_selector,
@@ -18,6 +17,7 @@ from canary.objects.selection import (
     selects,
     selects_namespace,
 )
+from canary.model.values import Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from copy import deepcopy
 
 from canary.contract import POD_TEMPLATE_HASH
+from canary.model.selection import selects, workload_selector
 from canary.model.values import Json
 from canary.model.world import Place, Revision
-from canary.objects.selection import selects, workload_selector
 
 
 def chosen(revisions: Iterable[Revision], template: str) -> Revision | None:

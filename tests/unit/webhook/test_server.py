@@ -109,6 +109,21 @@ async def test_an_update_is_held(server: Server, *, dry_run: bool) -> None:
     assert server.count("targets", "held") == 1
 
 
+async def test_an_update_that_can_have_no_canary_says_so_at_once(server: Server) -> None:
+    selector = {"matchLabels": {"headgate.dev/target": "web"}}
+    metadata = {"labels": {"headgate.dev/target": "web"}}
+    old = changed(
+        OLD, selector=selector, template={**OLD["spec"]["template"], "metadata": metadata}
+    )
+    new = changed(
+        NEW, selector=selector, template={**NEW["spec"]["template"], "metadata": metadata}
+    )
+    response = await server.review(old, new)
+    assert patched(new, response)["spec"]["paused"] is True
+    assert "take it out of the template" in response["warnings"][-1]
+    assert len((await server.review(OLD, NEW))["warnings"]) == 1
+
+
 async def test_a_revert_is_resumed(server: Server) -> None:
     held = patched(NEW, await server.review(OLD, NEW))
     reverted = changed(held, template=OLD["spec"]["template"])

@@ -11,12 +11,12 @@ from analyzer.loop.observe import Scene
 from analyzer.loop.records import Records
 from analyzer.ports import Router, SplitRefused
 from canary.contract import HOLD, PROMOTING, REFUSED, STABLE, TARGET_LABEL, Command
+from canary.model.canary_labels import canary_labels
 from canary.model.hashing import template_hash
 from canary.model.state import Phase, State
 from canary.model.strategy import Strategy
 from canary.model.values import Json, Key
 from canary.model.world import Split
-from canary.objects.canary_labels import canary_labels
 from canary.rules.actions import (
     Action,
     Decision,

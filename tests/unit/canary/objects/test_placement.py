@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.contract import TARGET_LABEL
-from canary.objects.canary_labels import CanaryLabels
+from canary.model.canary_labels import CanaryLabels
 from canary.objects.placement import follow, followed
 from tests.unit.canary.objects import drawn
 from tests.unit.canary.objects.drawn import Json

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from canary.contract import TARGET_LABEL
-from canary.objects.canary_labels import CanaryLabels
+from canary.model.canary_labels import CanaryLabels
 from canary.objects.policies import left_behind, message
 
 Json = dict[str, Any]

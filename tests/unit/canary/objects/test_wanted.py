@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from canary.contract import CANDIDATE, MANAGED_BY, MANAGED_BY_LABEL, TARGET_LABEL
+from canary.model.canary_labels import CanaryLabels, canary_labels
 from canary.model.names import target_label
 from canary.model.strategy import Strategy
-from canary.objects.canary_labels import CanaryLabels, canary_labels
 from canary.objects.desired import (
     canary_name,
     canary_service_of,

@@ -13,8 +13,7 @@ from typing import Final
 
 from canary.contract import CANARY_SUFFIX, SELECTOR_KEYS, TARGET_LABEL
 from canary.model.names import MOST_IN_A_LABEL, suffixed, target_label
-from canary.model.values import Json
-from canary.objects.selection import (
+from canary.model.selection import (
     Operator,
     Requirement,
     Selection,
@@ -24,6 +23,7 @@ from canary.objects.selection import (
     service_selector,
     workload_selector,
 )
+from canary.model.values import Json
 
 MOST_TRIED: Final = 10
 """Labels of which every combination is tried, for the fewest; of more, none is changed in vain."""

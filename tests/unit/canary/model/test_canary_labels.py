@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canary.contract import TARGET_LABEL
-from canary.objects.canary_labels import (
+from canary.model.canary_labels import (
     CanaryLabels,
     UnsuitableTarget,
     canary_labels,

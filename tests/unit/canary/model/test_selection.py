@@ -5,7 +5,7 @@ import re
 import pytest
 from hypothesis import given
 
-from canary.objects.selection import (
+from canary.model.selection import (
     NOTHING,
     Selection,
     Selector,
