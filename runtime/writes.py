@@ -233,12 +233,14 @@ async def _written(
     """Write, and after a Conflict write on the newer object, where it may be: the loop."""
     # Jitter is no secret.
     backoff = Backoff(FIRST_DELAY, LONGEST_DELAY, rng=random.Random())  # noqa: S311
-    for _ in range(ATTEMPTS - 1):
+    for attempt in range(ATTEMPTS - 1):
         try:
             return await write(current)
         except Conflict:
+            # Mostly it was one write of a controller's, and that is over by now.
+            if attempt:
+                await asyncio.sleep(backoff.next())
             current = await _newer(cluster, resource, current, still)
-        await asyncio.sleep(backoff.next())
     return await write(current)
 
 
