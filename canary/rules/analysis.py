@@ -7,6 +7,7 @@ from typing import Final
 
 from canary.contract import Reason
 from canary.model.asking import Word
+from canary.model.names import canary_name
 from canary.model.state import Outcome, Phase
 from canary.model.steps import canary_size
 from canary.model.strategy import HookType
@@ -22,7 +23,7 @@ from canary.rules.actions import (
 )
 from canary.rules.capacity import missing, pods_for_all
 from canary.rules.checks import overall
-from canary.rules.context import RECHECK, Context, Tick, wait
+from canary.rules.context import RECHECK, Context, Tick, wait, warned
 from canary.rules.hooks import called, checks_of, hooks_of, waited_for
 from canary.rules.pods import (
     broken,
@@ -137,7 +138,7 @@ def _canary_not_ready(tick: Tick) -> Decision | None:
 def _starting(ctx: Context, canary: CanaryPresent, message: str) -> Decision:
     """Say what is waited for: pods that are all ready may be those of the version before."""
     if canary.ready >= canary.replicas:
-        message = f"waiting for the Deployment {ctx.observed.key.name}-canary"
+        message = f"waiting for the Deployment {canary_name(ctx.observed.key.name)}"
     missing = what_is_missing(canary)
     message = f"{message}; {missing}" if missing else message
     return wait(ctx, Reason.WAITING_FOR_CANARY, message, ctx.timing.poll)
@@ -146,14 +147,10 @@ def _starting(ctx: Context, canary: CanaryPresent, message: str) -> Decision:
 def _pods_denied(ctx: Context, canary: CanaryPresent) -> Decision:
     """The API server lets no more pods be made: said at once, in its words."""
     message = (
-        f"{canary.ready} of {canary.replicas} pods of {ctx.observed.key.name}-canary are ready, "
-        f"and the API server denies more: {canary.pods_denied}"
+        f"{canary.ready} of {canary.replicas} pods of {canary_name(ctx.observed.key.name)} are "
+        f"ready, and the API server denies more: {canary.pods_denied}"
     )
-    decision = wait(ctx, Reason.PODS_DENIED, message, RECHECK)
-    if message == ctx.state.message:
-        return decision
-    said = Emit(str(Reason.PODS_DENIED), message, warning=True)
-    return replace(decision, actions=(said, *decision.actions))
+    return warned(ctx, wait(ctx, Reason.PODS_DENIED, message, RECHECK))
 
 
 def _unready_for(ctx: Context) -> timedelta:

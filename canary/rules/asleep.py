@@ -11,7 +11,13 @@ from canary.contract import Reason
 from canary.model.state import Phase, State
 from canary.rules.actions import Decision, Emit, SaveState
 from canary.rules.context import RECHECK, Context
-from canary.rules.transitions import clean_up, promote, to_stable, undo_promotion
+from canary.rules.transitions import (
+    clean_up,
+    from_the_start,
+    promote,
+    to_stable,
+    undo_promotion,
+)
 
 
 def asleep(ctx: Context) -> Decision | None:
@@ -78,18 +84,7 @@ def _sleeps(state: State) -> bool:
 
 def _fall_asleep(ctx: Context) -> Decision:
     message = f"{ctx.observed.key} is scaled to 0; the run begins when it is scaled up"
-    before = ctx.state
-    state = State(
-        phase=Phase.PROGRESSING,
-        candidate=before.candidate,
-        stable=before.stable,
-        undoing=before.undoing,
-        paused=before.paused,
-        started_at=before.started_at,
-        changed_at=ctx.now,
-        reason=str(Reason.SCALED_TO_ZERO),
-        message=message,
-    )
+    state = from_the_start(ctx.state, Reason.SCALED_TO_ZERO, message, ctx.now)
     return Decision(
         state=state,
         actions=(*to_stable(ctx), Emit(state.reason, message), SaveState()),

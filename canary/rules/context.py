@@ -19,7 +19,7 @@ from canary.model.world import (
     Timing,
     Unsuitable,
 )
-from canary.rules.actions import Action, Decision, SaveState
+from canary.rules.actions import Action, Decision, Emit, SaveState
 
 IDLE_PHASES: Final = frozenset({Phase.INITIALIZED, Phase.SUCCEEDED})
 RECHECK: Final = timedelta(seconds=30)
@@ -96,3 +96,12 @@ def wait(ctx: Context, reason: str, message: str, after: timedelta) -> Decision:
     state = replace(ctx.state, reason=str(reason), message=message)
     actions: tuple[Action, ...] = () if state == ctx.state else (SaveState(),)
     return Decision(state=state, actions=actions, requeue_after=after)
+
+
+def warned(ctx: Context, decision: Decision) -> Decision:
+    """Say in a warning event what is waited for, once per message."""
+    state = decision.state
+    if state.message == ctx.state.message:
+        return decision
+    said = Emit(state.reason, state.message, warning=True)
+    return replace(decision, actions=(said, *decision.actions))

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from canary.contract import HOLD, STABLE, Command, Reason
+from canary.model.names import canary_name
 from canary.model.state import RUNNING_PHASES, Phase, State
 from canary.model.strategy import InvalidStrategy
 from canary.model.world import CanaryPresent
@@ -23,7 +24,7 @@ from canary.rules.actions import (
 )
 from canary.rules.analysis import progress
 from canary.rules.asleep import alone, asleep, awake
-from canary.rules.context import IDLE_PHASES, RECHECK, Context, Tick, wait
+from canary.rules.context import IDLE_PHASES, RECHECK, Context, Tick, wait, warned
 from canary.rules.denied import denied_too_long
 from canary.rules.hooks import after_rollout
 from canary.rules.parking import serving
@@ -136,13 +137,7 @@ def invalid(ctx: Context) -> Decision | None:
     if not problems or (ctx.state.phase is Phase.FAILED and ctx.same_candidate):
         return None
     message = f"{ctx.observed.key} stays held: {'; '.join(problems)}"
-    decision = stand(ctx, Reason.INVALID, message, MENDED)
-    if message == ctx.state.message:
-        return decision
-    return replace(
-        decision,
-        actions=(Emit(str(Reason.INVALID), message, warning=True), *decision.actions),
-    )
+    return warned(ctx, stand(ctx, Reason.INVALID, message, MENDED))
 
 
 def suspended(ctx: Context) -> Decision | None:
@@ -286,7 +281,7 @@ def failed(ctx: Context) -> Decision | None:
     if state != ctx.state:
         actions.append(SaveState())
     if any(isinstance(action, DeleteCanary) for action in clean):
-        text = f"Canary failed! Scaling down {ctx.observed.key.name}-canary"
+        text = f"Canary failed! Scaling down {canary_name(ctx.observed.key.name)}"
         reason = Reason.REFUSED if judged else Reason.PROGRESS_DEADLINE
         actions.append(Emit(str(reason), text, warning=True))
     if state.undoing and after is None and actions:

@@ -9,17 +9,19 @@ from datetime import timedelta
 from typing import Final
 
 from canary.contract import HOLD, OPT_OUT, OPT_OUT_VALUE, STABLE, Command, Reason
-from canary.model.state import Phase, State
+from canary.model.state import Phase
 from canary.model.world import OnUnsuitable
 from canary.rules.actions import Decision, Emit, MarkTarget, Pause, SaveState, SetWeight
-from canary.rules.context import Context, Tick, wait
+from canary.rules.context import Context, Tick, wait, warned
 from canary.rules.ticks import advancing
-from canary.rules.transitions import back_to_idle, clean_up, to_stable
+from canary.rules.transitions import back_to_idle, clean_up, from_the_start, to_stable
 
 MENDED: Final = timedelta(seconds=5)
 """How often to look whether a team has mended what no informer tells of: Services and routes."""
 _SOON: Final = timedelta(milliseconds=200)
 """How often to look for an endpoint: slices follow their pods within less than a second."""
+_SHORTLY: Final = timedelta(seconds=30)
+"""How long after a start or a step; where none comes for longer, something is to be mended."""
 
 
 def misfit(ctx: Context) -> Decision | None:
@@ -32,17 +34,8 @@ def misfit(ctx: Context) -> Decision | None:
         return None
     message = f"{ctx.observed.key} starts anew with another canary: {why}"
     if state.reason != Reason.MISFIT:
-        anew = State(
-            phase=Phase.PROGRESSING,
-            candidate=state.candidate,
-            stable=state.stable,
-            undoing=state.undoing,
-            paused=state.paused,
-            started_at=ctx.now,
-            changed_at=ctx.now,
-            reason=str(Reason.MISFIT),
-            message=message,
-        )
+        again = replace(state, started_at=ctx.now)
+        anew = from_the_start(again, Reason.MISFIT, message, ctx.now)
         said = Emit(str(Reason.MISFIT), message, warning=True)
         return Decision(
             state=anew, actions=(*to_stable(ctx), said, SaveState()), requeue_after=timedelta(0)
@@ -85,11 +78,7 @@ def _unrouted(tick: Tick) -> Decision | None:
         f"{Command.PROMOTE}=now; to take it out of gating, where the admin allows it: "
         f"{OPT_OUT}={OPT_OUT_VALUE}"
     )
-    decision = wait(ctx, Reason.NO_ROUTE, message, MENDED)
-    if message == ctx.state.message:
-        return decision
-    said = Emit(str(Reason.NO_ROUTE), message, warning=True)
-    return replace(decision, actions=(said, *decision.actions))
+    return warned(ctx, wait(ctx, Reason.NO_ROUTE, message, MENDED))
 
 
 def no_endpoint(tick: Tick) -> Decision | None:
@@ -99,7 +88,8 @@ def no_endpoint(tick: Tick) -> Decision | None:
         back = tick.state.begun and tick.state.reason == Reason.NO_ENDPOINT
         return _served_again(tick) if back else None
     message = f"{ctx.observed.key} gets no traffic: {why}; waiting for one"
-    said = wait(ctx, Reason.NO_ENDPOINT, message, _SOON)
+    since = ctx.now - (tick.state.stepped_at or tick.state.started_at or ctx.now)
+    said = wait(ctx, Reason.NO_ENDPOINT, message, _SOON if since < _SHORTLY else ctx.timing.poll)
     if not tick.state.begun:
         return said
     return replace(said, actions=(*to_stable(ctx), *said.actions))

@@ -79,21 +79,8 @@ def refuse(ctx: Context, reason: Reason, why: str, state: State | None = None) -
     key = ctx.observed.key
     verb = "Rolling back" if reason is Reason.REFUSED else "Aborting"
     message = f"{verb} {key} {why}"
-    ended = replace(
-        state,
-        phase=Phase.FAILED,
-        candidate=ctx.candidate,
-        weight=0,
-        withheld=0,
-        needed=0,
-        round=state.round + 1,
-        asked=(),
-        reason=str(reason),
-        message=message,
-        changed_at=ctx.now,
-        post_rollout_called=False,
-        undoing=ctx.candidate if promoting else state.undoing,
-    )
+    undoing = ctx.candidate if promoting else state.undoing
+    ended = replace(_failed(ctx, state, reason, message), undoing=undoing)
     undo: tuple[Action, ...] = undo_promotion(ended) if promoting else ()
     kept = ended if promoting else _with_share(ctx, state, ended)
     return Decision(
@@ -107,6 +94,24 @@ def refuse(ctx: Context, reason: Reason, why: str, state: State | None = None) -
             MarkRefused(message),
         ),
         requeue_after=timedelta(0),
+    )
+
+
+def _failed(ctx: Context, state: State, reason: Reason, message: str) -> State:
+    """Return the state of a run that has ended without its candidate: no share, no questions."""
+    return replace(
+        state,
+        phase=Phase.FAILED,
+        candidate=ctx.candidate,
+        weight=0,
+        withheld=0,
+        needed=0,
+        round=state.round + 1,
+        asked=(),
+        reason=str(reason),
+        message=message,
+        changed_at=ctx.now,
+        post_rollout_called=False,
     )
 
 
@@ -159,18 +164,7 @@ def expire(ctx: Context, why: str, state: State, *, again: bool = False) -> Deci
     """
     message = f"Giving up on {ctx.observed.key} for now, nothing speaks against it: {why}"
     ended = replace(
-        state,
-        phase=Phase.FAILED,
-        candidate=ctx.candidate,
-        weight=0,
-        withheld=0,
-        needed=0,
-        round=state.round + 1,
-        asked=(),
-        reason=str(Reason.PROGRESS_DEADLINE),
-        message=message,
-        changed_at=ctx.now,
-        post_rollout_called=False,
+        _failed(ctx, state, Reason.PROGRESS_DEADLINE, message),
         denied_since=None,
         denied_why="",
         tries=state.tries + 1 if again else 0,
@@ -185,6 +179,21 @@ def expire(ctx: Context, why: str, state: State, *, again: bool = False) -> Deci
             *_half_made(ctx),
         ),
         requeue_after=timedelta(0),
+    )
+
+
+def from_the_start(state: State, reason: Reason, message: str, now: datetime) -> State:
+    """Return the state of a run of the same candidate that has not begun; its start stands."""
+    return State(
+        phase=Phase.PROGRESSING,
+        candidate=state.candidate,
+        stable=state.stable,
+        undoing=state.undoing,
+        paused=state.paused,
+        started_at=state.started_at,
+        changed_at=now,
+        reason=str(reason),
+        message=message,
     )
 
 

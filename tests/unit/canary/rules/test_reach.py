@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from canary.contract import Command
+from canary.contract import Command, Reason
 from canary.model.state import Phase
-from canary.model.world import OnUnsuitable, Unsuitable
+from canary.model.world import OnUnsuitable, Timing, Unsuitable
 from canary.rules.actions import DeleteCanary, EnsureCanary, MarkTarget
 from tests.fakes.world import World
 
@@ -102,6 +102,13 @@ def test_no_weight_before_there_is_a_ready_endpoint() -> None:
     world.unserved = ""
     world.run()
     assert world.state.phase is Phase.SUCCEEDED
+
+
+def test_an_endpoint_is_looked_for_closely_at_first_and_then_at_the_usual_pace() -> None:
+    world = until(held(unserved=NOBODY), lambda world: world.state.reason == Reason.NO_ENDPOINT)
+    assert world.reconcile().requeue_after == timedelta(milliseconds=200)
+    world.now += timedelta(seconds=30)
+    assert world.reconcile().requeue_after == Timing().poll
 
 
 def test_the_share_goes_back_while_there_is_no_endpoint_and_returns_with_one() -> None:
