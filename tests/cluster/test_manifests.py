@@ -265,7 +265,10 @@ class Gate:
     def asks(self, *command: str, stdin: str = "", webhook: str = "targets") -> bool:
         """Whether the API server asks the webhook about this write."""
         options = ("-n", self.namespace, "--dry-run=server")
-        done = self.kubectl.run(*command, *options, stdin=stdin)
+        while True:
+            done = self.kubectl.run(*command, *options, stdin=stdin)
+            if "the object has been modified" not in done.stderr:
+                break  # else a controller wrote between kubectl's read and its write
         asked = f'failed calling webhook "{webhook}.headgate.dev"' in done.stderr
         assert asked == (done.returncode != 0), done.stderr
         return asked
