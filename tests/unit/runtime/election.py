@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from runtime.lease import LeaderElector, LeaseStore, Terms
 
-SHORT = Terms(duration=1.0, renew_deadline=0.6, retry=0.05)
+SHORT = Terms(duration=2.0, renew_deadline=1.2, retry=0.05)
 
 
 class Led:

@@ -142,11 +142,10 @@ async def test_silent_server_ends_at_the_deadline(api: ScriptedApi) -> None:
         raise AssertionError
 
     api.answers = [silent]
-    started = asyncio.get_running_loop().time()
-    async with api.cluster(deadline=0.2) as cluster:
-        with pytest.raises(errors.Unavailable, match="Timeout"):
+    # Far above the deadline and far below the default one: a busy machine changes neither.
+    async with asyncio.timeout(8), api.cluster(deadline=0.2) as cluster:
+        with pytest.raises(errors.Unavailable, match="no answer within 0.2 s"):
             await cluster.get(PODS, "shop", "web")
-    assert asyncio.get_running_loop().time() - started < 1
 
 
 async def test_cancellation_goes_through(api: ScriptedApi) -> None:
