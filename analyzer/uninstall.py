@@ -35,6 +35,8 @@ from canary.objects.workloads import annotations, known_templates, read_revision
 from runtime import kube
 from runtime.errors import NotFound
 from runtime.resources import (
+    ADMISSIONPOLICIES,
+    ADMISSIONPOLICYBINDINGS,
     ALERTPROVIDERS,
     CANARIES,
     CLUSTERROLEBINDINGS,
@@ -96,6 +98,7 @@ class Uninstall:
 
         """
         await self._stop_analyzer()
+        await self._open_the_status()
         await self._cluster.delete(MUTATINGWEBHOOKCONFIGURATIONS, "", WEBHOOKS)
         self._say("writes are not caught any more")
         await self._plain_routes()
@@ -106,6 +109,12 @@ class Uninstall:
         await self._delete_canaries()
         await self._delete_records()
         await self._delete_ourselves()
+
+    async def _open_the_status(self) -> None:
+        """Let marks and records be written by whoever may: nobody else guards them any more."""
+        for resource in (ADMISSIONPOLICYBINDINGS, ADMISSIONPOLICIES):
+            for obj in await self._list(resource, PART_OF):
+                await deleted(self._cluster, resource, obj)
 
     async def _stop_analyzer(self) -> None:
         await self._cluster.delete(DEPLOYMENTS, SYSTEM_NAMESPACE, ANALYZER)

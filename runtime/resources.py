@@ -92,6 +92,20 @@ MUTATINGWEBHOOKCONFIGURATIONS: Final = Resource(
     "MutatingWebhookConfiguration",
     namespaced=False,
 )
+ADMISSIONPOLICIES: Final = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingadmissionpolicies",
+    "ValidatingAdmissionPolicy",
+    namespaced=False,
+)
+ADMISSIONPOLICYBINDINGS: Final = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingadmissionpolicybindings",
+    "ValidatingAdmissionPolicyBinding",
+    namespaced=False,
+)
 CRDS: Final = Resource(
     "apiextensions.k8s.io",
     "v1",

@@ -189,5 +189,7 @@ def test_uninstall_is_not_felt(
     assert team.get("httproute", "web")["spec"] == written["spec"]
     wait_for("no canary", lambda: team.find("deployment", "web-canary") is None, 60)
     assert alone.find("mutatingwebhookconfiguration", "headgate") is None
+    assert alone.find("validatingadmissionpolicybinding", "headgate-marks") is None
+    assert alone.find("validatingadmissionpolicy", "headgate-records") is None
     wait_for("no namespace", lambda: alone.find("namespace", "headgate-system") is None, 120)
     assert alone.find("clusterrole", "headgate-analyzer") is None
