@@ -1,5 +1,6 @@
 """What a process says of itself: /healthz, /readyz and /metrics, and how it listens."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,6 +15,11 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # Seconds that open requests get when a listener closes; below the pod's grace period of 30.
 CLOSING_SECONDS: Final = 5.0
+# For the rest of a body that was answered before its end, so that the answer is read at all.
+LINGERING_SECONDS: Final = 1.0
+HANDSHAKE_SECONDS: Final = 5.0
+BACKLOG: Final = 128
+Guard = Callable[[Callable[[], asyncio.Protocol]], Callable[[], asyncio.Protocol]]
 
 
 class Checks:
@@ -85,6 +91,7 @@ async def serve(
     port: int,
     host: str | None = None,
     ssl_context: ssl.SSLContext | None = None,
+    guard: Guard | None = None,
 ) -> AsyncIterator[int]:
     """Listen while the context lasts; then accept no more, and let open requests end.
 
@@ -93,15 +100,30 @@ async def serve(
         port: 0 for any free one.
         host: None for all addresses, of both families.
         ssl_context: None for plain HTTP.
+        guard: wraps what makes the protocol of a connection, None for no guard.
 
     Yields:
         The port.
 
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSING_SECONDS)
+    runner = web.AppRunner(
+        app, access_log=None, shutdown_timeout=CLOSING_SECONDS, lingering_time=LINGERING_SECONDS
+    )
     await runner.setup()
+    if runner.server is None:
+        raise RuntimeError("the runner has no server after its setup")
+    factory = guard(runner.server) if guard else runner.server
+    # aiohttp's own site leaves a handshake the minute that asyncio gives it.
+    listener = await asyncio.get_running_loop().create_server(
+        factory,
+        host,
+        port,
+        ssl=ssl_context,
+        ssl_handshake_timeout=HANDSHAKE_SECONDS if ssl_context else None,
+        backlog=BACKLOG,
+    )
     try:
-        await web.TCPSite(runner, host, port, ssl_context=ssl_context).start()
-        yield int(runner.addresses[0][1])
+        yield int(listener.sockets[0].getsockname()[1])
     finally:
+        listener.close()
         await runner.cleanup()

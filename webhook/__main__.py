@@ -10,6 +10,7 @@ import uvloop
 from certs.reload import ServingCertificate
 from runtime import probes, process
 from runtime.supervisor import Listener, RootTask
+from webhook.doors import Doors
 from webhook.server import Metrics, create_app
 from webhook.settings import Settings, read_settings
 
@@ -29,7 +30,8 @@ async def serve(settings: Settings) -> None:
     log.info("starting", port=settings.port)
     running = process.Process(drain=DRAIN)
     certificate = ServingCertificate(settings.tls_cert, settings.tls_key, registry=running.registry)
-    app = create_app(settings, Metrics.create(running.registry))
+    doors = Doors()
+    app = create_app(settings, Metrics.create(running.registry), doors=doors)
     # What was imported stays: every full collection would walk it, and reviews wait meanwhile.
     gc.collect()
     gc.freeze()
@@ -38,7 +40,9 @@ async def serve(settings: Settings) -> None:
         RootTask("certificate", certificate.follow),
         Listener(
             "reviews",
-            lambda: probes.serve(app, port=settings.port, ssl_context=certificate.context),
+            lambda: probes.serve(
+                app, port=settings.port, ssl_context=certificate.context, guard=doors.guarding
+            ),
         ),
     )
 

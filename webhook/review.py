@@ -2,7 +2,7 @@
 
 import base64
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import jsonpatch
 import orjson
@@ -13,6 +13,10 @@ from canary.model.values import Json
 
 MAX_WARNING = 256
 """The API server truncates warnings beyond this many characters."""
+
+
+_REASONS: Final = {400: "BadRequest", 403: "Forbidden", 413: "RequestEntityTooLarge"}
+"""The API's reasons for HTTP's codes."""
 
 
 class BadReview(ValueError):  # noqa: N818 - the API server's mistake, told back to it
@@ -97,8 +101,7 @@ def answer_route(uid: str, new: Json, answer: RouteAnswer) -> bytes:
 
 def denied(uid: str, message: str, code: int = 403) -> bytes:
     """Encode a refusal; the client prints the message."""
-    reason = "Forbidden" if code == 403 else "BadRequest"  # noqa: PLR2004 - HTTP's own numbers
-    status = {"code": code, "message": message, "reason": reason}
+    status = {"code": code, "message": message, "reason": _REASONS[code]}
     return _envelope({"uid": uid, "allowed": False, "status": status})
 
 

@@ -18,6 +18,8 @@ from canary.admission.routes import RouteWrite, admit_route
 from canary.admission.targets import admit, bare_hold
 from canary.model.canary_labels import finding
 from canary.model.values import Json
+from webhook.doors import Doors
+from webhook.intake import MAX_BODY, MAX_VALUES, Intake, too_many_values, uid_of
 from webhook.review import (
     BadReview,
     Review,
@@ -27,9 +29,6 @@ from webhook.review import (
     read_review,
 )
 from webhook.settings import Settings
-
-MAX_BODY: Final = 7 * 1024 * 1024
-"""Two objects of at most 3 MiB each (etcd's limit, in JSON) and the rest, as controller-runtime."""
 
 log = structlog.get_logger("webhook")
 
@@ -61,19 +60,32 @@ class Metrics:
         )
 
 
+TOO_MANY: Final = (
+    f"headgate: object and oldObject have more than {MAX_VALUES} values in all, which is more than "
+    "Headgate reads; move what is generated into a ConfigMap or a volume"
+)
 Judge = Callable[[Review], tuple[bytes, str]]
 _BEGINNINGS: Final = frozenset({"held", "superseded"})
 """Outcomes after which a run begins."""
 
 
-def create_app(settings: Settings, metrics: Metrics) -> web.Application:
+def create_app(
+    settings: Settings,
+    metrics: Metrics,
+    *,
+    intake: Intake | None = None,
+    doors: Doors | None = None,
+) -> web.Application:
     """Return the application that answers reviews.
 
     Args:
         settings: the webhook's settings.
         metrics: where reviews are counted.
+        intake: reads the bodies.
+        doors: those of the listener that the application is served at.
 
     """
+    entrance = _Entrance(intake or Intake(), doors or Doors(), metrics)
 
     def judge_target(review: Review) -> tuple[bytes, str]:
         answer = decide(review)
@@ -93,8 +105,8 @@ def create_app(settings: Settings, metrics: Metrics) -> web.Application:
         return answer_route(review.uid, review.new, answer), answer.outcome
 
     app = web.Application(client_max_size=MAX_BODY)
-    app.router.add_post("/targets", _handler("targets", judge_target, _hold, metrics))
-    app.router.add_post("/routes", _handler("routes", judge_route, _pass, metrics))
+    app.router.add_post("/targets", entrance.handler("targets", judge_target, _hold))
+    app.router.add_post("/routes", entrance.handler("routes", judge_route, _pass))
     return app
 
 
@@ -118,24 +130,44 @@ def _pass(review: Review) -> bytes:
     return answer_write(review.uid, review.new, Allowed(outcome="error"))
 
 
-def _handler(
-    path: str, judge: Judge, fallback: Callable[[Review], bytes], metrics: Metrics
-) -> Callable[[web.Request], Awaitable[web.Response]]:
-    seconds = metrics.seconds.labels(path)
+@dataclass(frozen=True, slots=True)
+class _Entrance:
+    """The way from a connection to a judge and back."""
 
-    async def handle(request: web.Request) -> web.Response:
-        body = await request.read()
-        with seconds.time():
-            answer, outcome = _answer(path, body, judge, fallback)
-        metrics.reviews.labels(path, outcome).inc()
-        return web.Response(body=answer, content_type="application/json")
+    intake: Intake
+    doors: Doors
+    metrics: Metrics
 
-    return handle
+    def handler(
+        self, path: str, judge: Judge, fallback: Callable[[Review], bytes]
+    ) -> Callable[[web.Request], Awaitable[web.Response]]:
+        """Return what answers the reviews of a path."""
+        seconds = self.metrics.seconds.labels(path)
+
+        async def handle(request: web.Request) -> web.Response:
+            self.doors.asks(request)
+            try:
+                async with self.intake.body(request) as body:
+                    with seconds.time():
+                        answer, outcome = _answer(path, body, judge, fallback)
+            except web.HTTPError as error:
+                self.metrics.reviews.labels(path, "not-taken").inc()
+                log.warning("review not taken", path=path, error=error.text)
+                raise
+            finally:
+                self.doors.answered(request)
+            self.metrics.reviews.labels(path, outcome).inc()
+            return web.Response(body=answer, content_type="application/json")
+
+        return handle
 
 
 def _answer(
     path: str, body: bytes, judge: Judge, fallback: Callable[[Review], bytes]
 ) -> tuple[bytes, str]:
+    if too_many_values(body):
+        log.warning("review too large", path=path, bytes=len(body), request_uid=uid_of(body))
+        return denied(uid_of(body), TOO_MANY, code=413), "too-large"
     try:
         review = read_review(body)
     except BadReview as error:

@@ -14,12 +14,12 @@ import pytest
 import trustme
 from prometheus_client import CollectorRegistry
 
-import webhook.server
 from canary.contract import HOLD, HOLD_UNKNOWN, NOTE, SPLIT, STABLE, Command
 from canary.routes.gateway_api import HttpRoutes
 from canary.routes.mark import Mark, TargetSplit, mark_of
 from runtime import probes
 from tests.fakes.objects import Json, annotated, changed, deployment
+from webhook.intake import MAX_BODY
 from webhook.server import Metrics, create_app
 from webhook.settings import Settings, read_settings
 
@@ -207,7 +207,7 @@ async def test_a_review_of_two_megabytes_is_taken(server: Server) -> None:
 
 
 async def test_a_body_beyond_the_limit_is_not_read(server: Server) -> None:
-    status, _ = await server.post("/targets", b"x" * (webhook.server.MAX_BODY + 1))
+    status, _ = await server.post("/targets", b"x" * (MAX_BODY + 1))
     assert status == 413
 
 
