@@ -20,10 +20,11 @@ from weakref import WeakSet
 import aiohttp
 import orjson
 import structlog
+from aiohttp.http_exceptions import LineTooLong
 
 from runtime.backoff import Backoff, parse_retry_after
 from runtime.clock import ServerClock
-from runtime.errors import ConfigurationError, Throttled, Unavailable, from_response
+from runtime.errors import ConfigurationError, Expired, Throttled, Unavailable, from_response
 from runtime.proxies import proxy_for
 
 
@@ -72,8 +73,10 @@ DEFAULT_NAMESPACE: Final = "default"
 # for a deadline of ten.
 _FIRST_DELAY: Final = 0.1
 _LONGEST_DELAY: Final = 1.0
-# As the client library has it: an event of a watch is one line, of an object of up to 1.5 MiB.
-_READ_BUFFER: Final = 2**21
+_READ_BUFFER: Final = 2**18
+# An event of a watch is one line. etcd takes objects of 1.5 MiB, of which each character can be six
+# in JSON (`<` is written as \u003c).
+_LONGEST_LINE: Final = 2**24
 _KUBECONFIG_AT_HOME: Final = Path("~/.kube/config").expanduser()
 
 _log = structlog.get_logger()
@@ -301,11 +304,14 @@ async def lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]
 
     Raises:
         Unavailable: the connection was lost.
+        Expired: a line is longer than any object's; the stream cannot go on behind it.
 
     """
     try:
-        while line := await response.content.readline():
+        while line := await response.content.readline(max_line_length=_LONGEST_LINE):
             yield line
+    except LineTooLong as error:
+        raise Expired(0, "LineTooLong", f"an event of more than {_LONGEST_LINE} bytes") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise Unavailable(0, "ConnectionLost", str(error)) from error
     finally:

@@ -10,6 +10,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Never, Protocol
 
@@ -115,9 +116,9 @@ class Informer:
                 if not self._version:
                     await self._relist()
                 heard = await self._follow()
-            except Expired:
+            except Expired as expired:
                 self._version = ""
-                await self._pause("Expired")
+                await self._pause(expired.reason)
             except ApiError as error:
                 await self._pause(error.reason)
             else:
@@ -155,14 +156,13 @@ class Informer:
             namespace=self._namespace,
             label_selector=self._selector,
         )
-        async with aclosing(stream):
-            async for event in stream:
+        async with aclosing(_understood(stream)) as changes:
+            async for change in changes:
                 heard = True
                 self._healthy()
-                if event.type != "BOOKMARK":
-                    gone = event.type == "DELETED"
-                    self._put(_key(event.object), None if gone else event.object)
-                self._version = event.object["metadata"]["resourceVersion"]
+                if change.key is not None:
+                    self._put(change.key, change.object)
+                self._version = change.version
         return heard
 
     def _healthy(self) -> None:
@@ -182,6 +182,43 @@ class Informer:
             self._store[key] = obj
         for handler in self._handlers:
             handler(*key, old, obj)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """One event of a watch; `key` is None where it only brings a newer version."""
+
+    key: tuple[str, str] | None
+    object: Json | None
+    version: str
+
+
+async def _understood(stream: AsyncGenerator[WatchEvent, None]) -> AsyncGenerator[_Change, None]:
+    """Yield what the events of a watch say: the guard per watch.
+
+    What a stream brings is not ours: whatever is wrong with it ends this watch and nothing else,
+    and everything is listed again, as the same event might come again.
+
+    Raises:
+        Expired: the watch cannot go on from where it is.
+
+    """
+    try:
+        async with aclosing(stream):
+            async for event in stream:
+                yield _change(event)
+    except ApiError:
+        raise
+    except Exception as error:
+        _log.exception("watch_broken")
+        raise Expired(0, type(error).__name__, str(error)) from error
+
+
+def _change(event: WatchEvent) -> _Change:
+    version = event.object["metadata"]["resourceVersion"]
+    if event.type == "BOOKMARK":
+        return _Change(None, None, version)
+    return _Change(_key(event.object), None if event.type == "DELETED" else event.object, version)
 
 
 def _key(obj: Json) -> tuple[str, str]:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from runtime.backoff import Backoff
 from runtime.informer import Informer
@@ -121,6 +122,34 @@ async def test_expired_version_lists_again_and_finds_what_was_deleted(watcher: W
     )
     assert watcher.seen[3:] == [("shop", "b", "4", None), ("shop", "a", "3", "80")]
     assert informer.trouble == ""
+
+
+@pytest.mark.parametrize("size", [5 * 2**20, 9 * 2**20])
+async def test_an_event_as_long_as_an_object_can_be_is_heard(watcher: Watcher, size: int) -> None:
+    large = pod("a", 6, annotations={"note": "x" * size})
+    informer = await watcher.run(listed(5), events(event("ADDED", large)))
+    assert informer.store["shop", "a"] == large
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (events(event("ADDED", pod("a", 6, annotations={"note": "x" * 2**24}))), "LineTooLong"),
+        (events({"type": "ADDED", "object": {"kind": "Pod"}}), "KeyError"),
+        (events({"type": "ADDED", "object": {"metadata": None}}), "TypeError"),
+        (events({"type": "ADDED", "object": 5}), "TypeError"),
+        (events({"event": "?"}), "KeyError"),
+    ],
+)
+async def test_a_stream_that_cannot_be_read_ends_its_watch_and_nothing_else(
+    watcher: Watcher, answer: Answer, reason: str
+) -> None:
+    with capture_logs() as logs:
+        informer = await watcher.run(listed(5), answer, listed(9, pod("b", 8)))
+    assert informer.store.keys() == {("shop", "b")}
+    assert reason in [log.get("reason") for log in logs if log["event"] == "watch_interrupted"]
+    asked = [request.query.get("resourceVersion") for request in watcher.api.requests]
+    assert asked[:3] == [None, "5", None]
 
 
 async def test_kind_that_is_not_installed_is_waited_for(watcher: Watcher) -> None:

@@ -130,7 +130,7 @@ async def test_create_is_not_repeated_once_it_may_have_arrived(api: ScriptedApi)
 async def test_refused_connection_is_repeated_until_the_deadline(api: ScriptedApi) -> None:
     kubeconfig = api.kubeconfig("t0")
     kubeconfig.write_text(kubeconfig.read_text().replace("127.0.0.1", "127.0.0.2"))
-    async with Cluster.connect(kubeconfig, deadline=0.3) as cluster:
+    async with Cluster.connect(kubeconfig, deadline=2) as cluster:
         with pytest.raises(errors.Unavailable) as caught:
             await cluster.create(PODS, OBJ)
     assert not caught.value.reached
