@@ -9,12 +9,13 @@ from contextlib import asynccontextmanager
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
-from analyzer.adapters import open_adapters
+from analyzer.adapters import ROUTES, open_adapters
 from analyzer.gathering.calibrator import Calibrator
 from analyzer.gathering.gatherer import Gatherer
 from analyzer.inquiring.inquirer import Inquirer
 from analyzer.loop.act import Actor
-from analyzer.loop.controller import ClusterIndex, Controller, Metrics
+from analyzer.loop.controller import Controller, Metrics
+from analyzer.loop.index import ClusterIndex
 from analyzer.loop.observe import Observer
 from analyzer.loop.reconciler import Reconciler
 from analyzer.loop.records import Records
@@ -67,6 +68,7 @@ async def build(
             namespaces=Informer(cluster, NAMESPACES),
             targets=Informer(cluster, DEPLOYMENTS),
             canaries=Informer(cluster, CANARIES),
+            routes=tuple(Informer(cluster, resource) for resource in ROUTES),
         )
         reconciler = Reconciler(
             cluster=cluster,
@@ -97,7 +99,6 @@ async def serve(settings: Settings) -> None:
         build(settings, cluster, running.registry) as (index, controller, gatherer, inquirer),
     ):
         elector = _elector(settings, cluster, running.registry)
-        informers = (index.namespaces, index.targets, index.canaries)
 
         async def act() -> None:
             async with asyncio.TaskGroup() as group:
@@ -110,9 +111,9 @@ async def serve(settings: Settings) -> None:
         await running.run(
             running.probes(
                 settings.probes_port,
-                synced=lambda: all(informer.synced.is_set() for informer in informers),
+                synced=lambda: index.is_synced,
             ),
-            *(RootTask(f"watch-{it.resource.plural}", it.run) for it in informers),
+            *(RootTask(f"watch-{it.resource.plural}", it.run) for it in index.informers),
             RootTask("leader", lambda: elector.run(act)),
         )
 

@@ -17,10 +17,13 @@ from analyzer.ports import (
     Scraper,
     SeriesSource,
 )
-from analyzer.routers.adopted import AdoptedRoutes
+from analyzer.routers.adopted import RESOURCES, AdoptedRoutes
+from runtime.resources import Resource
 
 PROMETHEUS: Final = "prometheus"
 """`MetricTemplate.spec.provider.type` of the one provider there is."""
+ROUTES: Final[tuple[Resource, ...]] = tuple(RESOURCES.values())
+"""The kinds of routes that the router writes, to be watched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -169,8 +169,11 @@ class Router(Protocol):
 
         """
 
-    async def clean(self, key: Key) -> None:
+    async def clean(self, key: Key) -> bool:
         """Leave every route as the team wrote it, whatever a run of the target had put there.
+
+        Returns:
+            Whether there was anything to take out.
 
         Raises:
             ApiError: a route could not be written, and may lead to the canary still.

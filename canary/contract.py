@@ -159,3 +159,4 @@ class Reason(StrEnum):
     UNGATED = "UngatedUpdate"
     COPIED = "CreatedFromCopy"
     CREATED_ANEW = "CreatedAnew"
+    LEFTOVER = "LeftoverSplitRemoved"

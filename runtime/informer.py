@@ -8,6 +8,7 @@
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ It must be quick and must not raise: it puts a key into a queue.
 # A watch that fails at once is tried again at most every 30 s, as client-go's reflector does.
 _FIRST_DELAY: Final = 0.5
 _LONGEST_DELAY: Final = 30.0
+
+NOT_FOUND: Final = "NotFound"
+"""The API's reason where it does not serve a kind."""
 
 _log = structlog.get_logger()
 
@@ -129,9 +133,10 @@ class Informer:
     async def _pause(self, reason: str) -> None:
         self.trouble = reason
         delay = self._backoff.next()
-        _log.warning(
-            "watch_interrupted", resource=self.resource.plural, reason=reason, delay=round(delay, 3)
-        )
+        # A kind that is not installed is no fault; it may come.
+        level = logging.DEBUG if reason == NOT_FOUND else logging.WARNING
+        shown = {"resource": self.resource.plural, "reason": reason, "delay": round(delay, 3)}
+        _log.log(level, "watch_interrupted", **shown)
         await asyncio.sleep(delay)
 
     async def _relist(self) -> None:

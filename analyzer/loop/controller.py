@@ -4,20 +4,19 @@ import asyncio
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Never, Protocol, Self
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from analyzer.loop.index import ClusterIndex
 from analyzer.loop.reconciler import Result
 from analyzer.loop.records import target_of
 from analyzer.loop.workqueue import WorkQueue
-from canary.contract import NAMESPACE_ENABLED, NAMESPACE_LABEL
 from canary.model.names import canary_of
 from canary.model.values import Json, Key
 from runtime.errors import ApiError, Throttled
-from runtime.informer import Informer
 
 log = structlog.get_logger("analyzer")
 DEFAULT_WORKERS: Final = 16
@@ -66,52 +65,6 @@ class Metrics:
         )
 
 
-@dataclass(slots=True)
-class ClusterIndex:
-    """What the informers have heard last, by key. See `analyzer.loop.reconciler.Index`."""
-
-    namespaces: Informer
-    targets: Informer
-    canaries: Informer
-    _canary_names: dict[Key, str] = field(default_factory=dict)
-
-    def target(self, key: Key) -> Json | None:
-        """Return the Deployment of a key."""
-        return self.targets.get(key.namespace, key.name)
-
-    def canary(self, key: Key) -> Json | None:
-        """Return the Canary that speaks of a target."""
-        name = self._canary_names.get(key)
-        return None if name is None else self.canaries.get(key.namespace, name)
-
-    def enabled(self, namespace: str) -> bool:
-        """Tell whether a namespace carries the label."""
-        obj = self.namespaces.get("", namespace)
-        labels = (obj or {}).get("metadata", {}).get("labels") or {}
-        return bool(labels.get(NAMESPACE_LABEL) == NAMESPACE_ENABLED)
-
-    def ending(self, namespace: str) -> bool:
-        """Tell whether a namespace is being deleted."""
-        obj = self.namespaces.get("", namespace)
-        return bool((obj or {}).get("metadata", {}).get("deletionTimestamp"))
-
-    def learn(self, old: Json | None, new: Json | None) -> tuple[Key, ...]:
-        """Take in a change of a Canary and return the targets that it concerns."""
-        keys = []
-        if old is not None:
-            keys.append(target_of(old))
-            self._canary_names.pop(target_of(old), None)
-        if new is not None:
-            keys.append(target_of(new))
-            self._canary_names[target_of(new)] = new["metadata"]["name"]
-        return tuple(dict.fromkeys(keys))
-
-    async def synced(self) -> None:
-        """Wait until every informer has its first list."""
-        for informer in (self.namespaces, self.targets, self.canaries):
-            await informer.synced.wait()
-
-
 class Controller:
     """Runs reconciles for whatever changes.
 
@@ -139,6 +92,8 @@ class Controller:
         index.targets.add_handler(self._on_target)
         index.canaries.add_handler(self._on_canary)
         index.namespaces.add_handler(self._on_namespace)
+        for routes in index.routes:
+            routes.add_handler(self._on_route)
 
     async def run(self) -> Never:
         """Work until cancelled. At the start everything is looked at: nothing is remembered."""
@@ -146,6 +101,8 @@ class Controller:
         self._queue = WorkQueue()
         for namespace, name in (*self._index.targets.store, *self._canary_targets()):
             self.enqueue(Key(namespace=namespace, name=name))
+        for key in self._index.split_targets():
+            self.enqueue(key)
         try:
             async with asyncio.TaskGroup() as group:
                 for number in range(self._workers):
@@ -201,6 +158,7 @@ class Controller:
             self._queue.add(key)
 
     def _on_target(self, namespace: str, name: str, old: Json | None, new: Json | None) -> None:
+        self._index.learn_target(Key(namespace=namespace, name=name), new)
         owner = canary_of(new or old or {"metadata": {}})
         if owner:
             self.enqueue(Key(namespace=namespace, name=owner))
@@ -211,10 +169,15 @@ class Controller:
 
     def _on_canary(self, namespace: str, name: str, old: Json | None, new: Json | None) -> None:
         del namespace, name
-        for key in self._index.learn(old, new):
+        for key in self._index.learn_canary(old, new):
             # Our own status writes come back here and concern nobody.
             if old is None or new is None or _intent(old) != _intent(new):
                 self.enqueue(key)
+
+    def _on_route(self, namespace: str, name: str, old: Json | None, new: Json | None) -> None:
+        del namespace, name
+        for key in self._index.learn_route(old, new):
+            self.enqueue(key)
 
     def _on_namespace(self, namespace: str, name: str, old: Json | None, new: Json | None) -> None:
         del namespace, old, new

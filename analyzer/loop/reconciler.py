@@ -74,6 +74,9 @@ class Index(Protocol):
     def ending(self, namespace: str) -> bool:
         """Tell whether a namespace is being deleted."""
 
+    def split(self, key: Key) -> bool:
+        """Tell whether a route carries a split of a target."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
@@ -176,6 +179,16 @@ class Reconciler:
             return Result(requeue_after=timedelta(0))
         return await self._reconcile(key, target, canary, enabled=enabled)
 
+    async def _take_back(self, key: Key, target: Json) -> None:
+        """Take a split off that no run has: its run died with its target or Canary, or was forged.
+
+        What the informer has heard can be older than a run's own end, which says what it does.
+        """
+        if await self.router.clean(key):
+            said = "a split that belongs to no run was taken off the routes"
+            event = Emit(str(Reason.LEFTOVER), said, warning=True)
+            await self.actor.report(target, event, self.clock())
+
     async def _pass_on(self, target: Json) -> Result:
         """Write what admission had to say of a creation into an event, and take its note off.
 
@@ -191,6 +204,8 @@ class Reconciler:
 
     async def _rest(self, key: Key, target: Json, canary: Json | None, *, enabled: bool) -> Result:
         """Do the little that is wanted of a target at rest; nothing is read for it."""
+        if self.index.split(key):
+            await self._take_back(key, target)
         if canary is None:
             return await self._look_at_resting(key, target, enabled=enabled)
         before = state_of(canary)

@@ -68,8 +68,8 @@ class AdoptedRoutes:
             said = (f"{route['kind']} {_name(route)}: {error}" for route, error in failures)
             raise SplitRefused(f"cannot split {'; '.join(sorted(said))}")
 
-    async def clean(self, key: Key) -> None:
-        """Take the target's canary out of every route."""
+    async def clean(self, key: Key) -> bool:
+        """Take the target's canary out of every route, and tell whether it was in any."""
         service = canary_name(key.name)
         found = [
             (dialect, route)
@@ -87,6 +87,7 @@ class AdoptedRoutes:
         failures = await self._bring_all(found, leave)
         for _, error in failures:
             raise error
+        return bool(found)
 
     async def ensure(self, key: Key, strategy: Strategy, owner: Json) -> None:
         """Make the own route as the strategy asks for it now, where the team has none."""

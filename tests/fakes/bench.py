@@ -54,9 +54,10 @@ class OneRoute:
         del key, strategy
         self.weight = weight
 
-    async def clean(self, key: Key) -> None:
+    async def clean(self, key: Key) -> bool:
         del key
-        self.weight = 0
+        had, self.weight = self.weight > 0, 0
+        return had
 
     async def ensure(self, key: Key, strategy: Strategy, owner: Json) -> None:
         del key, strategy, owner
@@ -95,6 +96,10 @@ class Bench:
 
     def canary(self, key: Key) -> Json | None:
         return self.cluster.now(CANARIES, key.namespace, key.name)
+
+    def split(self, key: Key) -> bool:
+        del key
+        return self.router.weight > 0
 
     def ending(self, namespace: str) -> bool:
         del namespace

@@ -179,6 +179,11 @@ class Analyzer:
     def canary(self, key: Key) -> Json | None:
         return self.cluster.now(CANARIES, key.namespace, key.name)
 
+    def split(self, key: Key) -> bool:
+        """No route is left over."""
+        del key
+        return False
+
     def ending(self, namespace: str) -> bool:
         del namespace
         return False

@@ -91,7 +91,7 @@ def test_analyzer_rights_in_the_cluster() -> None:
         "virtualservices": {"list"},
         "httpproxies": {"list"},
         "events": {"create"},
-        "httproutes": make,
+        "httproutes": make | {"watch"},
         "canaries": READ | {"create"},
         "canaries/status": {"patch"},
         "metrictemplates": {"get"},

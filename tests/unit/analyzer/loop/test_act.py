@@ -55,8 +55,9 @@ class NoRoutes:
     async def write_split(self, key: Key, strategy: Strategy, weight: int) -> None:
         self.asked.append(f"{key} {strategy.service_name} {weight}")
 
-    async def clean(self, key: Key) -> None:
+    async def clean(self, key: Key) -> bool:
         self.asked.append(f"{key} clean")
+        return True
 
     async def ensure(self, key: Key, strategy: Strategy, owner: Json) -> None:
         raise AssertionError(key, strategy, owner)

@@ -310,3 +310,14 @@ async def test_a_post_rollout_hook_that_a_death_lost_keeps_its_target_from_rest(
     calls = len(bench.cluster.calls)
     await successor.reconcile()
     assert len(bench.cluster.calls) == calls
+
+
+async def test_a_split_that_belongs_to_no_run_is_taken_off_and_said() -> None:
+    bench = Bench()
+    bench.write("web:1")
+    await bench.reconcile()
+    bench.router.weight = 50
+    await bench.reconcile()
+    await bench.reconcile()
+    assert bench.router.weight == 0
+    assert bench.events() == ["a split that belongs to no run was taken off the routes"]

@@ -197,6 +197,10 @@ class Index:
     def enabled(self, namespace: str) -> bool:
         return namespace == KEY.namespace
 
+    def split(self, key: Key) -> bool:
+        del key
+        return False
+
 
 class NoWeigher:
     """Has read nothing yet."""

@@ -24,7 +24,7 @@ from tests.fakes.cluster import Untouched
 from tests.fakes.routes import Admission, Died, RouteStore, down, webhook
 
 WEB, API = Key(namespace="prod", name="web"), Key(namespace="prod", name="api")
-Step = Callable[[AdoptedRoutes], Awaitable[None]]
+Step = Callable[[AdoptedRoutes], Awaitable[object]]
 ADMISSIONS = pytest.mark.parametrize("admission", [webhook, down])
 
 

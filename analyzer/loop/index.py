@@ -1,0 +1,137 @@
+"""What the informers have heard last, by key: see `analyzer.loop.reconciler.Index`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from analyzer.loop.records import target_of
+from canary.contract import HOLD, NAMESPACE_ENABLED, NAMESPACE_LABEL, PROMOTING
+from canary.model.values import Json, Key
+from canary.objects.workloads import annotations
+from canary.routes.mark import NO_MARK, mark_of
+from runtime.informer import Informer
+
+
+@dataclass(slots=True)
+class ClusterIndex:
+    """The stores of the informers, and what is found in them by more than a name.
+
+    Args:
+        namespaces: all namespaces.
+        targets: all Deployments.
+        canaries: all Canaries.
+        routes: one informer for each kind of route; one whose kind the cluster does not have knows
+            of none.
+
+    """
+
+    namespaces: Informer
+    targets: Informer
+    canaries: Informer
+    routes: tuple[Informer, ...] = ()
+    _canary_names: dict[Key, str] = field(init=False, default_factory=dict)
+    _splits: dict[Key, set[tuple[str, str]]] = field(init=False, default_factory=dict)
+    _in_run: dict[str, set[str]] = field(init=False, default_factory=dict)
+
+    @property
+    def informers(self) -> tuple[Informer, ...]:
+        """All of them."""
+        return (self.namespaces, self.targets, self.canaries, *self.routes)
+
+    def target(self, key: Key) -> Json | None:
+        """Return the Deployment of a key."""
+        return self.targets.get(key.namespace, key.name)
+
+    def canary(self, key: Key) -> Json | None:
+        """Return the Canary that speaks of a target."""
+        name = self._canary_names.get(key)
+        return None if name is None else self.canaries.get(key.namespace, name)
+
+    def enabled(self, namespace: str) -> bool:
+        """Tell whether a namespace carries the label."""
+        obj = self.namespaces.get("", namespace)
+        labels = (obj or {}).get("metadata", {}).get("labels") or {}
+        return bool(labels.get(NAMESPACE_LABEL) == NAMESPACE_ENABLED)
+
+    def ending(self, namespace: str) -> bool:
+        """Tell whether a namespace is being deleted."""
+        obj = self.namespaces.get("", namespace)
+        return bool((obj or {}).get("metadata", {}).get("deletionTimestamp"))
+
+    def split(self, key: Key) -> bool:
+        """Tell whether a route carries a split of a target."""
+        return bool(self._splits.get(key))
+
+    def split_targets(self) -> tuple[Key, ...]:
+        """Return the targets of all splits, whether they are there or not."""
+        return tuple(self._splits)
+
+    def learn_target(self, key: Key, new: Json | None) -> None:
+        """Take in a change of a Deployment."""
+        notes = {} if new is None else annotations(new)
+        in_run = self._in_run.setdefault(key.namespace, set())
+        if HOLD in notes or PROMOTING in notes:
+            in_run.add(key.name)
+        else:
+            in_run.discard(key.name)
+
+    def learn_canary(self, old: Json | None, new: Json | None) -> tuple[Key, ...]:
+        """Take in a change of a Canary and return the targets that it concerns."""
+        keys = []
+        if old is not None:
+            keys.append(target_of(old))
+            self._canary_names.pop(target_of(old), None)
+        if new is not None:
+            keys.append(target_of(new))
+            self._canary_names[target_of(new)] = new["metadata"]["name"]
+        return tuple(dict.fromkeys(keys))
+
+    def learn_route(self, old: Json | None, new: Json | None) -> tuple[Key, ...]:
+        """Take in a change of a route and return the targets that it concerns.
+
+        Those are the targets of its splits, of now and of before, and all that are in a run beside
+        it: a route that was deleted and made again, or that leads to one of them from now on, has
+        no split that would tell.
+        """
+        before, after = _split_targets(old), _split_targets(new)
+        route = old or new or {}
+        name = (str(route.get("kind")), str(route["metadata"]["name"]))
+        for key in before - after:
+            if (names := self._splits.get(key)) is not None:
+                names.discard(name)
+                if not names:
+                    del self._splits[key]
+        for key in after - before:
+            self._splits.setdefault(key, set()).add(name)
+        if old is not None and new is not None and _meaning(old) == _meaning(new):
+            return ()
+        namespace = str(route["metadata"].get("namespace", ""))
+        beside = {
+            Key(namespace=namespace, name=target) for target in self._in_run.get(namespace, ())
+        }
+        return tuple(before | after | beside)
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether there is a first list of everything but routes, whose kinds may be missing."""
+        return all(informer.synced.is_set() for informer in self._needed)
+
+    async def synced(self) -> None:
+        """Wait until `is_synced`."""
+        for informer in self._needed:
+            await informer.synced.wait()
+
+    @property
+    def _needed(self) -> tuple[Informer, ...]:
+        return (self.namespaces, self.targets, self.canaries)
+
+
+def _split_targets(route: Json | None) -> set[Key]:
+    if route is None:
+        return set()
+    namespace = str(route["metadata"].get("namespace", ""))
+    return {Key(namespace=namespace, name=name) for name in (mark_of(route) or NO_MARK).splits}
+
+
+def _meaning(route: Json) -> tuple[object, Mapping[str, str]]:
+    """Return a route without what its gateway writes of it."""
+    return route.get("spec"), annotations(route)

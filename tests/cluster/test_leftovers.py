@@ -1,0 +1,115 @@
+"""Splits that are lost in mid-run, and splits that belong to no run: both are put right at once.
+
+The interval of the runs here is so long that no tick does it.
+"""
+
+import json
+
+import pytest
+
+from canary.contract import ANALYZER_USER, SPLIT, Reason
+from canary.routes.mark import Mark, TargetSplit
+from tests.cluster.kit import (
+    Json,
+    Kubectl,
+    canary,
+    phase,
+    route,
+    service,
+    split_of,
+    wait_for,
+    web,
+)
+
+pytestmark = pytest.mark.cluster
+GOOD, BETTER = "headgate/demo:1.0", "headgate/demo:1.1"
+AT_ONCE = 5
+"""Seconds, where a tick takes minutes; a second or two is what it takes on a machine at rest."""
+
+
+def deploy(kubectl: Kubectl, host: str) -> None:
+    record = canary(
+        kubectl.namespace, interval="10m", stepWeight=50, maxWeight=50, metrics=[], webhooks=[]
+    )
+    kubectl.apply(web(GOOD, replicas=1), service(), route(host), record)
+    kubectl("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
+    wait_for("the target is known", lambda: phase(kubectl) == "Initialized", 30)
+
+
+def start(kubectl: Kubectl) -> None:
+    kubectl("set", "image", "deployment/web", f"web={BETTER}")
+    wait_for("half of the traffic", lambda: share(kubectl) == 50, 120)
+
+
+def share(kubectl: Kubectl) -> int | None:
+    found = kubectl.find("httproute", "web")
+    return None if found is None else split_of(found).get("web-canary")
+
+
+def test_a_split_that_goes_with_its_route_comes_back_with_it(namespace: Kubectl, host: str) -> None:
+    deploy(namespace, host)
+    start(namespace)
+    namespace("replace", "--force", "-f", "-", stdin=json.dumps(route(host)))
+    wait_for("half of the traffic again", lambda: share(namespace) == 50, AT_ONCE)
+
+
+def test_a_second_route_to_the_service_is_split_as_it_comes(namespace: Kubectl, host: str) -> None:
+    deploy(namespace, host)
+    start(namespace)
+    second = route(f"second.{host}", name="second")
+    backend = {"name": "web", "port": 80}
+    second["spec"]["rules"] = [{"backendRefs": [backend]}]
+    namespace.apply(second)
+
+    def found() -> bool:
+        return split_of(namespace.get("httproute", "second")).get("web-canary") == 50
+
+    wait_for("half of its traffic", found, AT_ONCE)
+
+
+def test_a_split_that_belongs_to_no_run_is_taken_off_and_said(
+    namespace: Kubectl, host: str
+) -> None:
+    deploy(namespace, host)
+    plain = namespace.get("httproute", "web")["spec"]
+    split = TargetSplit(stable="web", canary="web-canary", weight=50)
+    mark = {"metadata": {"annotations": {SPLIT: Mark(splits={"web": split}).dump()}}}
+    by_analyzer = ("--type=merge", f"--as={ANALYZER_USER}", "-p", json.dumps(mark))
+    written: Json = json.loads(namespace("patch", "httproute", "web", "-o", "json", *by_analyzer))
+    assert split_of(written).get("web-canary") == 50
+    wait_for(
+        "the team's own text", lambda: namespace.get("httproute", "web")["spec"] == plain, AT_ONCE
+    )
+    reason = f"reason={Reason.LEFTOVER},involvedObject.kind=Deployment"
+    events = wait_for(
+        "an event", lambda: namespace.items("events", "--field-selector", reason), AT_ONCE
+    )
+    assert "belongs to no run" in events[0]["message"]
+
+
+def test_a_target_that_is_made_again_in_mid_run_gets_all_of_its_traffic_back(
+    namespace: Kubectl, host: str
+) -> None:
+    deploy(namespace, host)
+    start(namespace)
+    again = json.dumps(web(GOOD, replicas=1))
+    namespace("replace", "--force", "-f", "-", stdin=again, deadline=180)
+    wait_for("no share for a Service that goes", lambda: not share(namespace), AT_ONCE)
+    wait_for("no canary", lambda: namespace.find("deployment", "web-canary") is None, 60)
+
+
+def test_a_canary_that_is_made_again_in_mid_run_begins_anew_and_stalls_nothing(
+    namespace: Kubectl, host: str
+) -> None:
+    deploy(namespace, host)
+    start(namespace)
+    record = namespace.get("canary", "web")
+    fresh = {
+        "apiVersion": record["apiVersion"],
+        "kind": record["kind"],
+        "metadata": {"name": "web"},
+        "spec": {**record["spec"], "analysis": {**record["spec"]["analysis"], "interval": "5s"}},
+    }
+    namespace("replace", "--force", "-f", "-", stdin=json.dumps(fresh))
+    wait_for("the run's end", lambda: phase(namespace) == "Succeeded", 120)
+    assert share(namespace) in {None, 0}

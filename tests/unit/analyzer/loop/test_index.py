@@ -1,0 +1,80 @@
+"""Which targets a change of a route concerns, and which splits are known of."""
+
+from typing import Any
+
+from analyzer.loop.index import ClusterIndex
+from canary.contract import HOLD, PROMOTING, SPLIT
+from canary.model.values import Json, Key
+from canary.routes.mark import Mark, TargetSplit
+from runtime.informer import Informer
+from runtime.resources import CANARIES, DEPLOYMENTS, HTTPROUTES, NAMESPACES
+from tests.fakes.objects import deployment
+from tests.fakes.stored import Stored
+
+WEB, API = (Key(namespace="prod", name=name) for name in ("web", "api"))
+
+
+def index() -> ClusterIndex:
+    kinds = (NAMESPACES, DEPLOYMENTS, CANARIES, HTTPROUTES)
+    namespaces, targets, canaries, routes = (Informer(_Never(), kind) for kind in kinds)
+    return ClusterIndex(namespaces, targets, canaries, (routes,))
+
+
+class _Never(Stored):
+    """What is learned here is told by the test: nothing is listed or watched."""
+
+    def watch(self, *_: Any, **__: Any) -> Any:
+        raise AssertionError
+
+
+def route(*targets: str, name: str = "web", hosts: tuple[str, ...] = (), **status: Any) -> Json:
+    splits = {one: TargetSplit(stable=one, canary=f"{one}-canary", weight=10) for one in targets}
+    notes = {SPLIT: Mark(splits=splits).dump()} if targets else {}
+    return {
+        "kind": "HTTPRoute",
+        "metadata": {"namespace": "prod", "name": name, "annotations": notes},
+        "spec": {"hostnames": list(hosts)},
+        "status": status,
+    }
+
+
+def test_the_targets_of_its_splits_of_now_and_before_are_looked_at() -> None:
+    it = index()
+    assert it.learn_route(None, route("web")) == (WEB,)
+    assert set(it.learn_route(route("web"), route("api"))) == {WEB, API}
+    assert (it.split(WEB), it.split(API)) == (False, True)
+    assert it.learn_route(route("api"), None) == (API,)
+    assert it.split_targets() == ()
+
+
+def test_a_split_on_two_routes_goes_with_the_second() -> None:
+    it = index()
+    for name in ("one", "two"):
+        it.learn_route(None, route("web", name=name))
+    it.learn_route(route("web", name="one"), route(name="one"))
+    assert it.split(WEB)
+    it.learn_route(route("web", name="two"), None)
+    assert not it.split(WEB)
+
+
+def test_what_a_gateway_writes_of_a_route_concerns_nobody() -> None:
+    it = index()
+    it.learn_route(None, route("web"))
+    assert it.learn_route(route("web"), route("web", parents=[{}])) == ()
+
+
+def test_a_route_without_a_split_concerns_what_is_in_a_run_beside_it() -> None:
+    it = index()
+    it.learn_target(WEB, deployment(annotations={HOLD: "5f7c"}))
+    it.learn_target(API, deployment(name="api", annotations={PROMOTING: "5f7c"}))
+    it.learn_target(Key(namespace="other", name="web"), deployment(annotations={HOLD: "5f7c"}))
+    assert set(it.learn_route(None, route())) == {WEB, API}
+    it.learn_target(WEB, deployment())
+    it.learn_target(API, None)
+    assert it.learn_route(route(), route(hosts=("web.example",))) == ()
+
+
+def test_a_mark_that_nobody_can_read_has_no_splits() -> None:
+    odd = route()
+    odd["metadata"]["annotations"] = {SPLIT: "{"}
+    assert index().learn_route(None, odd) == ()
