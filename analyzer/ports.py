@@ -203,6 +203,17 @@ class Cluster(Protocol):
     ) -> Json:
         """Merge a patch into an object."""
 
+    async def json_patch(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        ops: Sequence[Json],
+        *,
+        subresource: str = "",
+    ) -> Json:
+        """Run RFC 6902 operations on an object, all or none."""
+
     async def delete(
         self,
         resource: Resource,

@@ -13,6 +13,8 @@ What the API server does with a resourceVersion and a uid, by verb (apiserver's 
   for ever, so that it stands for the uid too.
 - server-side apply: the same. But an apply makes an object that has gone anew, and a
   resourceVersion alone does not prevent that; a uid does (409).
+- JSON Patch with `test` operations: 422 where one fails. It has no resourceVersion, so that a write
+  of anything that it does not test is no conflict: apiserver runs it again on the newer object.
 - create: 409 AlreadyExists if somebody was faster.
 - delete: `preconditions` of uid and resourceVersion, else 409. By its uid alone a stopped leader
   could delete an object that its successor has given another content in place.
@@ -20,12 +22,12 @@ What the API server does with a resourceVersion and a uid, by verb (apiserver's 
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from canary.contract import FIELD_MANAGER
 from runtime.backoff import Backoff
-from runtime.errors import AlreadyExists, Conflict, HeadgateError, NotFound
+from runtime.errors import AlreadyExists, Conflict, HeadgateError, Invalid, NotFound
 from runtime.resources import Resource
 
 Json = dict[str, Any]
@@ -62,6 +64,21 @@ class Patchable(Protocol):
         self, resource: Resource, namespace: str, name: str, patch: Json, *, subresource: str = ""
     ) -> Json:
         """Merge a patch into an object."""
+
+
+class Swappable(Patchable, Protocol):
+    """The part of `runtime.kube.Cluster` that a swap needs."""
+
+    async def json_patch(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        ops: Sequence[Json],
+        *,
+        subresource: str = "",
+    ) -> Json:
+        """Run RFC 6902 operations on an object, all or none."""
 
 
 class Writable(Patchable, Protocol):
@@ -148,6 +165,58 @@ async def patched(
         return await cluster.merge_patch(
             resource, *_place(current), _resting_on(current, patch), subresource=subresource
         )
+
+    return await _written(cluster, resource, obj, write, still)
+
+
+async def swapped(
+    cluster: Swappable,
+    resource: Resource,
+    obj: Json,
+    operations_for: Callable[[Json], Sequence[Json] | None],
+    *,
+    subresource: str = "",
+    still: Still = always,
+) -> Json:
+    """Run operations that test themselves what they rest on; return the object as stored then.
+
+    For what must not wait until a controller has written something else of the same object. A
+    `test` that fails is a Conflict by another name: the object is read again.
+
+    Args:
+        cluster: the API server.
+        resource: the object's kind.
+        obj: the object as it was read.
+        operations_for: gives the operations (RFC 6902) for an object, with a `test` of its uid and
+            of all else that they rest on; None where nothing is to be written. Asked again for the
+            newer object after a test that failed.
+        subresource: such as "status".
+        still: whether a newer version may be written to.
+
+    Raises:
+        Overtaken: `still` says no, or the object has been replaced or has gone since.
+        NotFound: there was none to begin with.
+        Conflict: somebody writes it all the time; try again later.
+        Invalid: the server denies it whatever the tests say.
+
+    """
+    refused: Sequence[Json] = ()
+
+    async def write(current: Json) -> Json:
+        nonlocal refused
+        operations = operations_for(current)
+        if operations is None:
+            return current
+        try:
+            return await cluster.json_patch(
+                resource, *_place(current), operations, subresource=subresource
+            )
+        except Invalid as error:
+            # A policy may answer with 422 as well. It does so again where all tests hold.
+            if operations == refused:
+                raise
+            refused = operations
+            raise Conflict(error.status, error.reason, error.message) from error
 
     return await _written(cluster, resource, obj, write, still)
 

@@ -9,6 +9,7 @@ import orjson
 
 from canary.admission.facts import Allowed, Denied
 from canary.admission.routes import RouteAnswer
+from canary.model.pointers import annotation_path
 from canary.model.values import Json
 
 MAX_WARNING = 256
@@ -130,7 +131,7 @@ def _annotation_operations(new: Json, annotations: dict[str, str | None]) -> lis
         operations.append({"op": "add", "path": "/metadata/annotations", "value": {}})
         present = {}
     for key, value in annotations.items():
-        path = f"/metadata/annotations/{key.replace('~', '~0').replace('/', '~1')}"
+        path = annotation_path(key)
         if value is not None:
             operations.append({"op": "add", "path": path, "value": value})
         elif key in present:

@@ -16,7 +16,7 @@ from canary.model.former import outdated_marks
 from canary.model.names import canary_of
 from canary.model.values import Json
 from canary.model.world import Place
-from canary.objects.conditions import carries_verdict, refused, reopened, with_condition
+from canary.objects.conditions import refused, reopened, reopening, verdict_in, with_condition
 from canary.objects.desired import (
     canary_name,
     canary_service_of,
@@ -47,7 +47,7 @@ from canary.rules.actions import (
 )
 from runtime.errors import AlreadyExists, Forbidden, Invalid
 from runtime.resources import DEPLOYMENTS, EVENTS, REPLICASETS, SERVICES
-from runtime.writes import Still, applied, asks_the_same, deleted, patched, stored
+from runtime.writes import Still, applied, asks_the_same, deleted, patched, stored, swapped
 
 log = structlog.get_logger("analyzer")
 
@@ -164,26 +164,29 @@ class Actor:
         except SplitRefused as refused:
             await self.emit(scene, Emit("RouteRefused", str(refused), warning=True), now)
 
-    async def reopen(self, target: Json, now: datetime) -> None:
+    async def reopen(self, target: Json, now: datetime) -> Json:
         """Take an earlier candidate's verdict from a target that is held with another one.
 
+        Whoever looks meanwhile takes it for the new version's.
+
         Args:
-            target: the Deployment as it was last heard of.
+            target: the Deployment as it was read or heard of, with that verdict.
             now: the time of this reconcile.
+
+        Returns:
+            The Deployment as it is stored then.
 
         Raises:
             Overtaken: it is another one meanwhile; it is to be looked at again.
 
         """
-
-        def patch_for(newer: Json) -> Json | None:
-            return with_condition(newer, reopened(now)) if carries_verdict(newer) else None
-
-        await patched(
+        if (verdict := verdict_in(target)) is None:
+            return target
+        return await swapped(
             self.cluster,
             DEPLOYMENTS,
             target,
-            patch_for,
+            lambda newer: reopening(newer, verdict, now),
             subresource="status",
             still=_stands(target),
         )

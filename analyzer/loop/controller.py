@@ -16,11 +16,14 @@ from analyzer.loop.records import target_of
 from analyzer.loop.workqueue import WorkQueue
 from canary.model.names import canary_of
 from canary.model.values import Json, Key
+from canary.objects.conditions import outlived
 from runtime.errors import ApiError, Throttled
 
 log = structlog.get_logger("analyzer")
 DEFAULT_WORKERS: Final = 16
 """Reconciles at once: they wait for the network, not for a processor."""
+REOPENERS: Final = 4
+"""Verdicts that are taken off at once: one write each, a few milliseconds."""
 RECONCILE_DEADLINE: Final = 60.0
 """Seconds after which a reconcile is given up and tried again.
 
@@ -34,6 +37,9 @@ class Reconciles(Protocol):
 
     async def reconcile(self, key: Key) -> Result:
         """Look at one target and do what it needs."""
+
+    async def reopen(self, target: Json) -> None:
+        """Take the verdict on the candidate before from a target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,7 @@ class Controller:
         self._metrics = metrics
         self._workers = workers
         self._queue: WorkQueue[Key] | None = None
+        self._outlived: asyncio.Queue[Json] | None = None
         index.targets.add_handler(self._on_target)
         index.canaries.add_handler(self._on_canary)
         index.namespaces.add_handler(self._on_namespace)
@@ -98,7 +105,7 @@ class Controller:
     async def run(self) -> Never:
         """Work until cancelled. At the start everything is looked at: nothing is remembered."""
         await self._index.synced()
-        self._queue = WorkQueue()
+        self._queue, self._outlived = WorkQueue(), asyncio.Queue()
         for namespace, name in (*self._index.targets.store, *self._canary_targets()):
             self.enqueue(Key(namespace=namespace, name=name))
         for key in self._index.split_targets():
@@ -107,9 +114,11 @@ class Controller:
             async with asyncio.TaskGroup() as group:
                 for number in range(self._workers):
                     group.create_task(self._work(self._queue), name=f"worker-{number}")
+                for number in range(REOPENERS):
+                    group.create_task(self._reopen(self._outlived), name=f"reopener-{number}")
         finally:
             self._queue.close()
-            self._queue = None
+            self._queue = self._outlived = None
         raise AssertionError("workers never return")
 
     def _canary_targets(self) -> list[tuple[str, str]]:
@@ -150,6 +159,22 @@ class Controller:
             finally:
                 self._metrics.seconds.observe(time.monotonic() - started)
 
+    async def _reopen(self, targets: asyncio.Queue[Json]) -> Never:
+        """Take verdicts on the one before off, then have the targets looked at.
+
+        A lane beside the work queue, where a target waits while all workers are busy, and while it
+        is worked on itself. Where it fails, the look does it.
+        """
+        while True:
+            target = await targets.get()
+            key = _key_of(target)
+            with structlog.contextvars.bound_contextvars(namespace=key.namespace, name=key.name):
+                try:
+                    await self._reconciler.reopen(target)
+                except ApiError as error:
+                    log.warning("reopening failed", error=repr(error))
+            self.enqueue(key)
+
     # --- what changes concern which target ---------------------------------------------------
 
     def enqueue(self, key: Key) -> None:
@@ -162,10 +187,14 @@ class Controller:
         owner = canary_of(new or old or {"metadata": {}})
         if owner:
             self.enqueue(Key(namespace=namespace, name=owner))
-        elif self._index.enabled(namespace) or self._index.canary(
-            Key(namespace=namespace, name=name)
-        ):
-            self.enqueue(Key(namespace=namespace, name=name))
+            return
+        key = Key(namespace=namespace, name=name)
+        if not (self._index.enabled(namespace) or self._index.canary(key)):
+            return
+        if self._outlived is not None and old and new and outlived(old, new):
+            self._outlived.put_nowait(new)
+        else:
+            self.enqueue(key)
 
     def _on_canary(self, namespace: str, name: str, old: Json | None, new: Json | None) -> None:
         del namespace, name
@@ -184,6 +213,11 @@ class Controller:
         for found_in, target in self._index.targets.store:
             if found_in == name:
                 self.enqueue(Key(namespace=found_in, name=target))
+
+
+def _key_of(target: Json) -> Key:
+    metadata = target["metadata"]
+    return Key(namespace=metadata["namespace"], name=metadata["name"])
 
 
 def _intent(canary: Json) -> tuple[object, Mapping[str, str]]:

@@ -136,6 +136,24 @@ class Reconciler:
                 await self._say_denied(key, error)
             raise
 
+    async def reopen(self, target: Json) -> None:
+        """Take the verdict on the candidate before from a target, by what was heard of it alone.
+
+        Nothing is read first, and no other work on the target is waited for: the write rests on
+        nothing but what it tests.
+
+        Args:
+            target: the Deployment as it was heard of, for which `outlived` is true.
+
+        Raises:
+            ApiError: the API server could not do its part. The next reconcile does it then.
+
+        """
+        if self.index.ending(target["metadata"]["namespace"]):
+            return
+        with suppress(Overtaken, NotFound):
+            await self.actor.reopen(target, self.clock())
+
     async def _say_denied(self, key: Key, error: ApiError) -> None:
         """Say on the target alone what the API server denies before a run is stored, or of it."""
         target, now = self.index.target(key), self.clock()
@@ -158,10 +176,6 @@ class Reconciler:
         if known is not None and beside is None and _rests(known, canary, enabled=enabled):
             self.inquirer.forget(key)
             return await self._rest(key, known, canary, enabled=enabled)
-        if known is not None and _carries_anothers_verdict(known, canary):
-            # Before anything is read: who looks meanwhile takes it for the new version's.
-            with suppress(Overtaken, NotFound):
-                await self.actor.reopen(known, self.clock())
         target = await stored(self.cluster, DEPLOYMENTS, key.namespace, key.name)
         if target is None or "deletionTimestamp" in target["metadata"]:
             # Its canary goes with it, by owner reference; a route has no such owner.
@@ -175,7 +189,9 @@ class Reconciler:
             canary = await self.records.create(target)
         try:
             canary = await self.records.read(canary)
-        except NotFound:
+            if _carries_anothers_verdict(target, canary):
+                target = await self.actor.reopen(target, self.clock())
+        except (NotFound, Overtaken):
             return Result(requeue_after=timedelta(0))
         return await self._reconcile(key, target, canary, enabled=enabled)
 
@@ -299,13 +315,13 @@ def _is_nobodys_update(target: Json) -> bool:
     return labels.get(MANAGED_BY_LABEL) == MANAGED_BY or bool(target["spec"].get("paused"))
 
 
-def _carries_anothers_verdict(target: Json, canary: Json | None) -> bool:
+def _carries_anothers_verdict(target: Json, canary: Json) -> bool:
     """Tell whether a held target still shows the verdict on a candidate of before."""
     notes, template = annotations(target), target["spec"]["template"]
     if HOLD not in notes or not carries_verdict(target):
         return False
     known, candidate = Identities((template,)), template_hash(template)
-    judged = "" if canary is None else current_state(state_of(canary), known).candidate
+    judged = current_state(state_of(canary), known).candidate
     return candidate not in {judged, known.current(notes.get(REFUSED, ""))}
 
 

@@ -6,7 +6,7 @@ server and its Deployment controller, with pods.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -76,6 +76,20 @@ class Beside:
     ) -> Json:
         written: Json = await self._of(resource).merge_patch(
             resource, namespace, name, patch, subresource=subresource
+        )
+        return written
+
+    async def json_patch(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        ops: Sequence[Json],
+        *,
+        subresource: str = "",
+    ) -> Json:
+        written: Json = await self._of(resource).json_patch(
+            resource, namespace, name, ops, subresource=subresource
         )
         return written
 

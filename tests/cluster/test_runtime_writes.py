@@ -1,4 +1,4 @@
-"""What a write rests on, at a real API server: every 409 that `runtime.writes` counts on.
+"""What a write rests on, at a real API server: every 409 and 422 that `runtime.writes` counts on.
 
 Objects are Secrets and paused Deployments without pods, so that only the tests write them; where a
 controller is to write in between, a Deployment is let run.
@@ -12,10 +12,29 @@ from typing import Any
 
 import pytest
 
+from canary.contract import HOLD, REFUSED
+from canary.objects.conditions import (
+    carries_verdict,
+    refused,
+    reopening,
+    verdict_in,
+    with_condition,
+)
 from runtime import errors
 from runtime.kube import Cluster
 from runtime.resources import DEPLOYMENTS, REPLICASETS, SECRETS, SERVICES
-from runtime.writes import Gone, Overtaken, applied, deleted, never, patched, stored
+from runtime.writes import (
+    Gone,
+    Overtaken,
+    Still,
+    always,
+    applied,
+    deleted,
+    never,
+    patched,
+    stored,
+    swapped,
+)
 from tests.cluster.runtime_kit import own_namespace
 
 pytestmark = pytest.mark.cluster
@@ -158,6 +177,113 @@ async def test_a_status_of_an_old_version_is_a_conflict(cluster_kubeconfig: Path
                 cluster, DEPLOYMENTS, old, lambda _: status, subresource="status", still=never
             )
         after = await patched(cluster, DEPLOYMENTS, old, lambda _: status, subresource="status")
+        assert "Test" in {found["type"] for found in after["status"]["conditions"]}
+
+
+# --- operations that test what they rest on -----------------------------------------------------
+
+
+async def reopened(cluster: Cluster, heard: Json, still: Still = never) -> Json:
+    """Take the verdict that was heard of off a Deployment, by the first write unless `still`."""
+    verdict = verdict_in(heard)
+    assert verdict is not None
+    return await swapped(
+        cluster,
+        DEPLOYMENTS,
+        heard,
+        lambda newer: reopening(newer, verdict, cluster.now()),
+        subresource="status",
+        still=still,
+    )
+
+
+async def observed(cluster: Cluster, namespace: str) -> Json:
+    """Wait until the Deployment controller has written its status; return what is stored."""
+    async with asyncio.timeout(30):
+        while True:
+            found = await cluster.get(DEPLOYMENTS, namespace, "web")
+            status = found.get("status") or {}
+            if status.get("observedGeneration") == found["metadata"]["generation"]:
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def with_verdict(cluster: Cluster, namespace: str, message: str = "slow") -> Json:
+    """Write a verdict as the analyzer does."""
+    found = await cluster.get(DEPLOYMENTS, namespace, "web")
+    patch = with_condition(found, refused(message, datetime(2026, 1, 1, tzinfo=UTC)))
+    return await cluster.merge_patch(DEPLOYMENTS, namespace, "web", patch, subresource="status")
+
+
+async def held_with_a_verdict(cluster: Cluster, namespace: str) -> Json:
+    wanted = deployment(namespace, paused=True)
+    wanted["metadata"]["annotations"] = {HOLD: "b", REFUSED: "a"}
+    await cluster.create(DEPLOYMENTS, wanted)
+    await observed(cluster, namespace)
+    return await with_verdict(cluster, namespace)
+
+
+async def test_a_verdict_goes_whatever_its_controller_has_written_since(
+    cluster_kubeconfig: Path,
+) -> None:
+    async with own_namespace(cluster_kubeconfig) as (cluster, namespace):
+        heard = await held_with_a_verdict(cluster, namespace)
+        spec = {"spec": {"revisionHistoryLimit": 3}}
+        await cluster.merge_patch(DEPLOYMENTS, namespace, "web", spec)
+        newer = await observed(cluster, namespace)
+        assert newer["metadata"]["resourceVersion"] != heard["metadata"]["resourceVersion"]
+        assert verdict_in(newer) == verdict_in(heard)
+        after = await reopened(cluster, heard)
+        assert not carries_verdict(after)
+        assert after["status"]["observedGeneration"] == newer["metadata"]["generation"]
+        assert after["spec"] == newer["spec"]
+        assert after["metadata"]["annotations"] == newer["metadata"]["annotations"]
+
+
+@pytest.mark.parametrize("mark", [HOLD, REFUSED])
+async def test_a_verdict_stays_where_another_candidate_is_held_or_was_refused(
+    cluster_kubeconfig: Path, mark: str
+) -> None:
+    async with own_namespace(cluster_kubeconfig) as (cluster, namespace):
+        heard = await held_with_a_verdict(cluster, namespace)
+        marks = {"metadata": {"annotations": {mark: "c"}}}
+        await cluster.merge_patch(DEPLOYMENTS, namespace, "web", marks)
+        with pytest.raises(Overtaken):
+            await reopened(cluster, heard)
+        assert carries_verdict(await cluster.get(DEPLOYMENTS, namespace, "web"))
+
+
+async def test_another_verdict_and_that_of_another_deployment_stay(
+    cluster_kubeconfig: Path,
+) -> None:
+    async with own_namespace(cluster_kubeconfig) as (cluster, namespace):
+        heard = await held_with_a_verdict(cluster, namespace)
+        await with_verdict(cluster, namespace, "too many errors")
+        with pytest.raises(Overtaken):
+            await reopened(cluster, heard)
+        assert carries_verdict(await cluster.get(DEPLOYMENTS, namespace, "web"))
+
+        await cluster.delete(DEPLOYMENTS, namespace, "web")
+        theirs = await held_with_a_verdict(cluster, namespace)
+        assert verdict_in(theirs) == verdict_in(heard)
+        with pytest.raises(Overtaken):
+            await reopened(cluster, heard)
+        assert carries_verdict(await cluster.get(DEPLOYMENTS, namespace, "web"))
+
+
+async def test_a_verdict_is_found_where_the_conditions_are_in_another_order(
+    cluster_kubeconfig: Path,
+) -> None:
+    async with own_namespace(cluster_kubeconfig) as (cluster, namespace):
+        heard = await held_with_a_verdict(cluster, namespace)
+        conditions = heard["status"]["conditions"]
+        more = {"type": "Test", "status": "True", "reason": "Test", "message": "m"}
+        other = {"status": {"conditions": [more, *conditions]}}
+        await cluster.merge_patch(DEPLOYMENTS, namespace, "web", other, subresource="status")
+        with pytest.raises(Overtaken):
+            await reopened(cluster, heard)
+        after = await reopened(cluster, heard, still=always)
+        assert not carries_verdict(after)
         assert "Test" in {found["type"] for found in after["status"]["conditions"]}
 
 

@@ -117,9 +117,13 @@ class Bench:
 
     async def reconcile(self, key: Key = KEY) -> Result:
         """Look at one target and do what it needs."""
+        return await self.reconciler().reconcile(key)
+
+    def reconciler(self) -> Reconciler:
+        """Return the analyzer's reconciler as it is after a start: it remembers nothing."""
         records = Records(self.cluster, self.defaults)
         sampler = self.sampler()
-        reconciler = Reconciler(
+        return Reconciler(
             cluster=self.cluster,
             index=self,
             router=self.router,
@@ -132,7 +136,6 @@ class Bench:
             metrics=RunMetrics.create(CollectorRegistry()),
             losses=self.losses,
         )
-        return await reconciler.reconcile(key)
 
     def write(self, image: str, marks: Mapping[str, str | None] = {}, **spec: Any) -> Json:
         """Write the target as a client does."""

@@ -1,5 +1,7 @@
 """A cluster that does nothing: what a test needs of one is overridden, the rest must not happen."""
 
+from collections.abc import Sequence
+
 from canary.contract import FIELD_MANAGER
 from canary.model.values import Json
 from runtime.resources import ListResult, Resource
@@ -28,6 +30,17 @@ class Untouched:
         self, resource: Resource, namespace: str, name: str, patch: Json, *, subresource: str = ""
     ) -> Json:
         raise AssertionError(f"{resource.plural} {namespace}/{name} {subresource}: {patch}")
+
+    async def json_patch(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        ops: Sequence[Json],
+        *,
+        subresource: str = "",
+    ) -> Json:
+        raise AssertionError(f"{resource.plural} {namespace}/{name} {subresource}: {ops}")
 
     async def delete(
         self,

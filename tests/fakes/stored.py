@@ -1,15 +1,18 @@
 """Objects in memory, with the API server's optimistic concurrency: what a write rests on counts.
 
-The same rules are held against a real API server in tests/cluster/test_runtime_kube.py.
+The same rules are held against a real API server in tests/cluster/test_runtime_kube.py
+and test_runtime_writes.py.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+
+import jsonpatch
 
 from canary.contract import FIELD_MANAGER
 from canary.model.values import Json
-from runtime.errors import AlreadyExists, ApiError, Conflict, NotFound
+from runtime.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound
 from runtime.resources import ListResult, Resource
 
 
@@ -98,6 +101,24 @@ class Stored:
         before = self._read(resource, namespace, name)
         self._check(before, (patch.get("metadata") or {}).get("resourceVersion"))
         return self.put(resource, _merged(before, patch))
+
+    async def json_patch(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        ops: Sequence[Json],
+        *,
+        subresource: str = "",
+    ) -> Json:
+        """Run RFC 6902 operations, all or none, on what is stored when they arrive."""
+        self._arrive(f"json_patch {subresource}".strip(), resource)
+        before = self._read(resource, namespace, name)
+        try:
+            after: Json = jsonpatch.apply_patch(before, ops)
+        except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+            raise Invalid(422, "Invalid", str(error)) from error
+        return self.put(resource, after)
 
     async def delete(
         self,

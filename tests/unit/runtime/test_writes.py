@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime import writes
-from runtime.errors import Conflict, NotFound
+from runtime.errors import Conflict, Invalid, NotFound
 from runtime.resources import DEPLOYMENTS
 from tests.fakes.stored import Stored
 
@@ -195,6 +195,86 @@ async def test_a_controller_s_status_does_not_hinder_and_another_s_word_does(ver
     with pytest.raises(writes.Overtaken):
         await write(store, obj)
     assert now(store)["spec"] == {"image": "of the next run"}
+
+
+# --- operations that test what they rest on -----------------------------------------------------
+
+
+def reset(obj: Json) -> list[Json] | None:
+    """Return the operations that reset a count that has been seen, None for another one."""
+    if obj["spec"]["count"] != 1:
+        return None
+    return [
+        {"op": "test", "path": "/metadata/uid", "value": obj["metadata"]["uid"]},
+        {"op": "test", "path": "/spec/other", "value": obj["spec"]["other"]},
+        {"op": "test", "path": "/spec/count", "value": 1},
+        {"op": "replace", "path": "/spec/count", "value": 0},
+    ]
+
+
+async def was_reset(store: Stored, obj: Json, still: writes.Still = writes.always) -> Json:
+    return await writes.swapped(store, DEPLOYMENTS, obj, reset, still=still)
+
+
+async def test_operations_meet_no_write_of_what_they_do_not_test() -> None:
+    store = Stored()
+    obj = store.put(DEPLOYMENTS, web(count=1, other="a"))
+    by_another(store, status={"replicas": 1})
+    stored = await was_reset(store, obj)
+    assert (stored["spec"]["count"], stored["status"]) == (0, {"replicas": 1})
+    assert store.calls == ["json_patch"]
+
+
+async def test_a_test_that_fails_is_a_read_and_one_more_attempt() -> None:
+    store = Stored()
+    obj = store.put(DEPLOYMENTS, web(count=1, other="a"))
+    by_another(store, spec={"count": 1, "other": "b"})
+    assert (await was_reset(store, obj))["spec"] == {"count": 0, "other": "b"}
+    assert store.calls == ["json_patch", "get", "json_patch"]
+
+
+async def test_what_the_tests_speak_of_no_more_is_left_alone() -> None:
+    store = Stored()
+    obj = store.put(DEPLOYMENTS, web(count=1, other="a"))
+    by_another(store, spec={"count": 2, "other": "a"})
+    assert await was_reset(store, obj) == now(store)
+    assert now(store)["spec"] == {"count": 2, "other": "a"}
+    with pytest.raises(writes.Overtaken):
+        await was_reset(store, obj, writes.never)
+
+
+async def test_operations_do_nothing_to_another_object_of_the_name() -> None:
+    store = Stored()
+    obj = store.put(DEPLOYMENTS, web(count=1, other="a"))
+    store.remove(DEPLOYMENTS, "prod", "web")
+    with pytest.raises(NotFound):
+        await was_reset(store, obj)
+    store.put(DEPLOYMENTS, web(count=1, other="a"))
+    with pytest.raises(writes.Overtaken):
+        await was_reset(store, obj)
+    assert now(store)["spec"]["count"] == 1
+
+
+async def test_what_is_denied_although_all_tests_hold_goes_up_as_it_is() -> None:
+    store = Stored()
+    obj = store.put(DEPLOYMENTS, web(count=1, other="a"))
+    denial = Invalid(422, "Invalid", "denied by a policy")
+    store.denials["json_patch", "deployments"] = denial
+    with pytest.raises(Invalid) as raised:
+        await was_reset(store, obj)
+    assert raised.value is denial
+    assert store.calls == ["json_patch", "get", "json_patch"]
+
+
+async def test_tests_that_fail_all_the_time_end_in_a_conflict() -> None:
+    store = Stored()
+    obj = store.put(DEPLOYMENTS, web(count=1, other=0))
+    others = iter(range(1, 100))
+    store.always = lambda: by_another(store, spec={"count": 1, "other": next(others)})
+    with pytest.raises(Conflict):
+        await was_reset(store, obj)
+    assert store.calls.count("json_patch") == writes.ATTEMPTS
+    assert now(store)["spec"]["count"] == 1
 
 
 async def test_stored_is_the_object_or_none() -> None:
