@@ -59,7 +59,8 @@ class State:
     tick was, `changed_at` when the phase last changed, `stepped_at` when the weight did,
     `no_data_since` since when a metric has had no value, `incident_since` since when both versions
     have missed a bound, `lost_since` since when pods are missing that the cluster took, `losses`
-    how often all of them were, `withheld` the step's share that the stable serves meanwhile.
+    how often all of them were, `withheld` the step's share that the stable serves meanwhile,
+    `unready_since` since when all of them fail their own probes and the verdict on that is due.
     `full_size` is how many pods the stable had with all of the traffic, `needed` how many it needs
     for that again where it has fewer now, else 0. `undoing` is the hash of a candidate whose
     half-way promotion is taken back, `forced` whether a person promoted it and so answers for it.
@@ -84,6 +85,7 @@ class State:
     no_data_since: datetime | None = None
     incident_since: datetime | None = None
     lost_since: datetime | None = None
+    unready_since: datetime | None = None
     denied_since: datetime | None = None
     denied_why: str = ""
     tries: int = 0

@@ -20,6 +20,7 @@ _TIMES = (
     "no_data_since",
     "incident_since",
     "lost_since",
+    "unready_since",
     "denied_since",
 )
 

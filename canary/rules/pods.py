@@ -32,6 +32,12 @@ from canary.rules.weather import WINDOW
 
 _LOOK: Final = timedelta(seconds=5)
 """How often pods that are waited for are looked at; that they are ready is heard at once."""
+PATIENCE: Final = timedelta(seconds=10)
+"""How long pods that fail their own probes may turn out to be one run's of many that do.
+
+It is Kubernetes' usual `periodSeconds` of a probe: what all share is seen to fail within that.
+"""
+_AS_MANY: Final = ", as in many runs at once, an incident of the cluster"
 _MOST_SAID: Final = 3
 _RUNS: Final = frozenset({"", "PodInitializing"})
 """What a pod waits for whose containers, or those before them, have been started."""
@@ -53,19 +59,40 @@ def broken(tick: Tick) -> Decision | None:
         return None
     if canary.trouble:
         return refuse(ctx, Reason.REFUSED, canary.trouble)
-    if ctx.state.begun and (why := _fell(ctx, canary, tick.strategy)):
-        return refuse(ctx, Reason.REFUSED, why)
-    return None
-
-
-def _fell(ctx: Context, canary: CanaryPresent, strategy: Strategy) -> str:
-    """Say what befell a canary that was ready once and has traffic; nothing where it serves."""
+    if not ctx.state.begun:
+        return None
     if canary.crash and (canary.restarts > ctx.state.restarts or not canary.ready):
-        return canary.crash
+        return refuse(ctx, Reason.REFUSED, canary.crash)
+    return _unready(tick, canary)
+
+
+def _unready(tick: Tick, canary: CanaryPresent) -> Decision | None:
+    """Pods that all fail their own probes refuse their version, unless many runs lose pods at once.
+
+    The share goes at once. The verdict falls a moment later, whatever the pods do by then: whether
+    this is one run of many only shows when the others have lost theirs. While the candidate rolls
+    there is no such moment, for the target's new pods serve meanwhile.
+    """
+    ctx, state = tick.ctx, tick.state
+    why = f"none of {canary.replicas} canary pods is ready any more"
+    if state.unready_since is not None:
+        left = state.unready_since + PATIENCE - ctx.now
+        if left > timedelta(0):
+            return replace(_wait(tick, state.message), requeue_after=left)
+        return refuse(ctx, Reason.REFUSED, f"{why}, by their own probes")
+    # Pods that were lost before have answered nobody: they are waited for.
+    if state.is_without_share or canary.ready or not _fail_by_themselves(canary, tick.strategy):
+        return None
+    if state.phase is Phase.PROMOTING:
+        return refuse(ctx, Reason.REFUSED, why)
+    patience = f"it is refused in {PATIENCE.seconds} s unless other runs lose pods too"
+    gone = _withdraw(tick, f"{why}; {patience}", canary.restarts)
+    return replace(gone, state=replace(gone.state, unready_since=ctx.now), requeue_after=PATIENCE)
+
+
+def _fail_by_themselves(canary: CanaryPresent, strategy: Strategy) -> bool:
     own = bool(canary.fates) and all(_is_own_fault(fate) for fate in canary.fates)
-    if strategy.ready_percent and own and not canary.ready:
-        return f"none of {canary.replicas} canary pods is ready any more"
-    return ""
+    return own and strategy.ready_percent > 0
 
 
 def _is_own_fault(fate: Fate) -> bool:
@@ -137,6 +164,8 @@ def _still_lost(tick: Tick, canary: CanaryPresent) -> Decision:
         why = f"its canary's pods are not back after {int(limit.total_seconds())} s"
         return expire(ctx, f"{why}: {what}" if what else why, tick.state)
     what = canary.pods_denied or what_befell(canary.fates)
+    if what and isinstance(ctx.observed.weather, Incident):
+        what += _AS_MANY
     if not what or what in tick.state.message:
         return _wait(tick, tick.state.message)
     return _wait(

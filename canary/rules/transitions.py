@@ -19,6 +19,7 @@ from canary.contract import (
     Command,
     Reason,
 )
+from canary.model.fates import Incident
 from canary.model.state import Phase, State
 from canary.model.world import CanaryAbsent, CanaryPresent, Hold
 from canary.rules.actions import (
@@ -54,9 +55,12 @@ def stand(ctx: Context, reason: str, message: str, after: timedelta) -> Decision
 def gone_on(ctx: Context) -> State:
     """Return the state of a run that goes on after something stood in its way.
 
-    What was said of a team's pause, of a fault or of `spec.suspend` is not so any more.
+    What was said of a team's pause, of a fault or of `spec.suspend` is not so any more, and what
+    pods do in an incident of the cluster is held against nobody.
     """
     state = ctx.state
+    if isinstance(ctx.observed.weather, Incident):
+        state = replace(state, unready_since=None)
     over = state.reason in _STOOD or (state.reason == Reason.PAUSED and not state.paused)
     if not over:
         return state
@@ -105,6 +109,7 @@ def _failed(ctx: Context, state: State, reason: Reason, message: str) -> State:
         candidate=ctx.candidate,
         weight=0,
         withheld=0,
+        unready_since=None,
         needed=0,
         round=state.round + 1,
         asked=(),
@@ -238,6 +243,7 @@ def promote(ctx: Context, why: str, state: State | None = None) -> Decision:
         candidate=ctx.candidate,
         weight=0 if first else state.weight,
         withheld=0 if first else state.withheld,
+        unready_since=None,
         round=state.round + 1,
         asked=(),
         failed_checks=0,

@@ -14,6 +14,7 @@ from canary.model.state import Phase, State
 from canary.model.values import Json, Key
 from canary.model.world import CanaryPresent
 from canary.queries.provider import ProviderSpec
+from canary.rules.pods import PATIENCE
 from runtime.resources import DEPLOYMENTS, PODS
 from tests.fakes.bench import KEY, Bench, NoWeigher, held, ready, status
 
@@ -200,4 +201,6 @@ async def test_each_run_hears_of_what_the_others_lose(others: int, phase: str) -
         pod(bench, name, conditions=conditions)
     unready(bench)
     await look(bench)
+    assert (status(bench)["phase"], bench.router.weight) == ("Progressing", 0)
+    await look(bench, PATIENCE.seconds)
     assert (status(bench)["phase"], bench.router.weight) == (phase, 0)

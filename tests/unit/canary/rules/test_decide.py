@@ -450,18 +450,6 @@ def test_a_restart_before_it_was_ready_is_forgiven() -> None:
     promoted(world)
 
 
-def test_a_canary_without_a_ready_pod_under_traffic_is_refused_at_once() -> None:
-    world = World()
-    world.update("v2")
-    until(world, lambda: world.weight == 20)
-    world.canary_ready = False
-    start = world.now
-    world.run()
-    refused(world)
-    assert world.state.changed_at is not None
-    assert world.state.changed_at - start < timedelta(seconds=1)
-
-
 def test_a_canary_that_is_never_ready_is_refused_at_the_deadline() -> None:
     strategy = replace(STRATEGY, progress_deadline=timedelta(seconds=60))
     world = World(canary_ready=False, strategy=strategy)

@@ -11,7 +11,6 @@ from canary.contract import Command, Reason
 from canary.evidence.counters import Stratum
 from canary.evidence.policy import Policy
 from canary.model.fates import (
-    Broken,
     Calm,
     Fate,
     Incident,
@@ -338,24 +337,6 @@ def test_some_pods_that_do_not_come_back_end_the_run_without_a_verdict() -> None
     assert world.state.reason == Reason.PROGRESS_DEADLINE
     assert ("refused" in world.marks, world.canary) == (False, "")
     assert "1 of 2 canary pods are ready, and no more came in 120 s" in world.given_up
-
-
-# --- its own doing -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "fates",
-    [
-        (Unready(pod="a"), Unready(pod="b")),
-        (Unready(pod="a"), Broken(pod="b", why="it went over a limit of its own")),
-    ],
-)
-def test_pods_that_fail_by_themselves_are_refused_as_ever(fates: By) -> None:
-    world = at_weight(20)
-    world.fates = fates
-    world.reconcile()
-    assert (world.state.phase, world.weight) == (Phase.FAILED, 0)
-    assert world.marks["refused"] == "v2"
 
 
 # --- an incident of the cluster ----------------------------------------------------------------
