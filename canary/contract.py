@@ -93,6 +93,20 @@ ON_INCONCLUSIVE: Final = f"{DOMAIN}/on-inconclusive"
 """On a Canary: hold (default), rollback or promote, when DECIDE_WITHIN has passed."""
 BAKE: Final = f"{DOMAIN}/bake"
 """On a Canary: how long the candidate is judged at weight 100 before it is promoted."""
+CANARY_ANNOTATIONS: Final = (
+    ON_NO_DATA,
+    ON_NO_DATA_AFTER,
+    FAILURES_COUNT,
+    EVIDENCE,
+    EVIDENCE_ALPHA,
+    EVIDENCE_BETA,
+    PROMOTION_GATE,
+    ERROR_BUDGET,
+    DECIDE_WITHIN,
+    ON_INCONCLUSIVE,
+    BAKE,
+)
+"""All that is read on a Canary."""
 AUTO_LABEL: Final = f"{DOMAIN}/created-from"
 AUTO_VALUE: Final = "defaults"
 

@@ -4,12 +4,13 @@ A saved copy of a held Deployment (`replace --force`, a restore, a clone) asks f
 nobody would end: no ReplicaSet serves, so that no run can end either.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from canary.admission.facts import Allowed, marks_of, name_of
 from canary.contract import COMMANDS, HOLD, INTERNAL_ANNOTATIONS, NOTE, REFUSED, REFUSED_WHY, SEEN
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
+from canary.model.keys import unknown_on_target
 from canary.model.values import Json
 
 _NOT_LEFT = (*(mark for mark in INTERNAL_ANNOTATIONS if mark != NOTE), *sorted(COMMANDS))
@@ -32,7 +33,13 @@ def admit_creation(creation: Creation) -> Allowed:
         creation: the new object, defaulted. Its name may not be given yet.
 
     """
-    new = creation.new
+    answer = _admit(creation.new)
+    unknown = unknown_on_target(marks_of(creation.new))
+    said = (f"headgate: {name_of(creation.new)}: {text}" for text in unknown)
+    return replace(answer, warnings=(*answer.warnings, *said))
+
+
+def _admit(new: Json) -> Allowed:
     marks = marks_of(new)
     brought = [key for key in _NOT_LEFT if key in marks]
     if not brought:

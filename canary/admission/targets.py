@@ -19,6 +19,7 @@ from canary.contract import (
     STABLE,
     Command,
 )
+from canary.model.keys import unknown_on_target
 
 __all__ = ["Allowances", "Allowed", "Answer", "Denied", "Write", "admit", "bare_hold"]
 
@@ -224,7 +225,7 @@ def _guarded(facts: Facts, answer: Allowed) -> Allowed:
         outcome=answer.outcome,
         paused=paused if paused != facts.says_paused else None,
         annotations=marks,
-        warnings=(*answer.warnings, *_taken_off(facts, taken)),
+        warnings=(*answer.warnings, *_taken_off(facts, taken), *_unknown(facts)),
     )
 
 
@@ -235,6 +236,11 @@ def _signature(facts: Facts, taken: dict[str, str | None]) -> str | None:
     if after == before:
         return facts.old_marks.get(REQUESTED_BY)
     return facts.write.user if after else None
+
+
+def _unknown(facts: Facts) -> tuple[str, ...]:
+    """Say what nobody reads: its author believes that it holds."""
+    return tuple(f"headgate: {facts.name}: {text}" for text in unknown_on_target(facts.new_marks))
 
 
 def _taken_off(facts: Facts, taken: dict[str, str | None]) -> tuple[str, ...]:

@@ -97,7 +97,8 @@ class Strategy:
     `steps` are taken in order; the target is promoted when the last one may be left.
     `service_name` is the Service whose traffic is split.
 
-    `policy` is how sure the evidence has to be. Where what a step needs is not shown within
+    `ignored` are fields that are passed over, `unknown` what is wrong with annotations that are, in
+    words. `policy` is how sure the evidence has to be. Where what a step needs is not shown within
     `decide_within` of the run's start, the policy says what follows.
     """
 
@@ -122,6 +123,7 @@ class Strategy:
     policy: Policy = Policy()
     decide_within: timedelta = timedelta(hours=1)
     ignored: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     @property
     def weights(self) -> tuple[int, ...]:

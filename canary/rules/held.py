@@ -193,10 +193,14 @@ def _start(ctx: Context, why: str) -> Decision:
 
 def _say_ignored(ctx: Context) -> tuple[Action, ...]:
     strategy = ctx.observed.strategy
-    if isinstance(strategy, InvalidStrategy) or not strategy.ignored:
+    if isinstance(strategy, InvalidStrategy):
         return ()
-    text = f"not supported yet and passed over: {', '.join(strategy.ignored)}"
-    return (Emit("FieldsIgnored", text, warning=True),)
+    said = (
+        ("not supported yet and passed over", strategy.ignored),
+        ("passed over", strategy.unknown),
+    )
+    texts = [f"{how}: {', '.join(what)}" for how, what in said if what]
+    return tuple(Emit("FieldsIgnored", text, warning=True) for text in texts)
 
 
 def _forewarn(ctx: Context) -> tuple[Action, ...]:

@@ -25,7 +25,7 @@ from canary.rules.actions import (
 )
 from canary.rules.capacity import pods_for_all
 from canary.rules.checks import summary
-from canary.rules.context import Context, Tick
+from canary.rules.context import Tick
 from canary.rules.gates import recorded, stay
 from canary.rules.transitions import expire, refuse, to_stable
 from canary.rules.weather import WINDOW

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from canary.contract import AUTO_LABEL, AUTO_VALUE
+from canary.model.keys import unknown_on_canary
 from canary.model.strategy import (
     Builtin,
     Hook,
@@ -100,6 +101,7 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
         metrics_server=spec.get("metricsServer") or "",
         health_is_enough=auto,
         ignored=_ignored(spec, analysis),
+        unknown=unknown_on_canary(canary["metadata"].get("annotations") or {}),
     )
     if problems.found:
         return InvalidStrategy(problems=tuple(problems.found))

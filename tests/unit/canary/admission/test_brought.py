@@ -2,6 +2,7 @@
 
 import pytest
 
+from canary.admission.creations import Creation, admit_creation
 from canary.admission.facts import Allowances, Allowed, Write
 from canary.admission.targets import admit
 from canary.contract import (
@@ -94,3 +95,25 @@ def test_a_command_that_stands_survives_a_restart() -> None:
 def test_an_unknown_word_of_ours_that_comes_with_a_template_is_taken_off() -> None:
     answer = write(V1, annotated(V2, {"headgate.dev/whatever": "x", "other.dev/x": "x"}))
     assert answer.annotations == {HOLD: H2, STABLE: H1, "headgate.dev/whatever": None}
+
+
+TYPO = "headgate.dev/promotee"
+HINT = f"headgate: web: {TYPO} is not known; did you mean {Command.PROMOTE}?"
+
+
+@pytest.mark.parametrize("new", [V1, V2], ids=["alone", "with a template"])
+def test_an_annotation_that_nobody_reads_is_named_and_stops_nothing(new: Json) -> None:
+    plain, marked = write(V1, new), write(V1, annotated(new, {TYPO: "now"}))
+    assert HINT in marked.warnings
+    assert (marked.outcome, marked.paused) == (plain.outcome, plain.paused)
+
+
+def test_one_that_stands_is_named_with_the_next_version() -> None:
+    answer = write(annotated(V1, {TYPO: "now"}), annotated(V2, {TYPO: "now"}))
+    assert HINT in answer.warnings
+    assert answer.outcome == "held"
+
+
+def test_one_that_comes_with_a_creation_is_named() -> None:
+    answer = admit_creation(Creation(new=annotated(V1, {TYPO: "now"})))
+    assert answer == Allowed(outcome="created", warnings=(HINT,))

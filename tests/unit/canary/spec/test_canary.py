@@ -165,6 +165,15 @@ def test_an_annotation_that_is_none_of_the_policies_is_a_problem() -> None:
     assert found.no_data is NoDataPolicy.FAIL
 
 
+def test_an_annotation_that_nobody_reads_is_named_and_stops_nothing() -> None:
+    obj = canary()
+    obj["metadata"]["annotations"] = {f"{ON_NO_DATA}-afer": "1m"}
+    strategy = parse_strategy(obj, Defaults())
+    assert isinstance(strategy, Strategy)
+    said = f"{ON_NO_DATA}-afer is not known; did you mean {ON_NO_DATA}-after?"
+    assert strategy.unknown == (said,)
+
+
 def test_the_defaults_make_a_canary_that_can_be_followed() -> None:
     obj = canary()
     obj["spec"] = default_spec("web", Defaults())
