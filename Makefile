@@ -28,7 +28,7 @@ typecheck: $(VENV)/.ready ## mypy --strict on the product, the sandbox and the t
 	$(VENV)/bin/mypy
 
 unit: $(VENV)/.ready ## Tests that need nothing but this checkout
-	$(PYTHON) -m pytest -m "not cluster and not slow"
+	$(PYTHON) -m pytest -m "not cluster and not slow and not soak"
 
 sandbox-up: $(VENV)/.ready ## Start a real single-node Kubernetes on this machine (root; builds once)
 	$(PYTHON) -m sandbox up
@@ -41,6 +41,9 @@ integration: $(VENV)/.ready ## Tests on a real cluster: KUBECONFIG, else the san
 
 integration-fast: $(VENV)/.ready ## The same without those that take minutes
 	$(PYTHON) -m pytest -m "cluster and not slow" -n 3 --dist load --maxschedchunk 1
+
+soak: $(VENV)/.ready ## What takes long or disturbs everybody, on the sandbox; SCALING_CYCLES, SCALING_SEED
+	SCALING_CYCLES=$(or $(SCALING_CYCLES),50) $(PYTHON) -m pytest -m soak -v
 
 test: lint typecheck unit integration ## Everything: style, types, unit tests, the real cluster
 
@@ -56,4 +59,4 @@ install: $(VENV)/.ready ## Install Headgate into the cluster of KUBECONFIG
 uninstall: $(VENV)/.ready ## End every run and remove Headgate; MODE=stable (default) or release
 	$(PYTHON) -m analyzer.uninstall --candidates $(or $(MODE),stable)
 
-.PHONY: help venv lock lint typecheck unit sandbox-up sandbox-down integration integration-fast test bench demo install uninstall
+.PHONY: help venv lock lint typecheck unit sandbox-up sandbox-down integration integration-fast soak test bench demo install uninstall

@@ -2,20 +2,13 @@
 
 import base64
 import json
-import ssl
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import pytest
-import trustme
-
 from tests.cluster.kit import Kubectl, wait_for
+from tests.cluster.tls_server import JsonHandler, node_address, serving
 
 Json = dict[str, Any]
 Change = Callable[[Json], list[Json]]
@@ -40,12 +33,12 @@ def _marked(obj: Json, call: str, change: Change) -> list[Json]:
     return [{"op": "add", "path": "/metadata/labels", "value": labels}, *change(obj)]
 
 
-class _Reviews(BaseHTTPRequestHandler):
+class _Reviews(JsonHandler):
     def __init__(self, change: Change, *args: Any) -> None:
         self._change = change
         super().__init__(*args)
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - http.server's name
         length = int(self.headers["Content-Length"])
         request = json.loads(self.rfile.read(length))["request"]
         patch = json.dumps(_marked(request["object"], request["uid"], self._change)).encode()
@@ -56,15 +49,7 @@ class _Reviews(BaseHTTPRequestHandler):
             "patch": base64.b64encode(patch).decode(),
         }
         review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}
-        body = json.dumps({**review, "response": response}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        """Keep the tests' output to the tests."""
+        self.answer(200, {**review, "response": response})
 
 
 @contextmanager
@@ -77,10 +62,9 @@ def after_headgate(team: Kubectl, target: str, change: Change) -> Iterator[None]
         change: what it does beside marking the object.
 
     """
-    node = team.items("node")[0]["status"]["addresses"]
-    address = next(it["address"] for it in node if it["type"] == "InternalIP")
+    address = node_address(team)
     name = f"zz-other-{team.namespace}"  # in the order of names, after headgate
-    with _serving(address, change) as (port, bundle):
+    with serving(address, address, partial(_Reviews, change)) as (port, bundle):
         created = _configuration(name, team.namespace, f"https://{address}:{port}/", bundle)
         team("create", "-f", "-", stdin=json.dumps(created))
         try:
@@ -90,30 +74,6 @@ def after_headgate(team: Kubectl, target: str, change: Change) -> Iterator[None]
             team("delete", "mutatingwebhookconfiguration", name, "--wait=true")
             # What comes next is not to meet a webhook that nobody serves any more.
             wait_for("no calls of it", lambda: not _called(team, target), 30)
-
-
-@contextmanager
-def _serving(address: str, change: Change) -> Iterator[tuple[int, str]]:
-    """Serve reviews over TLS; give the port and the certificate to trust, in base64."""
-    authority = trustme.CA()
-    try:
-        server = ThreadingHTTPServer((address, 0), partial(_Reviews, change))
-    except OSError:
-        pytest.skip("the API server cannot call this machine by the address of its node")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with TemporaryDirectory() as folder:
-        pair = Path(folder) / "pair.pem"
-        authority.issue_cert(address).private_key_and_cert_chain_pem.write_to_path(pair)
-        context.load_cert_chain(pair)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_port, base64.b64encode(authority.cert_pem.bytes()).decode()
-    finally:
-        server.shutdown()
-        thread.join(timeout=10)
-        server.server_close()
 
 
 def _called(team: Kubectl, target: str) -> bool:

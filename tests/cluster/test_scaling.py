@@ -1,24 +1,19 @@
 """Scaled to 0 and up again, by anybody and at any moment, a held target runs its stable version."""
 
-import asyncio
-import os
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from canary.contract import Command, Reason
+from canary.contract import Reason
 from canary.model.state import Phase
 from canary.model.world import Place
 from runtime.resources import DEPLOYMENTS
 from tests.cluster.runtime_kit import own_namespace
-from tests.cluster.scaling_kit import DEADLINE, LOOK, Scaled
+from tests.cluster.scaling_kit import Scaled
+from tests.cluster.scaling_steps import half_way_undone, held, in_phase, scaled_at_random, until
 
 pytestmark = pytest.mark.cluster
-CYCLES = int(os.environ.get("SCALING_CYCLES", "6"))
-"""How often the target is scaled to 0 and up again at random moments; 50 for a longer look."""
-SEED = int(os.environ.get("SCALING_SEED", "1"))
 
 
 @pytest.fixture
@@ -27,54 +22,11 @@ async def target(cluster_kubeconfig: Path) -> AsyncIterator[Scaled]:
         yield Scaled(cluster, namespace)
 
 
-async def until(what: str, look: Callable[[], Awaitable[bool]]) -> None:
-    try:
-        async with asyncio.timeout(DEADLINE):
-            while not await look():  # noqa: ASYNC110 - nothing announces it
-                await asyncio.sleep(LOOK)
-    except TimeoutError as late:
-        raise AssertionError(f"{what}: not within {DEADLINE:g} s") from late
-
-
-async def in_phase(target: Scaled, phase: Phase) -> None:
-    async def is_so() -> bool:
-        return target.state().phase is phase
-
-    await until(str(phase), is_so)
-
-
-async def held(target: Scaled) -> None:
-    """Wait until a hold has been taken up, as a person does who reads what kubectl says."""
-
-    async def taken_up() -> bool:
-        now = await target.read()
-        return (
-            target.state().phase is not Phase.INITIALIZED
-            and now["metadata"]["annotations"].get("headgate.dev/hold") == target.state().candidate
-        )
-
-    await until("the hold", taken_up)
-
-
 async def down_and_up(target: Scaled, replicas: int, version: str) -> None:
     await target.scale(0, by_autoscaler=False)
     await target.rolled_out(version)
     await target.scale(replicas, by_autoscaler=False)
     await target.rolled_out(version)
-
-
-async def half_way_undone(target: Scaled, version: str) -> None:
-    """Have a promotion of a version undone half-way."""
-    await target.push(version)
-    await held(target)
-    await target.annotate(Command.PROMOTE)
-
-    async def rolls() -> bool:
-        return len([one for one in await target.revisions() if one.replicas]) > 1
-
-    await until("pods of both", rolls)
-    await target.annotate(Command.ABORT)
-    await in_phase(target, Phase.FAILED)
 
 
 async def test_a_refused_version_that_rolled_half_way_does_not_come_back(target: Scaled) -> None:
@@ -178,39 +130,9 @@ async def test_without_a_history_the_stable_survives(target: Scaled) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120 + 20 * CYCLES)
+@pytest.mark.timeout(300)
 async def test_at_random_moments_no_other_version_ever_runs(target: Scaled) -> None:
-    # The moments are to differ, and to be found again.
-    chance = random.Random(SEED)  # noqa: S311
-    await target.deploy("1.0", "1.1", "1.0")
-    async with target.analyzed():
-        await half_way_undone(target, "1.2")
-        await target.rolled_out("1.0")
-        target.versions.clear()
-        for _ in range(CYCLES):
-            if chance.random() < 0.5:
-                await target.push(chance.choice(["1.1", "1.2", "bad", "slow"]))
-                await held(target)
-            await asyncio.sleep(chance.uniform(0, 1.5))
-            await target.scale(0, by_autoscaler=chance.random() < 0.5)
-            if chance.random() < 0.3:
-                await target.restart(after=chance.uniform(0, 1))
-            await asyncio.sleep(chance.uniform(0, 1.5))
-            await target.scale(chance.randint(1, 3), by_autoscaler=chance.random() < 0.5)
-            await asyncio.sleep(chance.uniform(0, 0.5))
-            await target.scale(chance.randint(1, 3), by_autoscaler=True)
-            if chance.random() < 0.5:
-                await target.rolled_out("1.0")
-            assert target.versions <= {"1.0"}, f"seed {SEED}"
-        await target.rolled_out("1.0")
-        await target.push("1.0")
-
-        async def none_parked() -> bool:
-            return all(one.place is Place.OWNED for one in await target.revisions())
-
-        await until("nothing parked", none_parked)
-    assert target.versions <= {"1.0"}
-    assert {"1.0", "1.1", "1.2"} <= set((await target.history()).values())
+    await scaled_at_random(target, cycles=6, seed=1)
 
 
 async def _has_canary(target: Scaled) -> bool:
