@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from canary.contract import Reason
-from canary.model.fates import Broken, Fate, Incident, Starting, Taken, Unheard, Unready
+from canary.model.fates import Broken, Calm, Fate, Incident, Starting, Taken, Unheard, Unready
 from canary.model.state import Outcome, Phase, State
 from canary.model.steps import canary_size
 from canary.model.strategy import Strategy
@@ -163,22 +163,30 @@ def _still_lost(tick: Tick, canary: CanaryPresent) -> Decision:
         what = canary.pods_denied or what_befell(canary.fates)
         why = f"its canary's pods are not back after {int(limit.total_seconds())} s"
         return expire(ctx, f"{why}: {what}" if what else why, tick.state)
-    what = canary.pods_denied or what_befell(canary.fates)
-    if what and isinstance(ctx.observed.weather, Incident):
+    what, weather = canary.pods_denied or what_befell(canary.fates), ctx.observed.weather
+    if what and isinstance(weather, Incident):
         what += _AS_MANY
     if not what or what in tick.state.message:
         return _wait(tick, tick.state.message)
-    return _wait(
-        tick,
+    message = (
         f"{what}; the stable serves all of {ctx.observed.key} since {since:%H:%M:%S} UTC, until "
-        f"its canary's pods are ready again",
+        f"its canary's pods are ready again"
     )
+    if isinstance(weather, Calm) or _AS_MANY in tick.state.message:
+        return _wait(tick, message)
+    return _wait(tick, message, _many_lost(weather, message))
 
 
-def _wait(tick: Tick, message: str) -> Decision:
+def _wait(tick: Tick, message: str, *events: Action) -> Decision:
     state = replace(tick.state, reason=str(Reason.PODS_LOST), message=message)
     saved = () if state == tick.ctx.state else (SaveState(),)
-    return Decision(state=state, actions=(*to_stable(tick.ctx), *saved), requeue_after=_LOOK)
+    actions = (*to_stable(tick.ctx), *events, *saved)
+    return Decision(state=state, actions=actions, requeue_after=_LOOK)
+
+
+def _many_lost(weather: Incident, message: str) -> Emit:
+    text = f"{weather.lost} of {weather.running} runs lost pods within a minute: {message}"
+    return Emit(str(Reason.CLUSTER_INCIDENT), text, warning=True)
 
 
 def _back(tick: Tick, canary: CanaryPresent) -> Decision:
@@ -242,9 +250,8 @@ def stormy(tick: Tick) -> Decision | None:
         f"weight {tick.state.weight} until {int(WINDOW.total_seconds())} s after the last loss"
     )
     state = _forgiven(tick.state, canary, message)
-    how_many = f"{weather.lost} of {weather.running} runs lost pods within a minute: {message}"
     news = tick.ctx.state.reason != Reason.CLUSTER_INCIDENT
-    events = (Emit(str(Reason.CLUSTER_INCIDENT), how_many, warning=True),) if news else ()
+    events = (_many_lost(weather, message),) if news else ()
     split = ctx.observed.split
     moved = bool(split.routes) and (split.weight != state.weight or not split.even)
     return Decision(

@@ -1,6 +1,7 @@
-"""A node that is not heard of for a moment, with runs under way: nobody is refused for it.
+"""What hits many runs at once, whatever it is to each: nobody is refused for it.
 
-This disturbs everybody: the kubelet of the sandbox is stopped, and goes on where it was.
+This disturbs everybody: an incident holds all runs of the cluster, and for one of them the kubelet
+of the sandbox is stopped, and goes on where it was.
 """
 
 import os
@@ -19,6 +20,7 @@ from tests.cluster.kit import Json, Kubectl, canary, route, service, split_of, w
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 GOOD, BETTER = "headgate/demo:1.0", "headgate/demo:1.1"
 NAMES = tuple(f"web-{number}" for number in range(5))
+SHARED = "shared"
 GRACE = 120
 """Seconds: a node is given 50 without a heartbeat, and looked at every 5."""
 
@@ -44,21 +46,48 @@ def stopped_kubelet() -> Iterator[None]:
 
 
 def test_runs_wait_for_a_node_that_is_not_heard_of_and_all_end_promoted(team: Kubectl) -> None:
-    team.apply(*[obj for name in NAMES for obj in _app(name, team.namespace)])
+    _under_way(team, [obj for name in NAMES for obj in _app(name, team.namespace)])
+    with stopped_kubelet():
+        wait_for("a node that is not ready", lambda: not _node_is_ready(team), GRACE)
+        wait_for("no shares", lambda: not any(_share(team, name) for name in NAMES), 30)
+        wait_for("an incident", lambda: all(_waits(team, name) for name in NAMES), 30)
+        assert "is not ready or not heard of" in _message(team, NAMES[0])
+    wait_for("the node", lambda: _node_is_ready(team), 60)
+
+    _all_promoted(team)
+
+
+def test_runs_wait_for_what_all_their_probes_depend_on_and_all_end_promoted(team: Kubectl) -> None:
+    team.apply(web(GOOD, replicas=1, name=SHARED), service(SHARED))
+    address = str(team.get("service", SHARED)["spec"]["clusterIP"])
+    apps = [obj for name in NAMES for obj in _app(name, team.namespace, depends_on=address)]
+    _under_way(team, apps)
+
+    team("scale", f"deployment/{SHARED}", "--replicas=0")
+    wait_for("no shares", lambda: not any(_share(team, name) for name in NAMES), 60)
+    # Longer than the verdict on one run would have taken.
+    wait_for("an incident", lambda: all(_waits(team, name) for name in NAMES), 30)
+    team("scale", f"deployment/{SHARED}", "--replicas=1")
+    _all_promoted(team)
+
+
+def _waits(kubectl: Kubectl, name: str) -> bool:
+    assert _phase(kubectl, name) == "Progressing"
+    return "as in many runs at once, an incident of the cluster" in _message(kubectl, name)
+
+
+def _under_way(team: Kubectl, objects: list[Json]) -> None:
+    """Bring a run of each app to its first share."""
+    team.apply(*objects)
     for name in NAMES:
         team("rollout", "status", f"deployment/{name}", "--timeout=120s", deadline=130)
     for name in NAMES:
         team("set", "image", f"deployment/{name}", f"{name}={BETTER}")
     wait_for("shares", lambda: all(_share(team, name) for name in NAMES), 120)
 
-    with stopped_kubelet():
-        wait_for("a node that is not ready", lambda: not _node_is_ready(team), GRACE)
-        wait_for("no shares", lambda: not any(_share(team, name) for name in NAMES), 30)
-        for name in NAMES:
-            assert _phase(team, name) == "Progressing"
-            assert "is not ready or not heard of" in _message(team, name)
-    wait_for("the node", lambda: _node_is_ready(team), 60)
 
+def _all_promoted(team: Kubectl) -> None:
+    """Wait for the end of all runs, and look at what was said of the incident."""
     wait_for("the end of all runs", lambda: all(_has_ended(team, name) for name in NAMES), 400)
     assert {name: _phase(team, name) for name in NAMES} == dict.fromkeys(NAMES, "Succeeded")
     for name in NAMES:
@@ -70,10 +99,18 @@ def test_runs_wait_for_a_node_that_is_not_heard_of_and_all_end_promoted(team: Ku
     assert any("5 of 5 runs lost pods within a minute" in event["message"] for event in said)
 
 
-def _app(name: str, namespace: str) -> list[Json]:
-    """Return an app whose steps are by health alone, of which none is over before the node goes."""
+def _app(name: str, namespace: str, *, depends_on: str = "") -> list[Json]:
+    """Return an app whose steps are by health alone.
+
+    Its pods are ready if they, or what answers at the address that they depend on, are well.
+    """
     target = web(GOOD, replicas=1, name=name)
-    target["spec"]["template"]["spec"]["containers"][0]["name"] = name
+    container = target["spec"]["template"]["spec"]["containers"][0]
+    container["name"] = name
+    if depends_on:
+        container["readinessProbe"] |= {
+            "httpGet": {"host": depends_on, "path": "/healthz", "port": 80}
+        }
     steps = canary(namespace, interval="30s", maxWeight=50, stepWeight=25, metrics=[], webhooks=[])
     steps["metadata"]["name"] = name
     steps["spec"]["targetRef"]["name"] = name

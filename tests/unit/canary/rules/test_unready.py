@@ -153,6 +153,9 @@ def test_an_incident_that_shows_meanwhile_takes_the_verdict_back() -> None:
     assert "pod web-canary-0 is not ready any more" in world.state.message
     assert "as in many runs at once, an incident of the cluster" in world.state.message
     assert "it is refused" not in world.state.message
+    world.reconcile()
+    said = [text for text in world.events if text.startswith("3 of 300 runs lost pods")]
+    assert len(said) == 1
     # What they share may be down for longer than an incident is remembered.
     world.weather = Calm()
     until(world, lambda: world.now - START > timedelta(minutes=8))
