@@ -6,6 +6,7 @@ of the sandbox is stopped, and goes on where it was.
 
 import os
 import signal
+import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,12 +38,17 @@ def stopped_kubelet() -> Iterator[None]:
     kubelet = processes.load(paths.PIDS / "kubelet.json")
     if kubelet is None or not kubelet.alive():
         pytest.skip("the node is not of this machine's sandbox")
+    # Should this process be killed meanwhile, the kubelet goes on all the same.
+    later = f"sleep {2 * GRACE}; kill -CONT {kubelet.pid}"
+    rescue = subprocess.Popen(["/bin/sh", "-c", later], start_new_session=True)  # noqa: S603
     os.kill(kubelet.pid, signal.SIGSTOP)
     try:
         yield
     finally:
         if kubelet.alive():
             os.kill(kubelet.pid, signal.SIGCONT)
+        os.killpg(rescue.pid, signal.SIGTERM)
+        rescue.wait(timeout=10)
 
 
 def test_runs_wait_for_a_node_that_is_not_heard_of_and_all_end_promoted(team: Kubectl) -> None:
@@ -111,7 +117,7 @@ def _app(name: str, namespace: str, *, depends_on: str = "") -> list[Json]:
         container["readinessProbe"] |= {
             "httpGet": {"host": depends_on, "path": "/healthz", "port": 80}
         }
-    steps = canary(namespace, interval="30s", maxWeight=50, stepWeight=25, metrics=[], webhooks=[])
+    steps = canary(namespace, interval="40s", maxWeight=50, stepWeight=25, metrics=[], webhooks=[])
     steps["metadata"]["name"] = name
     steps["spec"]["targetRef"]["name"] = name
     return [target, service(name), route(f"{name}.{namespace}.example", name), steps]
