@@ -33,7 +33,7 @@ def half_way(together: Kubectl) -> Iterator[Kubectl]:
         # So that it stays half-way until the label is there and a version is pushed.
         target["spec"]["minReadySeconds"] = 60
         target["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 1
-        steps = canary(name, interval="1h", metrics=[], webhooks=[])
+        steps = canary(name, interval="60m", metrics=[], webhooks=[])
         kubectl.apply({**target, "spec": {**target["spec"], "minReadySeconds": 0}})
         kubectl("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
         target["spec"]["template"]["spec"]["containers"][0]["image"] = MIDDLE

@@ -55,7 +55,7 @@ def test_with_kubectl_an_autoscaler_and_the_installed_analyzer_killed_in_between
     host, load = f"{team.namespace}.example", [2 * PER_POD]
     target = web(_image(STABLE), replicas=2)
     target["spec"]["minReadySeconds"] = 3
-    steps = canary(team.namespace, interval="1h", metrics=[], webhooks=[])
+    steps = canary(team.namespace, interval="60m", metrics=[], webhooks=[])
     team.apply(target, service(), route(host), steps)
     team("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
     _serves_again_after_another(team)
