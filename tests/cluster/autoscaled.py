@@ -76,6 +76,8 @@ def metrics_api(kubectl: Kubectl) -> Iterator[Metrics]:
         host = f"metrics-api.{where}.svc"
         with serving(address, host, partial(_Api, metrics)) as (port, bundle):
             try:
+                # What a run that was killed has left.
+                kubectl("delete", "apiservice", API, "--ignore-not-found")
                 for obj in _objects(where, address, port, bundle):
                     kubectl("create", "-f", "-", stdin=json.dumps(obj))
                 wait_for("the metrics API", lambda: _is_available(kubectl), 30)
