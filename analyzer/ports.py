@@ -36,8 +36,11 @@ class SplitRefused(Exception):  # noqa: N818 - what the API server did, told to 
 class MetricProvider(Protocol):
     """Answers one query of one provider type."""
 
-    async def query(self, spec: ProviderSpec, query: str) -> float | None:
-        """Return the query's value now, None where it has none (empty or NaN).
+    async def query(self, spec: ProviderSpec, query: str) -> tuple[float, ...]:
+        """Return all values that the query has now, in any order; those that are NaN are left out.
+
+        One is what a metric needs. None means no data, and of several no order says which counts:
+        `canary.queries.values` does.
 
         Raises:
             ProviderError: there is no answer to be had.

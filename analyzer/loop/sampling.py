@@ -14,6 +14,7 @@ from canary.queries.builtin import SourceQuery
 from canary.queries.metric import Query, builtin_query, template_query
 from canary.queries.provider import ProviderSpec, provider_spec, with_secret
 from canary.queries.templates import TemplateError
+from canary.queries.values import least_excusing, told, worst
 from canary.rules.checks import misses
 from runtime.errors import Forbidden, NotFound
 from runtime.resources import METRICTEMPLATES, SECRETS
@@ -102,16 +103,22 @@ class Sampler:
     async def _sample(self, query: Query, *, baselines: bool) -> Sample:
         try:
             spec = await self.spec_of(query)
-            found, source = await self._first(spec, query.texts)
-            baseline = None
+            values, source = await self._first(spec, query.texts)
+            found, baseline = worst(query.metric, values), None
             if query.compared and (found is None or query.metric.leeway is not None):
                 same = tuple(b for b in query.stable if b.source == source or found is None)
-                baseline, _ = await self._first(spec, same)
+                baseline = await self._baseline(spec, query.metric, same)
         except ProviderError as error:
             return Sample(metric=query.metric, problem=str(error))
         if baselines and baseline is None and found is not None and misses(query.metric, found):
             baseline = await self._excuse(spec, query, source)
-        return Sample(metric=query.metric, value=found, baseline=baseline, source=source)
+        return Sample(
+            metric=query.metric,
+            value=found,
+            baseline=baseline,
+            source=source,
+            note=told(query.metric, values),
+        )
 
     async def _excuse(self, spec: ProviderSpec, query: Query, source: str) -> float | None:
         """Return the stable's value; a miss that it cannot excuse stays the canary's."""
@@ -119,17 +126,22 @@ class Sampler:
             return None
         same = tuple(text for text in query.stable if text.source == source)
         with suppress(ProviderError):
-            return (await self._first(spec, same))[0]
+            return await self._baseline(spec, query.metric, same)
         return None
+
+    async def _baseline(
+        self, spec: ProviderSpec, metric: Metric, texts: tuple[SourceQuery, ...]
+    ) -> float | None:
+        values, _ = await self._first(spec, texts)
+        return least_excusing(metric, values)
 
     async def _first(
         self, spec: ProviderSpec, texts: tuple[SourceQuery, ...]
-    ) -> tuple[float | None, str]:
+    ) -> tuple[tuple[float, ...], str]:
         for text in texts:
-            value = await self._providers[spec.type].query(spec, text.query)
-            if value is not None:
-                return value, text.source
-        return None, ""
+            if values := await self._providers[spec.type].query(spec, text.query):
+                return values, text.source
+        return (), ""
 
     async def spec_of(self, query: Query) -> ProviderSpec:
         """Return where a query goes, with its Secret read.

@@ -8,13 +8,17 @@ from canary.model.strategy import HookType, Metric
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What was read for one metric: `value` of the canary, `baseline` of the stable."""
+    """What was read for one metric: `value` of the canary, `baseline` of the stable.
+
+    `problem` is why there is no value, `note` what is to be known of one that there is.
+    """
 
     metric: Metric
     value: float | None = None
     baseline: float | None = None
     source: str = ""
     problem: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,9 +96,14 @@ def check_sample(
             both, so that the miss is not the canary's; None blames the canary for every miss.
 
     """
-    metric, value = sample.metric, sample.value
-    if value is None:
+    if sample.value is None:
         return _no_value(sample, health_is_enough=health_is_enough)
+    check = _held_against(sample, sample.value, margin)
+    return replace(check, message=f"{check.message} ({sample.note})") if sample.note else check
+
+
+def _held_against(sample: Sample, value: float, margin: float | None) -> Check:
+    metric = sample.metric
     floor, ceiling = _laxer_floor(metric, sample.baseline), _laxer_ceiling(metric, sample.baseline)
     if floor is not None and value < floor:
         missed = _missed(metric, value, floor, f"< {_show(metric, floor)}, below")

@@ -6,7 +6,7 @@ from collections import deque
 from analyzer.ports import ProviderError
 from canary.queries.provider import ProviderSpec
 
-Value = float | None | ProviderError
+Value = float | tuple[float, ...] | None | ProviderError
 
 
 class FakeMetricProvider:
@@ -27,13 +27,14 @@ class FakeMetricProvider:
         self._scripts.pop(part, None)
         self._scripts[part] = deque(values)
 
-    async def query(self, spec: ProviderSpec, query: str) -> float | None:
+    async def query(self, spec: ProviderSpec, query: str) -> tuple[float, ...]:
         """Answer as a provider does."""
         self.asked.append((spec, query))
         value = self._next(query)
         if isinstance(value, ProviderError):
             raise value
-        return None if value is None or math.isnan(value) else value
+        found = value if isinstance(value, tuple) else () if value is None else (value,)
+        return tuple(one for one in found if not math.isnan(one))
 
     def _next(self, query: str) -> Value:
         for part, script in reversed(self._scripts.items()):

@@ -18,24 +18,34 @@ History = tuple[tuple[Mapping[str, str], tuple[Point, ...]], ...]
 """Of each series its labels and points, oldest first."""
 
 
-def value_of(result: Any, address: str) -> float | None:
-    """Return the one number of a result, None where it has none.
+def values_of(result: Any, address: str) -> tuple[float, ...]:
+    """Return the numbers of a result; those that are NaN say that there was nothing to measure.
 
     Raises:
         ProviderError: it is something else.
 
     """
     match result:
-        case []:
-            return None
-        case [*_, {"value": [_, str(number)]}] | [float() | int(), str(number)]:
-            return _number(number, address)
-        case [*_, {"values": _}]:
+        case [float() | int(), str(number)]:
+            found = [_number(number, address)]
+        case list():
+            found = [_number(_text(item, address), address) for item in result]
+        case _:
+            raise not_prometheus(address)
+    return tuple(number for number in found if not math.isnan(number))
+
+
+def _text(item: Any, address: str) -> str:
+    """Return the number of one series of a vector, as it is written."""
+    match item:
+        case {"value": [_, str(number)]}:
+            return number
+        case {"values": _}:
             raise ProviderError(
                 f"Prometheus at {address} gives a range of values for the query, where one number "
                 "is needed; wrap it in rate(), avg_over_time() or the like"
             )
-        case [*_, {"histogram": _}]:
+        case {"histogram": _}:
             raise ProviderError(
                 f"Prometheus at {address} gives a histogram for the query, where one number is "
                 "needed; wrap it in histogram_quantile() or the like"
@@ -44,15 +54,14 @@ def value_of(result: Any, address: str) -> float | None:
             raise not_prometheus(address)
 
 
-def _number(text: str, address: str) -> float | None:
+def _number(text: str, address: str) -> float:
     try:
-        value = float(text)
+        return float(text)
     except ValueError as error:
         raise ProviderError(
             f"Prometheus at {address} gives the text {text[:SHOWN]!r} for the query, where one "
             "number is needed"
         ) from error
-    return None if math.isnan(value) else value
 
 
 def series_of(result: Any, address: str) -> tuple[Series, ...]:

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 import requests
 
-from analyzer.metric_providers.prometheus.answers import History, history_of, series_of, value_of
+from analyzer.metric_providers.prometheus.answers import History, history_of, series_of, values_of
 from analyzer.metric_providers.prometheus.connection import Connection, Identity, identify
 from analyzer.metric_providers.prometheus.faults import explain, silent
 from canary.counting.series import Series
@@ -40,8 +40,6 @@ _FAULTS: Final = (
 class PrometheusProvider:
     """Asks Prometheus, and what speaks its API (Thanos, Mimir, VictoriaMetrics).
 
-    The value of a query is that of the last series of its result, as in Flagger.
-
     Args:
         timeout: bounds one query, the wait for a place included.
         threads: queries that one connection runs at a time for one namespace.
@@ -63,8 +61,8 @@ class PrometheusProvider:
         self._connections: OrderedDict[Identity, Connection] = OrderedDict()
         self._asked: Counter[Identity] = Counter()
 
-    async def query(self, spec: ProviderSpec, query: str) -> float | None:
-        """Return the query's value now, None where it has none (empty or NaN).
+    async def query(self, spec: ProviderSpec, query: str) -> tuple[float, ...]:
+        """Return the value of every series of the query's result now, without those that are NaN.
 
         Args:
             spec: `address` with the path before `/api/v1`, if there is one; `secret` with `token`,
@@ -76,8 +74,8 @@ class PrometheusProvider:
 
         """
 
-        def ask(connection: Connection, address: str) -> float | None:
-            return value_of(connection.numbers.custom_query(query), address)
+        def ask(connection: Connection, address: str) -> tuple[float, ...]:
+            return values_of(connection.numbers.custom_query(query), address)
 
         return await self._ask(spec, ask, _ONE_SERIES)
 

@@ -53,7 +53,7 @@ class World:
             self.provider.script(query, ProviderError("parse error"))
         self.there.replies[query] = refusal(400, "parse error")
 
-    async def ask(self, query: str = QUERY) -> float | None:
+    async def ask(self, query: str = QUERY) -> tuple[float, ...]:
         return await self.provider.query(self.spec, query)
 
 
@@ -89,27 +89,27 @@ async def complaint(world: World, spec: ProviderSpec | None = None, query: str =
 async def test_gives_the_value(world: World, value: float) -> None:
     world.has(QUERY, value)
 
-    assert await world.ask() == value
+    assert await world.ask() == (value,)
 
 
 @pytest.mark.parametrize("value", [None, float("nan")])
-async def test_gives_none_where_there_is_no_value(world: World, value: float | None) -> None:
+async def test_gives_nothing_where_there_is_no_value(world: World, value: float | None) -> None:
     world.has(QUERY, value)
 
-    assert await world.ask() is None
+    assert await world.ask() == ()
 
 
-async def test_gives_none_for_series_that_nobody_has_heard_of(world: World) -> None:
+async def test_gives_nothing_for_series_that_nobody_has_heard_of(world: World) -> None:
     world.has("up", 1)
 
-    assert await world.ask("nothing") is None
+    assert await world.ask("nothing") == ()
 
 
 async def test_answers_each_query_by_itself(world: World) -> None:
     world.has("canary", 1)
     world.has("stable", 2)
 
-    assert [await world.ask(it) for it in ("stable", "canary", "stable")] == [2, 1, 2]
+    assert [await world.ask(it) for it in ("stable", "canary", "stable")] == [(2,), (1,), (2,)]
 
 
 async def test_raises_where_there_is_no_answer(world: World) -> None:
@@ -121,16 +121,17 @@ async def test_raises_where_there_is_no_answer(world: World) -> None:
 # --- what Prometheus answers ------------------------------------------------------------------
 
 
-async def test_takes_the_last_series(real: World) -> None:
-    real.there.replies[QUERY] = vector("1", "2", "3")
+@pytest.mark.parametrize("order", [("1", "2", "NaN", "3"), ("3", "1", "2", "NaN")])
+async def test_gives_all_values_in_whatever_order(real: World, order: tuple[str, ...]) -> None:
+    real.there.replies[QUERY] = vector(*order)
 
-    assert await real.ask() == 3
+    assert sorted(await real.ask()) == [1, 2, 3]
 
 
 async def test_takes_a_scalar(real: World) -> None:
     real.there.replies[QUERY] = result("scalar", [17.5, "42"])
 
-    assert await real.ask() == 42
+    assert await real.ask() == (42,)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +271,7 @@ async def test_keeps_no_more_connections_than_it_may(real: World) -> None:
     other = replace(real.spec, headers={"X-Scope-OrgID": ("a",)})
 
     for spec in (real.spec, real.spec, other, real.spec):
-        assert await provider.query(spec, QUERY) is None
+        assert await provider.query(spec, QUERY) == ()
     await provider.aclose()
 
     assert len(real.there.connections) == 3
@@ -291,7 +292,7 @@ async def test_queries_outlive_the_eviction_of_their_connection(real: World) -> 
         await provider.query(replace(real.spec, headers={"X-Scope-OrgID": ("a",)}), "up")
         go.set()
 
-    assert [query.result() for query in queries] == [7, 7, 7]
+    assert [query.result() for query in queries] == [(7,), (7,), (7,)]
     await provider.aclose()
 
 
@@ -330,7 +331,7 @@ async def test_one_that_is_silent_does_not_hold_up_another(real: World) -> None:
         silent = [group.create_task(complaint(world)) for _ in range(3)]
         await asyncio.sleep(0)
         other = replace(real.spec, headers={"X-Scope-OrgID": ("a",)})
-        assert await provider.query(other, "up") == 1
+        assert await provider.query(other, "up") == (1,)
 
     assert all("has not answered within" in task.result() for task in silent)
     await provider.aclose()
@@ -355,7 +356,7 @@ async def test_slow_queries_of_a_namespace_take_no_other_namespaces_place(real: 
         ]
         await all_are_asked.wait()
         async with asyncio.timeout(1):
-            assert await provider.query(replace(real.spec, asker="prod"), "up") == 1
+            assert await provider.query(replace(real.spec, asker="prod"), "up") == (1,)
         assert len(real.there.requests) == 6 + 1
 
     assert all("has not answered within" in task.result() for task in silent)
@@ -376,7 +377,7 @@ async def test_a_server_that_is_silent_gets_no_threads_anew_for_each_that_is_ask
             silent.append(group.create_task(complaint(slow)))
             await asyncio.sleep(0)
             other = replace(real.spec, headers={"X-Scope-OrgID": (str(number),)})
-            assert await provider.query(other, "up") == 1
+            assert await provider.query(other, "up") == (1,)
         assert len(threads()) - before <= 1 + 5
         assert sum(asked["query"] == QUERY for asked in real.there.asked) == 1
 
@@ -425,4 +426,4 @@ async def test_trusts_a_certificate_only_where_told_to(real: World) -> None:
         value = await real.provider.query(replace(spec, verify_tls=False), QUERY)
 
     assert "insecureSkipVerify" in said
-    assert value == 1
+    assert value == (1,)

@@ -38,10 +38,10 @@ class Outside:
         await self._answer(hook.name)
         return HookResult(hook=hook, ok=True)
 
-    async def query(self, spec: ProviderSpec, query: str) -> float | None:
+    async def query(self, spec: ProviderSpec, query: str) -> tuple[float, ...]:
         del spec
         await self._answer(query)
-        return self.value
+        return (self.value,)
 
     async def _answer(self, name: str) -> None:
         if name not in self.hangs:

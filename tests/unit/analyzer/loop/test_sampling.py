@@ -10,6 +10,7 @@ from analyzer.loop.sampling import Sampler
 from analyzer.ports import ProviderError
 from canary.model.strategy import Builtin, Metric, Strategy, TemplateRef
 from canary.model.values import Json, Key
+from canary.rules.checks import check_sample
 from canary.spec.steps import linear
 from runtime.errors import NotFound
 from runtime.resources import METRICTEMPLATES, SECRETS, Resource
@@ -179,3 +180,17 @@ async def test_a_secret_is_read_by_name_and_given_to_the_provider(
     spec, _ = provider.asked[-1]
     assert spec.secret == {"token": "s3cret"}
     assert "s3cret" not in repr(spec)
+
+
+@pytest.mark.parametrize("order", [(0.5, 4.0, 2.0), (4.0, 2.0, 0.5)])
+async def test_of_several_values_the_worst_counts_and_the_stable_excuses_least(
+    sampler: Sampler, objects: Objects, provider: FakeMetricProvider, order: tuple[float, ...]
+) -> None:
+    objects.stored[(METRICTEMPLATES.plural, "prod/errors")] = template(NAMED)
+    provider.script("web-", tuple(value + 1 for value in order))
+    provider.script("web-canary-", order)
+    queries, _ = await sampler.prepare(KEY, strategy(TEMPLATE))
+    (sample,) = await sampler.ask(queries, baselines=True)
+    assert (sample.value, sample.baseline) == (4, 1.5)
+    assert "the largest of the 3 values" in check_sample(sample).message
+    assert "sum()" in check_sample(sample).message
