@@ -19,6 +19,10 @@ MOST_IN_A_NAME: Final = 57
 A Service could have 63. But the API server makes a pod's name from the first 58 characters of
 `<name>-<hash>-`, and queries tell the canary's pods by `<name>-` in theirs.
 """
+MOST_BEFORE_RANDOM: Final = 58
+"""Characters of a pod's name before the five at random."""
+_HASHES: Final = ("5d9f7c8b9d", "6d4cf56db", "76b5c8d9")
+"""Of ReplicaSets, as long as they are."""
 HASH_DIGITS: Final = 10
 """Hexadecimal digits, 40 bits: two long names of one namespace that begin alike stay two."""
 
@@ -47,6 +51,23 @@ def canary_of(workload: Json) -> str:
         return ""
     owners = metadata.get("ownerReferences") or ()
     return next((str(one["name"]) for one in owners if one["kind"] == "Deployment"), "")
+
+
+def pod_names(workload: str) -> tuple[str, ...]:
+    """Return names as the pods of a Deployment have them, of each kind one.
+
+    A ReplicaSet is called `<workload>-<hash>`, the hash of up to 10 characters. A pod has the first
+    58 characters of `<ReplicaSet>-` and five more: of a workload of more than 46 characters the
+    hash is cut, and it runs into the five (`MaxGeneratedNameLength` of
+    k8s.io/apiserver/pkg/storage/names).
+    """
+    made = (f"{workload}-{digits}-"[:MOST_BEFORE_RANDOM] for digits in _HASHES)
+    return tuple(dict.fromkeys(f"{base}x2x4z" for base in made))
+
+
+def usual_pod_name(workload: str) -> str:
+    """Return the name of a pod as patterns are written for it, whether or not there is room."""
+    return f"{workload}-{_HASHES[0]}-x2x4z"
 
 
 def suffixed(name: str, suffix: str, most: int) -> str:

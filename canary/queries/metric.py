@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from canary.counting.apart import tells_apart
 from canary.model.names import canary_name
 from canary.model.strategy import Builtin, Metric, Strategy
 from canary.model.values import Key
 from canary.queries.builtin import SourceQuery, builtin_queries
 from canary.queries.provider import ProviderSpec
-from canary.queries.templates import TemplateValues, render
+from canary.queries.sides import sides
+from canary.queries.templates import TemplateValues
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,8 @@ class Query:
     """One metric, ready to be asked: its texts in the order in which they are tried.
 
     `stable` are the same texts for the stable. With `compared` its value sets the bound where it
-    is the laxer one; `apart` is whether it reads nothing of the canary's.
+    is the laxer one; `apart` is whether it reads nothing of the canary's. `note` is what is not
+    known of it. `names` are those of the versions that are in it.
     """
 
     metric: Metric
@@ -27,6 +28,8 @@ class Query:
     compared: bool = False
     apart: bool = False
     secret: tuple[str, str] | None = None
+    note: str = ""
+    names: tuple[str, ...] = ()
 
 
 def builtin_query(key: Key, strategy: Strategy, metric: Metric, spec: ProviderSpec) -> Query:
@@ -61,32 +64,33 @@ def template_query(
         source: what the text is called in messages.
 
     Raises:
-        TemplateError: the text cannot be rendered.
+        TemplateError: the text cannot be rendered, or does not read the canary.
 
     """
-    canary = _rendered(source, template, _values(key, strategy, metric, canary_name(key.name)))
-    stable = _rendered(source, template, _values(key, strategy, metric, key.name))
-    return Query(metric, spec, canary, stable, apart=_apart(key, canary, stable))
-
-
-def _rendered(source: str, template: str, values: TemplateValues) -> tuple[SourceQuery, ...]:
-    return (SourceQuery(source=source, query=render(template, values)),)
-
-
-def _apart(key: Key, canary: tuple[SourceQuery, ...], stable: tuple[SourceQuery, ...]) -> bool:
-    return all(
-        tells_apart(ours.query, theirs.query, workload=canary_name(key.name), target=key.name)
-        for ours, theirs in zip(canary, stable, strict=True)
+    canary = _values(key, strategy, metric, canary_name)
+    stable = _values(key, strategy, metric, str)
+    found = sides(template, canary, stable)
+    return Query(
+        metric,
+        spec,
+        (SourceQuery(source=source, query=found.canary),),
+        (SourceQuery(source=source, query=found.stable),),
+        apart=found.apart,
+        note=found.note,
+        names=(canary.workload, canary.backend, stable.workload, stable.backend),
     )
 
 
-def _values(key: Key, strategy: Strategy, metric: Metric, workload: str) -> TemplateValues:
+def _values(
+    key: Key, strategy: Strategy, metric: Metric, name_of: Callable[[str], str]
+) -> TemplateValues:
     return TemplateValues(
         name=key.name,
         namespace=key.namespace,
-        workload=workload,
+        workload=name_of(key.name),
         baseline=key.name,
         service=strategy.service_name,
+        backend=name_of(strategy.service_name),
         interval=metric.interval,
         variables=metric.variables,
     )

@@ -19,6 +19,9 @@ _SPACE: Final = " \t\r\n"
 """What Go's trim markers trim (text/template, "Text and spaces")."""
 _SHOWN: Final = 60
 """Characters of an offending action that a message quotes."""
+_SUFFIX: Final = re.compile(r"-(?P<which>canary|primary)(?![0-9A-Za-z])")
+"""Behind an action: what Flagger calls the two versions by."""
+_MAY_BE_EMPTY: Final = frozenset({"ingress", "route"})
 _VARIABLE: Final = re.compile(r"variables\.(?P<key>\w+)")
 
 
@@ -32,8 +35,9 @@ class TemplateValues:
 
     `name` and `namespace` are the Canary's. `workload` is the Deployment to be measured, which
     `{{ target }}` stands for: the canary's, `web-canary`, or the stable's, `web`, to learn the
-    stable's own value from the same template. `baseline` is the stable's in both cases. `interval`
-    is the metric's, written as Prometheus writes durations.
+    stable's own value from the same template. `baseline` is the stable's in both cases. `service`
+    is the Service of both, `backend` that of the workload alone. `interval` is the metric's,
+    written as Prometheus writes durations.
     """
 
     name: str
@@ -42,6 +46,7 @@ class TemplateValues:
     baseline: str
     service: str
     interval: timedelta
+    backend: str = ""
     ingress: str = ""
     route: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -57,6 +62,23 @@ class TemplateValues:
             "ingress": self.ingress,
             "route": self.route,
             "interval": format_duration(self.interval),
+        }
+
+    def suffixed(self) -> dict[tuple[str, str], str]:
+        """Return what an action with one of Flagger's suffixes behind it stands for.
+
+        In Flagger `{{ target }}-canary` and `{{ service }}-canary` are the canary's Service, and
+        with `-primary` workload and Service of production are called
+        (docs.flagger.app/usage/how-it-works). The canary's name has its suffix already here.
+        """
+        workload, stable = self.workload, self.baseline
+        return {
+            ("name", "canary"): workload,
+            ("name", "primary"): stable,
+            ("target", "canary"): workload,
+            ("target", "primary"): stable,
+            ("service", "canary"): self.backend or self.service,
+            ("service", "primary"): self.service,
         }
 
 
@@ -81,8 +103,14 @@ def render(template: str, values: TemplateValues) -> str:
         text = template[position:start]
         text = text.lstrip(_SPACE) if trim else text
         parts += [text.rstrip(_SPACE) if trim_before else text]
-        parts += [_value(action, values, _where(template, start))]
         position, trim = end + len(_CLOSE), trim_after
+        suffix = None if trim else _SUFFIX.match(template, position)
+        meant = values.suffixed().get((action, suffix["which"])) if suffix else None
+        if suffix is not None and meant is not None:
+            parts += [meant]
+            position = suffix.end()
+        else:
+            parts += [_value(action, values, _where(template, start))]
     rest = template[position:]
     return "".join([*parts, rest.lstrip(_SPACE) if trim else rest])
 
@@ -99,6 +127,12 @@ def _unmark(inside: str) -> tuple[str, bool, bool]:
 def _value(action: str, values: TemplateValues, where: str) -> str:
     functions = values.functions()
     if action in functions:
+        if action in _MAY_BE_EMPTY and not functions[action]:
+            raise TemplateError(
+                f"{{{{ {action} }}}} at {where} is empty, for traffic is split on HTTPRoutes, and "
+                "what asks for an empty name reads both versions; write the name itself, and the "
+                "canary's as {{ target }}"
+            )
         return functions[action]
     if variable := _VARIABLE.fullmatch(action):
         key = variable["key"]

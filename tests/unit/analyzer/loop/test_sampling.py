@@ -120,10 +120,11 @@ NAMED = 'errors{pod=~"{{ target }}-[0-9a-z]+(-[0-9a-z]+)?"}'
         (NAMED, 1, True, 1.5),
         (NAMED, 3, True, None),
         (NAMED, 1, False, None),
-        ('errors{pod=~"{{ target }}-.*"}', 1, True, None),
+        ('errors{pod=~"{{ target }}-.*"}', 1, True, 1.5),
+        ('errors{handler=~"{{ target }}-.*"}', 1, True, None),
         ("errors", 1, True, None),
     ],
-    ids=["a miss", "none", "not wanted", "the canary is in it", "one for both"],
+    ids=["a miss", "none", "not wanted", "a wide pattern", "the canary is in it", "one for both"],
 )
 async def test_the_stable_is_asked_where_it_may_excuse_the_canary(
     sampler: Sampler,
@@ -138,7 +139,7 @@ async def test_the_stable_is_asked_where_it_may_excuse_the_canary(
     objects.stored[(METRICTEMPLATES.plural, "prod/errors")] = template(query)
     provider.script("errors", 1.5)
     if "target" in query:
-        provider.script("web-canary-", 2.5)
+        provider.script('=~"web-canary-', 2.5)
     else:
         provider.script("errors", 2.5)
     queries, _ = await sampler.prepare(KEY, strategy(replace(TEMPLATE, maximum=maximum)))

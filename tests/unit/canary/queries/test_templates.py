@@ -15,6 +15,7 @@ VALUES = TemplateValues(
     workload="web-canary",
     baseline="web",
     service="web-svc",
+    backend="web-svc-canary",
     ingress="web-ingress",
     route="web-route",
     interval=timedelta(minutes=1),
@@ -42,6 +43,17 @@ VALUES = TemplateValues(
         ('up{namespace="{{ namespace }}"}', 'up{namespace="prod"}'),
         ('{pod=~"{{ target }}-[a-z]{1,3}"}[{{ interval }}]', '{pod=~"web-canary-[a-z]{1,3}"}[1m]'),
         ("stray }} and { } stay", "stray }} and { } stay"),
+        ("{{ target }}-canary_[0-9]+", "web-canary_[0-9]+"),
+        ("{{ target }}-canary", "web-canary"),
+        ("{{target}}-primary-.*", "web-.*"),
+        ("{{ name }}-canary {{ name }}-primary", "web-canary web"),
+        ("{{ service }}-canary.prod.svc", "web-svc-canary.prod.svc"),
+        ("{{ service }}-primary", "web-svc"),
+        ("{{ target }}-canaryupstream-80", "web-canary-canaryupstream-80"),
+        ("{{ target }}-canary-canary", "web-canary-canary"),
+        ("{{ baseline }}-canary", "web-canary"),
+        ("{{ namespace }}-canary", "prod-canary"),
+        ("{{ target -}} -canary", "web-canary-canary"),
         ("a \n {{- name }} b", "aweb b"),
         ("a {{ name -}} \t\r\n b", "a webb"),
         ("a {{- name -}} b {{- target -}} c", "awebbweb-canaryc"),
@@ -115,6 +127,14 @@ def test_says_what_is_wrong_and_what_there_is(template: str, message: str) -> No
         render(template, VALUES)
 
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("action", ["ingress", "route"])
+def test_an_empty_name_is_not_asked_for(action: str) -> None:
+    empty = replace(VALUES, ingress="", route="")
+    with pytest.raises(TemplateError, match=rf"{action} }}}} at line 1, column 7 is empty.*write"):
+        render(f'up{{x="{{{{ {action} }}}}"}}', empty)
+    assert render("up", empty) == "up"
 
 
 def test_says_that_no_variable_is_given() -> None:

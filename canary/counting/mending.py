@@ -1,0 +1,150 @@
+"""A query as it was meant, where its names cannot mean anything else.
+
+- **Pods with long names.** A pattern that fits the usual form of a version's pods, but not all as
+  they are really called, fits those too: names of pods are cut at 63 characters.
+- **The stable, meant alone.** A pattern for the stable, in its own query or by `{{ baseline }}`,
+  that fits the canary too (`web-.*`) leaves the canary's out.
+- **Containers.** `container="web-canary"` becomes `container="web"`: a container is called alike in
+  both versions.
+- **Names that are written out.** Where a query names the canary without an action, the stable's
+  query names the stable; else both would be the same.
+
+What cannot be read stays as it is.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Final
+
+from canary.counting.errors import NotCounts
+from canary.counting.expressions import parsed
+from canary.counting.rewriting import Change, as_text, rewritten
+from canary.counting.series import Matcher
+from canary.counting.versions import (
+    Reads,
+    Version,
+    Versions,
+    is_of_pods,
+    names_things,
+    read_by,
+    reads_of,
+)
+from canary.model.names import MOST_BEFORE_RANDOM, pod_names, usual_pod_name
+
+_NOT: Final = frozenset({"!=", "!~"})
+_SPECIAL: Final = frozenset(r"\.+*?()|[]{}^$")
+"""What RE2 reads as more than itself (its QuoteMeta)."""
+
+
+MARK: Final = "headgate-baseline"
+"""Stands for the stable's workload where a query names it on purpose."""
+
+
+def for_canary(query: str, versions: Versions) -> str:
+    """Return the canary's query as it was meant.
+
+    Args:
+        query: rendered; `MARK` may stand in it for the stable's workload.
+        versions: what both are called.
+
+    """
+    found = _changed(query, partial(_of_canary, versions))
+    return found.replace(MARK, versions.stable.workload)
+
+
+def for_stable(query: str, versions: Versions) -> str:
+    """Return the stable's query as it was meant."""
+    if read_by(query, versions).reads is Reads.CANARY:
+        query = _changed(query, partial(_renamed, versions))
+    return _changed(query, partial(_of_stable, versions))
+
+
+def _changed(query: str, change: Change) -> str:
+    try:
+        expression = parsed(query)
+        before = as_text(expression)
+        after = as_text(rewritten(expression, change))
+    except NotCounts:
+        return query
+    return query if after == before else after
+
+
+def _of_canary(versions: Versions, conditions: tuple[Matcher, ...]) -> Iterator[Matcher]:
+    for one in conditions:
+        if _is_of_containers(one.label) and one.value == versions.canary.workload:
+            yield Matcher(label=one.label, op=one.op, value=versions.stable.workload)
+        elif MARK in one.value:
+            value = one.value.replace(MARK, versions.stable.workload)
+            meant = Matcher(label=one.label, op=one.op, value=value)
+            yield from _without_canary(meant, conditions, versions)
+        else:
+            yield _widened(one, versions.canary)
+
+
+def _of_stable(versions: Versions, conditions: tuple[Matcher, ...]) -> Iterator[Matcher]:
+    for one in conditions:
+        yield from _without_canary(one, conditions, versions)
+
+
+def _without_canary(
+    one: Matcher, conditions: tuple[Matcher, ...], versions: Versions
+) -> Iterator[Matcher]:
+    wide = _widened(one, versions.stable)
+    yield wide
+    if one.op != "=~" or any(it.label == one.label and it.op in _NOT for it in conditions):
+        return
+    if is_of_pods(one.label) and _takes_the_canarys_pods(wide, versions):
+        value = f"{_quote(versions.canary.workload)}-.+"
+        yield Matcher(label=one.label, op="!~", value=value)
+    elif not is_of_pods(one.label) and reads_of(one, versions) is Reads.BOTH:
+        named = "|".join(map(_quote, versions.canary.names))
+        yield Matcher(label=one.label, op="!~", value=f".*({named}).*")
+
+
+def _renamed(versions: Versions, conditions: tuple[Matcher, ...]) -> Iterator[Matcher]:
+    for one in conditions:
+        plain = names_things(one.label) and reads_of(one, versions) is Reads.CANARY
+        value = one.value
+        if plain and not _is_of_containers(one.label):
+            for canary, stable in _pairs(versions):
+                value = value.replace(canary, stable)
+                value = value.replace(_quote(canary), _quote(stable))
+        yield Matcher(label=one.label, op=one.op, value=value)
+
+
+def _pairs(versions: Versions) -> Iterable[tuple[str, str]]:
+    pairs = {
+        (versions.canary.workload, versions.stable.workload),
+        (versions.canary.service, versions.stable.service),
+    }
+    return sorted(pairs, key=lambda pair: (-len(pair[0]), pair))
+
+
+def _widened(one: Matcher, version: Version) -> Matcher:
+    """Let a pattern fit names as the pods of a version really have them."""
+    name = version.workload
+    meant = one.op == "=~" and is_of_pods(one.label) and one.accepts(usual_pod_name(name))
+    if not meant or all(one.accepts(pod) for pod in pod_names(name)):
+        return one
+    return Matcher(label=one.label, op="=~", value=f"(?:{one.value})|{_any_pod(name)}")
+
+
+def _any_pod(name: str) -> str:
+    """Return the regular expression of the names that a Deployment's pods have."""
+    if len(name) >= MOST_BEFORE_RANDOM:
+        return f"{_quote(name[:MOST_BEFORE_RANDOM])}[0-9a-z]{{5}}"
+    return f"{_quote(name)}-[0-9a-z]+(-[0-9a-z]+)?"
+
+
+def _takes_the_canarys_pods(one: Matcher, versions: Versions) -> bool:
+    return reads_of(one, versions) is Reads.BOTH and any(
+        one.accepts(pod) for pod in pod_names(versions.canary.workload)
+    )
+
+
+def _is_of_containers(label: str) -> bool:
+    return "container" in label.split("_")
+
+
+def _quote(name: str) -> str:
+    return "".join(f"\\{character}" if character in _SPECIAL else character for character in name)

@@ -1,0 +1,293 @@
+"""Which version a query reads, as far as the names in it tell.
+
+A query that reads the stable alone passes every candidate, and one that reads both or neither may.
+What a condition on a label that names things says is found out by trying it on the names that
+pods, workloads, Services and backends of either version have.
+
+| a condition on such a label | the selector reads |
+| --- | --- |
+| fits names of the canary and none of the stable: `pod=~"web-canary-.+"` | the canary |
+| fits names of the stable and none of the canary: `app="web"` | the stable |
+| names the app and fits both: `pod=~"web-.*"` | both |
+| names the canary and then something else: `service="web-canary-canary"` | neither |
+| names pods of the canary as none is called: `pod="web-canary"` | neither |
+| names neither version, or something else of theirs: `pod=~".+"`, `service="web-db"` | unknown |
+
+All conditions of a selector hold together, so that one on the canary is enough, unless another fits
+nothing at all. Of a whole query:
+
+| its selectors read | the query reads |
+| --- | --- |
+| one of them neither | neither |
+| one of them both | both |
+| the stable on one side of an `or` | the stable |
+| one of them the canary, others whatever else | the canary: it may compare the two |
+| one of them the stable, others unknown | the stable |
+| all unknown | unknown |
+
+Labels that say nothing of versions are not looked at: namespaces, clusters and nodes; nor is any
+other that does not name things (hosts, paths, what an application writes of its requests), unless
+the canary's name is in it. A query that cannot be read is unknown too, unless it names the stable
+alone where it names anything.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final
+
+import promql_parser as promql
+
+from canary.counting.errors import NotCounts
+from canary.counting.expressions import parsed
+from canary.counting.rewriting import conditions_of
+from canary.counting.series import POD_LABELS, Matcher
+from canary.model.names import pod_names
+
+
+class Reads(StrEnum):
+    """Which version a query is about."""
+
+    CANARY = "canary"
+    STABLE = "stable"
+    BOTH = "both"
+    NEITHER = "neither"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """What one version is called: its Deployment, and the Service in front of it."""
+
+    workload: str
+    service: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Both, the longer first: one may begin with the other."""
+        return tuple(sorted({self.workload, self.service}, key=lambda name: (-len(name), name)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versions:
+    """What both versions are called, and their namespace."""
+
+    namespace: str
+    canary: Version
+    stable: Version
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names of both."""
+        return (*self.canary.names, *self.stable.names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """Which version a query reads, and the condition that says so; "" where none does."""
+
+    reads: Reads
+    condition: str = ""
+
+
+_NAMING: Final = frozenset(
+    (
+        *("pod", "podname", "deployment", "workload", "replicaset", "controller", "owner"),
+        *("service", "svc", "backend", "upstream", "cluster", "ingress", "route", "container"),
+        *("app", "application", "name", "component", "release", "job"),
+    )
+)
+"""Words in the names of labels that name what belongs to one version."""
+_NOT_NAMING: Final = frozenset(
+    ("__name__", "cluster", "cluster_name", "cluster_id", "node_name", "host_name")
+)
+_ELSEWHERE: Final = "namespace"
+"""In the names of labels, whatever else is in them."""
+_PREFIXES: Final = ("", "{ns}_", "{ns}-", "{ns}/", "{ns}.", "{ns}:", "outbound|80||")
+_ENDINGS: Final = (
+    *("", "_80", "-80", ":80", ".80", "/80", "_http", "-5d9f7c8b9d", ".{ns}", "_{ns}", "-{ns}"),
+    *(".{ns}.svc.cluster.local", "_{ns}_svc_80", "-80@kubernetescrd", "@kubernetes"),
+)
+"""What the names of backends, clusters, upstreams and hosts have around a workload's or Service's:
+Contour, Envoy, Istio, Kuma, Gloo, Traefik, Linkerd."""
+_SUFFIXED: Final = re.compile(r"-(canary|primary)(?![0-9A-Za-z])")
+_PLAIN: Final = re.compile(r"[\w/:@|.-]*")
+_PAIRS: Final = re.compile(r"(?<![\w.])([A-Za-z_][\w.]*+)\s*+(=~|=|:)\s*+[\"']?([^\"',;{}()\s]+)")
+"""What looks like a label with its value in any language; in time linear in the text."""
+
+
+@lru_cache(maxsize=4096)
+def read_by(query: str, versions: Versions) -> Reading:
+    """Return which version a query reads.
+
+    Args:
+        query: rendered; PromQL, or the language of another provider.
+        versions: what both are called.
+
+    """
+    try:
+        expression = parsed(query)
+        found = [_selector(conditions_of(one), versions) for one in _selectors(expression)]
+        return _fallback(expression, versions) or _together(found)
+    except NotCounts:
+        return _scanned(query, versions)
+
+
+def reads_of(condition: Matcher, versions: Versions) -> Reads:
+    """Return which version a condition picks."""
+    value = condition.value.replace("\\", "")
+    named = _named(value, versions.canary, versions.namespace)
+    naming = names_things(condition.label) or (named and not _is_elsewhere(condition.label))
+    if not naming or condition.op not in {"=", "=~"}:
+        return Reads.UNKNOWN
+    canary = _fits(condition, versions.canary, versions)
+    stable = _fits(condition, versions.stable, versions)
+    if canary and stable:
+        mentioned = named or _named(value, versions.stable, versions.namespace)
+        return Reads.BOTH if mentioned else Reads.UNKNOWN
+    if stable:
+        return Reads.STABLE
+    if canary:
+        return Reads.CANARY
+    if not named:
+        return Reads.UNKNOWN
+    nothing = is_of_pods(condition.label) or any(_SUFFIXED.match(rest) for _, rest in named)
+    return Reads.NEITHER if nothing else Reads.CANARY
+
+
+def names_things(label: str) -> bool:
+    """Tell whether a label names pods, workloads, Services or the like."""
+    return not _is_elsewhere(label) and not _NAMING.isdisjoint(label.lower().split("_"))
+
+
+def _is_elsewhere(label: str) -> bool:
+    """Tell whether a label says where something is, which is the same for both versions."""
+    return label in _NOT_NAMING or _ELSEWHERE in label
+
+
+def is_of_pods(label: str) -> bool:
+    """Tell whether a label's values are names of pods."""
+    return label in POD_LABELS or label in {"exported_pod", "podname"}
+
+
+def _selector(conditions: Iterable[Matcher], versions: Versions) -> Reading:
+    """Return what all conditions of a selector together read."""
+    given = tuple(conditions)
+    found = [(_with_exclusions(one, given, versions), one) for one in given]
+    order = (Reads.NEITHER, Reads.CANARY, Reads.STABLE, Reads.BOTH)
+    return next(
+        (Reading(reads=reads, condition=str(one)) for wanted in order for reads, one in found
+         if reads is wanted),
+        Reading(reads=Reads.UNKNOWN),
+    )  # fmt: skip
+
+
+def _with_exclusions(one: Matcher, given: tuple[Matcher, ...], versions: Versions) -> Reads:
+    """Return what a condition picks of what the others on its label leave."""
+    reads = reads_of(one, versions)
+    others = [it for it in given if it.label == one.label and it.op in {"!=", "!~"}]
+    if reads is not Reads.BOTH or not others:
+        return reads
+    left = {
+        arm: any(
+            one.accepts(text) and all(it.accepts(text) for it in others)
+            for text in _texts(one, version, versions)
+        )
+        for arm, version in ((Reads.CANARY, versions.canary), (Reads.STABLE, versions.stable))
+    }
+    if all(left.values()):
+        return Reads.BOTH
+    return next((arm for arm, is_left in left.items() if is_left), Reads.NEITHER)
+
+
+def _together(found: list[Reading]) -> Reading:
+    order = (Reads.NEITHER, Reads.BOTH, Reads.CANARY, Reads.STABLE)
+    return next(
+        (one for wanted in order for one in found if one.reads is wanted),
+        Reading(reads=Reads.UNKNOWN),
+    )
+
+
+def _fallback(expression: promql.Expr, versions: Versions) -> Reading | None:
+    """Find a side of an `or` that is the stable's: its value would be taken for the canary's."""
+    found: list[Reading] = []
+
+    def look(one: promql.Expr) -> None:
+        if isinstance(one, promql.BinaryExpr) and str(one.op) == "or":
+            for side in (one.lhs, one.rhs):
+                read = [_selector(conditions_of(it), versions) for it in _selectors(side)]
+                found.append(_together(read))
+
+    promql.walk(expression, pre_visit=look)
+    return next((one for one in found if one.reads is Reads.STABLE), None)
+
+
+def _selectors(expression: promql.Expr) -> Iterator[promql.VectorSelector]:
+    found: list[promql.VectorSelector] = []
+
+    def look(one: promql.Expr) -> None:
+        if isinstance(one, promql.VectorSelector):
+            found.append(one)
+
+    promql.walk(expression, pre_visit=look)
+    yield from found
+
+
+def _fits(condition: Matcher, version: Version, versions: Versions) -> bool:
+    return any(condition.accepts(text) for text in _texts(condition, version, versions))
+
+
+def _texts(condition: Matcher, version: Version, versions: Versions) -> Iterator[str]:
+    """Return what the label of a condition may say of a version."""
+    if is_of_pods(condition.label):
+        yield from pod_names(version.workload)
+        return
+    namespace = versions.namespace
+    around = [("", "")] if condition.op == "=~" else []
+    around += [
+        (before, rest if condition.op == "=" else "")
+        for before, rest in _named(condition.value.replace("\\", ""), version, namespace)
+        if _PLAIN.fullmatch(before) and not (condition.op == "=" and _is_more(rest))
+    ]
+    for name in version.names:
+        for before, rest in around:
+            for prefix in {before, *(it.format(ns=namespace) for it in _PREFIXES)}:
+                for ending in (rest, *(it.format(ns=namespace) for it in _ENDINGS)):
+                    yield f"{prefix}{name}{ending}"
+        yield from pod_names(name)
+
+
+def _is_more(rest: str) -> bool:
+    """Tell whether what follows a name makes it another name."""
+    return rest.startswith("-") and not re.fullmatch(r"-[0-9]+\S*", rest)
+
+
+def _named(text: str, version: Version, namespace: str) -> list[tuple[str, str]]:
+    """Return what stands before and after each mention of a version."""
+    found = []
+    for name in version.names:
+        whole = (
+            rf"(?:(?<![0-9A-Za-z-])|(?<={re.escape(namespace)}-)){re.escape(name)}(?![0-9A-Za-z])"
+        )
+        found += [(text[: at.start()], text[at.end() :]) for at in re.finditer(whole, text)]
+    return found
+
+
+def _scanned(query: str, versions: Versions) -> Reading:
+    """Look through what is no PromQL for what plainly names the stable alone."""
+    found = []
+    for label, op, value in _PAIRS.findall(query):
+        condition = Matcher(label=label.replace(".", "_"), op="=", value=value)
+        try:
+            reads = reads_of(condition, versions)
+        except NotCounts:
+            continue
+        found.append((reads, f"{label}{op}{value}"))
+    if any(reads is not Reads.STABLE and reads is not Reads.UNKNOWN for reads, _ in found):
+        return Reading(reads=Reads.UNKNOWN)
+    if any(name in query for name in versions.canary.names):
+        return Reading(reads=Reads.UNKNOWN)
+    stable = next((text for reads, text in found if reads is Reads.STABLE), "")
+    return Reading(reads=Reads.STABLE if stable else Reads.UNKNOWN, condition=stable)

@@ -1,0 +1,124 @@
+"""Templates as teams bring them: rendered as they were meant, or refused with what to write."""
+
+from datetime import timedelta
+
+import pytest
+
+from canary.model.names import canary_name
+from canary.queries.sides import Sides, sides
+from canary.queries.templates import TemplateError, TemplateValues
+
+
+def values(target: str = "web", service: str = "web", *, canary: bool) -> TemplateValues:
+    name_of = canary_name if canary else str
+    return TemplateValues(
+        name=target,
+        namespace="prod",
+        workload=name_of(target),
+        baseline=target,
+        service=service,
+        backend=name_of(service),
+        interval=timedelta(minutes=1),
+    )
+
+
+def both(template: str, target: str = "web", service: str = "web") -> Sides:
+    return sides(
+        template, values(target, service, canary=True), values(target, service, canary=False)
+    )
+
+
+FLAGGER = {
+    # Of Flagger's own built-in metrics and its documents (reference/flagger.md 1e).
+    "kubernetes": 'x{kubernetes_namespace="{{ namespace }}",'
+    'kubernetes_pod_name=~"{{ target }}-[0-9a-zA-Z]+(-[0-9a-zA-Z]+)"}',
+    "istio": 'x{reporter="destination",destination_workload_namespace="{{ namespace }}",'
+    'destination_workload=~"{{ target }}",response_code!~"5.*"}',
+    "linkerd": 'x{namespace="{{ namespace }}",deployment=~"{{ target }}",direction="inbound"}',
+    "appmesh": 'x{kubernetes_namespace="{{ namespace }}",'
+    'kubernetes_pod_name=~"{{ target }}-[0-9a-zA-Z]+(-[0-9a-zA-Z]+)"}',
+    "contour": 'x{envoy_cluster_name=~"{{ namespace }}_{{ target }}-canary_[0-9a-zA-Z-]+"}',
+    "contour by service": 'x{envoy_cluster_name=~"{{ namespace }}_{{ service }}-canary_[0-9]+"}',
+    "kuma": 'x{service=~"{{ service }}-canary_{{ namespace }}_svc_[0-9a-zA-Z-]+"}',
+    "traefik": 'x{service=~"{{ namespace }}-{{ service }}-canary-[0-9a-zA-Z-]+@kubernetescrd"}',
+    "app": 'x{namespace="{{ namespace }}",app="{{ target }}"}',
+    "a container": 'x{pod=~"{{ target }}-.*",container="{{ target }}"}',
+}
+
+
+@pytest.mark.parametrize("template", FLAGGER.values(), ids=FLAGGER.keys())
+def test_flaggers_templates_read_the_canary_and_tell_the_stable_from_it(template: str) -> None:
+    for target, service in (("web", "web"), ("web", "front"), ("a" * 43, "web"), ("b" * 60, "b")):
+        found = both(f"sum(rate({template}[1m]))", target, service)
+        assert found.apart
+        assert not found.note
+        assert found.canary != found.stable
+
+
+@pytest.mark.parametrize(
+    ("template", "canary", "stable"),
+    [
+        ('x{app="{{ target }}"}', 'x{app="web-canary"}', 'x{app="web"}'),
+        ('x{service="{{ service }}-canary"}', 'x{service="web-canary"}', 'x{service="web"}'),
+        ('x{service="{{ target }}-canary"}', 'x{service="web-canary"}', 'x{service="web"}'),
+        ('x{app="web-canary"}', 'x{app="web-canary"}', 'x{app="web"}'),
+        (
+            'x{pod=~"{{ target }}-.*"} / on () x{pod=~"{{ target }}-primary-.*"}',
+            'x{pod=~"web-canary-.*"} / on () x{pod!~"web-canary-.+",pod=~"web-.*"}',
+            'x{pod!~"web-canary-.+",pod=~"web-.*"} / on () x{pod!~"web-canary-.+",pod=~"web-.*"}',
+        ),
+        (
+            'x{app="{{ target }}"} / on () x{app="{{ baseline }}"}',
+            'x{app="web-canary"} / on () x{app="web"}',
+            'x{app="web"} / on () x{app="web"}',
+        ),
+    ],
+)
+def test_what_is_clear_is_rendered_rightly(template: str, canary: str, stable: str) -> None:
+    found = both(template)
+    assert " ".join(found.canary.split()) == canary
+    assert " ".join(found.stable.split()) == stable
+    assert found.apart
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ('x{app="web"}', 'app="web" names web, which is the stable here'),
+        ('x{app="{{ name }}"}', 'app="web" names web, which is the stable here'),
+        ('x{app="{{ baseline }}"}', 'app="web" names web, which is the stable here'),
+        ('x{service="{{ service }}"}', 'service="web" names web, which is the stable here'),
+        ('x{app="{{ target }}-primary"}', 'app="web" names web, which is the stable here'),
+        ('x{app="{{ target }}"} or x{app="web"}', 'app="web" names web'),
+        ('x{pod=~"web-.*"}', 'pod=~"web-.*" fits both versions, web and web-canary'),
+        ('sum(x{app="{{ target }}-canary-canary"}) or vector(0)', "fits neither version"),
+        ("avg:errors{service:web}", "service:web names web"),
+        ('x{ingress="{{ ingress }}"}', "{{ ingress }} at line 1, column 12 is empty"),
+    ],
+)
+def test_what_does_not_read_the_canary_is_refused_with_what_to_write(
+    template: str, said: str
+) -> None:
+    with pytest.raises(TemplateError) as caught:
+        both(template)
+    assert said in str(caught.value)
+    assert "{{ target }}" in str(caught.value)
+    assert "headgate-baseline" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["up", 'sum(x{namespace="{{ namespace }}",status="500"})', "avg:errors{env:prod}", "sum("],
+)
+def test_what_names_no_version_is_asked_and_said_not_to_be_known(template: str) -> None:
+    found = both(template)
+    assert "it is not known which version its query reads" in found.note
+    assert not found.apart
+
+
+def test_the_mark_of_the_stable_is_never_asked_for() -> None:
+    for template in (
+        'label_replace(x{app="{{ target }}"},"a","{{ baseline }}","","")',
+        "{{ baseline }}",
+    ):
+        assert "headgate-baseline" not in both(template).canary
