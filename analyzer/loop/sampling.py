@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
+from analyzer.loop.emptiness import Emptiness, look_into
 from analyzer.ports import Cluster, MetricProvider, ProviderError
 from canary.model.asking import Sample
 from canary.model.strategy import Builtin, Metric, Strategy, TemplateRef
@@ -104,6 +106,8 @@ class Sampler:
         try:
             spec = await self.spec_of(query)
             values, source = await self._first(spec, query.texts)
+            empty = Emptiness() if values else await self._look_into(spec, query)
+            values = values or empty.values
             found, baseline = worst(query.metric, values), None
             if query.compared and (found is None or query.metric.leeway is not None):
                 same = tuple(b for b in query.stable if b.source == source or found is None)
@@ -117,8 +121,16 @@ class Sampler:
             value=found,
             baseline=baseline,
             source=source,
-            note=told(query.metric, values),
+            problem=empty.problem,
+            note="; ".join(filter(None, (query.note, told(query.metric, values), empty.note))),
         )
+
+    async def _look_into(self, spec: ProviderSpec, query: Query) -> Emptiness:
+        """Tell no errors from no data, for what a team has written."""
+        provider = self._providers[spec.type]
+        if query.compared or not query.texts:
+            return Emptiness()
+        return await look_into(query.texts[0].query, query.names, partial(provider.query, spec))
 
     async def _excuse(self, spec: ProviderSpec, query: Query, source: str) -> float | None:
         """Return the stable's value; a miss that it cannot excuse stays the canary's."""

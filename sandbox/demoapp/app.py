@@ -55,9 +55,12 @@ def fails(number: int, share: Fraction) -> bool:
 
 @dataclass(slots=True)
 class Metrics:
-    """Counter and histogram in the text format of Prometheus."""
+    """Counter and histogram in the text format of Prometheus.
 
-    requests: dict[int, int] = field(default_factory=lambda: {200: 0, 500: 0})
+    As in the client libraries, a counter's series is there from its first request of that status.
+    """
+
+    requests: dict[int, int] = field(default_factory=dict)
     buckets: list[int] = field(default_factory=lambda: [0] * len(BUCKETS_S))
     count: int = 0
     seconds: float = 0.0

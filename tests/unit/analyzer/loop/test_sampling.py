@@ -195,3 +195,85 @@ async def test_of_several_values_the_worst_counts_and_the_stable_excuses_least(
     assert (sample.value, sample.baseline) == (4, 1.5)
     assert "the largest of the 3 values" in check_sample(sample).message
     assert "sum()" in check_sample(sample).message
+
+
+ERRORS = """
+sum(rate(requests{pod=~"{{ target }}-.+",code="503"}[1m]))
+/ sum(rate(requests{pod=~"{{ target }}-.+"}[1m])) * 100
+"""
+
+
+@pytest.mark.parametrize(
+    ("zeros", "requests", "value", "said"),
+    [
+        (0.0, 5.0, 0.0, 'nothing was counted yet that is {code="503"}'),
+        (None, 5.0, None, "no series of requests has the label code"),
+        (None, 0.0, None, "no values found; is there traffic to the canary?"),
+        (None, None, None, "no values found; is there traffic to the canary?"),
+    ],
+    ids=["no errors", "no such label", "no requests", "no series"],
+)
+async def test_no_errors_is_told_from_no_data(
+    sampler: Sampler,
+    objects: Objects,
+    provider: FakeMetricProvider,
+    zeros: float | None,
+    requests: float | None,
+    value: float | None,
+    said: str,
+) -> None:
+    objects.stored[(METRICTEMPLATES.plural, "prod/errors")] = template(ERRORS)
+    provider.script('sum(rate(requests{pod=~"web-canary-.+"}[1m]))', requests)
+    provider.script('code="503"', None)
+    provider.script("or 0 *", zeros)
+    queries, problems = await sampler.prepare(KEY, strategy(TEMPLATE))
+    (sample,) = await sampler.ask(queries)
+    assert (problems, sample.value) == ((), value)
+    assert said in check_sample(sample).message
+
+
+async def test_errors_of_a_metric_of_their_own_are_not_taken_for_none(
+    sampler: Sampler, objects: Objects, provider: FakeMetricProvider
+) -> None:
+    query = (
+        'sum(rate(errors{app="{{ target }}"}[1m])) / sum(rate(requests{app="{{ target }}"}[1m]))'
+    )
+    objects.stored[(METRICTEMPLATES.plural, "prod/errors")] = template(query)
+    provider.script("requests", 5.0)
+    provider.script("errors", None)
+    queries, _ = await sampler.prepare(KEY, strategy(TEMPLATE))
+    (sample,) = await sampler.ask(queries)
+    assert sample.value is None
+    assert "mend the name of errors" in check_sample(sample).message
+    assert "or vector(0)" in check_sample(sample).message
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ('errors{app="web"}', 'app="web" names web, which is the stable here'),
+        ('sum(errors{app="{{ target }}-canary-canary"}) or vector(0)', "fits neither version"),
+        ('errors{pod=~"web-.*"}', "fits both versions"),
+        ('errors{ingress="{{ ingress }}"}', "is empty"),
+    ],
+)
+async def test_a_query_that_does_not_read_the_canary_is_known_before_there_is_one(
+    sampler: Sampler, objects: Objects, query: str, said: str
+) -> None:
+    objects.stored[(METRICTEMPLATES.plural, "prod/errors")] = template(query)
+    queries, problems = await sampler.prepare(
+        KEY, strategy(TEMPLATE, replace(TEMPLATE, source=query))
+    )
+    assert not queries
+    assert all(said in problem and "{{ target }}" in problem for problem in problems)
+
+
+async def test_a_query_of_which_nothing_can_be_told_is_judged_and_that_is_said(
+    sampler: Sampler, objects: Objects, provider: FakeMetricProvider
+) -> None:
+    objects.stored[(METRICTEMPLATES.plural, "prod/errors")] = template("sum(errors)")
+    provider.script("errors", 0.5)
+    queries, problems = await sampler.prepare(KEY, strategy(TEMPLATE))
+    (sample,) = await sampler.ask(queries, baselines=True)
+    assert (problems, sample.value, sample.baseline) == ((), 0.5, None)
+    assert "not known which version its query reads" in check_sample(sample).message
