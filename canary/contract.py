@@ -169,6 +169,7 @@ class Reason(StrEnum):
     NO_ENDPOINT = "NoReadyEndpoint"
     EXCLUSIVE = "PodsInTheWay"
     FOREWARNED = "LeftBehind"
+    UNCLEAR = "QueryUnclear"
     RELEASED = "Released"
     UNGATED = "UngatedUpdate"
     COPIED = "CreatedFromCopy"

@@ -106,9 +106,7 @@ def view(weighing: Weighing) -> EvidenceView:
         beta=judge.policy.beta,
         gate=_gated(weighing),
         metrics=tuple(_rows(by_metric(judge, state), weighing.sources)),
-        uncounted=tuple(
-            Uncountable(metric=name, why=why) for name, why in weighing.uncounted.items()
-        ),
+        uncounted=tuple(Uncountable(metric=name, why=why) for name, why in weighing.blind.items()),
         silent=outlook.silent if outlook else (),
         shared=outlook.shared if outlook else (),
         change=_change(weighing),

@@ -61,7 +61,7 @@ async def _problem(found: Completed, ask: Ask) -> str:
         counted |= is_counted
         if is_counted and one.labels:
             return _no_label(one)
-        if not is_counted and not one.labels:
+        if not is_counted:
             absent.append(one)
     return _no_series(absent[0]) if absent and counted else ""
 
@@ -77,6 +77,6 @@ def _no_label(one: Unborn) -> str:
 
 def _no_series(one: Unborn) -> str:
     return (
-        f"nothing is found of {one.asked}, while requests are counted; mend the name of "
-        f"{one.metric}, or write ({one.asked} or vector(0)) if no series of it means 0"
+        f"nothing is counted by {one.asked}, while requests are; mend the name of {one.metric}, or "
+        f"write ({one.asked} or vector(0)) if no series of it means 0"
     )

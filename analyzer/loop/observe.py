@@ -144,6 +144,7 @@ class Observer:
                 *not_ours(target, standing_canary.found, _kinded(service_named(services, own))),
                 *problems,
             ),
+            unclear=tuple(f"metric {it.metric.name}: {it.note}" for it in queries if it.note),
             unsuitable=unsuitable,
             misfit=_misfit(services, standing_canary, labels, own),
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from canary.evidence.exposure import exposure
 from canary.evidence.judge import Judge, JudgeState
@@ -12,6 +12,10 @@ from canary.evidence.record import dump_judge, dump_state, load_judge, load_stat
 from canary.evidence.verdict import Finding, Need, Outlook, Refuse, Verdict, describe
 
 Record = dict[str, Any]
+_NO_REQUEST: Final = "no request to the canary was counted yet"
+_NOWHERE: Final = (
+    "its counters were found nowhere yet, neither on the pods' own pages nor in the metrics server"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,16 @@ class Weighing:
         """Return where an open run stands, None for one that is refused."""
         return None if isinstance(self.verdict, Refuse) else self.verdict.outlook
 
+    @property
+    def blind(self) -> Mapping[str, str]:
+        """Return the metrics that the evidence has nothing to say of, each with the reason."""
+        silent = self.outlook.silent if self.outlook else ()
+        return {
+            **{metric_of(plan, self.sources): _NO_REQUEST for plan in silent},
+            **{metric: _NOWHERE for metric, source in self.sources.items() if not source},
+            **self.uncounted,
+        }
+
     def record(self) -> Record:
         """Write down everything from which the verdict can be computed again."""
         return {
@@ -47,6 +61,7 @@ class Weighing:
             "at": self.at,
             "sources": dict(self.sources),
             "uncounted": dict(self.uncounted),
+            "blind": dict(self.blind),
             "frozen": {
                 name: {"way": one.way, "bounds": dict(one.bounds)}
                 for name, one in self.frozen.items()

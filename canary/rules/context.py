@@ -33,7 +33,8 @@ class Observed:
     What is not in order is said in words, and is "" where all is well: `misfit` why the canary that
     stands has to go before it can be made anew, `unrouted` what was found where no route leads to
     the Service, `unserved` why the canary can take no traffic, `exclusive` what its pods keep from
-    the target's. `forewarned` is what a team is to know before a run begins.
+    the target's. `forewarned` is what a team is to know before a run begins,
+    `unclear` what is not known of the queries that it is judged by.
     """
 
     key: Key
@@ -52,6 +53,7 @@ class Observed:
     unserved: str = ""
     exclusive: str = ""
     forewarned: tuple[str, ...] = ()
+    unclear: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

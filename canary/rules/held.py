@@ -206,6 +206,7 @@ def _say_ignored(ctx: Context) -> tuple[Action, ...]:
 def _forewarn(ctx: Context) -> tuple[Action, ...]:
     """Say what a refusal may come of, before it is a riddle, and what will be done otherwise."""
     said = [Emit(str(Reason.FOREWARNED), text, warning=True) for text in ctx.observed.forewarned]
+    said += [Emit(str(Reason.UNCLEAR), text, warning=True) for text in ctx.observed.unclear]
     if text := in_the_way(ctx):
         said.append(Emit(str(Reason.EXCLUSIVE), text, warning=True))
     return tuple(said)

@@ -20,8 +20,12 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.loop.emptiness import look_into
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from analyzer.ports import ProviderError
+from canary.counting.mending import for_canary, for_stable
+from canary.counting.versions import Version, Versions
+from canary.model.names import canary_name, pod_names
 from canary.model.strategy import Builtin
 from canary.queries.builtin import APP, GATEWAY, builtin_queries
 from canary.queries.provider import ProviderSpec
@@ -53,6 +57,7 @@ class Backend:
     port: int = 80
 
 
+LONG = "payments-reconciliation-of-foreign-accounts"
 BACKENDS = {
     "good-canary": Backend(("good-canary-7d9c5b8f6d-x2x8z",), {"200": 10, "404": 1}),
     "bad-canary": Backend(("bad-canary-7d9c5b8f6d-x2x8z",), {"500": 5, "503": 5}, 400),
@@ -67,6 +72,8 @@ BACKENDS = {
     ),
     "web.v2": Backend(("web.v2-7d9c5b8f6d-x2x8z",), {"200": 1, "500": 1}, port=8080),
     "webxv2": Backend(("webxv2-7d9c5b8f6d-x2x8z",), {"200": 10}),
+    LONG: Backend(pod_names(LONG), {"200": 10}),
+    canary_name(LONG): Backend(pod_names(canary_name(LONG)), {"200": 10}),
     "elsewhere": Backend(("good-canary-7d9c5b8f6d-x2x8z",), {"500": 10}, namespace="test"),
 }
 BUCKETS_MS = (5, 25, 100, 500)
@@ -291,6 +298,71 @@ async def test_says_what_prometheus_complains_of(
     assert message in str(caught.value)
     if "answers" in message:
         assert "mend the query" in str(caught.value)
+
+
+PODS = 'namespace="prod",kubernetes_pod_name=~"TARGET-.+"'
+BAD = f'sum(rate(http_requests_total{{{PODS},status="503"}}[3s]))'
+GOOD = f'sum(rate(http_requests_total{{{PODS},status!~"5.."}}[3s]))'
+ALL = f"sum(rate(http_requests_total{{{PODS}}}[3s]))"
+
+
+@pytest.mark.parametrize(
+    ("query", "workload", "value", "said"),
+    [
+        (f"{BAD} / {ALL} * 100", "good-canary", 0, 'is {status="503"}'),
+        (f"100 - {GOOD} / {ALL} * 100", "bad-canary", 100, 'is {status!~"5.."}'),
+        (BAD, "good-canary", 0, 'is {status="503"}'),
+        (f"{BAD} / {ALL}".replace("status", "stauts"), "good-canary", None, "label stauts"),
+        (f"{BAD} / {ALL}", "idle-canary", None, ""),
+        (f"{BAD} / {ALL}", "unheard-of", None, ""),
+        (
+            f"{BAD.replace('requests', 'errors')} / {ALL}",
+            "good-canary",
+            None,
+            "http_errors_total, or write",
+        ),
+    ],
+    ids=["no errors", "all errors", "no ratio", "no label", "idle", "no series", "no metric"],
+)
+async def test_no_errors_is_told_from_no_data(
+    provider: PrometheusProvider,
+    prometheus: str,
+    query: str,
+    workload: str,
+    value: float | None,
+    said: str,
+) -> None:
+    spec = ProviderSpec(type="prometheus", address=prometheus)
+    query = query.replace("TARGET", workload)
+
+    async def ask(text: str) -> tuple[float, ...]:
+        return await provider.query(spec, text)
+
+    assert await ask(query) == ()
+    found = await look_into(query, (workload,), ask)
+
+    assert found.values == (() if value is None else (value,))
+    assert said in found.note + found.problem
+
+
+async def test_the_usual_pattern_fits_the_pods_of_a_long_name_and_none_of_the_others(
+    provider: PrometheusProvider, prometheus: str
+) -> None:
+    spec = ProviderSpec(type="prometheus", address=prometheus)
+    both = Versions(
+        namespace="prod",
+        canary=Version(workload=canary_name(LONG), service=canary_name(LONG)),
+        stable=Version(workload=LONG, service=LONG),
+    )
+    pods = 'http_requests_total{kubernetes_pod_name=~"TARGET-[0-9a-zA-Z]+(-[0-9a-zA-Z]+)"}'
+
+    canary = await provider.series(
+        spec, for_canary(pods.replace("TARGET", canary_name(LONG)), both)
+    )
+    stable = await provider.series(spec, for_stable(pods.replace("TARGET", LONG), both))
+
+    found = [{one.labels["kubernetes_pod_name"] for one in side} for side in (canary, stable)]
+    assert found == [set(pod_names(canary_name(LONG))), set(pod_names(LONG))]
 
 
 async def test_gives_raw_counters_for_a_query_of_any_length(

@@ -127,7 +127,7 @@ async def test_a_bad_canary_is_found_on_the_pods_own_pages_and_its_run_is_woken(
     assert weighing is not None
     assert isinstance(weighing.verdict, Refuse)
     assert weighing.sources == {"request-success-rate": "pods (app)"}
-    assert weighing.uncounted == {"queue": "it is a gauge"}
+    assert weighing.uncounted == weighing.blind == {"queue": "it is a gauge"}
     assert weighing.verdict.finding.canary_bad <= 10
 
 
@@ -138,6 +138,19 @@ async def test_a_record_is_plain_json_even_before_the_first_reading() -> None:
     weighing = bench.gatherer.follow(watch(), {})
     assert weighing is not None
     assert json.loads(json.dumps(weighing.record(), allow_nan=False))["at"] == 0
+
+
+async def test_what_the_evidence_is_blind_for_is_on_record_with_the_reason() -> None:
+    bench = Bench()
+    bench.gatherer.follow(watch(), {})
+    await bench.gather()
+    weighing = bench.gatherer.follow(watch(), {})
+    assert weighing is not None
+    assert weighing.record()["blind"] == {
+        "request-success-rate": "its counters were found nowhere yet, neither on the pods' own "
+        "pages nor in the metrics server",
+        "queue": "it is a gauge",
+    }
 
 
 async def test_two_readings_are_the_least_that_refuse() -> None:
