@@ -8,6 +8,7 @@ pods, workloads, Services and backends of either version have.
 | --- | --- |
 | fits names of the canary and none of the stable: `pod=~"web-canary-.+"` | the canary |
 | fits names of the stable and none of the canary: `app="web"` | the stable |
+| leaves the canary out: `pod!~"web-canary-.+"` | the stable |
 | names the app and fits both: `pod=~"web-.*"` | both |
 | names the canary and then something else: `service="web-canary-canary"` | neither |
 | names pods of the canary as none is called: `pod="web-canary"` | neither |
@@ -94,12 +95,14 @@ class Reading:
 
 _NAMING: Final = frozenset(
     (
-        *("pod", "podname", "deployment", "workload", "replicaset", "controller", "owner"),
-        *("service", "svc", "backend", "upstream", "cluster", "ingress", "route", "container"),
-        *("app", "application", "name", "component", "release", "job"),
+        *("pod", "podname", "deployment", "workload", "replicaset", "container"),
+        *("service", "svc", "backend", "upstream", "cluster", "ingress"),
+        *("app", "application", "release", "job"),
     )
 )
-"""Words in the names of labels that name what belongs to one version."""
+"""Words in the names of labels that name what belongs to one version. Not among them is what
+applications call their own things by: controllers, routes, queues."""
+_NAMING_ALONE: Final = frozenset({"name", "owner_name", "controller_name", "created_by_name"})
 _NOT_NAMING: Final = frozenset(
     ("__name__", "cluster", "cluster_name", "cluster_id", "node_name", "host_name")
 )
@@ -139,27 +142,39 @@ def reads_of(condition: Matcher, versions: Versions) -> Reads:
     """Return which version a condition picks."""
     value = condition.value.replace("\\", "")
     named = _named(value, versions.canary, versions.namespace)
-    naming = names_things(condition.label) or (named and not _is_elsewhere(condition.label))
-    if not naming or condition.op not in {"=", "=~"}:
+    if not (names_things(condition.label) or (named and not _is_elsewhere(condition.label))):
         return Reads.UNKNOWN
+    if condition.op not in {"=", "=~"}:
+        return Reads.STABLE if named and _leaves_out(condition, versions.canary) else Reads.UNKNOWN
     canary = _fits(condition, versions.canary, versions)
     stable = _fits(condition, versions.stable, versions)
     if canary and stable:
         mentioned = named or _named(value, versions.stable, versions.namespace)
         return Reads.BOTH if mentioned else Reads.UNKNOWN
-    if stable:
-        return Reads.STABLE
-    if canary:
-        return Reads.CANARY
-    if not named:
+    if canary or stable:
+        return Reads.CANARY if canary else Reads.STABLE
+    return _named_only(condition.label, [rest for _, rest in named])
+
+
+def _named_only(label: str, rests: list[str]) -> Reads:
+    """Return what a condition picks that names the canary, and fits nothing as it is called."""
+    if not rests:
         return Reads.UNKNOWN
-    nothing = is_of_pods(condition.label) or any(_SUFFIXED.match(rest) for _, rest in named)
+    nothing = is_of_pods(label) or any(_SUFFIXED.match(rest) for rest in rests)
     return Reads.NEITHER if nothing else Reads.CANARY
+
+
+def _leaves_out(condition: Matcher, version: Version) -> bool:
+    """Tell whether what a condition excludes is a version, by its plain names."""
+    of_pods = is_of_pods(condition.label)
+    plain = pod_names(version.workload) if of_pods else version.names
+    return not any(condition.accepts(text) for text in plain)
 
 
 def names_things(label: str) -> bool:
     """Tell whether a label names pods, workloads, Services or the like."""
-    return not _is_elsewhere(label) and not _NAMING.isdisjoint(label.lower().split("_"))
+    words = label.lower().split("_")
+    return not _is_elsewhere(label) and (label in _NAMING_ALONE or not _NAMING.isdisjoint(words))
 
 
 def _is_elsewhere(label: str) -> bool:
