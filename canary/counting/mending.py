@@ -9,11 +9,12 @@
 - **Names that are written out.** Where a query names the canary without an action, the stable's
   query names the stable; else both would be the same.
 
-What cannot be read stays as it is.
+What cannot be read stays as it is. Each is found out once per text, as every look at a run asks
+for the same ones.
 """
 
 from collections.abc import Iterable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 from canary.counting.errors import NotCounts
@@ -40,6 +41,7 @@ MARK: Final = "headgate-baseline"
 """Stands for the stable's workload where a query names it on purpose."""
 
 
+@lru_cache(maxsize=4096)
 def for_canary(query: str, versions: Versions) -> str:
     """Return the canary's query as it was meant.
 
@@ -52,6 +54,7 @@ def for_canary(query: str, versions: Versions) -> str:
     return found.replace(MARK, versions.stable.workload)
 
 
+@lru_cache(maxsize=4096)
 def for_stable(query: str, versions: Versions) -> str:
     """Return the stable's query as it was meant."""
     if read_by(query, versions).reads is Reads.CANARY:
