@@ -20,7 +20,7 @@ from typing import Final
 from canary.counting.errors import NotCounts
 from canary.counting.expressions import parsed
 from canary.counting.rewriting import Change, as_text, rewritten
-from canary.counting.series import Matcher
+from canary.counting.series import Matcher, quoted
 from canary.counting.versions import (
     Reads,
     Version,
@@ -33,9 +33,6 @@ from canary.counting.versions import (
 from canary.model.names import MOST_BEFORE_RANDOM, pod_names, usual_pod_name
 
 _NOT: Final = frozenset({"!=", "!~"})
-_SPECIAL: Final = frozenset(r"\.+*?()|[]{}^$")
-"""What RE2 reads as more than itself (its QuoteMeta)."""
-
 
 MARK: Final = "headgate-baseline"
 """Stands for the stable's workload where a query names it on purpose."""
@@ -97,10 +94,10 @@ def _without_canary(
     if one.op != "=~" or any(it.label == one.label and it.op in _NOT for it in conditions):
         return
     if is_of_pods(one.label) and _takes_the_canarys_pods(wide, versions):
-        value = f"{_quote(versions.canary.workload)}-.+"
+        value = f"{quoted(versions.canary.workload)}-.+"
         yield Matcher(label=one.label, op="!~", value=value)
     elif not is_of_pods(one.label) and reads_of(one, versions) is Reads.BOTH:
-        named = "|".join(map(_quote, versions.canary.names))
+        named = "|".join(map(quoted, versions.canary.names))
         yield Matcher(label=one.label, op="!~", value=f".*({named}).*")
 
 
@@ -111,7 +108,7 @@ def _renamed(versions: Versions, conditions: tuple[Matcher, ...]) -> Iterator[Ma
         if plain and not _is_of_containers(one.label):
             for canary, stable in _pairs(versions):
                 value = value.replace(canary, stable)
-                value = value.replace(_quote(canary), _quote(stable))
+                value = value.replace(quoted(canary), quoted(stable))
         yield Matcher(label=one.label, op=one.op, value=value)
 
 
@@ -135,8 +132,8 @@ def _widened(one: Matcher, version: Version) -> Matcher:
 def _any_pod(name: str) -> str:
     """Return the regular expression of the names that a Deployment's pods have."""
     if len(name) >= MOST_BEFORE_RANDOM:
-        return f"{_quote(name[:MOST_BEFORE_RANDOM])}[0-9a-z]{{5}}"
-    return f"{_quote(name)}-[0-9a-z]+(-[0-9a-z]+)?"
+        return f"{quoted(name[:MOST_BEFORE_RANDOM])}[0-9a-z]{{5}}"
+    return f"{quoted(name)}-[0-9a-z]+(-[0-9a-z]+)?"
 
 
 def _takes_the_canarys_pods(one: Matcher, versions: Versions) -> bool:
@@ -147,7 +144,3 @@ def _takes_the_canarys_pods(one: Matcher, versions: Versions) -> bool:
 
 def _is_of_containers(label: str) -> bool:
     return "container" in label.split("_")
-
-
-def _quote(name: str) -> str:
-    return "".join(f"\\{character}" if character in _SPECIAL else character for character in name)

@@ -237,11 +237,12 @@ def _alternatives(alike: list[SeriesSelector]) -> SeriesSelector:
 def _alternative(column: list[Matcher]) -> Matcher:
     if len(column) == 1:
         return column[0]
-    values = "|".join(_quote(one.value) if one.op == "=" else f"(?:{one.value})" for one in column)
+    values = "|".join(quoted(one.value) if one.op == "=" else f"(?:{one.value})" for one in column)
     return Matcher(label=column[0].label, op="=~", value=values)
 
 
-def _quote(value: str) -> str:
+def quoted(value: str) -> str:
+    """Write a regular expression that a value alone matches."""
     return "".join(f"\\{character}" if character in _SPECIAL else character for character in value)
 
 

@@ -86,7 +86,7 @@ class Versions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Attribution:
     """Which version a query reads, and the condition that says so; "" where none does."""
 
     reads: Reads
@@ -122,7 +122,7 @@ _PAIRS: Final = re.compile(r"(?<![\w.])([A-Za-z_][\w.]*+)\s*+(=~|=|:)\s*+[\"']?(
 
 
 @lru_cache(maxsize=4096)
-def read_by(query: str, versions: Versions) -> Reading:
+def read_by(query: str, versions: Versions) -> Attribution:
     """Return which version a query reads.
 
     Args:
@@ -187,15 +187,15 @@ def is_of_pods(label: str) -> bool:
     return label in POD_LABELS or label in {"exported_pod", "podname"}
 
 
-def _selector(conditions: Iterable[Matcher], versions: Versions) -> Reading:
+def _selector(conditions: Iterable[Matcher], versions: Versions) -> Attribution:
     """Return what all conditions of a selector together read."""
     given = tuple(conditions)
     found = [(_with_exclusions(one, given, versions), one) for one in given]
     order = (Reads.NEITHER, Reads.CANARY, Reads.STABLE, Reads.BOTH)
     return next(
-        (Reading(reads=reads, condition=str(one)) for wanted in order for reads, one in found
+        (Attribution(reads=reads, condition=str(one)) for wanted in order for reads, one in found
          if reads is wanted),
-        Reading(reads=Reads.UNKNOWN),
+        Attribution(reads=Reads.UNKNOWN),
     )  # fmt: skip
 
 
@@ -217,17 +217,17 @@ def _with_exclusions(one: Matcher, given: tuple[Matcher, ...], versions: Version
     return next((arm for arm, is_left in left.items() if is_left), Reads.NEITHER)
 
 
-def _together(found: list[Reading]) -> Reading:
+def _together(found: list[Attribution]) -> Attribution:
     order = (Reads.NEITHER, Reads.BOTH, Reads.CANARY, Reads.STABLE)
     return next(
         (one for wanted in order for one in found if one.reads is wanted),
-        Reading(reads=Reads.UNKNOWN),
+        Attribution(reads=Reads.UNKNOWN),
     )
 
 
-def _fallback(expression: promql.Expr, versions: Versions) -> Reading | None:
+def _fallback(expression: promql.Expr, versions: Versions) -> Attribution | None:
     """Find a side of an `or` that is the stable's: its value would be taken for the canary's."""
-    found: list[Reading] = []
+    found: list[Attribution] = []
 
     def look(one: promql.Expr) -> None:
         if isinstance(one, promql.BinaryExpr) and str(one.op) == "or":
@@ -290,7 +290,7 @@ def _named(text: str, version: Version, namespace: str) -> list[tuple[str, str]]
     return found
 
 
-def _scanned(query: str, versions: Versions) -> Reading:
+def _scanned(query: str, versions: Versions) -> Attribution:
     """Look through what is no PromQL for what plainly names the stable alone."""
     found = []
     for label, op, value in _PAIRS.findall(query):
@@ -301,8 +301,8 @@ def _scanned(query: str, versions: Versions) -> Reading:
             continue
         found.append((reads, f"{label}{op}{value}"))
     if any(reads is not Reads.STABLE and reads is not Reads.UNKNOWN for reads, _ in found):
-        return Reading(reads=Reads.UNKNOWN)
+        return Attribution(reads=Reads.UNKNOWN)
     if any(name in query for name in versions.canary.names):
-        return Reading(reads=Reads.UNKNOWN)
+        return Attribution(reads=Reads.UNKNOWN)
     stable = next((text for reads, text in found if reads is Reads.STABLE), "")
-    return Reading(reads=Reads.STABLE if stable else Reads.UNKNOWN, condition=stable)
+    return Attribution(reads=Reads.STABLE if stable else Reads.UNKNOWN, condition=stable)

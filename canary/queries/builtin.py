@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from canary.counting.series import quoted
 from canary.durations import format_duration
 from canary.model.names import canary_name
 from canary.model.strategy import Builtin
 
 GATEWAY: Final = "gateway"
 APP: Final = "app"
-
-_SPECIAL: Final = frozenset(r"\.+*?()|[]{}^$")
-"""What RE2 reads as more than itself (its QuoteMeta)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +66,7 @@ def builtin_queries(
 
 def pod_pattern(workload: str) -> str:
     """Return the regular expression that the names of a Deployment's pods match as a whole."""
-    return f"{_quote(workload)}-[0-9a-zA-Z]+(-[0-9a-zA-Z]+)?"
+    return f"{quoted(workload)}-[0-9a-zA-Z]+(-[0-9a-zA-Z]+)?"
 
 
 def cluster_pattern(namespace: str, service: str) -> str:
@@ -76,7 +74,7 @@ def cluster_pattern(namespace: str, service: str) -> str:
 
     Contour sets Envoy's `alt_stat_name` to namespace, name and port, joined by underscores.
     """
-    return f"{_quote(f'{namespace}_{service}')}_[0-9]+"
+    return f"{quoted(f'{namespace}_{service}')}_[0-9]+"
 
 
 def _gateway(namespace: str, service: str) -> _Series:
@@ -93,7 +91,7 @@ def _gateway(namespace: str, service: str) -> _Series:
 def _app(namespace: str, workload: str) -> _Series:
     # Kubernetes cuts the names of pods at 63 characters, so that `web-canary-<rest>` can end up
     # with as many parts as a pod of `web` has.
-    canary = _string(f"{_quote(canary_name(workload))}-.+")
+    canary = _string(f"{quoted(canary_name(workload))}-.+")
     return _Series(
         source=APP,
         matchers=(
@@ -120,10 +118,6 @@ def _duration(series: _Series, window: str) -> str:
     buckets = f"{series.latency}{{{series.matchers}}}[{window}]"
     quantile = f"histogram_quantile(0.99, sum by (le) (rate({buckets})))"
     return quantile if series.scale == 1 else f"{quantile} * {series.scale}"
-
-
-def _quote(name: str) -> str:
-    return "".join(f"\\{character}" if character in _SPECIAL else character for character in name)
 
 
 def _string(text: str) -> str:

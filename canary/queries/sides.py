@@ -10,7 +10,7 @@ from typing import Final
 
 from canary.counting.apart import tells_apart
 from canary.counting.mending import MARK, for_canary, for_stable
-from canary.counting.versions import Reading, Reads, Version, Versions, read_by
+from canary.counting.versions import Attribution, Reads, Version, Versions, read_by
 from canary.queries.templates import TemplateError, TemplateValues, render
 
 _UNKNOWN: Final = (
@@ -20,7 +20,7 @@ _UNKNOWN: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sides:
+class Rendered:
     """A query for the canary and for the stable.
 
     `apart` is whether the stable's reads nothing of the canary's, `note` what is not known.
@@ -41,7 +41,7 @@ def versions_of(canary: TemplateValues, stable: TemplateValues) -> Versions:
     )
 
 
-def sides(template: str, canary: TemplateValues, stable: TemplateValues) -> Sides:
+def sides(template: str, canary: TemplateValues, stable: TemplateValues) -> Rendered:
     """Render a template for both versions.
 
     Args:
@@ -57,24 +57,24 @@ def sides(template: str, canary: TemplateValues, stable: TemplateValues) -> Side
     render(template, canary)  # A message about it speaks of what is really there.
     ours = for_canary(render(template, replace(canary, baseline=MARK)), versions)
     theirs = for_stable(render(template, stable), versions)
-    reading = read_by(ours, versions)
-    if reading.reads not in {Reads.CANARY, Reads.UNKNOWN}:
-        raise TemplateError(_refusal(reading, versions))
+    found = read_by(ours, versions)
+    if found.reads not in {Reads.CANARY, Reads.UNKNOWN}:
+        raise TemplateError(_refusal(found, versions))
     names = {"workload": canary.workload, "target": stable.workload}
     apart = read_by(theirs, versions).reads is Reads.STABLE or tells_apart(ours, theirs, **names)
-    unknown = reading.reads is Reads.UNKNOWN
-    return Sides(canary=ours, stable=theirs, apart=apart, note=_UNKNOWN if unknown else "")
+    unknown = found.reads is Reads.UNKNOWN
+    return Rendered(canary=ours, stable=theirs, apart=apart, note=_UNKNOWN if unknown else "")
 
 
-def _refusal(reading: Reading, versions: Versions) -> str:
+def _refusal(found: Attribution, versions: Versions) -> str:
     canary, stable = versions.canary.workload, versions.stable.workload
     what = {
         Reads.STABLE: f"names {stable}, which is the stable here, and not the canary",
         Reads.BOTH: f"fits both versions, {stable} and {canary}",
         Reads.NEITHER: f"fits neither version, {stable} nor {canary}",
-    }[reading.reads]
+    }[found.reads]
     return (
-        f"its query does not read the canary: {reading.condition} {what}; write {{{{ target }}}} "
+        f"its query does not read the canary: {found.condition} {what}; write {{{{ target }}}} "
         f"where it means the canary, which is {canary} here, as in "
         'pod=~"{{ target }}-[0-9a-zA-Z]+(-[0-9a-zA-Z]+)?" or app="{{ target }}", '
         "{{ service }}-canary for the canary's Service, and {{ baseline }} for the stable"

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from canary.model.names import canary_name
-from canary.queries.sides import Sides, sides
+from canary.queries.sides import Rendered, sides
 from canary.queries.templates import TemplateError, TemplateValues
 
 
@@ -22,7 +22,7 @@ def values(target: str = "web", service: str = "web", *, canary: bool) -> Templa
     )
 
 
-def both(template: str, target: str = "web", service: str = "web") -> Sides:
+def both(template: str, target: str = "web", service: str = "web") -> Rendered:
     return sides(
         template, values(target, service, canary=True), values(target, service, canary=False)
     )
