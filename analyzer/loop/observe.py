@@ -48,6 +48,7 @@ from canary.objects.workloads import (
 )
 from canary.queries.metric import Query
 from canary.queries.provider import ProviderSpec
+from canary.queries.worn import unworn
 from canary.rules.actions import Decision
 from canary.rules.context import IDLE_PHASES, Observed
 from canary.spec.canary import Defaults, parse_strategy
@@ -143,6 +144,7 @@ class Observer:
                 *_missing_service(key, strategy, service),
                 *not_ours(target, standing_canary.found, _kinded(service_named(services, own))),
                 *problems,
+                *(() if labels is None else unworn(queries, labels)),
             ),
             unclear=tuple(f"metric {it.metric.name}: {it.note}" for it in queries if it.note),
             unsuitable=unsuitable,

@@ -128,9 +128,10 @@ class Sampler:
     async def _look_into(self, spec: ProviderSpec, query: Query) -> Emptiness:
         """Tell no errors from no data, for what a team has written."""
         provider = self._providers[spec.type]
-        if query.compared or not query.texts:
+        if query.versions is None:
             return Emptiness()
-        return await look_into(query.texts[0].query, query.names, partial(provider.query, spec))
+        ask = partial(provider.query, spec)
+        return await look_into(query.texts[0].query, query.versions.names, ask)
 
     async def _excuse(self, spec: ProviderSpec, query: Query, source: str) -> float | None:
         """Return the stable's value; a miss that it cannot excuse stays the canary's."""

@@ -132,7 +132,7 @@ def read_by(query: str, versions: Versions) -> Attribution:
     """
     try:
         expression = parsed(query)
-        found = [_selector(conditions_of(one), versions) for one in _selectors(expression)]
+        found = [_selector(conditions_of(one), versions) for one in selectors_in(expression)]
         return _fallback(expression, versions) or _together(found)
     except NotCounts:
         return _scanned(query, versions)
@@ -232,14 +232,15 @@ def _fallback(expression: promql.Expr, versions: Versions) -> Attribution | None
     def look(one: promql.Expr) -> None:
         if isinstance(one, promql.BinaryExpr) and str(one.op) == "or":
             for side in (one.lhs, one.rhs):
-                read = [_selector(conditions_of(it), versions) for it in _selectors(side)]
+                read = [_selector(conditions_of(it), versions) for it in selectors_in(side)]
                 found.append(_together(read))
 
     promql.walk(expression, pre_visit=look)
     return next((one for one in found if one.reads is Reads.STABLE), None)
 
 
-def _selectors(expression: promql.Expr) -> Iterator[promql.VectorSelector]:
+def selectors_in(expression: promql.Expr) -> Iterator[promql.VectorSelector]:
+    """Return everything that a query selects, wherever it stands."""
     found: list[promql.VectorSelector] = []
 
     def look(one: promql.Expr) -> None:

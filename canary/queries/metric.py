@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from canary.counting.versions import Versions
 from canary.model.names import canary_name
 from canary.model.strategy import Builtin, Metric, Strategy
 from canary.model.values import Key
 from canary.queries.builtin import SourceQuery, builtin_queries
 from canary.queries.provider import ProviderSpec
-from canary.queries.sides import sides
+from canary.queries.sides import sides, versions_of
 from canary.queries.templates import TemplateValues
 
 
@@ -18,7 +19,7 @@ class Query:
 
     `stable` are the same texts for the stable. With `compared` its value sets the bound where it
     is the laxer one; `apart` is whether it reads nothing of the canary's. `note` is what is not
-    known of it. `names` are those of the versions that are in it.
+    known of it. `versions` are what both are called, where the text is a team's.
     """
 
     metric: Metric
@@ -29,7 +30,7 @@ class Query:
     apart: bool = False
     secret: tuple[str, str] | None = None
     note: str = ""
-    names: tuple[str, ...] = ()
+    versions: Versions | None = None
 
 
 def builtin_query(key: Key, strategy: Strategy, metric: Metric, spec: ProviderSpec) -> Query:
@@ -77,7 +78,7 @@ def template_query(
         (SourceQuery(source=source, query=found.stable),),
         apart=found.apart,
         note=found.note,
-        names=(canary.workload, canary.backend, stable.workload, stable.backend),
+        versions=versions_of(canary, stable),
     )
 
 
