@@ -11,7 +11,7 @@ pods, workloads, Services and backends of either version have.
 | leaves the canary out: `pod!~"web-canary-.+"` | the stable |
 | names the app and fits both: `pod=~"web-.*"` | both |
 | names the canary and then something else: `service="web-canary-canary"` | neither |
-| names pods of the canary as none is called: `pod="web-canary"` | neither |
+| names the canary's pods or workload as none is called: `pod="web-canary"` | neither |
 | names neither version, or something else of theirs: `pod=~".+"`, `service="web-db"` | unknown |
 
 All conditions of a selector hold together, so that one on the canary is enough, unless another fits
@@ -102,6 +102,7 @@ _NAMING: Final = frozenset(
 )
 """Words in the names of labels that name what belongs to one version. Not among them is what
 applications call their own things by: controllers, routes, queues."""
+_PLAINLY: Final = frozenset({"deployment", "workload", "replicaset", "app", "application"})
 _NAMING_ALONE: Final = frozenset({"name", "owner_name", "controller_name", "created_by_name"})
 _NOT_NAMING: Final = frozenset(
     ("__name__", "cluster", "cluster_name", "cluster_id", "node_name", "host_name")
@@ -160,7 +161,7 @@ def _named_only(label: str, rests: list[str]) -> Reads:
     """Return what a condition picks that names the canary, and fits nothing as it is called."""
     if not rests:
         return Reads.UNKNOWN
-    nothing = is_of_pods(label) or any(_SUFFIXED.match(rest) for rest in rests)
+    nothing = is_called_plainly(label) or any(_SUFFIXED.match(rest) for rest in rests)
     return Reads.NEITHER if nothing else Reads.CANARY
 
 
@@ -185,6 +186,11 @@ def _is_elsewhere(label: str) -> bool:
 def is_of_pods(label: str) -> bool:
     """Tell whether a label's values are names of pods."""
     return label in POD_LABELS or label in {"exported_pod", "podname"}
+
+
+def is_called_plainly(label: str) -> bool:
+    """Tell whether a label's values are names as Kubernetes has them, with nothing around them."""
+    return is_of_pods(label) or not _PLAINLY.isdisjoint(label.lower().split("_"))
 
 
 def _selector(conditions: Iterable[Matcher], versions: Versions) -> Attribution:

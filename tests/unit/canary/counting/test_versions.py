@@ -38,6 +38,8 @@ CONDITIONS = [
     ('pod=~"web.*",pod!~"web-[^-]+-[^-]+"', "canary"),
     ('pod=~"web-canary-.*|web-canary-primary-.*"', "canary"),
     ('whatever="web-canary"', "canary"),
+    ('service="prod-web-canary-http@kubernetescrd"', "canary"),
+    ('service="web-canary-metrics"', "canary"),
     # The stable.
     ('app="web"', "stable"),
     ('app_kubernetes_io_name="web",namespace="prod"', "stable"),
@@ -65,6 +67,8 @@ CONDITIONS = [
     ('pod=~"web-canary-primary-.*"', "neither"),
     ('pod="web-canary"', "neither"),
     ('pod=~"web-canary-[0-9]+"', "neither"),
+    ('deployment="web-canary-v2"', "neither"),
+    ('app="web-canary-metrics"', "neither"),
     ('pod=~"web-canary-.+",service="web-canary-canary"', "neither"),
     # Unknown.
     ('namespace="web"', "unknown"),
