@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 from prometheus_client import CollectorRegistry
 
-from analyzer.loop.controller import ClusterIndex, Controller, Metrics
+from analyzer.loop.controller import Controller, Metrics
+from analyzer.loop.index import ClusterIndex
 from analyzer.loop.reconciler import Result
 from canary.contract import HOLD, NAMESPACE_ENABLED, NAMESPACE_LABEL, Command
 from canary.model.values import Json, Key
