@@ -1,13 +1,14 @@
 """What the runs under way tell of pods they lost: the one place that sees them all.
 
-Nothing of it is stored. A process that starts anew has seen no pod serve, so it tells of no loss
-until one is lost under its eyes.
+Nothing of it is stored but what each run stores itself. A process that starts anew has seen no pod
+serve, so it tells of no loss until one is lost under its eyes, except of those for which runs wait;
+and it tells since when it has looked, so that nobody is judged before all were heard.
 """
 
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from canary.model.fates import Calm, Loss, Weather
+from canary.model.fates import Calm, Incident, Loss, Weather
 from canary.model.state import Phase, State
 from canary.model.values import Key
 from canary.model.world import CanaryAbsent, CanaryPresent
@@ -22,6 +23,7 @@ class Losses:
 
     _runs: dict[Key, tuple[str, CanaryPresent]] = field(default_factory=dict)
     _losses: tuple[Loss, ...] = ()
+    _since: datetime | None = None
 
     def look(
         self, key: Key, state: State, canary: CanaryAbsent | CanaryPresent, now: datetime
@@ -35,10 +37,15 @@ class Losses:
             now: when.
 
         """
+        self._since = self._since or now
         if state.phase not in _UNDER_WAY or not state.begun:
             self.forget(key)
             return self._weather(now)
         run, before = self._runs.get(key, ("", canary))
+        lost_since = state.lost_since if state.is_without_share and not run else None
+        if lost_since is not None and lost_since < self._since:
+            # Under the eyes of a process before this one.
+            self._losses = (*self._losses, Loss(key=key, at=lost_since))
         if run == state.run and _has_lost(before, canary):
             self._losses = (*self._losses, Loss(key=key, at=now))
         if isinstance(canary, CanaryPresent):
@@ -59,7 +66,9 @@ class Losses:
 
     def _weather(self, now: datetime) -> Weather:
         self._losses = still_counting(self._losses, now)
-        return weather(self._losses, len(self._runs), now) if self._losses else Calm()
+        calm = Calm(since=self._since)
+        found = weather(self._losses, len(self._runs), now) if self._losses else calm
+        return found if isinstance(found, Incident) else calm
 
 
 def _has_lost(before: CanaryAbsent | CanaryPresent, after: CanaryAbsent | CanaryPresent) -> bool:

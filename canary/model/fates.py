@@ -84,7 +84,12 @@ class Loss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calm:
-    """No more runs than one by one have lost pods of late."""
+    """No more runs than one by one have lost pods of late; `since` is when this began to be heard.
+
+    None where nobody says so.
+    """
+
+    since: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

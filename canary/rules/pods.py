@@ -25,7 +25,7 @@ from canary.rules.actions import (
 )
 from canary.rules.capacity import pods_for_all
 from canary.rules.checks import summary
-from canary.rules.context import Tick
+from canary.rules.context import Context, Tick
 from canary.rules.gates import recorded, stay
 from canary.rules.transitions import expire, refuse, to_stable
 from canary.rules.weather import WINDOW
@@ -76,7 +76,7 @@ def _unready(tick: Tick, canary: CanaryPresent) -> Decision | None:
     ctx, state = tick.ctx, tick.state
     why = f"none of {canary.replicas} canary pods is ready any more"
     if state.unready_since is not None:
-        left = state.unready_since + PATIENCE - ctx.now
+        left = _heard_since(ctx, state.unready_since) + PATIENCE - ctx.now
         if left > timedelta(0):
             return replace(_wait(tick, state.message), requeue_after=left)
         return refuse(ctx, Reason.REFUSED, f"{why}, by their own probes")
@@ -88,6 +88,13 @@ def _unready(tick: Tick, canary: CanaryPresent) -> Decision | None:
     patience = f"it is refused in {PATIENCE.seconds} s unless other runs lose pods too"
     gone = _withdraw(tick, f"{why}; {patience}", canary.restarts)
     return replace(gone, state=replace(gone.state, unready_since=ctx.now), requeue_after=PATIENCE)
+
+
+def _heard_since(ctx: Context, since: datetime) -> datetime:
+    """Return since when other runs' losses would have been heard: a new process has missed some."""
+    weather = ctx.observed.weather
+    began = weather.since if isinstance(weather, Calm) else None
+    return max(since, began) if began else since
 
 
 def _fail_by_themselves(canary: CanaryPresent, strategy: Strategy) -> bool:

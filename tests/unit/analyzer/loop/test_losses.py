@@ -104,3 +104,41 @@ def test_a_process_that_starts_anew_tells_of_no_loss() -> None:
     losses = Losses()
     heard = [losses.look(key, RUN, canary(Unheard(pod="a")), START) for key in KEYS]
     assert set(heard) == {Calm()}
+
+
+def waiting(since: timedelta) -> State:
+    return replace(RUN, weight=0, withheld=10, lost_since=START - since)
+
+
+def test_a_process_that_starts_anew_knows_of_what_runs_wait_for() -> None:
+    losses, gone = Losses(), canary()
+    heard = [losses.look(key, waiting(timedelta(seconds=20)), gone, START) for key in KEYS[:4]]
+    assert [isinstance(one, Incident) for one in heard] == [False, True, True, True]
+    assert losses.look(KEYS[0], waiting(timedelta(seconds=20)), gone, START) == Incident(
+        lost=4, running=4, latest=START - timedelta(seconds=20)
+    )
+
+
+def test_what_runs_have_waited_for_since_long_is_no_incident() -> None:
+    losses = Losses()
+    heard = [losses.look(key, waiting(WINDOW), canary(), START) for key in KEYS[:9]]
+    assert set(heard) == {Calm()}
+
+
+def test_canaries_that_were_deleted_by_somebody_are_no_incident_when_they_are_made_again() -> None:
+    losses = Losses()
+    for key in KEYS[:5]:
+        losses.look(key, RUN, UP, START)
+    lost = waiting(timedelta(seconds=-1))
+    for seconds in (1, 2, 3):
+        now = START + timedelta(seconds=seconds)
+        after = CanaryAbsent() if seconds < 3 else canary()
+        assert {losses.look(key, lost, after, now) for key in KEYS[:5]} == {Calm()}
+
+
+def test_it_is_told_since_when_anything_is_heard() -> None:
+    losses = Losses()
+    for seconds in (0, 5):
+        found = losses.look(KEYS[0], RUN, UP, START + timedelta(seconds=seconds))
+        assert isinstance(found, Calm)
+        assert found.since == START

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzer.loop.losses import Losses
@@ -225,6 +225,7 @@ OFFSETS = st.lists(
 )
 
 
+@settings(max_examples=50)
 @given(OFFSETS, st.integers(0, 5))
 def test_of_many_runs_that_fail_their_probes_at_once_none_is_refused(
     offsets: list[timedelta], others: int
@@ -237,7 +238,40 @@ def test_of_many_runs_that_fail_their_probes_at_once_none_is_refused(
     assert {world.weights[0] for world in all_runs.worlds[: len(offsets)]} == {0}
 
 
-@given(st.integers(4, 8))
+@settings(max_examples=30)
+@given(OFFSETS, st.integers(10, 35))
+def test_of_many_runs_none_is_refused_by_a_successor_that_has_missed_their_losses(
+    offsets: list[timedelta], away: int
+) -> None:
+    # Whoever looked so far dies before the first verdict is due; another takes over a while later.
+    before = fleet(len(offsets))
+    start = before.worlds[0].now + SECOND
+    for number, offset in sorted(enumerate(offsets), key=lambda one: one[1]):
+        before.worlds[number].fates = UNREADY
+        before.look(number, start + offset)
+    after = Fleet(before.worlds)
+    for number in range(len(offsets)):
+        after.look(number, start + timedelta(seconds=away))
+    after.run({}, start, start + timedelta(seconds=away) + WINDOW)
+    assert not any(refused(world) for world in after.worlds)
+
+
+def test_a_successor_refuses_the_only_one_a_moment_after_it_began() -> None:
+    runs = fleet(4)
+    start = runs.worlds[0].now + SECOND
+    runs.worlds[0].fates = UNREADY
+    runs.look(0, start)
+    after = Fleet(runs.worlds)
+    began = start + timedelta(seconds=20)
+    for number in range(4):
+        after.look(number, began)
+    after.run({}, began, began + PATIENCE)
+    assert not refused(after.worlds[0])
+    after.run({}, began, began + PATIENCE + SECOND)
+    assert [refused(world) for world in after.worlds] == [True, False, False, False]
+
+
+@pytest.mark.parametrize("size", [4, 8])
 def test_of_many_runs_the_only_one_that_fails_its_probes_is_refused(size: int) -> None:
     all_runs = fleet(size)
     start = all_runs.worlds[0].now + SECOND
