@@ -2,15 +2,30 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+from typing import Final
 
-from canary.contract import EVIDENCE
+from canary.contract import EVIDENCE, Reason
 from canary.evidence.judge import Judge
 from canary.evidence.report import Weighing, recall
 from canary.evidence.verdict import Refuse
-from canary.model.state import Check, Phase, State
+from canary.measuring.countable import Uncountable
+from canary.model.state import Check, Outcome, Phase, State
 from canary.model.values import Json
 from canary.objects.status import state_from_status
+from canary.rules.checks import summary
 from kubectl_headgate.evidence import EvidenceView, view
+
+_SILENT: Final = "no request was counted for it"
+
+
+class RefusedBy(StrEnum):
+    """What a refusal rests on. OTHER: the pods' own fate, an annotation, a time that ran out."""
+
+    NOBODY = ""
+    CHECKS = "checks"
+    EVIDENCE = "evidence"
+    OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +33,8 @@ class Explanation:
     """One run as its Canary has it, with the verdict computed anew.
 
     `stored_verdict` is the word in the record, "" without one. `missing` says what of layer 2 is
-    not there, "" where `evidence` is.
+    not there, "" where `evidence` is. `failed_checks` are those that count toward the threshold.
+    `blind_for` are the metrics that layer 1 alone judges, each with the reason.
     """
 
     namespace: str
@@ -31,6 +47,9 @@ class Explanation:
     message: str
     candidate: str
     checks: tuple[Check, ...]
+    failed_checks: int
+    refused_by: RefusedBy
+    blind_for: tuple[Uncountable, ...]
     stored_verdict: str
     evidence: EvidenceView | None
     missing: str
@@ -65,11 +84,40 @@ def explain(canary: Json) -> Explanation:
         message=state.message,
         candidate=state.candidate,
         checks=state.checks,
+        failed_checks=state.failed_checks,
+        refused_by=_refused_by(state, by_evidence=current and judged),
+        blind_for=_blind_for(canary, evidence, missing),
         stored_verdict=str(state.evidence.get("verdict", "")),
         evidence=evidence,
         missing=missing,
         refused=state.phase is Phase.FAILED or (current and judged),
     )
+
+
+def _refused_by(state: State, *, by_evidence: bool) -> RefusedBy:
+    """Return what a refusal rests on.
+
+    A verdict by checks is written with the words of the checks that failed last: a crash, or a
+    command, may come while some check has failed as well.
+    """
+    if state.phase is not Phase.FAILED or state.reason == Reason.PROGRESS_DEADLINE:
+        return RefusedBy.NOBODY
+    failed = summary(state.checks, Outcome.FAILED)
+    if failed and state.failed_checks and failed in state.message:
+        return RefusedBy.CHECKS
+    return RefusedBy.EVIDENCE if by_evidence else RefusedBy.OTHER
+
+
+def _blind_for(
+    canary: Json, evidence: EvidenceView | None, missing: str
+) -> tuple[Uncountable, ...]:
+    """Return the metrics of which the evidence has counted nothing; all of them where none is."""
+    if evidence is None or missing:
+        # What is made from the admin's defaults names no metrics of its own.
+        metrics = (canary["spec"].get("analysis") or {}).get("metrics") or ()
+        return tuple(Uncountable(metric=one["name"], why=missing) for one in metrics)
+    silent = (Uncountable(metric=name, why=_SILENT) for name in evidence.silent)
+    return (*evidence.uncounted, *silent)
 
 
 def _since(status: Json) -> datetime | None:

@@ -19,8 +19,11 @@ from rich.text import Text
 from canary.contract import EVIDENCE_ALPHA
 from canary.durations import age
 from canary.evidence.report import in_words
+from canary.measuring.countable import Uncountable
+from canary.model.state import Check, Outcome
+from canary.rules.checks import HEALTH
 from kubectl_headgate.evidence import Counts, EvidenceView, MetricRow
-from kubectl_headgate.explain import Explanation
+from kubectl_headgate.explain import Explanation, RefusedBy
 from kubectl_headgate.replay import Replay, ReplayOutcome
 
 _PIPED: Final = 120
@@ -87,10 +90,58 @@ def _explanation(out: Console, found: Explanation, now: datetime) -> None:
     if found.missing:
         _title(out, "Layer 2: evidence")
         _line(out, _sentence(found.missing))
+        if found.blind_for:
+            names = ", ".join(one.metric for one in found.blind_for)
+            _line(out, f"Layer 1 alone judges {names}.")
     if found.evidence is not None:
         _evidence(out, found.evidence)
-        _verdict(out, found.evidence)
-        _differs(out, found)
+    if not found.missing:
+        _blind(out, found.blind_for)
+    _verdict(out, found)
+    _differs(out, found)
+
+
+def _verdict(out: Console, found: Explanation) -> None:
+    """Say who has judged, and how; what the evidence alone says of it comes after a refusal."""
+    evidence = found.evidence
+    if found.refused_by is RefusedBy.CHECKS:
+        _title(out, "Verdict")
+        _refused_by_checks(out, found)
+    elif found.refused_by is RefusedBy.OTHER:
+        _title(out, "Verdict")
+        _line(out, f"Ended by none of its metrics: {found.message}")
+    elif evidence is not None:
+        _title(out, "Verdict")
+        name = _NAMES[evidence.verdict]
+        _line(out, f"{name[0].upper()}{name[1:]}: {evidence.sentence}.")
+        _would_change(out, evidence)
+
+
+def _refused_by_checks(out: Console, found: Explanation) -> None:
+    failed = [check for check in found.checks if check.outcome is Outcome.FAILED]
+    times = "1 failed check" if found.failed_checks == 1 else f"{found.failed_checks} failed checks"
+    _line(out, f"Refused by layer 1, the Canary's own rules, after {times}. The last one said:")
+    for check in failed:
+        _line(out, _sentence(check.message))
+    if found.evidence is not None:
+        _line(out, f"The evidence refused nothing: {found.evidence.sentence}.")
+    bounds = [it for check in failed if (it := _passing_bound(check))]
+    if bounds:
+        _title(out, "What would have changed it")
+        for line in bounds:
+            _line(out, line)
+
+
+def _passing_bound(check: Check) -> str:
+    """Say by which bound a failed check of a metric would have passed; "" of another check."""
+    if check.value is None or check.bound is None or check.name == HEALTH:
+        return ""
+    side = "max" if check.value > check.bound else "min"
+    more = "or more" if side == "max" else "or less"
+    return (
+        f"With thresholdRange {side} of {_number(check.value)} {more} for {check.name}, in place "
+        f"of {_number(check.bound)}, its last check would have passed."
+    )
 
 
 def _differs(out: Console, found: Explanation) -> None:
@@ -128,6 +179,7 @@ def _replay(out: Console, found: Replay) -> None:
         ],
     )
     _evidence(out, found.evidence)
+    _blind(out, found.evidence.uncounted)
     _title(out, "Would have been")
     _line(out, _outcome(found))
     _would_change(out, found.evidence)
@@ -168,9 +220,12 @@ def _evidence(out: Console, found: EvidenceView) -> None:
         _title(out, "Layer 2: evidence for a refusal, as e-value of what a metric needs alone")
         heads = ("Metric", "Evidence", "Loudest test", "Dispersion", "Counted from")
         _table(out, heads, [_weighed(row) for row in found.metrics])
-    if found.uncounted:
-        _title(out, "Judged by layer 1 only")
-        _table(out, ("Metric", "Because"), [(one.metric, one.why) for one in found.uncounted])
+
+
+def _blind(out: Console, found: Sequence[Uncountable]) -> None:
+    if found:
+        _title(out, "The evidence is blind for these, so layer 1 alone judges them")
+        _table(out, ("Metric", "Because"), [(one.metric, one.why) for one in found])
 
 
 def _counted(row: MetricRow) -> Sequence[str]:
@@ -186,13 +241,6 @@ def _weighed(row: MetricRow) -> Sequence[str]:
     known = "known" if row.dispersion_known else "assumed"
     dispersion = _NONE if row.dispersion is None else f"{row.dispersion:.1f} {known}"
     return (row.metric, evidence, row.test or _NONE, dispersion, row.source or "nowhere yet")
-
-
-def _verdict(out: Console, found: EvidenceView) -> None:
-    _title(out, "Verdict")
-    name = _NAMES[found.verdict]
-    _line(out, f"{name[0].upper()}{name[1:]}: {found.sentence}.")
-    _would_change(out, found)
 
 
 def _would_change(out: Console, found: EvidenceView) -> None:

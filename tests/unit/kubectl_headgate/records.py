@@ -1,6 +1,7 @@
 """Canaries with records as runs leave them: made by really judging strata."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,8 +50,8 @@ def evidence(
     ).record()
 
 
-def canary(record: Mapping[str, Any], *, phase: Phase = Phase.PROGRESSING) -> Json:
-    """Return the Canary of a run with this evidence."""
+def canary(record: Mapping[str, Any], *, phase: Phase = Phase.PROGRESSING, **changes: Any) -> Json:
+    """Return the Canary of a run with this evidence; `changes` are of its state."""
     state = State(
         phase=phase,
         candidate="v2",
@@ -62,5 +63,6 @@ def canary(record: Mapping[str, Any], *, phase: Phase = Phase.PROGRESSING) -> Js
         started_at=START,
         evidence=record,
     )
+    state = replace(state, **changes)
     status = status_from_state(state, previous={}, generation=1, now=START)
     return {**objects.canary(), "status": status}

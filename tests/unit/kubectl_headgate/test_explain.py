@@ -143,6 +143,67 @@ def test_a_non_inferior_run_says_how_sure_that_is() -> None:
     assert "at beta 5 %" in words(found)
 
 
+BY_CHECKS = {
+    "failed_checks": 3,
+    "message": "Rolling back prod/web failed checks threshold reached 3: 80 < 99",
+}
+
+
+async def test_a_refusal_by_checks_is_the_checks_own(command: Command, api: Objects) -> None:
+    obj = canary(evidence(HEALTHY), phase=Phase.FAILED, **BY_CHECKS)
+    api.objects[CANARIES] = listed(obj)
+    ended = await command("explain", "web", "-o", "json")
+    assert (ended.code, ended.json["refusedBy"], ended.json["failedChecks"]) == (1, "checks", 3)
+    assert ended.json["evidence"]["verdict"] == "Continue"
+    said = words(explain(obj))
+    assert "Refused by layer 1, the Canary's own rules, after 3 failed checks" in said
+    assert "80 < 99." in said
+    assert "The evidence refused nothing: nothing is shown yet." in said
+    assert "With thresholdRange min of 80 or less for request-success-rate" in said
+    assert "Open:" not in said
+    assert "A promotion needs" not in said
+
+
+@pytest.mark.parametrize(
+    ("obj", "refused_by"),
+    [
+        (canary(REFUSED, phase=Phase.FAILED), "evidence"),
+        (canary(REFUSED, phase=Phase.FAILED, failed_checks=1), "evidence"),
+        (canary({}, phase=Phase.FAILED, **BY_CHECKS), "checks"),
+        # One check had failed when its pod crashed: the crash has refused it.
+        (canary(evidence(HEALTHY), phase=Phase.FAILED, failed_checks=1), "other"),
+        (canary(evidence(HEALTHY), phase=Phase.FAILED, reason="Aborted"), "other"),
+        (canary({}, phase=Phase.FAILED, reason="ProgressDeadlineExceeded"), ""),
+        (canary(REFUSED), ""),
+    ],
+    ids=["evidence", "both", "no evidence", "crash", "abort", "no verdict", "open"],
+)
+def test_who_refused_is_told(obj: Json, refused_by: str) -> None:
+    assert explain(obj).refused_by == refused_by
+
+
+def test_a_run_that_no_metric_has_ended_says_what_has() -> None:
+    said = words(explain(canary(evidence(HEALTHY), phase=Phase.FAILED, reason="Aborted")))
+    assert "Ended by none of its metrics: the candidate was rolled back" in said
+    assert "Open:" not in said
+
+
+def test_what_the_evidence_is_blind_for_is_named_with_the_reason() -> None:
+    found = explain(canary(evidence()))
+    assert {one.metric: one.why for one in found.blind_for} == {
+        "queue-length": "queue_length has no rate() and may be a gauge",
+        "request-success-rate": "no request was counted for it",
+    }
+    assert "The evidence is blind for these, so layer 1 alone judges them" in text(found)
+
+
+def test_without_evidence_layer_1_alone_judges_every_metric() -> None:
+    obj = objects.annotated(canary({}), {EVIDENCE: "off"})
+    obj["spec"]["analysis"]["metrics"] = [{"name": "request-duration"}, {"name": "error-rate"}]
+    assert [one.metric for one in explain(obj).blind_for] == ["request-duration", "error-rate"]
+    assert "Layer 1 alone judges request-duration, error-rate." in text(explain(obj))
+
+
 def test_a_metric_without_requests_is_silent() -> None:
     found = explain(canary(evidence()))
     assert found.evidence is not None
