@@ -1,6 +1,7 @@
 """The command line of `kubectl headgate`."""
 
 import argparse
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,8 @@ from canary.spec.settings import TABLE, from_options
 
 _MOST_POINTS: Final = 11_000
 """Points of one series that a Prometheus answers with."""
+_USUAL_STEP: Final = timedelta(seconds=5)
+"""A bad version may be refused within 15 s: a longer step would miss its whole run."""
 
 
 class Verb(StrEnum):
@@ -119,7 +122,7 @@ def _add_window(parser: argparse.ArgumentParser) -> None:
     when.add_argument("--from", dest="start", type=moment, metavar="T", help="its beginning")
     when.add_argument("--to", dest="end", type=moment, metavar="T", help="default: now")
     when.add_argument("--last", type=duration, metavar="D", help="instead: its length, 30m")
-    when.add_argument("--step", type=duration, metavar="D", help="the scrape interval, 15s")
+    when.add_argument("--step", type=duration, metavar="D", help="the scrape interval, 5s")
     when.add_argument("--prometheus", default="", metavar="URL", help="default: each metric's own")
     when.add_argument("--revision", default="", metavar="HASH", help="of the candidate's pods")
     when.add_argument(
@@ -158,12 +161,18 @@ def _window(
         parser.error("--from and --last both say when the window begins; leave one out")
     end = given.end or now
     start = given.start or end - (given.last or timedelta(minutes=30))
-    step = given.step or timedelta(seconds=15)
+    step = given.step or _usual_step(end - start)
     if start >= end:
         parser.error("the window ends before it begins; let --from be earlier than --to")
     if (end - start) / step > _MOST_POINTS:
         parser.error(f"more than {_MOST_POINTS} steps; shorten the window or lengthen --step")
     return start, end, step
+
+
+def _usual_step(length: timedelta) -> timedelta:
+    """Return a step of whole seconds, longer where a Prometheus would not answer otherwise."""
+    least = math.ceil(length.total_seconds() / _MOST_POINTS)
+    return max(_USUAL_STEP, timedelta(seconds=least))
 
 
 def _type(parse: Callable[[str], Any], what: str) -> Callable[[str], Any]:

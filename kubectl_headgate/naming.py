@@ -11,33 +11,56 @@ from canary.queries.builtin import pod_pattern
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sides:
-    """How pods are told apart.
+    """How pods are told apart, by the `pod-template-hash` in their names.
 
-    By default those of `<target>-canary` are the canary's, and the target's the stable's. With a
-    `revision`, the target's pods with that pod-template-hash in their name are the canary's
-    instead, so that a plain rolling update of the past can be judged. `against` names the hash of
-    the stable's; without it, all others of the target are.
+    By default those of `<target>-canary` are the canary's, and the target's the stable's. Of
+    several candidates in a row each has a hash of its own: `canary` is that of the one that is
+    judged, "" where it is the only one. `promoted` are the hashes with which the target's own pods
+    run that candidate, while it rolls and afterwards.
+
+    With a `revision`, the pods with that hash are the candidate's instead, so that a plain rolling
+    update of the past can be judged. `against` names the hash of the stable's; without it, all
+    others of the target are.
     """
 
     target: str
     revision: str = ""
     against: str = ""
+    canary: str = ""
+    promoted: frozenset[str] = frozenset()
 
     def arm(self, pod: str) -> Arm | None:
         """Return the side of a pod, None for a pod of another workload or version."""
         return _arm(self, pod)
 
+    def candidate(self, pod: str) -> str | None:
+        """Return the hash of a canary's pod, None for any other pod."""
+        name = canary_name(self.target)
+        return _hash(pod, name) if pod.startswith(f"{name}-") else None
+
+    def of_target(self, pod: str) -> str | None:
+        """Return the hash of one of the target's own pods, None for any other pod."""
+        if self.candidate(pod) is not None or not re.fullmatch(pod_pattern(self.target), pod):
+            return None
+        return _hash(pod, self.target)
+
 
 @lru_cache(maxsize=4096)
 def _arm(sides: Sides, pod: str) -> Arm | None:
     """Look once per name: every sample of a window asks."""
-    canarys = pod.startswith(f"{canary_name(sides.target)}-")
-    if not canarys and re.fullmatch(pod_pattern(sides.target), pod) is None:
+    candidate = sides.candidate(pod)
+    if candidate is not None:
+        judged = sides.revision or sides.canary
+        return Arm.CANARY if judged in {"", candidate} else None
+    version = sides.of_target(pod)
+    if version is None:
         return None
-    if _is_of(pod, sides.revision) if sides.revision else canarys:
+    if version == sides.revision or version in sides.promoted:
         return Arm.CANARY
-    return Arm.STABLE if not sides.against or _is_of(pod, sides.against) else None
+    return Arm.STABLE if sides.against in {"", version} else None
 
 
-def _is_of(pod: str, template_hash: str) -> bool:
-    return f"-{template_hash}-" in pod
+def _hash(pod: str, workload: str) -> str:
+    """Return the template hash in a pod's name, "" where a long name has left no room for it."""
+    version, separator, _ = pod.removeprefix(f"{workload}-").rpartition("-")
+    return version if separator else ""

@@ -1,7 +1,7 @@
 """A past window, judged scrape by scrape as a run would have been."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
@@ -19,11 +19,13 @@ from canary.measuring.settling import plays_a_part
 from canary.measuring.watch import Watch
 from canary.model.names import canary_name
 from canary.model.values import Key
+from kubectl_headgate.candidate import Candidate
 from kubectl_headgate.evidence import EvidenceView, view
 from kubectl_headgate.faults import Unreadable
 from kubectl_headgate.history import Answer, Samples, Window
 from kubectl_headgate.naming import Sides
-from kubectl_headgate.traces import Trace, traced
+from kubectl_headgate.scope import Scope, scope_of
+from kubectl_headgate.traces import Trace, scrape_interval, traced
 
 _LONG_AGO: Final = 3600.0
 """Seconds by which a pod that is there from the first is older than the window: no warm-up is."""
@@ -49,6 +51,7 @@ class Question:
     uncounted: tuple[Uncountable, ...]
     sides: Sides
     window: Window
+    candidate: Candidate = field(default_factory=Candidate)
     remarks: tuple[str, ...] = ()
 
 
@@ -89,20 +92,25 @@ def replay(
         Unreadable: there is nothing to judge in it.
 
     """
-    kept = [_kept(answer, question) for answer in answers]
+    everything = _everything(answers, samples)
+    scope = _scope(question, everything)
+    question = replace(question, sides=scope.sides)
+    kept = [_kept(answer, question, scope) for answer in answers]
+    samples = [_in_time(one, scope) for one in samples]
     traces, values = _traces(question, kept), _values(question, samples)
     samples = [_own(one, values) for one in samples]
-    first = _first_request(question, traces, values)
-    run = _start(question, [*traces, *values])
+    first = _first_request(question, traces, values, scope)
+    interval = scrape_interval(everything, question.window.step.total_seconds())
+    run = _start(question, [*traces, *values], interval)
+    run.pods = tuple(_pods(question, everything))
     decided = _judge(run, kept, samples)
     weighing = run.weighing
     if weighing is None:
-        raise _nothing(question, "no scrape has the canary")
+        raise _nothing(question, "no scrape has the canary", scope)
     found = view(weighing)
     if not _has_judged(run):
-        raise _nothing(
-            question, "the counters of the canary and the stable are never there together"
-        )
+        why = "the counters of the canary and the stable are never there together for long enough"
+        raise _nothing(question, why, scope)
     outcome = _outcome(run, found)
     when = decided if outcome in {ReplayOutcome.REFUSED, ReplayOutcome.PASSED} else None
     return Replay(
@@ -118,8 +126,19 @@ def replay(
         decided=None if when is None else _moment(when),
         seconds=None if when is None else when - first,
         evidence=found,
-        remarks=(*question.remarks, *_remarks(question, run)),
+        remarks=(*question.remarks, *_remarks(question, run, scope)),
     )
+
+
+def _everything(answers: Iterable[Answer], samples: Iterable[Samples]) -> tuple[Trace, ...]:
+    """Return all series of the window, whoever they are of."""
+    valued = (Answer(frozenset(), one.read) for one in samples)
+    return traced([*answers, *valued], lambda _: None)
+
+
+def _scope(question: Question, everything: Iterable[Trace]) -> Scope:
+    namespace, end = question.key.namespace, question.window.end.timestamp()
+    return scope_of(everything, question.sides, question.candidate, namespace, end)
 
 
 def _has_judged(run: Run) -> bool:
@@ -164,7 +183,7 @@ def _outcome(run: Run, found: EvidenceView) -> ReplayOutcome:
     return ReplayOutcome.UNDECIDED if found.gate else ReplayOutcome.NOT_REFUSED
 
 
-def _start(question: Question, traces: Sequence[Trace]) -> Run:
+def _start(question: Question, traces: Sequence[Trace], interval: float) -> Run:
     """Begin with the canary's first scrape; what the stable counted before is not compared."""
     began = min(trace.first for trace in traces if trace.arm is Arm.CANARY)
     watch = Watch(
@@ -180,16 +199,14 @@ def _start(question: Question, traces: Sequence[Trace]) -> Run:
         revisions=(),
         record={},
     )
-    run = Run.start(watch, began, question.window.step.total_seconds())
-    run.pods = tuple(_pods(question, traces))
-    return run
+    return Run.start(watch, began, interval)
 
 
 def _pods(question: Question, traces: Iterable[Trace]) -> Iterator[ArmPod]:
     """Make the pods of the time from what they left behind: they are as old as their series."""
     seen: dict[str, float] = {}
     for trace in traces:
-        if trace.pod and trace.arm is not None:
+        if trace.pod and may_be_in(trace.labels, question.key.namespace):
             seen[trace.pod] = min(trace.first, seen.get(trace.pod, trace.first))
     begins = question.window.start.timestamp()
     for name, first in seen.items():
@@ -199,15 +216,25 @@ def _pods(question: Question, traces: Iterable[Trace]) -> Iterator[ArmPod]:
             yield ArmPod(name=name, arm=arm, born=begins - _LONG_AGO if early else first, url=None)
 
 
-def _kept(answer: Answer, question: Question) -> Answer:
-    """Leave out pods of other versions, which would be taken for a part of a gateway."""
+def _kept(answer: Answer, question: Question, scope: Scope) -> Answer:
+    """Leave out other times, and pods of other versions, which would be taken for a gateway's."""
     return Answer(
         answer.metrics,
         {
             time: tuple(one for one in series if _concerns(question, one))
             for time, series in answer.scrapes.items()
+            if scope.holds(time)
         },
     )
+
+
+def _in_time(one: Samples, scope: Scope) -> Samples:
+    """Leave out the values of other times."""
+
+    def kept(values: Mapping[float, Sequence[Series]]) -> dict[float, Sequence[Series]]:
+        return {time: found for time, found in values.items() if scope.holds(time)}
+
+    return replace(one, read=kept(one.read), canary=kept(one.canary), stable=kept(one.stable))
 
 
 def _own(one: Samples, values: Iterable[Trace]) -> Samples:
@@ -259,7 +286,9 @@ def _values(question: Question, samples: Iterable[Samples]) -> tuple[Trace, ...]
     return traced(answers, partial(_arm, question))
 
 
-def _first_request(question: Question, traces: Sequence[Trace], values: Sequence[Trace]) -> float:
+def _first_request(
+    question: Question, traces: Sequence[Trace], values: Sequence[Trace], scope: Scope
+) -> float:
     """Return when the canary's counters were first seen to have counted something.
 
     Where none is counted, it is when it first had a value.
@@ -269,36 +298,51 @@ def _first_request(question: Question, traces: Sequence[Trace], values: Sequence
 
     """
     if not traces and not values:
-        raise _nothing(question, "the metrics server has none of its metrics")
+        raise _nothing(question, "the metrics server has none of its metrics", scope)
     canary = [trace for trace in traces if trace.arm is Arm.CANARY]
     valued = [trace.first for trace in values if trace.arm is Arm.CANARY]
     if not canary and not valued:
-        raise _nothing(question, "it had no canary")
+        raise _nothing(question, "it had no canary", scope)
     begins = min((trace.first for trace in traces), default=0.0)
     moved = [time for trace in canary if (time := trace.first_growth(begins)) is not None]
     if not moved and not valued:
-        raise _nothing(question, "its canary served no request")
+        raise _nothing(question, "its canary served no request", scope)
     return min(moved or valued)
 
 
-def _nothing(question: Question, why: str) -> Unreadable:
-    window = question.window
+def _nothing(question: Question, why: str, scope: Scope) -> Unreadable:
+    window, sides = question.window, scope.sides
     when = f"between {window.start.isoformat()} and {window.end.isoformat()}"
+    judged = sides.revision or sides.canary
     pods = (
-        f"pods with {question.sides.revision} in their names"
-        if question.sides.revision
+        f"pods with {judged} in their names"
+        if judged
         else f"pods named {canary_name(question.key.name)}-..."
     )
+    others = "".join(f". {one[0].upper()}{one[1:]}" for one in _left_out(scope))
     return Unreadable(
         f"there is nothing to judge for {question.key.name} {when}: {why}. Choose a window with "
-        f"--from and --to, or --last; the canary's are {pods}, others are chosen by --revision"
+        "--from and --to, or --last, and a --step as short as the server's scrape interval; the "
+        f"canary's are {pods}, others are chosen by --revision{others}"
     )
 
 
-def _remarks(question: Question, run: Run) -> Iterable[str]:
+def _remarks(question: Question, run: Run, scope: Scope) -> Iterable[str]:
     if run.watch.began <= question.window.start.timestamp():
         yield "the canary served already when the window began; it is counted from there"
+    yield from _left_out(scope)
     yield "layer 1 (thresholds every interval) is not replayed"
+
+
+def _left_out(scope: Scope) -> Iterable[str]:
+    """Name the other candidates of the window, which have pods and a Service of the same name."""
+    if scope.others:
+        named = ", ".join(f"{life.hash} from {_clock(life.first)}" for life in scope.others)
+        yield f"other candidates of the window are left out: {named}; judge one by --revision"
+
+
+def _clock(seconds: float) -> str:
+    return _moment(seconds).strftime("%H:%M:%SZ")
 
 
 def _names(run: Run, arm: Arm) -> tuple[str, ...]:

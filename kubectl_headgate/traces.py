@@ -2,11 +2,20 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+from typing import Final
 
 from canary.counting.series import Series, pod_of
 from canary.evidence.counters import Arm
 from canary.measuring.settling import identity
 from kubectl_headgate.history import Answer
+
+_USUAL_INTERVAL: Final = 15.0
+_LONGEST_INTERVAL: Final = 60.0
+"""Scrape intervals in seconds: of one that shows nowhere, and of a server that is in its senses."""
+_ENOUGH: Final = 3
+"""Times between two changes of a series that make a median."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,3 +71,21 @@ def traced(answers: Iterable[Answer], arm: Callable[[Series], Arm | None]) -> tu
         Trace(labels=series.labels, arm=arm(series), points=tuple(points[name]))
         for name, series in one_of.items()
     )
+
+
+def scrape_interval(traces: Iterable[Trace], step: float) -> float:
+    """Return how many seconds lie between two scrapes, as the busiest series shows it.
+
+    A server that is asked more often than it scrapes answers with the value before.
+
+    Args:
+        traces: all series of the window.
+        step: seconds between two looks, below which nothing shows.
+
+    """
+    times = (
+        [at for (_, before), (at, now) in pairwise(one.points) if now != before] for one in traces
+    )
+    gaps = ([later - sooner for sooner, later in pairwise(changes)] for changes in times)
+    medians = [median(found) for found in gaps if len(found) >= _ENOUGH]
+    return max(step, min(_LONGEST_INTERVAL, min(medians, default=_USUAL_INTERVAL)))

@@ -16,6 +16,7 @@ from canary.spec.canary import parse_strategy
 from canary.spec.problems import Problems
 from canary.spec.settings import from_options, tuned, tuning_of
 from kubectl_headgate.arguments import Options
+from kubectl_headgate.candidate import candidate_on_record
 from kubectl_headgate.faults import Unreadable
 from kubectl_headgate.history import Window
 from kubectl_headgate.naming import Sides
@@ -59,6 +60,7 @@ async def prepare(
     names = {one.metric.name for one in metrics} | {one.metric.name for one in scalars}
     wanted = [query for query in queries if query.metric.name in names]
     specs = {query.metric.name: await _spec(sampler, query, options) for query in wanted}
+    candidate = await candidate_on_record(cluster, canary)
     question = Question(
         key=key,
         policy=strategy.policy,
@@ -67,7 +69,8 @@ async def prepare(
         uncounted=uncounted,
         sides=Sides(target=key.name, revision=options.revision, against=options.against),
         window=Window(start=options.start, end=options.end, step=options.step),
-        remarks=problems,
+        candidate=candidate,
+        remarks=(*problems, *((candidate.remark,) if candidate.remark else ())),
     )
     return question, specs
 

@@ -14,7 +14,7 @@ from canary.model.values import Json
 from tests.adapters.metric_providers.prometheus_api import Prometheus, result
 from tests.unit.runtime.scripted_api import ScriptedApi, ok, status
 
-STEP = 15.0
+SCRAPED = 15.0
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 BEGINS = NOW - timedelta(minutes=30)
 CANARIES = "/apis/flagger.app/v1beta1/namespaces/prod/canaries"
@@ -26,7 +26,8 @@ class Life:
     """A pod that served `rate` requests per second, a share of them `bad`, for some minutes.
 
     Minutes count from the beginning of the window, `served` are requests from before it. At the
-    minute `restarts` its container began anew, and its counters with it.
+    minute `restarts` its container began anew, and its counters with it. From the minute `cured` on
+    it fails nothing more.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Life:
     begins: float = -60.0
     ends: float = 60.0
     restarts: float = math.inf
+    cured: float = math.inf
 
     def labels(self, code: str) -> dict[str, str]:
         """Return what its scrape configuration and its code call a counter of this status."""
@@ -49,7 +51,8 @@ class Life:
         """Return the counters by status; a series of errors is born with its first error."""
         since = self.restarts if minute >= self.restarts else self.begins
         served = math.floor((minute - since) * 60 * self.rate)
-        bad = math.floor(served * self.bad)
+        failing = math.floor((min(minute, self.cured) - since) * 60 * self.rate)
+        bad = math.floor(failing * self.bad)
         return {"200": served - bad, **({"503": bad} if bad else {})}
 
 
@@ -105,14 +108,19 @@ class Gauge(Life):
 
 @dataclass
 class Past(Prometheus):
-    """A Prometheus that answers range queries about the pods of a past."""
+    """A Prometheus that answers range queries about the pods of a past.
+
+    `scraped` is its scrape interval in seconds; in between it answers with what it scraped last.
+    """
 
     lives: list[Life] = field(default_factory=list)
+    scraped: float = SCRAPED
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         asked = dict(await request.post())
         self.asked.append({name: str(value) for name, value in asked.items()})
-        times = list(_times(float(str(asked["start"])), float(str(asked["end"]))))
+        start, end, step = (float(str(asked[name])) for name in ("start", "end", "step"))
+        times = list(_times(start, end, step))
         query = str(asked["query"])
         per_pod = "queue_length" in query
         selectors = [] if per_pod else _selectors(query)
@@ -121,7 +129,8 @@ class Past(Prometheus):
             if isinstance(life, Gauge) != per_pod:
                 continue
             for time in times:
-                minute = (time - BEGINS.timestamp()) / 60
+                scrape = time - time % self.scraped
+                minute = (scrape - BEGINS.timestamp()) / 60
                 if not life.begins <= minute <= life.ends:
                     continue
                 for code, value in life.at(minute).items():
@@ -148,9 +157,9 @@ def _selectors(query: str) -> list[SeriesSelector]:
     return [selector for part in parts for selector in rated("rate", part).terms]
 
 
-def _times(start: float, end: float) -> Iterator[float]:
-    for number in range(int((end - start) / STEP) + 1):
-        yield start + number * STEP
+def _times(start: float, end: float, step: float) -> Iterator[float]:
+    for number in range(int((end - start) / step) + 1):
+        yield start + number * step
 
 
 @dataclass

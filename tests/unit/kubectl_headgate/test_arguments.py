@@ -36,7 +36,7 @@ def read(*arguments: str) -> Options:
         (["replay", "web", "--from", "yesterday"], "a time cannot be read"),
         (["replay", "web", "--from", "2026-01-01T13:00:00Z"], "ends before it begins"),
         (["replay", "web", "--from", "2026-01-01T10:00:00Z", "--last", "5m"], "leave one out"),
-        (["replay", "web", "--last", "90h"], "lengthen --step"),
+        (["replay", "web", "--last", "90h", "--step", "5s"], "lengthen --step"),
         (["replay", "web", "--alpha", "70"], "above 0 and below 50"),
         (["replay", "web", "--gate", "open"], "is not one of non-inferiority, none"),
         (["replay", "web", "--max", "500"], "as in request-duration=500"),
@@ -94,7 +94,7 @@ def test_a_kubeconfig_that_is_not_there_is_said(
 
 def test_the_window_is_the_last_half_hour_by_default() -> None:
     found = read("replay", "web")
-    assert (found.verb, found.end, found.step) == (Verb.REPLAY, NOW, timedelta(seconds=15))
+    assert (found.verb, found.end, found.step) == (Verb.REPLAY, NOW, timedelta(seconds=5))
     assert found.end - found.start == timedelta(minutes=30)
 
 

@@ -1,13 +1,20 @@
 """A past window is judged as a run would have been: from real answers of a real HTTP server."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from canary.contract import CANDIDATE
+from canary.model.hashing import template_hash
+from canary.model.state import Phase, State
+from canary.model.values import Json
+from canary.objects.status import status_from_state
 from kubectl_headgate.naming import Sides
 from tests.fakes import objects
 from tests.unit.kubectl_headgate.conftest import Command
 from tests.unit.kubectl_headgate.past import (
+    BEGINS,
     CANARIES,
     SETTINGS,
     Backend,
@@ -26,8 +33,37 @@ CANARY = objects.canary(metrics=METRICS)
 STABLE = [Life(name="web-5d9f-a1", bad=0.001), Life(name="web-5d9f-b2", bad=0.001)]
 
 
+REPLICA_SETS = "/apis/apps/v1/namespaces/prod/replicasets"
+CANARY_DEPLOYMENT = "/apis/apps/v1/namespaces/prod/deployments/web-canary"
+
+
 def canary_pod(bad: float = 0.0, **life: Any) -> Life:
-    return Life(name="web-canary-7c8b-x1", begins=5.0, bad=bad, **life)
+    return Life(**{"name": "web-canary-7c8b-x1", "begins": 5.0, "bad": bad, **life})
+
+
+def with_run(minute: float, candidate: str, *, pods: tuple[str, ...] = ()) -> Json:
+    """Return the Canary of a run of this candidate that began at a minute of the window."""
+    began = BEGINS + timedelta(minutes=minute)
+    state = State(phase=Phase.FAILED, candidate=candidate, stable="v1", started_at=began)
+    status = status_from_state(state, previous={}, generation=1, now=began)
+    status["run"]["pods"] = list(pods)
+    return {**CANARY, "status": status}
+
+
+def replica_set(owner: Json, digits: str, template: Json, number: int = 1) -> Json:
+    """Return the ReplicaSet that a Deployment's controller makes of a template."""
+    metadata = owner["metadata"]
+    reference = {"kind": "Deployment", "name": metadata["name"], "uid": metadata["uid"]}
+    return {
+        "metadata": {
+            "name": f"{metadata['name']}-{digits}",
+            "namespace": "prod",
+            "labels": {"app": "web", "pod-template-hash": digits},
+            "annotations": {"deployment.kubernetes.io/revision": str(number)},
+            "ownerReferences": [{**reference, "controller": True}],
+        },
+        "spec": {"replicas": 1, "template": template},
+    }
 
 
 @pytest.fixture
@@ -145,6 +181,151 @@ async def test_a_past_rolling_update_is_judged_by_its_revisions(
     assert row["stable"]["value"] < 0.01
     (all_others,) = (await command(*asked)).json["evidence"]["metrics"]
     assert all_others["stable"]["value"] > 0.1
+
+
+FORMER = Life(name="web-canary-1a1a-z9", begins=2.0, ends=8.0, bad=0.5)
+"""A pod of another candidate, which was refused before the one that is judged came."""
+
+
+async def test_of_several_candidates_the_last_one_is_judged_by_its_own_pods(
+    command: Command, history: Past, server: str
+) -> None:
+    history.lives = [*STABLE, FORMER, canary_pod(begins=10.0)]
+    asked = ("replay", "web", "--prometheus", server, "-o", "json")
+    ended = await command(*asked)
+    assert (ended.code, ended.json["outcome"]) == (0, "not-refused")
+    assert ended.json["canaryPods"] == ["web-canary-7c8b-x1"]
+    (row,) = ended.json["evidence"]["metrics"]
+    assert row["canary"]["bad"] == 0
+    assert any("1a1a from 11:32:00Z" in remark for remark in ended.json["remarks"])
+    other = await command(*asked, "--revision", "1a1a")
+    assert (other.code, other.json["outcome"]) == (1, "refused")
+    assert other.json["canaryPods"] == ["web-canary-1a1a-z9"]
+    assert other.json["stablePods"] == ["web-5d9f-a1", "web-5d9f-b2"]
+
+
+async def test_what_a_gateway_counted_of_the_candidate_before_is_not_counted(
+    command: Command, api: Objects, history: Past, server: str
+) -> None:
+    api.objects[CANARIES] = listed(with_run(10.0, "v3"))
+    # One Service for all: its first ten minutes are another candidate's, all of them bad.
+    backend = Backend(name="web-canary", begins=2.0, cured=10.0, bad=0.9)
+    history.lives = [Backend(name="web", rate=90.0, bad=0.001), backend]
+    ended = await command("replay", "web", "--prometheus", server, "-o", "json")
+    assert (ended.code, ended.json["outcome"]) == (0, "not-refused")
+    (row,) = ended.json["evidence"]["metrics"]
+    assert row["source"] == "metrics server (gateway)"
+    assert row["canary"]["bad"] == 0
+    assert ended.json["firstRequest"] >= "2026-01-01T11:40:00Z"
+
+
+async def test_the_run_on_record_is_known_by_the_canary_deployments_own_hash(
+    command: Command, api: Objects, history: Past, server: str
+) -> None:
+    target = objects.deployment()
+    candidate = template_hash(target["spec"]["template"])
+    workload = objects.deployment(name="web-canary", annotations={CANDIDATE: candidate})
+    replica_sets = [
+        replica_set(workload, "1a1a", {}, 1),
+        replica_set(workload, "7c8b", {}, 2),
+        replica_set(target, "5d9f", {"spec": {"containers": []}}, 1),
+        replica_set(target, "6e7f", target["spec"]["template"], 2),
+    ]
+    api.objects |= {
+        CANARIES: listed(with_run(4.0, candidate)),
+        REPLICA_SETS: listed(*replica_sets),
+        DEPLOYMENT: target,
+        CANARY_DEPLOYMENT: workload,
+    }
+    # What began later has another hash: somebody's pods of a like name.
+    strange = Life(name="web-canary-9z9z-q1", begins=12.0, bad=0.9)
+    rolled = Life(name="web-6e7f-n1", begins=20.0, bad=0.2)
+    history.lives = [*STABLE, FORMER, canary_pod(), rolled, strange]
+    ended = await command("replay", "web", "--prometheus", server, "-o", "json")
+    assert (ended.code, ended.json["outcome"]) == (1, "refused")
+    assert ended.json["canaryPods"] == ["web-6e7f-n1", "web-canary-7c8b-x1"]
+    assert ended.json["decided"] >= "2026-01-01T11:50:00Z", "its pods in the target have failed"
+
+
+async def test_the_run_on_record_is_known_by_the_pods_in_its_status(
+    command: Command, api: Objects, history: Past, server: str
+) -> None:
+    api.objects[CANARIES] = listed(with_run(4.0, "v3", pods=("web-canary-7c8b-x1",)))
+    history.lives = [*STABLE, canary_pod(), Life(name="web-canary-9z9z-q1", begins=12.0, bad=0.9)]
+    ended = await command("replay", "web", "--prometheus", server, "-o", "json")
+    assert (ended.code, ended.json["canaryPods"]) == (0, ["web-canary-7c8b-x1"])
+
+
+async def test_pods_of_a_promoted_candidate_are_not_the_stables(
+    command: Command, history: Past, server: str
+) -> None:
+    """Of a past run no ReplicaSet tells; a held target gets no other version than its candidate."""
+    rolled = Life(name="web-6e7f-n1", begins=20.0, bad=0.2)
+    history.lives = [*STABLE, canary_pod(ends=21.0), rolled]
+    ended = await command("replay", "web", "--prometheus", server, "-o", "json")
+    assert ended.json["canaryPods"] == ["web-6e7f-n1", "web-canary-7c8b-x1"]
+    assert ended.json["stablePods"] == ["web-5d9f-a1", "web-5d9f-b2"]
+
+
+async def test_a_run_that_is_younger_than_the_window_is_not_looked_for_in_it(
+    command: Command, api: Objects, history: Past, server: str
+) -> None:
+    api.objects[CANARIES] = listed(with_run(29.0, "v4", pods=("web-canary-2b2b-y1",)))
+    history.lives = [*STABLE, FORMER, canary_pod(begins=10.0)]
+    window = ("--from", "2026-01-01T11:30:00Z", "--to", "2026-01-01T11:50:00Z")
+    ended = await command("replay", "web", "--prometheus", server, "-o", "json", *window)
+    assert ended.json["canaryPods"] == ["web-canary-7c8b-x1"]
+
+
+async def test_a_run_without_counters_is_not_taken_for_the_one_before(
+    command: Command, api: Objects, history: Past, server: str
+) -> None:
+    api.objects[CANARIES] = listed(with_run(20.0, "v4", pods=("web-canary-2b2b-y1",)))
+    history.lives = [*STABLE, FORMER]
+    ended = await command("replay", "web", "--prometheus", server)
+    assert ended.code == 2
+    assert "pods with 2b2b in their names" in ended.error
+    assert "left out: 1a1a from 11:32:00Z" in ended.error
+
+
+async def test_a_team_that_may_not_read_replica_sets_is_told(
+    command: Command, api: Objects, history: Past, server: str
+) -> None:
+    api.objects[CANARIES] = listed(with_run(4.0, "v3"))
+    api.forbidden.add(REPLICA_SETS)
+    history.lives = [*STABLE, canary_pod()]
+    ended = await command("replay", "web", "--prometheus", server, "-o", "json")
+    assert ended.code == 0
+    assert any("told apart by what the metrics server" in one for one in ended.json["remarks"])
+
+
+async def test_by_default_a_run_of_20_seconds_is_seen(
+    command: Command, history: Past, server: str
+) -> None:
+    history.scraped = 5.0
+    history.lives = [*STABLE, canary_pod(ends=5.0 + 20 / 60, bad=0.5, rate=40.0)]
+    asked = ("replay", "web", "--prometheus", server, "-o", "json")
+    ended = await command(*asked)
+    (row,) = ended.json["evidence"]["metrics"]
+    # Its last 10 s: what is left out before is its warm-up, as far as 5 s between scrapes tell.
+    assert row["canary"]["all"] == pytest.approx(400, abs=5)
+    assert row["canary"]["value"] == pytest.approx(0.5, abs=0.01)
+    assert row["value"] > 10
+    slower = await command(*asked, "--step", "15s")
+    assert slower.code == 2, "two scrapes are no more than its warm-up"
+    assert "a --step as short as the server's scrape interval" in slower.error
+
+
+@pytest.mark.parametrize("scraped", [5.0, 15.0, 30.0])
+async def test_the_warm_up_is_left_out_by_the_servers_own_interval(
+    command: Command, history: Past, server: str, scraped: float
+) -> None:
+    history.scraped = scraped
+    # What it failed in its first 5 s may be read one scrape later.
+    history.lives = [*STABLE, canary_pod(cured=5.0 + 5 / 60, bad=0.9)]
+    ended = await command("replay", "web", "--prometheus", server, "-o", "json")
+    (row,) = ended.json["evidence"]["metrics"]
+    assert row["canary"]["bad"] == 0
 
 
 async def test_a_gateway_tells_the_versions_apart_by_their_services(
@@ -327,7 +508,7 @@ async def test_one_query_goes_out_per_family_of_counters(
     await command("replay", "web", "--prometheus", server)
     families = [one["query"].partition("{")[0] for one in history.asked]
     assert sorted(families) == ["envoy_cluster_upstream_rq", "http_requests_total"]
-    assert {one["step"] for one in history.asked} == {"15.000000"}
+    assert {one["step"] for one in history.asked} == {"5.000000"}
 
 
 def test_the_command_leaves_other_workloads_of_a_like_name_alone() -> None:
