@@ -249,8 +249,11 @@ def has_served(there: Lane, version: str, seconds: float) -> bool:
     return bool(answers) and answers[-1] - answers[0] > seconds
 
 
-def plugin(namespace: Kubectl, *words: str) -> Any:
-    """Run `kubectl headgate` for a run that is refused, and return its JSON."""
+def plugin(namespace: Kubectl, *words: str, refused: bool | None = True) -> Any:
+    """Run `kubectl headgate` for a run that is refused, and return its JSON.
+
+    `refused` is None where it may be either.
+    """
     done = subprocess.run(  # noqa: S603 - our own module
         [sys.executable, "-m", "kubectl_headgate", *words, "-n", namespace.namespace, "-o", "json"],
         env={**os.environ, "KUBECONFIG": str(namespace.kubeconfig)},
@@ -260,5 +263,5 @@ def plugin(namespace: Kubectl, *words: str) -> Any:
         timeout=60,
         check=False,
     )
-    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.returncode in ({0, 1} if refused is None else {int(refused)}), done
     return json.loads(done.stdout)
