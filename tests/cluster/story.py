@@ -167,17 +167,18 @@ def _deck(chance: random.Random, weights: Sequence[int]) -> list[list[Move]]:
     """Return ten moves; those of one bundle stay together, since they rest on each other."""
     short, fix = chance.uniform(0, 1), chance.uniform(1, 2)
     return [
-        # The commonest push of all: the fix, right after a refusal. Then one while it finalises.
+        # The commonest push of all: the fix, right after a refusal. Then it is undone while it
+        # finalises, and that is superseded half-way.
         [
             Move(what=What.BAD, when=When.VERDICT, pause=fix),
             Move(what=What.GOOD, when=When.FINALISING, pause=short),
+            Move(what=What.FORMER, when=When.PROMOTING, pause=chance.uniform(0, 2)),
         ],
         [
             Move(what=What.BAD, when=When.VERDICT, pause=short),
             Move(what=What.STABLE, when=When.PAUSE, pause=chance.uniform(0.5, 3)),
             Move(what=What.AGAIN, when=When.PAUSE, pause=chance.uniform(2, 4)),
         ],
-        [Move(what=What.FORMER, when=When.PROMOTING, pause=chance.uniform(0, 2))],
         [Move(what=What.GOOD, when=When.WEIGHT, weight=weights[0], pause=short)],
         [Move(what=What.GOOD, when=When.WEIGHT, weight=weights[-1], pause=fix)],
         [Move(what=What.BAD, when=When.WEIGHT, weight=weights[0], pause=short)],
