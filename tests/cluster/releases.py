@@ -12,15 +12,13 @@ from dataclasses import dataclass, field
 
 from canary.model.hashing import template_hash
 from tests.cluster.kit import Json, Kubectl, Traffic, wait_for
+from tests.cluster.plans import Move, What, When
 from tests.cluster.story import (
     Answer,
     Look,
-    Move,
     Push,
     Record,
     Version,
-    What,
-    When,
     has_ended,
     has_reached,
     told,

@@ -1,7 +1,7 @@
-"""Releases on top of each other: a seeded plan of pushes, and what has to become of each.
+"""Releases on top of each other: what has to become of each push.
 
-Pure: `tests/cluster/releases.py` plays a plan on a cluster and writes down what it saw. What is
-right is decided here, from that record alone:
+Pure: `tests/cluster/releases.py` plays a plan (`tests/cluster/plans.py`) on a cluster and writes
+down what it saw. What is right is decided here, from that record alone:
 
 - A good version is never refused. Left alone it becomes what serves; superseded it may end in any
   other way.
@@ -13,59 +13,18 @@ right is decided here, from that record alone:
   share or rolls, and a moment longer.
 """
 
-import random
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 from typing import Final
 
-_BLIND: Final = 0.3
-"""Part of the moves, after the first ten, whose end is a random moment and no event."""
-_SCALED: Final = 0.3
-"""Part of the moves in which the target is scaled."""
 _LOOK: Final = 1.0
 """Seconds by which the record of a change may come later than the change."""
 _ROUTE: Final = 3.0
 """Seconds that a gateway may take to carry out a route."""
 _PODS: Final = 25.0
 """Seconds after which the pods of a version that served or rolled are gone at the latest."""
-
-
-class What(StrEnum):
-    """Which version is pushed."""
-
-    GOOD = "a new good version"
-    BAD = "a new bad version"
-    AGAIN = "the bad version pushed last"
-    STABLE = "the version that serves"
-    FORMER = "a good version that served before"
-
-
-class When(StrEnum):
-    """Until when a version is left alone."""
-
-    VERDICT = "verdict"
-    WEIGHT = "weight"
-    PROMOTING = "promoting"
-    FINALISING = "finalising"
-    PAUSE = "pause"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
-    """A push and what follows until the next one.
-
-    `pause` is in seconds after the event of `when`. `scale` is how many replicas the target gets
-    meanwhile, None where it is left as it is, and `scale_after` when, in seconds after the push.
-    """
-
-    what: What
-    when: When
-    weight: int = 0
-    pause: float = 0.0
-    scale: int | None = None
-    scale_after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,64 +98,6 @@ _IS_RIGHT: Final = {
     False: {Verdict.REFUSED, Verdict.SUPERSEDED},
 }
 """By whether a version is good."""
-
-
-# --- the plan -----------------------------------------------------------------------------------
-
-
-def planned(seed: int, pushes: int, weights: Sequence[int]) -> tuple[Move, ...]:
-    """Return a plan. Every ten pushes have each kind once, in random order.
-
-    Args:
-        seed: of all chances.
-        pushes: how many moves.
-        weights: the steps of a run, in percent.
-
-    """
-    chance = random.Random(seed)  # noqa: S311 - moments are to differ, and to be found again
-    moves: list[Move] = []
-    while len(moves) < pushes:
-        deck = _deck(chance, weights)
-        chance.shuffle(deck)
-        ten = [_scaled(move, chance) for bundle in deck for move in bundle]
-        moves += [_blind(move, chance) for move in ten] if moves else ten
-    return tuple(moves[:pushes])
-
-
-def _deck(chance: random.Random, weights: Sequence[int]) -> list[list[Move]]:
-    """Return ten moves; those of one bundle stay together, since they rest on each other."""
-    short, fix = chance.uniform(0, 1), chance.uniform(1, 2)
-    return [
-        # The commonest push of all: the fix, right after a refusal. Then it is undone while it
-        # finalises, and that is superseded half-way.
-        [
-            Move(what=What.BAD, when=When.VERDICT, pause=fix),
-            Move(what=What.GOOD, when=When.FINALISING, pause=short),
-            Move(what=What.FORMER, when=When.PROMOTING, pause=chance.uniform(0, 2)),
-        ],
-        [
-            Move(what=What.BAD, when=When.VERDICT, pause=short),
-            Move(what=What.STABLE, when=When.PAUSE, pause=chance.uniform(0.5, 3)),
-            Move(what=What.AGAIN, when=When.PAUSE, pause=chance.uniform(2, 4)),
-        ],
-        [Move(what=What.GOOD, when=When.WEIGHT, weight=weights[0], pause=short)],
-        [Move(what=What.GOOD, when=When.WEIGHT, weight=weights[-1], pause=fix)],
-        [Move(what=What.BAD, when=When.WEIGHT, weight=weights[0], pause=short)],
-        # Before its pods are ready, or even made.
-        [Move(what=What.GOOD, when=When.PAUSE, pause=chance.uniform(0.3, 6))],
-    ]
-
-
-def _scaled(move: Move, chance: random.Random) -> Move:
-    if chance.random() >= _SCALED:
-        return move
-    return replace(move, scale=chance.randint(2, 4), scale_after=chance.uniform(0, 4))
-
-
-def _blind(move: Move, chance: random.Random) -> Move:
-    if chance.random() >= _BLIND:
-        return move
-    return replace(move, when=When.PAUSE, pause=chance.uniform(0.2, 20))
 
 
 # --- what became of a push ----------------------------------------------------------------------

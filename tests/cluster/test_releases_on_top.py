@@ -10,8 +10,14 @@ import pytest
 from canary.contract import EVIDENCE
 from canary.model.hashing import template_hash
 from tests.cluster.kit import Json, Kubectl, Traffic, phase, route, service, wait_for, web
+from tests.cluster.plans import Move, planned
 from tests.cluster.releases import FIRST, PATIENCE, Journal, Player, environment
-from tests.cluster.story import Move, Version, figures, planned, told, wrongs
+from tests.cluster.story import (
+    Version,
+    figures,
+    told,
+    wrongs,
+)
 
 pytestmark = pytest.mark.cluster
 PUSHES = int(os.environ.get("RELEASES_PUSHES", "100"))

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 
+from tests.cluster.plans import What, When, planned
 from tests.cluster.story import (
     Answer,
     Look,
@@ -12,12 +13,9 @@ from tests.cluster.story import (
     Record,
     Verdict,
     Version,
-    What,
-    When,
     figures,
     has_ended,
     has_reached,
-    planned,
     told,
     verdict_of,
     wrongs,
