@@ -1,17 +1,13 @@
 """Patches of a target's marks and pause, and what of a target a decision rests on."""
 
 from collections.abc import Mapping
-from typing import Final
 
 from canary.contract import INTERNAL_ANNOTATIONS, REFUSED, REFUSED_WHY
 from canary.model.hashing import template_hash
 from canary.model.state import State
 from canary.model.values import Json
 from canary.objects.workloads import annotations
-from canary.rules.actions import Pause
-
-MAX_WHY: Final = 1000
-"""Characters of a refusal's evidence that are kept on the target."""
+from canary.rules.actions import MAX_WHY, Pause
 
 
 def marked(marks: Mapping[str, str | None], pause: Pause = Pause.STANDS) -> Json:

@@ -4,9 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
+from typing import Final
 
 from canary.model.asking import Ask
 from canary.model.state import State
+
+MAX_WHY: Final = 1000
+"""Characters of a refusal's evidence that are kept on the target."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from canary.model.fates import Incident
 from canary.model.state import Phase, State
 from canary.model.world import CanaryAbsent, CanaryPresent, Hold
 from canary.rules.actions import (
+    MAX_WHY,
     Action,
     Decision,
     DeleteCanary,
@@ -220,6 +221,18 @@ def settle(*, keep_refused: bool = True) -> MarkTarget:
     return MarkTarget(dict.fromkeys(gone if keep_refused else (*gone, REFUSED, REFUSED_WHY)))
 
 
+def still_owed(ctx: Context) -> tuple[Action, ...]:
+    """Return the write that remembers a refused candidate, where something came before it was made.
+
+    Its verdict is in the state alone until then, which is about another version from now on.
+    """
+    state, target = ctx.state, ctx.observed.target
+    judged = state.phase is Phase.FAILED and state.reason != Reason.PROGRESS_DEADLINE
+    if not judged or state.candidate in {"", ctx.candidate, target.refused_mark}:
+        return ()
+    return (MarkTarget({REFUSED: state.candidate, REFUSED_WHY: verdict_of(state)[:MAX_WHY]}),)
+
+
 def forget_refused() -> MarkTarget:
     """Return the write that takes the memory of a refused candidate from the target."""
     return MarkTarget(dict.fromkeys((REFUSED, REFUSED_WHY)))
@@ -313,6 +326,7 @@ def back_to_idle(
 ) -> Decision:
     """End a run without a verdict; what is left of the canary is cleaned from the idle state."""
     before = ctx.state.stable if keep_stable else ""
+    owed = still_owed(ctx) if keep_stable else ()
     state = State(
         phase=Phase.INITIALIZED,
         stable=ctx.candidate if ctx.observed.target.hold is Hold.NONE else before,
@@ -325,6 +339,7 @@ def back_to_idle(
         actions=(
             *to_stable(ctx),
             Emit(str(reason), message, warning=warning),
+            *owed,
             SaveState(),
             *_half_made(ctx),
         ),

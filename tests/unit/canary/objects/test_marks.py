@@ -2,7 +2,8 @@
 
 from canary.contract import REFUSED, REFUSED_WHY
 from canary.model.state import Phase, State
-from canary.objects.marks import MAX_WHY, refused_marks
+from canary.objects.marks import refused_marks
+from canary.rules.actions import MAX_WHY
 from tests.fakes.objects import annotated, deployment
 
 STATE = State(phase=Phase.FAILED, candidate="new")

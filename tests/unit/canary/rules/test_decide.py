@@ -17,7 +17,7 @@ from canary.model.strategy import (
     NoDataPolicy,
     Strategy,
 )
-from canary.rules.actions import SetWeight
+from canary.rules.actions import SaveState, SetWeight
 from canary.spec.steps import linear
 from tests.fakes.world import STRATEGY, World
 
@@ -200,6 +200,27 @@ def test_a_refused_version_gets_no_second_run_until_somebody_asks() -> None:
     world.run()
     promoted(world)
     assert any("retried by alice" in event for event in world.events)
+
+
+@pytest.mark.parametrize("between", ["v1", "v3"], ids=["the stable", "another version"])
+def test_a_refusal_is_remembered_though_something_else_was_pushed_before_it_was_marked(
+    between: str,
+) -> None:
+    world = World()
+    bad(world)
+    until(world, lambda: world.decide().state.phase is Phase.FAILED)
+    decision = world.decide()
+    # The process dies with the verdict saved, and the push comes before the next one looks.
+    world.carry_out(decision, decision.actions.index(SaveState()) + 1)
+    assert "refused" not in world.marks
+    world.update(between)
+    until(world, lambda: world.state.candidate != "v2")
+    assert world.marks["refused"] == "v2"
+    world.weights.clear()
+    world.update("v2")
+    world.run()
+    assert (world.state.phase, world.state.candidate) == (Phase.FAILED, "v2")
+    assert world.weights == []
 
 
 def test_promote_releases_without_waiting() -> None:
