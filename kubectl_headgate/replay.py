@@ -132,7 +132,7 @@ def replay(
 
 def _everything(answers: Iterable[Answer], samples: Iterable[Samples]) -> tuple[Trace, ...]:
     """Return all series of the window, whoever they are of."""
-    valued = (Answer(frozenset(), one.read) for one in samples)
+    valued = [Answer(frozenset(), one.read) for one in samples]
     return traced([*answers, *valued], lambda _: None)
 
 
@@ -265,7 +265,7 @@ def _concerns(question: Question, series: Series) -> bool:
     return not sides.revision and not pod.startswith(f"{sides.target}-")
 
 
-def _traces(question: Question, answers: Iterable[Answer]) -> tuple[Trace, ...]:
+def _traces(question: Question, answers: Sequence[Answer]) -> tuple[Trace, ...]:
     ways = [way for one in question.metrics for way in one.ways if way.place is Place.SERVER]
 
     def arm(series: Series) -> Arm | None:

@@ -1,6 +1,6 @@
 """The series of a window one by one, as far as it matters when they began and first grew."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -51,7 +51,7 @@ class Trace:
         return None
 
 
-def traced(answers: Iterable[Answer], arm: Callable[[Series], Arm | None]) -> tuple[Trace, ...]:
+def traced(answers: Sequence[Answer], arm: Callable[[Series], Arm | None]) -> tuple[Trace, ...]:
     """Take scrapes apart into series.
 
     Args:
@@ -61,10 +61,13 @@ def traced(answers: Iterable[Answer], arm: Callable[[Series], Arm | None]) -> tu
     """
     points: dict[str, list[tuple[float, float]]] = {}
     one_of: dict[str, Series] = {}
+    names: dict[int, str] = {}
     for answer in answers:
         for time in sorted(answer.scrapes):
             for series in answer.scrapes[time]:
-                name = identity(series.labels)
+                # A server names the labels of a series once, for all of its points.
+                known = names.get(id(series.labels))
+                name = names[id(series.labels)] = known or identity(series.labels)
                 one_of.setdefault(name, series)
                 points.setdefault(name, []).append((time, series.value))
     return tuple(
