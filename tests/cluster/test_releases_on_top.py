@@ -108,14 +108,16 @@ def play(
         # The moments are to differ, and to be found again.
         chance = random.Random(SEED)  # noqa: S311
         player = Player(kubectl, traffic, journal, chance, first)
-        with journal.kept():
-            for move in plan:
-                player.play(move)
-            player.rest()
-            at = traffic.now()
-            wait_for("more answers", lambda: traffic.now() > at + 3, 10)
+        try:
+            with journal.kept():
+                for move in plan:
+                    player.play(move)
+                player.rest()
+                at = traffic.now()
+                wait_for("more answers", lambda: traffic.now() > at + 3, 10)
+        finally:
+            print(figures(player.record))  # noqa: T201 - also of a play that was broken off
     record = player.record
-    print(f"{form.name}, seed {SEED}: {figures(record)}")  # noqa: T201 - the figures are asked for
     found = "\n".join(wrongs(record))
     assert not found, f"seed {SEED}:\n{found}\n{told(record)}"
 
