@@ -4,6 +4,7 @@ The API server still knows the ReplicaSets of the last run, the canary Deploymen
 one, and the Canary's status. Of runs before that only what the metrics server has is left.
 """
 
+import math
 from dataclasses import dataclass
 
 from canary.contract import CANDIDATE, POD_TEMPLATE_HASH
@@ -21,13 +22,15 @@ from runtime.resources import DEPLOYMENTS, REPLICASETS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """What is known of the run on record: `since` is its start, in seconds since the epoch.
+    """What is known of the run on record: `since` is its start, infinite where there is none.
+
+    It is in seconds since the epoch.
 
     `canary` is the hash of its canary's pods, "" where that is not known any more; `promoted` are
     those with which the target's own pods run it. `remark` says what could not be read.
     """
 
-    since: float | None = None
+    since: float = math.inf
     canary: str = ""
     promoted: frozenset[str] = frozenset()
     remark: str = ""

@@ -330,6 +330,8 @@ def _nothing(question: Question, why: str, scope: Scope) -> Unreadable:
 def _remarks(question: Question, run: Run, scope: Scope) -> Iterable[str]:
     if run.watch.began <= question.window.start.timestamp():
         yield "the canary served already when the window began; it is counted from there"
+    if scope.instead:
+        yield "the run on record has no pods in the window, so the one before it is judged"
     yield from _left_out(scope)
     yield "layer 1 (thresholds every interval) is not replayed"
 

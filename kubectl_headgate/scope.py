@@ -25,12 +25,16 @@ class Life:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Who is judged, from `since` on and before `until`; `others` had canaries beside it."""
+    """Who is judged, from `since` on and before `until`; `others` had canaries beside it.
+
+    `instead` tells that the run on record has no pods in the window, and an earlier one is judged.
+    """
 
     sides: Sides
     since: float = -math.inf
     until: float = math.inf
     others: tuple[Life, ...] = ()
+    instead: bool = False
 
     def holds(self, time: float) -> bool:
         """Tell whether a moment is in it."""
@@ -55,13 +59,26 @@ def scope_of(
     """
     mine = [trace for trace in traces if may_be_in(trace.labels, namespace)]
     canaries, versions = _lives(mine, sides.candidate), _lives(mine, sides.of_target)
-    recorded = candidate if candidate.since is not None and candidate.since <= end else Candidate()
+    on_record = candidate.since <= end
     if sides.revision:
         return _by_revision(sides, canaries, versions)
-    if recorded.since is None:
-        last = max(canaries.values(), key=lambda life: life.first, default=None)
-        return Scope(sides=sides) if last is None else _alone(sides, last, canaries, versions)
-    return _on_record(sides, recorded, canaries, versions)
+    if on_record and _is_there(candidate, canaries):
+        return _on_record(sides, candidate, canaries, versions)
+    last = max(canaries.values(), key=lambda life: life.first, default=None)
+    if last is None:
+        return Scope(sides=sides)
+    alone = _alone(sides, last, canaries, versions)
+    return replace(alone, instead=on_record)
+
+
+def _is_there(candidate: Candidate, canaries: Mapping[str, Life]) -> bool:
+    """Tell whether the run on record may have counters in the window.
+
+    One that was refused before and came again has made no pods. Where no pods are known at all, a
+    gateway has counted.
+    """
+    present = (life for life in canaries.values() if life.last >= candidate.since)
+    return not canaries or bool(candidate.canary) or any(present)
 
 
 def _by_revision(sides: Sides, canaries: Mapping[str, Life], versions: Mapping[str, Life]) -> Scope:
@@ -73,7 +90,7 @@ def _by_revision(sides: Sides, canaries: Mapping[str, Life], versions: Mapping[s
 def _on_record(
     sides: Sides, candidate: Candidate, canaries: Mapping[str, Life], versions: Mapping[str, Life]
 ) -> Scope:
-    since = -math.inf if candidate.since is None else candidate.since
+    since = candidate.since
     present = [life for life in canaries.values() if life.last >= since]
     # Of the candidate before some pods may be left, which leave while the next ones start.
     newest = max(present, key=lambda life: life.first, default=None)

@@ -288,6 +288,17 @@ async def test_a_run_without_counters_is_not_taken_for_the_one_before(
     assert "left out: 1a1a from 11:32:00Z" in ended.error
 
 
+async def test_a_version_that_was_refused_before_is_judged_by_the_run_that_refused_it(
+    command: Command, api: Objects, history: Past, server: str
+) -> None:
+    # It came again at the end, and no pods were made for it.
+    api.objects[CANARIES] = listed(with_run(20.0, "v3"))
+    history.lives = [*STABLE, FORMER]
+    ended = await command("replay", "web", "--prometheus", server, "-o", "json")
+    assert (ended.code, ended.json["canaryPods"]) == (1, [FORMER.name])
+    assert any("so the one before it is judged" in remark for remark in ended.json["remarks"])
+
+
 async def test_a_team_that_may_not_read_replica_sets_is_told(
     command: Command, api: Objects, history: Past, server: str
 ) -> None:
