@@ -16,7 +16,8 @@ class Watch:
     """What a run is to be judged by: everything that is settled when it starts.
 
     `began` is in seconds since the epoch. `selector` is what the target's pods are listed by, as
-    `labelSelector` takes it. `record` is what an earlier process has stored.
+    `labelSelector` takes it. `record` is what an earlier process has stored. `asked` tells what the
+    Canary asks of a judge from what it asked before it was edited.
     """
 
     key: Key
@@ -30,11 +31,12 @@ class Watch:
     selector: str
     revisions: tuple[Revision, ...]
     record: Mapping[str, Any]
+    asked: str = ""
 
     @property
-    def identity(self) -> tuple[str, float]:
-        """What makes it another run: its candidate, or a new start with the same one."""
-        return self.candidate, self.began
+    def identity(self) -> tuple[str, float, str]:
+        """What makes it another run: its candidate, a new start with the same one, or an edit."""
+        return self.candidate, self.began, self.asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

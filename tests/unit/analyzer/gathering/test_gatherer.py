@@ -19,6 +19,7 @@ from canary.evidence.report import why_refused
 from canary.evidence.verdict import Refuse
 from canary.measuring.countable import Comparable, Uncountable, countable
 from canary.measuring.history import Past
+from canary.measuring.watch import Watch
 from canary.model.strategy import Metric
 from canary.model.values import Json, Key
 from canary.queries.builtin import SourceQuery
@@ -445,7 +446,26 @@ async def test_a_version_with_other_buckets_is_not_counted_and_it_is_said(metric
     assert f"nothing is counted of {CANARY_POD}, whose histogram has no bucket" in weighing.trouble
 
 
-async def test_a_canary_that_is_edited_leaves_its_run_as_it_began() -> None:
+@pytest.mark.parametrize(("before", "after", "woken"), [(99, 50, []), (50, 99, [KEY])])
+async def test_a_run_whose_canary_is_edited_is_judged_by_what_it_asks_for_then(
+    before: float, after: float, woken: list[Key]
+) -> None:
+    bench = Bench()
+
+    def bounded(least: float) -> Watch:
+        asked = watch(counted(replace(SUCCESS, minimum=least), alone=True))
+        return replace(asked, asked=str(least))
+
+    bench.gatherer.follow(bounded(before), {})
+    assert await bench.rounds(2, (8, 2), (0, 0)) == []
+    assert bench.gatherer.follow(bounded(after), {}) is None, "nothing was counted of that yet"
+    assert await bench.rounds(8, (8, 2), (0, 0)) == woken
+    weighing = bench.gatherer.follow(bounded(after), {})
+    assert weighing is not None
+    assert isinstance(weighing.verdict, Refuse) == bool(woken)
+
+
+async def test_what_a_query_comes_to_later_leaves_a_run_as_it_began() -> None:
     bench = Bench()
     bench.gatherer.follow(watch(counted(LIMITLESS)), {})
     await timed(bench, 10, 4, served=100)
