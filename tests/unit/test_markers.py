@@ -1,15 +1,22 @@
 """What takes long, or disturbs everybody on a cluster, is never part of `make test`."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
-FILES = [path for path in sorted(TESTS.rglob("test_*.py")) if path != Path(__file__)]
+SOAKS = sorted((TESTS / "cluster" / "soak").glob("test_*.py"))
+MAKEFILE = (TESTS.parent / "Makefile").read_text()
+SELECTIONS = re.findall(r'pytest -m (?:"([^"]+)"|(\S+))', MAKEFILE)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TESTS)))
-def test_what_soaks_lies_apart_and_is_no_other_test_on_a_cluster(path: Path) -> None:
-    text, soaks = path.read_text(), path.parent.name == "soak"
-    assert ("pytest.mark.soak" in text) is soaks
-    assert not (soaks and "pytest.mark.cluster" in text)
+@pytest.mark.parametrize("path", SOAKS, ids=lambda path: str(path.name))
+def test_what_lies_with_the_soak_is_marked_so(path: Path) -> None:
+    assert re.search(r"^pytestmark = .*pytest\.mark\.soak", path.read_text(), re.MULTILINE)
+
+
+def test_every_target_but_its_own_leaves_the_soak_out() -> None:
+    found = ["".join(selection) for selection in SELECTIONS]
+    assert "soak" in found
+    assert [it for it in found if it != "soak" and not it.endswith("not soak")] == []
