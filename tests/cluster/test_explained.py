@@ -16,7 +16,7 @@ def test_two_refused_candidates_in_a_row_are_told_apart(
     namespace: Kubectl, host: str, gateway: str
 ) -> None:
     # So sure that the checks come first.
-    canary = judged_canary(interval="10s", evidence_alpha="0.0000001")
+    canary = judged_canary(interval="10s", evidence_alpha="0.000001")
     canary["spec"]["analysis"]["threshold"] = 2
     with lane(namespace, gateway, host, RATE, canary) as there:
         mild = there.release(Fault(name="mild", errors=0.05), deadline=120)
