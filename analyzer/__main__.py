@@ -15,7 +15,7 @@ from analyzer.gathering.gatherer import Gatherer
 from analyzer.inquiring.inquirer import Inquirer
 from analyzer.loop.act import Actor
 from analyzer.loop.controller import Controller, Metrics
-from analyzer.loop.index import ClusterIndex
+from analyzer.loop.index import ClusterIndex, with_owners_of_made
 from analyzer.loop.observe import Observer
 from analyzer.loop.reconciler import Reconciler
 from analyzer.loop.records import Records
@@ -23,12 +23,15 @@ from analyzer.loop.sampling import Sampler
 from analyzer.loop.sweeper import Sweeper
 from analyzer.loop.telemetry import RunMetrics
 from analyzer.settings import Settings, read_settings
+from canary.objects import crd
 from runtime import process
+from runtime.errors import ApiError
 from runtime.informer import Informer
 from runtime.kube import Cluster
 from runtime.lease import LeaderElector
-from runtime.resources import CANARIES, DEPLOYMENTS, NAMESPACES
+from runtime.resources import CANARIES, CRDS, DEPLOYMENTS, NAMESPACES
 from runtime.supervisor import RootTask
+from runtime.writes import Patchable
 
 LEASE = "headgate-analyzer"
 
@@ -47,7 +50,7 @@ async def build(
         registry: where its metrics go.
 
     """
-    records = Records(cluster, settings.defaults)
+    records = Records(cluster)
 
     def seconds() -> float:
         return cluster.now().timestamp()
@@ -67,7 +70,7 @@ async def build(
         index = ClusterIndex(
             namespaces=Informer(cluster, NAMESPACES),
             targets=Informer(cluster, DEPLOYMENTS),
-            canaries=Informer(cluster, CANARIES),
+            canaries=Informer(cluster, CANARIES, trim=with_owners_of_made),
             routes=tuple(Informer(cluster, resource) for resource in ROUTES),
         )
         reconciler = Reconciler(
@@ -98,6 +101,7 @@ async def serve(settings: Settings) -> None:
         Cluster.connect() as cluster,
         build(settings, cluster, running.registry) as (index, controller, gatherer, inquirer),
     ):
+        await say_what_the_crd_lacks(cluster)
         elector = _elector(settings, cluster, running.registry)
 
         async def act() -> None:
@@ -116,6 +120,24 @@ async def serve(settings: Settings) -> None:
             *(RootTask(f"watch-{it.resource.plural}", it.run) for it in index.informers),
             RootTask("leader", lambda: elector.run(act)),
         )
+
+
+async def say_what_the_crd_lacks(cluster: Patchable) -> None:
+    """Say at the start where the cluster's definition of a Canary is another one than ours.
+
+    Nothing waits for it: what it makes impossible is said of each target too, as a denied write.
+
+    Args:
+        cluster: the API server.
+
+    """
+    try:
+        found = await cluster.get(CRDS, "", crd.NAME)
+    except ApiError as error:
+        log.warning("the definition of a Canary cannot be read", error=str(error))
+        return
+    if why := crd.lacking(found):
+        log.error("not our definition of a Canary", why=why, apply=crd.MANIFEST)
 
 
 def _elector(settings: Settings, cluster: Cluster, registry: CollectorRegistry) -> LeaderElector:

@@ -32,6 +32,7 @@ from canary.model.names import canary_of
 from canary.model.values import Json, Key
 from canary.model.world import Place
 from canary.objects.workloads import annotations, known_templates, read_revisions
+from canary.spec.made import Whose, renewed, whose
 from runtime import kube
 from runtime.errors import NotFound
 from runtime.resources import (
@@ -174,7 +175,10 @@ class Uninstall:
 
     async def _delete_records(self) -> None:
         for canary in await self._list(CANARIES, f"{AUTO_LABEL}={AUTO_VALUE}"):
-            await deleted(self._cluster, CANARIES, canary)
+            if whose(canary) is Whose.TAKEN:  # a team's, of which no analyzer has heard
+                await patched(self._cluster, CANARIES, canary, renewed)
+            else:
+                await deleted(self._cluster, CANARIES, canary)
         left = {kind.plural: len(await self._list(kind)) for kind in USER_KINDS}
         if any(left.values()):
             kept = ", ".join(f"{count} {plural}" for plural, count in left.items() if count)

@@ -173,5 +173,8 @@ class Reason(StrEnum):
     RELEASED = "Released"
     UNGATED = "UngatedUpdate"
     COPIED = "CreatedFromCopy"
+    TAKEN_OVER = "TakenOver"
+    NOT_FOLLOWED = "EditNotFollowed"
+    FLAGGER = "FlaggerAtWork"
     CREATED_ANEW = "CreatedAnew"
     LEFTOVER = "LeftoverSplitRemoved"

@@ -13,8 +13,8 @@ from typing import Final
 
 import structlog
 
-from analyzer.loop.records import default_canary
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
+from canary.spec.made import made_canary
 from kubectl_headgate.arguments import Options, Verb, read_arguments
 from kubectl_headgate.explain import explain
 from kubectl_headgate.faults import Unreadable
@@ -78,7 +78,7 @@ async def _replay(cluster: Cluster, options: Options) -> Code:
     settings, remark = await admin_settings(cluster)
     canary = await find_canary(cluster, namespace, options.name)
     if canary is None:
-        canary = default_canary(namespace, options.name, settings.defaults)
+        canary = made_canary(namespace, options.name)
     provider = PrometheusProvider(timeout=_PATIENCE)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(provider.aclose)

@@ -7,6 +7,7 @@ from analyzer.settings import Settings, read_settings
 from canary.contract import SYSTEM_NAMESPACE
 from canary.model.selection import selects, service_selector
 from canary.model.values import Json
+from canary.spec.made import preferred
 from kubectl_headgate.faults import Unreadable
 from runtime.errors import ApiError, NotFound
 from runtime.resources import CANARIES, DEPLOYMENTS, SERVICES, ListResult, Resource
@@ -49,9 +50,9 @@ async def find_canary(cluster: Reader, namespace: str, name: str) -> Json | None
 
 
 def _named(canaries: Sequence[Json], name: str) -> Json | None:
-    for_target = (one for one in canaries if one["spec"]["targetRef"]["name"] == name)
+    for_target = [one for one in canaries if one["spec"]["targetRef"]["name"] == name]
     of_name = (one for one in canaries if one["metadata"]["name"] == name)
-    return next(for_target, None) or next(of_name, None)
+    return preferred(for_target) or next(of_name, None)
 
 
 def absent(namespace: str, name: str) -> Unreadable:

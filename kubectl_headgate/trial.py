@@ -46,7 +46,7 @@ async def prepare(
     """
     key = Key(namespace=canary["metadata"]["namespace"], name=canary["spec"]["targetRef"]["name"])
     strategy = tried(_valid(canary, settings), options)
-    if strategy.health_is_enough:
+    if strategy.any_service:
         name = await service_of(cluster, key.namespace, key.name, strategy.service_name)
         strategy = replace(strategy, service_name=name)
     sampler = Sampler(cluster, {DEFAULT_PROVIDER: provider}, settings.metrics_server)

@@ -1,9 +1,9 @@
 """Carries out the actions of a decision, in order; each can be repeated without effect."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 
 import structlog
 
@@ -11,12 +11,19 @@ from analyzer.loop.observe import Scene, replica_sets
 from analyzer.loop.parked import park, put_back
 from analyzer.loop.records import Records, state_of
 from analyzer.ports import Cluster, Router, SplitRefused
-from canary.contract import NOTE, SEEN
+from canary.contract import NOTE, SEEN, Reason
 from canary.model.former import outdated_marks
 from canary.model.names import canary_of
 from canary.model.values import Json
 from canary.model.world import Place
-from canary.objects.conditions import refused, reopened, reopening, verdict_in, with_condition
+from canary.objects.conditions import (
+    carries,
+    refused,
+    reopened,
+    reopening,
+    verdict_in,
+    with_condition,
+)
 from canary.objects.desired import (
     canary_name,
     canary_service_of,
@@ -45,11 +52,15 @@ from canary.rules.actions import (
     ScaleDownRevision,
     SetWeight,
 )
+from canary.spec.made import Whose, whose
 from runtime.errors import AlreadyExists, Forbidden, Invalid
 from runtime.resources import DEPLOYMENTS, EVENTS, REPLICASETS, SERVICES
 from runtime.writes import Still, applied, asks_the_same, deleted, patched, stored, swapped
 
 log = structlog.get_logger("analyzer")
+TAKEN_OVER: Final = (
+    "what a team has written holds from now on; this Canary no longer goes with its Deployment"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +114,71 @@ class Actor:
 
         state, target = state_of(scene.canary) != scene.state, bool(marks(scene.target))
         if state:
-            await self.records.save(scene.canary, scene.state, now)
+            # First of all: what a run goes by has to be in its status before it leaves the spec.
+            saved = await self.records.save(scene.canary, scene.state, now)
+            scene = replace(scene, canary=saved)
         if target:
             await self._update(scene, lambda target: marked(marks(target)))
-        return state or target
+        return await self.take_in(scene.canary, now) or state or target
+
+    async def take_in(self, canary: Json, now: datetime) -> bool:
+        """Leave a Canary as it should be, and say so where a team has taken it over.
+
+        Args:
+            canary: the object as it was read.
+            now: the time of this reconcile.
+
+        Returns:
+            Whether anything was written.
+
+        Raises:
+            Overtaken: it is another one now, or has gone.
+
+        """
+        if whose(canary) is Whose.TAKEN:
+            # Said first: after a death between the two it is said again, under the same name.
+            await self.report(canary, Emit(str(Reason.TAKEN_OVER), TAKEN_OVER), now)
+        return await self.records.renew(canary) is not None
+
+    async def on_target(self, target: Json, actions: Sequence[Action], now: datetime) -> None:
+        """Carry out what is decided of a target beside any run: events, marks, its condition.
+
+        Args:
+            target: the Deployment as it was read.
+            actions: `Emit`, `MarkTarget` and `EndProgress`; nothing else can be done without a run.
+            now: the time of this reconcile.
+
+        Raises:
+            Overtaken: it is another one meanwhile; it is to be looked at again.
+
+        """
+        for action in actions:
+            match action:
+                case Emit():
+                    await self.report(target, action, now)
+                case MarkTarget(marks, pause):
+                    await self._write_target(target, marked(marks, pause))
+                case EndProgress(message):
+                    await self._end_progress(target, refused(message, now))
+                case _:
+                    raise AssertionError(f"{action} needs a run")
+
+    async def _end_progress(self, target: Json, condition: Json) -> None:
+        def patch_for(newer: Json) -> Json | None:
+            return None if carries(newer, condition) else with_condition(newer, condition)
+
+        await patched(
+            self.cluster,
+            DEPLOYMENTS,
+            target,
+            patch_for,
+            subresource="status",
+            still=_stands(target),
+        )
+
+    async def _write_target(self, target: Json, patch: Json) -> None:
+        """Write a patch to a target while it carries what was decided on."""
+        await patched(self.cluster, DEPLOYMENTS, target, lambda _: patch, still=_stands(target))
 
     async def _act(self, scene: Scene, action: Action, now: datetime) -> Scene:  # noqa: C901, PLR0912 - one case per action
         """Carry out one action; return the scene with the objects as they are stored then."""
@@ -202,8 +274,7 @@ class Actor:
             Overtaken: it is another one meanwhile; it is to be looked at again.
 
         """
-        patch = marked({SEEN: template})
-        await patched(self.cluster, DEPLOYMENTS, target, lambda _: patch, still=_stands(target))
+        await self._write_target(target, marked({SEEN: template}))
 
     async def take_note(self, target: Json) -> None:
         """Take what admission had to say from a target.
@@ -215,8 +286,7 @@ class Actor:
             Overtaken: it is another one meanwhile; it is to be looked at again.
 
         """
-        patch = marked({NOTE: None})
-        await patched(self.cluster, DEPLOYMENTS, target, lambda _: patch, still=_stands(target))
+        await self._write_target(target, marked({NOTE: None}))
 
     async def _ensure_route(self, scene: Scene) -> None:
         if scene.strategy.own_route is None:

@@ -17,6 +17,7 @@ from analyzer.loop.workqueue import WorkQueue
 from canary.model.names import canary_of
 from canary.model.values import Json, Key
 from canary.objects.conditions import outlived
+from canary.spec.made import Whose, whose
 from runtime.errors import ApiError, Throttled
 
 log = structlog.get_logger("analyzer")
@@ -220,9 +221,9 @@ def _key_of(target: Json) -> Key:
     return Key(namespace=metadata["namespace"], name=metadata["name"])
 
 
-def _intent(canary: Json) -> tuple[object, Mapping[str, str]]:
+def _intent(canary: Json) -> tuple[object, Mapping[str, str], Whose]:
     metadata = canary["metadata"]
-    return canary.get("spec"), metadata.get("annotations") or {}
+    return canary.get("spec"), metadata.get("annotations") or {}, whose(canary)
 
 
 def _asked_for(error: Exception) -> float:

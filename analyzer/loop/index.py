@@ -4,11 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from analyzer.loop.records import target_of
-from canary.contract import HOLD, NAMESPACE_ENABLED, NAMESPACE_LABEL, PROMOTING
+from canary.contract import AUTO_LABEL, HOLD, NAMESPACE_ENABLED, NAMESPACE_LABEL, PROMOTING
 from canary.model.values import Json, Key
+from canary.objects.flaggers import Sign, at_work, sign_of
 from canary.objects.workloads import annotations
 from canary.routes.mark import NO_MARK, mark_of
-from runtime.informer import Informer
+from canary.spec.made import outdone, preferred
+from runtime.informer import Informer, without_managed_fields
+
+
+def with_owners_of_made(canary: Json) -> Json:
+    """Return what is kept of a Canary: who owns its fields matters of those that we have made."""
+    labels = canary.get("metadata", {}).get("labels") or {}
+    return canary if AUTO_LABEL in labels else without_managed_fields(canary)
 
 
 @dataclass(slots=True)
@@ -28,7 +36,8 @@ class ClusterIndex:
     targets: Informer
     canaries: Informer
     routes: tuple[Informer, ...] = ()
-    _canary_names: dict[Key, str] = field(init=False, default_factory=dict)
+    _canary_names: dict[Key, set[str]] = field(init=False, default_factory=dict)
+    _signs: dict[Key, Sign] = field(init=False, default_factory=dict)
     _splits: dict[Key, set[tuple[str, str]]] = field(init=False, default_factory=dict)
     _in_run: dict[str, set[str]] = field(init=False, default_factory=dict)
 
@@ -42,9 +51,17 @@ class ClusterIndex:
         return self.targets.get(key.namespace, key.name)
 
     def canary(self, key: Key) -> Json | None:
-        """Return the Canary that speaks of a target."""
-        name = self._canary_names.get(key)
-        return None if name is None else self.canaries.get(key.namespace, name)
+        """Return the Canary that a target follows."""
+        return preferred(self._canaries_of(key))
+
+    def outdone(self, key: Key) -> Json | None:
+        """Return the Canary that was made for a target and gave way to its team's."""
+        return outdone(self._canaries_of(key))
+
+    def _canaries_of(self, key: Key) -> list[Json]:
+        names = self._canary_names.get(key, ())
+        found = (self.canaries.get(key.namespace, name) for name in names)
+        return [one for one in found if one is not None]
 
     def enabled(self, namespace: str) -> bool:
         """Tell whether a namespace carries the label."""
@@ -56,6 +73,10 @@ class ClusterIndex:
         """Tell whether a namespace is being deleted."""
         obj = self.namespaces.get("", namespace)
         return bool((obj or {}).get("metadata", {}).get("deletionTimestamp"))
+
+    def flagger(self, namespace: str) -> str:
+        """Return what tells that a Flagger works on a namespace, "" where nothing does."""
+        return at_work(self._signs.values(), namespace)
 
     def split(self, key: Key) -> bool:
         """Tell whether a route carries a split of a target."""
@@ -73,16 +94,21 @@ class ClusterIndex:
             in_run.add(key.name)
         else:
             in_run.discard(key.name)
+        sign = None if new is None else sign_of(new)
+        if sign is None:
+            self._signs.pop(key, None)
+        else:
+            self._signs[key] = sign
 
     def learn_canary(self, old: Json | None, new: Json | None) -> tuple[Key, ...]:
         """Take in a change of a Canary and return the targets that it concerns."""
         keys = []
         if old is not None:
             keys.append(target_of(old))
-            self._canary_names.pop(target_of(old), None)
+            self._canary_names.get(target_of(old), set()).discard(old["metadata"]["name"])
         if new is not None:
             keys.append(target_of(new))
-            self._canary_names[target_of(new)] = new["metadata"]["name"]
+            self._canary_names.setdefault(target_of(new), set()).add(new["metadata"]["name"])
         return tuple(dict.fromkeys(keys))
 
     def learn_route(self, old: Json | None, new: Json | None) -> tuple[Key, ...]:

@@ -4,10 +4,8 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Final
 
-from analyzer.loop.records import state_of
+from analyzer.loop.course import course_of, goes_on, missing_service
 from analyzer.loop.sampling import Sampler
 from analyzer.loop.surroundings import (
     Surroundings,
@@ -25,17 +23,23 @@ from analyzer.ports import (
     Router,
     Weigher,
 )
-from canary.contract import HOLD, PARKED, PROMOTING, TARGET_LABEL, Command
-from canary.measuring.countable import Comparable, Countable, Uncountable, counted
+from canary.contract import HOLD, PARKED, PROMOTING, TARGET_LABEL
+from canary.measuring.countable import (
+    Comparable,
+    Countable,
+    Uncountable,
+    counted,
+    is_load_tested,
+)
 from canary.measuring.watch import Watch
 from canary.model.asking import HookAsk, MetricsAsk, Standing
 from canary.model.canary_labels import CanaryLabels
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
 from canary.model.names import canary_name, canary_of, target_label
-from canary.model.selection import listed_by, selects, service_selector
+from canary.model.selection import listed_by
 from canary.model.state import Phase, State, current_state
-from canary.model.strategy import InvalidStrategy, Strategy
+from canary.model.strategy import Strategy
 from canary.model.values import Json, Key
 from canary.model.world import CanaryAbsent, CanaryPresent, Unsuitable
 from canary.objects.desired import keeps_selector
@@ -50,14 +54,11 @@ from canary.queries.metric import Query
 from canary.queries.provider import ProviderSpec
 from canary.queries.worn import unworn
 from canary.rules.actions import Decision
-from canary.rules.context import IDLE_PHASES, Observed
-from canary.spec.canary import Defaults, parse_strategy
-from canary.spec.steps import linear
+from canary.rules.context import Observed
+from canary.spec.defaults import Defaults, recorded
+from canary.spec.in_force import in_force
 from runtime.errors import NotFound
 from runtime.resources import DEPLOYMENTS, PODS, REPLICASETS, SERVICES
-
-NO_STRATEGY: Final = Strategy(interval=timedelta(minutes=1), threshold=1, steps=linear((100,)))
-"""Stands in where a Canary is invalid, to find the routes and objects that may need cleaning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,14 +115,10 @@ class Observer:
             enabled: whether the namespace carries the label.
 
         """
-        parsed = parse_strategy(canary, self.defaults)
-        strategy = _fallback(canary) if isinstance(parsed, InvalidStrategy) else parsed
         services = list((await self.cluster.list(SERVICES, key.namespace)).items)
+        course = course_of(canary, target, services, self.defaults)
+        strategy = course.strategy
         service = service_named(services, strategy.service_name)
-        if service is None and strategy.health_is_enough:
-            service = _any_service(services, target)
-            if service is not None:
-                strategy = replace(strategy, service_name=service["metadata"]["name"])
         async with asyncio.TaskGroup() as group:
             revisions = group.create_task(replica_sets(self.cluster, target))
             present = group.create_task(self._canary(key, target))
@@ -136,12 +133,16 @@ class Observer:
             key=key,
             target=read_target(target, enabled=enabled, known=known),
             revisions=read_revisions(revisions.result(), target),
-            strategy=parsed if isinstance(parsed, InvalidStrategy) else strategy,
+            strategy=course.followed,
+            defaults=recorded(self.defaults),
+            in_force=in_force(course.followed),
+            accepted=course.accepted,
+            not_followed=course.not_followed,
             canary=standing_canary.canary,
             split=split.result(),
             standing=standing,
             problems=(
-                *_missing_service(key, strategy, service),
+                *missing_service(key, strategy, service),
                 *not_ours(target, standing_canary.found, _kinded(service_named(services, own))),
                 *problems,
                 *(() if labels is None else unworn(queries, labels)),
@@ -154,7 +155,7 @@ class Observer:
             key=key,
             target=target,
             canary=canary,
-            state=current_state(state_of(canary), known),
+            state=current_state(course.state, known),
             strategy=strategy,
             service=service,
             labels=labels,
@@ -193,7 +194,7 @@ class Observer:
         held, own = HOLD in annotations(scene.target), canary_name(strategy.service_name)
         if held or PROMOTING in annotations(scene.target):
             observed = replace(observed, exclusive=await beside.exclusive(scene.target))
-        if held and scene.labels is not None and _begins(scene):
+        if held and scene.labels is not None and not goes_on(scene.state, scene.target):
             said = await beside.forewarned(key.namespace, scene.labels)
             observed = replace(observed, forewarned=said)
         present = isinstance(observed.canary, CanaryPresent)
@@ -278,21 +279,8 @@ def _misfit(
     return "" if keeps else "the canary's selector does not tell its pods from the target's"
 
 
-def _begins(scene: Scene) -> bool:
-    """Tell whether a run is about to begin."""
-    state, target = scene.state, scene.observed.target
-    again = state.phase is Phase.FAILED and Command.RETRY in target.commands
-    return state.phase in IDLE_PHASES or state.candidate != target.template_hash or again
-
-
 def _kinded(service: Json | None) -> Json | None:
     return None if service is None else {"kind": SERVICES.kind, **service}
-
-
-def _any_service(services: list[Json], target: Json) -> Json | None:
-    """Find a Service of another name in front of the target's pods."""
-    labels = target["spec"]["template"]["metadata"].get("labels") or {}
-    return next((one for one in services if selects(service_selector(one), labels)), None)
 
 
 async def replica_sets(cluster: Cluster, target: Json) -> list[Json]:
@@ -345,6 +333,7 @@ def watch_of(scene: Scene) -> Watch:
         selector=listed_by(scene.target),
         revisions=scene.observed.revisions,
         record=state.evidence,
+        asked=repr((strategy.policy, strategy.metrics, strategy.gate, is_load_tested(strategy))),
     )
 
 
@@ -381,19 +370,3 @@ def hook_payload(key: Key, state: State) -> Json:
         "phase": str(state.phase),
         "checksum": state.candidate,
     }
-
-
-def _fallback(canary: Json) -> Strategy:
-    spec = canary["spec"]
-    name = (spec.get("service") or {}).get("name") or spec["targetRef"]["name"]
-    return replace(NO_STRATEGY, service_name=name)
-
-
-def _missing_service(key: Key, strategy: Strategy, service: Json | None) -> tuple[str, ...]:
-    if service is not None or strategy.own_route is not None or strategy.health_is_enough:
-        return ()
-    problem = (
-        f"Service {key.namespace}/{strategy.service_name} does not exist; create it, or name "
-        "the Service of this deployment in spec.service.name of the Canary"
-    )
-    return (problem,)

@@ -12,32 +12,33 @@ from analyzer.loop.act import Actor
 from analyzer.loop.losses import Losses
 from analyzer.loop.observe import Observer, Scene, inquiries
 from analyzer.loop.records import Records, state_of
+from analyzer.loop.resting import (
+    carries_anothers_verdict,
+    is_nobodys_update,
+    is_under_way,
+    rests,
+)
 from analyzer.loop.telemetry import RunMetrics
 from analyzer.ports import Cluster, Inquirer, Router
 from canary.contract import (
-    COMMANDS,
     HOLD,
-    MANAGED_BY,
-    MANAGED_BY_LABEL,
     NOTE,
-    PROMOTING,
-    REFUSED,
     SEEN,
-    STABLE,
     Reason,
 )
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
-from canary.model.state import Phase, State, current_state
+from canary.model.state import State, current_state
 from canary.model.values import Json, Key
 from canary.model.world import Timing
-from canary.objects.conditions import carries_verdict
 from canary.objects.desired import canary_name
-from canary.objects.workloads import annotations
+from canary.objects.workloads import annotations, read_target
 from canary.rules.actions import Emit
-from canary.rules.context import IDLE_PHASES, RECHECK
+from canary.rules.beside_flagger import left_alone
+from canary.rules.context import RECHECK
 from canary.rules.decide import decide
 from canary.rules.denied import ask_again_in, denied
+from canary.spec.made import Whose, whose
 from runtime.errors import (
     ApiError,
     Forbidden,
@@ -66,13 +67,19 @@ class Index(Protocol):
         """Return the Deployment of a key."""
 
     def canary(self, key: Key) -> Json | None:
-        """Return the Canary that speaks of a target."""
+        """Return the Canary that a target follows."""
+
+    def outdone(self, key: Key) -> Json | None:
+        """Return the Canary that was made for a target and gave way to its team's."""
 
     def enabled(self, namespace: str) -> bool:
         """Tell whether a namespace carries the label."""
 
     def ending(self, namespace: str) -> bool:
         """Tell whether a namespace is being deleted."""
+
+    def flagger(self, namespace: str) -> str:
+        """Return what tells that a Flagger works on a namespace, "" where nothing does."""
 
     def split(self, key: Key) -> bool:
         """Tell whether a route carries a split of a target."""
@@ -169,31 +176,52 @@ class Reconciler:
 
     async def _look(self, key: Key) -> Result:
         known, canary = self.index.target(key), self.index.canary(key)
-        if known is not None and NOTE in annotations(known):
-            return await self._pass_on(known)
-        enabled = self.index.enabled(key.namespace)
-        beside = self.index.target(Key(namespace=key.namespace, name=canary_name(key.name)))
-        if known is not None and beside is None and _rests(known, canary, enabled=enabled):
-            self.inquirer.forget(key)
-            return await self._rest(key, known, canary, enabled=enabled)
+        if known is not None:
+            done = await self._by_what_is_known(key, known, canary)
+            if done is not None:
+                return done
         target = await stored(self.cluster, DEPLOYMENTS, key.namespace, key.name)
         if target is None or "deletionTimestamp" in target["metadata"]:
             # Its canary goes with it, by owner reference; a route has no such owner.
             await self.router.clean(key)
             self._forget(key)
             return Result()
+        enabled = self.index.enabled(key.namespace)
         if canary is None:
             if not enabled or HOLD not in annotations(target):
                 self.inquirer.forget(key)
                 return Result()
             canary = await self.records.create(target)
         try:
-            canary = await self.records.read(canary)
-            if _carries_anothers_verdict(target, canary):
+            canary = await self._record(key, canary)
+            if carries_anothers_verdict(target, canary):
                 target = await self.actor.reopen(target, self.clock())
         except (NotFound, Overtaken):
             return Result(requeue_after=timedelta(0))
         return await self._reconcile(key, target, canary, enabled=enabled)
+
+    async def _record(self, key: Key, canary: Json) -> Json:
+        """Return a target's Canary as it is stored now, with what is known of the target."""
+        canary = await self.records.read(canary)
+        made = self.index.outdone(key)
+        if made is None or "run" not in (made.get("status") or {}):
+            return canary
+        return await self.records.hand_over(made, canary, self.clock())
+
+    async def _by_what_is_known(self, key: Key, known: Json, canary: Json | None) -> Result | None:
+        """Do what can be done by what the informers tell; None where more is to be read."""
+        if NOTE in annotations(known):
+            return await self._pass_on(known)
+        enabled = self.index.enabled(key.namespace)
+        beside = self.index.target(Key(namespace=key.namespace, name=canary_name(key.name)))
+        if beside is None:
+            if rests(known, canary, enabled=enabled):
+                self.inquirer.forget(key)
+                return await self._rest(key, known, canary, enabled=enabled)
+            flagger = self.index.flagger(key.namespace) if enabled else ""
+            if flagger and not is_under_way(known, canary):
+                return await self._leave(key, known, flagger)
+        return None
 
     async def _take_back(self, key: Key, target: Json) -> None:
         """Take a split off that no run has: its run died with its target or Canary, or was forged.
@@ -218,6 +246,19 @@ class Reconciler:
             return Result(requeue_after=self.timing.poll)
         return Result(requeue_after=timedelta(0))
 
+    async def _leave(self, key: Key, target: Json, flagger: str) -> Result:
+        """Make nothing where a Flagger works: it would take it up. A hold is said, or ended."""
+        self._forget(key)
+        found = read_target(target, enabled=True, known=Identities())
+        actions = left_alone(key, found, flagger, self.observer.defaults.on_unsuitable)
+        if not actions:
+            return Result()
+        try:
+            await self.actor.on_target(target, actions, self.clock())
+        except (NotFound, Overtaken):
+            return Result(requeue_after=self.timing.poll)
+        return Result(requeue_after=RECHECK)
+
     async def _rest(self, key: Key, target: Json, canary: Json | None, *, enabled: bool) -> Result:
         """Do the little that is wanted of a target at rest; nothing is read for it."""
         if self.index.split(key):
@@ -226,9 +267,12 @@ class Reconciler:
             return await self._look_at_resting(key, target, enabled=enabled)
         before = state_of(canary)
         state = current_state(before, Identities((target["spec"]["template"],)))
-        if state != before:
-            with suppress(Overtaken):  # the informer is about to tell what is stored now
-                await self.records.save(canary, state, self.clock())
+        with suppress(Overtaken, NotFound):  # the informer is about to tell what is stored now
+            if state != before:
+                canary = await self.records.save(canary, state, self.clock())
+            # A team's own is no more ours to let go with its target, label or not.
+            if enabled or whose(canary) is Whose.TAKEN:
+                await self.actor.take_in(canary, self.clock())
         return Result()
 
     async def _look_at_resting(self, key: Key, target: Json, *, enabled: bool) -> Result:
@@ -239,7 +283,7 @@ class Reconciler:
         """
         mark = annotations(target).get(SEEN)
         now = template_hash(target["spec"]["template"]) if enabled else None
-        if mark == now or _is_nobodys_update(target):
+        if mark == now or is_nobodys_update(target):
             return Result()
         # A copy of another target brings its mark, and was never updated.
         if mark is not None and now is not None and target["metadata"].get("generation") != 1:
@@ -307,45 +351,3 @@ class Reconciler:
             return Result(requeue_after=timedelta(0))
         log.info("denied", why=state.denied_why)
         return Result(requeue_after=ask_again_in(state, now))
-
-
-def _is_nobodys_update(target: Json) -> bool:
-    """Tell whether a template is ours to write, or is not rolled out while its team pauses it."""
-    labels = target["metadata"].get("labels") or {}
-    return labels.get(MANAGED_BY_LABEL) == MANAGED_BY or bool(target["spec"].get("paused"))
-
-
-def _carries_anothers_verdict(target: Json, canary: Json) -> bool:
-    """Tell whether a held target still shows the verdict on a candidate of before."""
-    notes, template = annotations(target), target["spec"]["template"]
-    if HOLD not in notes or not carries_verdict(target):
-        return False
-    known, candidate = Identities((template,)), template_hash(template)
-    judged = current_state(state_of(canary), known).candidate
-    return candidate not in {judged, known.current(notes.get(REFUSED, ""))}
-
-
-def _rests(target: Json, canary: Json | None, *, enabled: bool) -> bool:
-    """Tell whether a target needs nothing, by what the informers know; a doubt means no."""
-    notes = annotations(target)
-    marked = HOLD in notes or PROMOTING in notes or STABLE in notes
-    # Where a Canary remembers what was seen, the mark goes.
-    marked = marked or (SEEN in notes and canary is not None)
-    if marked or any(command in notes for command in COMMANDS):
-        return False
-    if canary is None:
-        return True
-    template = target["spec"]["template"]
-    state = current_state(state_of(canary), Identities((template,)))
-    if not enabled and state.changed_at is None:
-        return True
-    if state.target_uid not in {"", target["metadata"].get("uid")}:
-        return False
-    settled = state.phase is not Phase.SUCCEEDED or (state.post_rollout_called and not state.asked)
-    return (
-        state.phase in IDLE_PHASES
-        and settled
-        and state.changed_at is not None
-        and not target["spec"].get("paused")
-        and state.stable == template_hash(template)
-    )

@@ -1,20 +1,24 @@
-"""Canary objects as the store of runs: found by target, made from defaults, written as status."""
+"""Canary objects as the store of runs: found by target, made for those without, kept as status."""
 
 from datetime import datetime
 from typing import Final
 
 from analyzer.ports import Cluster
-from canary.contract import AUTO_LABEL, AUTO_VALUE, MANAGED_BY, MANAGED_BY_LABEL
+from canary.model.names import canary_name
 from canary.model.state import State
 from canary.model.values import Json, Key
+from canary.objects.crd import MANIFEST, NAME
 from canary.objects.desired import owner_reference
 from canary.objects.status import state_from_status, status_from_state
-from canary.spec.canary import Defaults, default_spec
-from runtime.errors import AlreadyExists
+from canary.spec.made import made_canary, renewed
+from runtime.errors import AlreadyExists, Invalid
 from runtime.resources import CANARIES
 from runtime.writes import patched
 
-API_VERSION: Final = "flagger.app/v1beta1"
+_ANALYSIS: Final = "spec.analysis"
+_NOT_OURS: Final = (
+    f"CustomResourceDefinition {NAME} is not Headgate's; apply {MANIFEST} of this release"
+)
 
 
 def target_of(canary: Json) -> Key:
@@ -22,26 +26,11 @@ def target_of(canary: Json) -> Key:
     return Key(namespace=canary["metadata"]["namespace"], name=canary["spec"]["targetRef"]["name"])
 
 
-def default_canary(namespace: str, name: str, defaults: Defaults) -> Json:
-    """Return the Canary that a target gets when its team has written none, without its owner."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "Canary",
-        "metadata": {
-            "name": name,
-            "namespace": namespace,
-            "labels": {MANAGED_BY_LABEL: MANAGED_BY, AUTO_LABEL: AUTO_VALUE},
-        },
-        "spec": default_spec(name, defaults),
-    }
-
-
 class Records:
     """Reads and writes Canary objects."""
 
-    def __init__(self, cluster: Cluster, defaults: Defaults) -> None:
+    def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._defaults = defaults
 
     async def create(self, target: Json) -> Json:
         """Make the Canary of a target whose team has written none, owned by the target.
@@ -49,14 +38,47 @@ class Records:
         Args:
             target: the Deployment.
 
+        Raises:
+            Invalid: the API server does not take it; the message says what to apply where the
+                cluster's definition of a Canary is another one.
+
         """
         metadata = target["metadata"]
-        obj = default_canary(metadata["namespace"], metadata["name"], self._defaults)
-        obj["metadata"]["ownerReferences"] = [owner_reference(target)]
+        found = await self._created(target, metadata["name"])
+        if target_of(found).name != metadata["name"]:
+            # A Canary may have any name: this one is for another target.
+            found = await self._created(target, canary_name(metadata["name"]))
+        return found
+
+    async def _created(self, target: Json, name: str) -> Json:
+        """Make a target's Canary under a name, or return the one that has it."""
+        namespace = target["metadata"]["namespace"]
+        obj = made_canary(namespace, target["metadata"]["name"])
+        obj["metadata"] |= {"name": name, "ownerReferences": [owner_reference(target)]}
         try:
             return await self._cluster.create(CANARIES, obj)
         except AlreadyExists:
-            return await self._cluster.get(CANARIES, metadata["namespace"], metadata["name"])
+            return await self._cluster.get(CANARIES, namespace, name)
+        except Invalid as error:
+            if _ANALYSIS not in error.message:
+                raise
+            raise Invalid(error.status, error.reason, f"{_NOT_OURS}: {error.message}") from error
+
+    async def renew(self, canary: Json) -> Json | None:
+        """Leave a Canary as it should be, and return it as it is stored then; None if it is so.
+
+        Args:
+            canary: the object as it was read.
+
+        Raises:
+            Overtaken: it is another one now, or has gone.
+
+        """
+        if renewed(canary) is None:
+            return None
+        if "managedFields" not in canary["metadata"]:  # a copy that an informer has trimmed
+            canary = await self.read(canary)
+        return await patched(self._cluster, CANARIES, canary, renewed)
 
     async def read(self, canary: Json) -> Json:
         """Return the Canary as it is stored now.
@@ -68,6 +90,33 @@ class Records:
         metadata = canary["metadata"]
         return await self._cluster.get(CANARIES, metadata["namespace"], metadata["name"])
 
+    async def hand_over(self, made: Json, canary: Json, now: datetime) -> Json:
+        """Give what is known of a target to the Canary that its team has written beside ours.
+
+        Args:
+            made: the one that was made for the target, as it was last heard of.
+            canary: the team's, just read.
+            now: the time of this reconcile.
+
+        Returns:
+            The team's as it is stored then. Ours remembers nothing any more, so that it begins
+            anew should the team's go.
+
+        Raises:
+            Overtaken: somebody else has written one of them meanwhile.
+            NotFound: ours has gone.
+
+        """
+        made = await self.read(made)
+        known = made.get("status") or {}
+        if "run" not in known:
+            return canary
+        if "run" not in (canary.get("status") or {}):
+            canary = await self.save(canary, state_of(made), now)
+        forgotten = {"status": dict.fromkeys(known)}
+        await patched(self._cluster, CANARIES, made, lambda _: forgotten, subresource="status")
+        return canary
+
     async def save(self, canary: Json, state: State, now: datetime) -> Json:
         """Write the state of a run and return the Canary as it is stored then.
 
@@ -78,6 +127,7 @@ class Records:
 
         Raises:
             Overtaken: another state has been stored since; derive anew from that one.
+            Invalid: the cluster's definition of a Canary keeps no record of a run.
 
         """
         metadata = canary["metadata"]
@@ -87,7 +137,7 @@ class Records:
             generation=metadata.get("generation", 0),
             now=now,
         )
-        return await patched(
+        saved = await patched(
             self._cluster,
             CANARIES,
             canary,
@@ -95,6 +145,10 @@ class Records:
             subresource="status",
             still=lambda newer: newer.get("status") == canary.get("status"),
         )
+        if "run" not in (saved.get("status") or {}):
+            # Nothing that is decided would be remembered: better to do nothing, and say why.
+            raise Invalid(0, "Pruned", f"{_NOT_OURS}: it keeps no status.run")
+        return saved
 
 
 def state_of(canary: Json) -> State:

@@ -67,6 +67,9 @@ class State:
     `denied_since` is since when the API server denies a write that the run needs, `denied_why` its
     words; `tries` counts the runs of this candidate that ended without a word against it.
     `target_uid` is the Deployment that all of this is about, "" where an earlier release wrote it.
+    `defaults` are the admin's as they were when the run began, which hold until its end; `in_force`
+    is what it is judged by, for people to see. `accepted` is what its Canary said when that could
+    be followed last.
     `evidence` is the judge's own record.
     """
 
@@ -104,6 +107,9 @@ class State:
     full_size: int = 0
     needed: int = 0
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    in_force: Mapping[str, Any] = field(default_factory=dict)
+    accepted: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def run(self) -> str:

@@ -95,7 +95,9 @@ class Strategy:
     """How a candidate becomes production: validated, with every default filled in.
 
     `steps` are taken in order; the target is promoted when the last one may be left.
-    `service_name` is the Service whose traffic is split.
+    `service_name` is the Service whose traffic is split; with `any_service` one of another name may
+    stand in front of the target, or none. With `health_is_enough` metrics that neither side has are
+    passed over.
 
     `ignored` are fields that are passed over, `unknown` what is wrong with annotations that are, in
     words. `policy` is how sure the evidence has to be. Where what a step needs is not shown within
@@ -110,6 +112,7 @@ class Strategy:
     service_name: str = ""
     service_port: int | None = None
     target_port: int | str | None = None
+    any_service: bool = False
     own_route: GatewayRoute | None = None
     progress_deadline: timedelta = timedelta(seconds=600)
     ready_percent: int = 100

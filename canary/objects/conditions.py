@@ -85,6 +85,15 @@ def reopening(target: Json, verdict: Json, now: datetime) -> list[Json] | None:
     return [*tests, {"op": "replace", "path": place, "value": reopened(now)}]
 
 
+def carries(target: Json, condition: Json) -> bool:
+    """Tell whether a target has a condition that says the same already."""
+    said = ("type", "status", "reason", "message")
+    return any(
+        all(found.get(field) == condition[field] for field in said)
+        for found in (target.get("status") or {}).get("conditions") or ()
+    )
+
+
 def with_condition(target: Json, condition: Json) -> Json:
     """Return the patch that gives a target a condition, in place of the one of that type."""
     others = [found for found in _conditions(target) if found["type"] != condition["type"]]

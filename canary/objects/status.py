@@ -1,8 +1,11 @@
 """`Canary.status` to and from the state of a run: Flagger's fields, and our own under `run`."""
 
+import json
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from canary.contract import Reason
 from canary.model.asking import Asked, HookAsk, Unanswered, Word
@@ -60,6 +63,9 @@ def state_from_status(status: Json) -> State:
         message=run.get("message") or condition.get("message", ""),
         checks=tuple(_check(entry) for entry in run.get("checks") or ()),
         evidence=run.get("evidence") or {},
+        defaults=_mapping(run.get("defaults")),
+        in_force=_mapping(run.get("inForce")),
+        accepted=_from_text(run.get("accepted")),
         **{name: _read_time(run.get(_camel(name))) for name in _TIMES},
     )
     if run.get("stepOf") != state.run:
@@ -116,9 +122,33 @@ def status_from_state(state: State, *, previous: Json, generation: int, now: dat
             "message": state.message if _says_denied(state) else None,
             "checks": [_dump(check) for check in state.checks],
             "evidence": dict(state.evidence) or None,
+            # Whole, or a merge would leave what another run had beside it.
+            "defaults": _instead(previous, "defaults", state.defaults),
+            "inForce": _instead(previous, "inForce", state.in_force),
+            # As text: a merge into what is stored could not take a field of it away.
+            "accepted": json.dumps(state.accepted, sort_keys=True) if state.accepted else None,
             **{_camel(name): _write_time(getattr(state, name)) for name in _TIMES},
         },
     }
+
+
+def _mapping(value: object) -> Json:
+    """Return a mapping as it is stored; what another release may have written there is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def _from_text(value: object) -> Json:
+    """Return a mapping that is stored as text, none where it cannot be read."""
+    try:
+        return _mapping(json.loads(value)) if isinstance(value, str) else {}
+    except ValueError:
+        return {}
+
+
+def _instead(previous: Json, field: str, wanted: Mapping[str, Any]) -> Json | None:
+    """Return the patch by which a mapping of the run takes the place of the one that is stored."""
+    stored = _mapping((previous.get("run") or {}).get(field))
+    return {**dict.fromkeys(stored), **wanted} if wanted else None
 
 
 def _transition_time(state: State, previous: Json, now: datetime) -> str:

@@ -9,7 +9,6 @@ from canary.contract import Reason
 from canary.model.asking import Word
 from canary.model.names import canary_name
 from canary.model.state import Outcome, Phase
-from canary.model.steps import canary_size
 from canary.model.strategy import HookType
 from canary.model.world import CanaryAbsent, CanaryPresent
 from canary.rules.actions import (
@@ -21,7 +20,7 @@ from canary.rules.actions import (
     ScaleDownRevision,
     SetWeight,
 )
-from canary.rules.capacity import missing, pods_for_all
+from canary.rules.capacity import canary_pods, missing
 from canary.rules.checks import overall
 from canary.rules.context import RECHECK, Context, Tick, wait, warned
 from canary.rules.hooks import called, checks_of, hooks_of, waited_for
@@ -88,8 +87,7 @@ def _make_canary(tick: Tick) -> Decision | None:
     """The canary runs the candidate, at the size that the largest step needs."""
     ctx = tick.ctx
     canary = ctx.observed.canary
-    full = pods_for_all(ctx.state, ctx.observed.target.replicas)
-    size = canary_size(full, tick.strategy.weights)
+    size = canary_pods(ctx.state, tick.strategy, ctx.observed.target.replicas)
     match canary:
         case CanaryPresent(template_hash=found) if found != ctx.candidate:
             # Pods of the candidate before may still have connections to finish.

@@ -12,6 +12,8 @@ from datetime import timedelta
 from typing import Final
 
 from canary.model.state import State
+from canary.model.steps import canary_size
+from canary.model.strategy import Strategy
 from canary.model.values import FULL
 from canary.model.world import CanaryAbsent
 from canary.rules.context import Observed
@@ -36,6 +38,21 @@ def pods_for_all(state: State, replicas: int) -> int:
     if share <= 0:
         return state.full_size
     return min(state.full_size, math.ceil(replicas * FULL / share))
+
+
+def canary_pods(state: State, strategy: Strategy, replicas: int) -> int:
+    """Return how many pods the canary needs, for the largest share that it has or may get.
+
+    Steps that were made smaller in mid-run take nothing from the share that it has already.
+
+    Args:
+        state: the run.
+        strategy: what the run follows now.
+        replicas: the stable's present size.
+
+    """
+    shares = (*strategy.weights, state.weight, state.withheld)
+    return canary_size(pods_for_all(state, replicas), shares)
 
 
 def missing(state: State, replicas: int) -> int:

@@ -1,8 +1,9 @@
 """What every rule looks at: the world as it was observed, the state of the run, the time."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from canary.evidence.report import Weighing
 from canary.model.asking import Standing
@@ -34,7 +35,10 @@ class Observed:
     stands has to go before it can be made anew, `unrouted` what was found where no route leads to
     the Service, `unserved` why the canary can take no traffic, `exclusive` what its pods keep from
     the target's. `forewarned` is what a team is to know before a run begins,
-    `unclear` what is not known of the queries that it is judged by.
+    `unclear` what is not known of the queries that it is judged by. `defaults` are the
+    admin's of now, for a run that begins, and `in_force` is what its `strategy` comes to.
+    `accepted` is what the Canary says, empty where that cannot be followed. In the middle of a run
+    `not_followed` says why it cannot, and the strategy is the one of before.
     """
 
     key: Key
@@ -54,6 +58,10 @@ class Observed:
     exclusive: str = ""
     forewarned: tuple[str, ...] = ()
     unclear: tuple[str, ...] = ()
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    in_force: Mapping[str, Any] = field(default_factory=dict)
+    accepted: Mapping[str, Any] = field(default_factory=dict)
+    not_followed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

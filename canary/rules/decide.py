@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from canary.model.state import State
+from canary.model.state import RUNNING_PHASES, State
 from canary.model.world import Timing
 from canary.rules import held, released
 from canary.rules.actions import Decision, SaveState
@@ -45,7 +45,23 @@ def decide(
     unsaved = decision.state.asked != state.asked and SaveState() not in decision.actions
     actions = (*decision.actions, SaveState()) if unsaved else decision.actions
     decision = replace(decision, actions=actions, asks=(*decision.asks, *hooks))
-    return _of_this_target(no_longer_denied(state, decision), observed.target.uid)
+    decision = _shown(no_longer_denied(state, decision), observed)
+    return _of_this_target(decision, observed.target.uid)
+
+
+def _shown(decision: Decision, observed: Observed) -> Decision:
+    """Whatever is stored of a run says what it is judged by; once ended, what it was judged by."""
+    state = decision.state
+    if SaveState() not in decision.actions:
+        return decision
+    if state.phase not in RUNNING_PHASES:
+        return replace(decision, state=replace(state, accepted={}))
+    shown = replace(
+        state,
+        in_force=observed.in_force or state.in_force,
+        accepted=observed.accepted or state.accepted,
+    )
+    return replace(decision, state=shown)
 
 
 def _of_this_target(decision: Decision, uid: str) -> Decision:

@@ -24,6 +24,7 @@ _TOLD: Final = _LASTING | {
     Reason.NO_DATA,
     Reason.PODS_LOST,
     Reason.BAKING,
+    Reason.NOT_FOLLOWED,
 }
 """Reasons for which a weight is kept that are worth an event."""
 

@@ -175,6 +175,7 @@ def _start(ctx: Context, why: str) -> Decision:
         started_at=ctx.now,
         changed_at=ctx.now,
         tries=before.tries if once_more else 0,
+        defaults=ctx.observed.defaults,
         reason=str(reason),
         message=message,
     )
@@ -219,11 +220,13 @@ def _forced(ctx: Context) -> State:
 
 
 def _stable_of(ctx: Context) -> State:
+    idle = ctx.state.phase in IDLE_PHASES
     return replace(
         ctx.state,
         candidate=ctx.candidate,
         stable=serving(ctx),
         started_at=ctx.state.started_at or ctx.now,
+        defaults=ctx.observed.defaults if idle else ctx.state.defaults,
     )
 
 

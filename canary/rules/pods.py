@@ -11,7 +11,6 @@ from typing import Final
 from canary.contract import Reason
 from canary.model.fates import Broken, Calm, Fate, Incident, Starting, Taken, Unheard, Unready
 from canary.model.state import Outcome, Phase, State
-from canary.model.steps import canary_size
 from canary.model.strategy import Strategy
 from canary.model.world import CanaryAbsent, CanaryPresent
 from canary.rules.actions import (
@@ -23,7 +22,7 @@ from canary.rules.actions import (
     SaveState,
     SetWeight,
 )
-from canary.rules.capacity import pods_for_all
+from canary.rules.capacity import canary_pods
 from canary.rules.checks import summary
 from canary.rules.context import Context, Tick
 from canary.rules.gates import recorded, stay
@@ -123,8 +122,7 @@ def lost(tick: Tick) -> Decision | None:
 
 def made_again(tick: Tick) -> Decision:
     """The canary's Deployment is gone in the middle of a run: somebody deleted it."""
-    full = pods_for_all(tick.state, tick.ctx.observed.target.replicas)
-    size = canary_size(full, tick.strategy.weights)
+    size = canary_pods(tick.state, tick.strategy, tick.ctx.observed.target.replicas)
     again: tuple[Action, ...] = (EnsureRoute(), EnsureCanary(size))
     if tick.state.is_without_share or not tick.state.weight:
         waits = _wait(tick, tick.state.message)

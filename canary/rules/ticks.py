@@ -327,6 +327,18 @@ def _moved(tick: Tick) -> Decision | None:
     return replace(again, actions=(*again.actions, SetWeight(_share(tick))))
 
 
+def _not_followed(tick: Tick) -> Decision | None:
+    """The Canary was edited into what cannot be followed: no step, and judged as before."""
+    why = tick.ctx.observed.not_followed
+    if not why:
+        return None
+    message = (
+        f"{tick.ctx.observed.key} stays at weight {tick.state.weight}, judged as before its Canary "
+        f"was edited: {'; '.join(why)}"
+    )
+    return stay(tick, Reason.NOT_FOLLOWED, message)
+
+
 def _next_step(tick: Tick) -> Decision | None:
     left = ahead(tick.strategy.steps, tick.state.step, tick.state.weight)
     return advance(tick, left[0], after=tick.strategy.interval) if left else None
@@ -340,6 +352,7 @@ RULES_TICK: Final[tuple[Callable[[Tick], Decision | None], ...]] = (
     _on_course,
     _paused,
     _moved,
+    _not_followed,
     gate,
     lasting,
     _next_step,

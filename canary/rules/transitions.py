@@ -196,6 +196,8 @@ def from_the_start(state: State, reason: Reason, message: str, now: datetime) ->
         stable=state.stable,
         undoing=state.undoing,
         paused=state.paused,
+        defaults=state.defaults,
+        accepted=state.accepted,
         started_at=state.started_at,
         changed_at=now,
         reason=str(reason),

@@ -2,11 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from canary.contract import AUTO_LABEL, AUTO_VALUE
 from canary.model.keys import unknown_on_canary
 from canary.model.strategy import (
     Builtin,
@@ -18,18 +16,21 @@ from canary.model.strategy import (
     TemplateRef,
 )
 from canary.model.values import FULL, Json
-from canary.model.world import OnUnsuitable
 from canary.routes.from_service import MATCHED, asked_route
-from canary.spec import parsers, settings
+from canary.spec import parsers
 from canary.spec.annotations import annotated
+from canary.spec.defaults import Defaults, completed, leaves_open
+from canary.spec.made import Whose, former_defaults, whose
 from canary.spec.problems import Problems
-from canary.spec.settings import Tuning, tuned
+from canary.spec.settings import tuned
 from canary.spec.steps import linear, weights
+
+__all__ = ["Defaults", "parse_strategy"]
 
 PROVIDERS: Final = frozenset({"", "kubernetes", "contour", "gatewayapi:v1", "gatewayapi:v1beta1"})
 """Values of `spec.provider` under which the Gateway API is what splits traffic, or nothing does."""
 DEFAULT_LEEWAY = 0.25
-"""How far above the stable's own latency, as a share, a canary made from defaults may be."""
+"""How far above the stable's own latency, as a share, a canary by the default metrics may be."""
 
 
 _UNUSED_SERVICE_FIELDS: Final = (
@@ -44,44 +45,26 @@ _UNUSED_SERVICE_FIELDS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Defaults:
-    """What the admin sets for targets that have no Canary of their own.
-
-    `min_success_rate` is in percent, `max_duration_ms` in milliseconds (P99); a stable that is
-    worse already sets the bound itself. `min_interval` is the shortest analysis interval taken.
-    `tuning` holds for every Canary that does not say otherwise. `on_unsuitable` is about targets
-    that can have no canary.
-    """
-
-    weights: tuple[int, ...] = settings.WEIGHTS.default
-    interval: timedelta = settings.INTERVAL.default
-    threshold: int = settings.THRESHOLD.default
-    min_success_rate: float = settings.MIN_SUCCESS_RATE.default
-    max_duration_ms: float = settings.MAX_DURATION_MS.default
-    min_interval: timedelta = settings.MIN_INTERVAL.default
-    tuning: Tuning = Tuning()
-    on_unsuitable: OnUnsuitable = settings.ON_UNSUITABLE.default
-
-
 def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrategy:
     """Read and check a Canary object.
 
     Args:
         canary: the object as the API server stores it.
-        defaults: the admin's; only `min_interval` and `tuning` concern a team's own Canary.
+        defaults: the admin's, as they were when the run began. All of them hold where the Canary
+            leaves its analysis open, else `min_interval` and `tuning` alone.
 
     """
-    spec = canary["spec"]
-    analysis = spec.get("analysis") or {}
-    problems = Problems()
+    spec, problems = canary["spec"], Problems()
+    said, defaults = _said(canary, defaults)
+    follows = leaves_open(said)
+    analysis = completed(said, defaults) if follows else said
     problems.found += _unsupported(spec, analysis)
     interval = problems.read(
         "analysis.interval", parsers.duration, analysis.get("interval"), timedelta(minutes=1)
     )
     namespace = canary["metadata"].get("namespace", "")
-    auto = _is_auto(canary)
-    metrics = _metrics(analysis, namespace, problems, auto=auto)
+    usual = follows and "metrics" not in said
+    metrics = _metrics(analysis, namespace, problems, usual=usual)
     tuning = annotated(canary, problems, defaults.tuning)
     service = spec.get("service") or {}
     strategy = Strategy(
@@ -93,13 +76,14 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
         service_name=service.get("name") or spec["targetRef"]["name"],
         service_port=service.get("port"),
         target_port=service.get("targetPort") or service.get("port"),
+        any_service=follows and not service,
         own_route=asked_route(service, spec["targetRef"]["name"]),
         progress_deadline=timedelta(seconds=spec.get("progressDeadlineSeconds") or 600),
         ready_percent=int(analysis.get("canaryReadyThreshold") or FULL),
         skip_analysis=bool(spec.get("skipAnalysis")),
         suspended=bool(spec.get("suspend")),
         metrics_server=spec.get("metricsServer") or "",
-        health_is_enough=auto,
+        health_is_enough=usual,
         ignored=_ignored(spec, analysis),
         unknown=unknown_on_canary(canary["metadata"].get("annotations") or {}),
     )
@@ -108,32 +92,14 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
     return tuned(strategy, tuning)
 
 
-def default_spec(target: str, defaults: Defaults) -> Json:
-    """Return the spec of the Canary that a target gets when its team has written none."""
-    return {
-        "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target},
-        "analysis": {
-            "interval": f"{int(defaults.interval.total_seconds())}s",
-            "threshold": defaults.threshold,
-            "stepWeights": list(defaults.weights),
-            "metrics": [
-                {
-                    "name": str(Builtin.SUCCESS_RATE),
-                    "interval": "1m",
-                    "thresholdRange": {"min": defaults.min_success_rate},
-                },
-                {
-                    "name": str(Builtin.DURATION),
-                    "interval": "1m",
-                    "thresholdRange": {"max": defaults.max_duration_ms},
-                },
-            ],
-        },
-    }
+def _said(canary: Json, defaults: Defaults) -> tuple[Json, Defaults]:
+    """Return what a Canary says of its analysis, and the defaults for the rest.
 
-
-def _is_auto(canary: Json) -> bool:
-    return bool((canary["metadata"].get("labels") or {}).get(AUTO_LABEL) == AUTO_VALUE)
+    One that the release before made says the defaults of its time, which are no team's word.
+    """
+    if whose(canary) is Whose.FORMER:
+        return {}, former_defaults(canary, defaults)
+    return canary["spec"].get("analysis") or {}, defaults
 
 
 def _unsupported(spec: Json, analysis: Json) -> list[str]:
@@ -198,16 +164,16 @@ def _ignored(spec: Json, analysis: Json) -> tuple[str, ...]:
 
 
 def _metrics(
-    analysis: Json, namespace: str, problems: Problems, *, auto: bool
+    analysis: Json, namespace: str, problems: Problems, *, usual: bool
 ) -> tuple[Metric, ...]:
     return tuple(
         metric
         for entry in analysis.get("metrics") or ()
-        if (metric := _metric(entry, namespace, problems, auto=auto)) is not None
+        if (metric := _metric(entry, namespace, problems, usual=usual)) is not None
     )
 
 
-def _metric(entry: Json, namespace: str, problems: Problems, *, auto: bool) -> Metric | None:
+def _metric(entry: Json, namespace: str, problems: Problems, *, usual: bool) -> Metric | None:
     name = entry["name"]
     source = _source(entry, namespace)
     if source is None:
@@ -226,7 +192,7 @@ def _metric(entry: Json, namespace: str, problems: Problems, *, auto: bool) -> M
         minimum=minimum,
         maximum=maximum,
         variables=entry.get("templateVariables") or {},
-        leeway=DEFAULT_LEEWAY if auto and isinstance(source, Builtin) else None,
+        leeway=DEFAULT_LEEWAY if usual and isinstance(source, Builtin) else None,
     )
 
 

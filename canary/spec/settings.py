@@ -24,7 +24,14 @@ from canary.model.strategy import FailureCount, NoDataPolicy, Strategy
 from canary.model.world import OnUnsuitable, Timing
 from canary.spec import parsers
 from canary.spec.problems import Problems
-from canary.spec.sources import Setting, Source, annotations, command_line, environment
+from canary.spec.sources import (
+    Setting,
+    Source,
+    annotations,
+    command_line,
+    environment,
+    record,
+)
 from canary.spec.steps import judged
 
 _CAREFUL: Final = Policy()
@@ -158,35 +165,35 @@ WEIGHTS: Final[Setting[tuple[int, ...]]] = Setting(
     parse=parsers.weights,
     default=(5, 10, 25, 50),
     variable="HEADGATE_DEFAULT_STEP_WEIGHTS",
-    help="shares in percent, for targets without a Canary",
+    help="shares in percent, where no Canary says otherwise",
 )
 INTERVAL: Final = Setting(
     name="interval",
     parse=parsers.interval,
     default=timedelta(seconds=30),
     variable="HEADGATE_DEFAULT_INTERVAL",
-    help="time between two steps, for targets without a Canary",
+    help="time between two steps, where no Canary says otherwise",
 )
 THRESHOLD: Final = Setting(
     name="threshold",
     parse=parsers.whole(1, such_as="3"),
     default=3,
     variable="HEADGATE_DEFAULT_THRESHOLD",
-    help="failed checks in a row that refuse, for targets without a Canary",
+    help="failed checks in a row that refuse, where no Canary says otherwise",
 )
 MIN_SUCCESS_RATE: Final = Setting(
     name="min_success_rate",
     parse=parsers.number(0, 100, such_as="99"),
     default=99.0,
     variable="HEADGATE_DEFAULT_MIN_SUCCESS_RATE",
-    help="least share of requests without a 5xx, in percent, for targets without a Canary",
+    help="least share of requests without a 5xx, in percent, where no Canary says otherwise",
 )
 MAX_DURATION_MS: Final = Setting(
     name="max_duration_ms",
     parse=parsers.number(0, math.inf, such_as="500"),
     default=500.0,
     variable="HEADGATE_DEFAULT_MAX_DURATION_MS",
-    help="longest 99th percentile of the request time, in ms, for targets without a Canary",
+    help="longest 99th percentile of the request time, in ms, where no Canary says otherwise",
 )
 ON_UNSUITABLE: Final = Setting(
     name="on_unsuitable",
@@ -289,6 +296,17 @@ def from_options(values: Mapping[str, str], problems: Problems, base: Tuning = _
 
     """
     return _read(command_line(values, problems), base)
+
+
+def from_record(values: Mapping[str, str], base: Tuning) -> Tuning:
+    """Return what a run remembers of how it is judged.
+
+    Args:
+        values: texts by the setting's key.
+        base: what holds where nothing that can be read is remembered.
+
+    """
+    return _read(record(values, Problems()), base)
 
 
 def _read(source: Source, base: Tuning) -> Tuning:

@@ -28,12 +28,18 @@ class Setting(Generic[T_co]):
     annotation: str = ""
     option: str = ""
 
+    @property
+    def key(self) -> str:
+        """Its name in a status."""
+        first, *rest = self.name.split("_")
+        return first + "".join(word.capitalize() for word in rest)
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """Texts of one place, by the name that a setting has there.
 
-    Made by `environment`, `annotations` and `command_line`.
+    Made by `environment`, `annotations`, `command_line` and `record`.
     """
 
     values: Mapping[str, str]
@@ -92,3 +98,14 @@ def command_line(values: Mapping[str, str], problems: Problems) -> Source:
 
     """
     return Source(values, problems, lambda setting: setting.option)
+
+
+def record(values: Mapping[str, str], problems: Problems) -> Source:
+    """Return the source of what a run has remembered in its status.
+
+    Args:
+        values: texts by the setting's key.
+        problems: where mistakes are noted.
+
+    """
+    return Source(values, problems, lambda setting: setting.key)

@@ -146,6 +146,13 @@ class Scaled:
     def canary(self, key: Key) -> Json | None:
         return self.beside.canaries.now(CANARIES, key.namespace, key.name)
 
+    def outdone(self, key: Key) -> None:
+        del key
+
+    def flagger(self, namespace: str) -> str:
+        del namespace
+        return ""
+
     def split(self, key: Key) -> bool:
         """No route is left over."""
         del key
@@ -162,7 +169,7 @@ class Scaled:
 
     async def analyze(self) -> None:
         """Be the analyzer until it ends: look at every change, and when it is time."""
-        sampler, records = Sampler(self.beside, {}, ""), Records(self.beside, Defaults())
+        sampler, records = Sampler(self.beside, {}, ""), Records(self.beside)
         reconciler = Reconciler(
             cluster=self.beside,
             index=self,

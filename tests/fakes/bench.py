@@ -1,5 +1,6 @@
 """One analyzer around a cluster in memory: its reconciles, without informers, lease and clock."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,8 +23,10 @@ from canary.model.hashing import template_hash
 from canary.model.strategy import Strategy
 from canary.model.values import Json, Key
 from canary.model.world import Split, Timing
+from canary.objects.flaggers import at_work, sign_of
 from canary.queries.provider import ProviderSpec
 from canary.spec.canary import Defaults
+from canary.spec.made import outdone, preferred
 from runtime.resources import CANARIES, DEPLOYMENTS, ENDPOINTSLICES, REPLICASETS, SERVICES
 from tests.fakes import objects
 from tests.fakes.inquirer import FakeInquirer
@@ -95,7 +98,18 @@ class Bench:
         return self.cluster.now(DEPLOYMENTS, key.namespace, key.name)
 
     def canary(self, key: Key) -> Json | None:
-        return self.cluster.now(CANARIES, key.namespace, key.name)
+        return preferred(self.canaries(key))
+
+    def outdone(self, key: Key) -> Json | None:
+        return outdone(self.canaries(key))
+
+    def canaries(self, key: Key) -> list[Json]:
+        found = (obj for (kind, _, _), obj in self.cluster.objects.items() if kind == "canaries")
+        return [copy.deepcopy(obj) for obj in found if obj["spec"]["targetRef"]["name"] == key.name]
+
+    def flagger(self, namespace: str) -> str:
+        found = (obj for (kind, _, _), obj in self.cluster.objects.items() if kind == "deployments")
+        return at_work([sign for obj in found if (sign := sign_of(obj)) is not None], namespace)
 
     def split(self, key: Key) -> bool:
         del key
@@ -121,7 +135,7 @@ class Bench:
 
     def reconciler(self) -> Reconciler:
         """Return the analyzer's reconciler as it is after a start: it remembers nothing."""
-        records = Records(self.cluster, self.defaults)
+        records = Records(self.cluster)
         sampler = self.sampler()
         return Reconciler(
             cluster=self.cluster,

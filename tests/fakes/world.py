@@ -60,6 +60,7 @@ from canary.rules.actions import (
 from canary.rules.context import Observed
 from canary.rules.decide import decide
 from canary.rules.parking import to_park
+from canary.spec.in_force import in_force
 from canary.spec.steps import linear
 from tests.fakes.deployment_controller import chosen
 
@@ -136,6 +137,8 @@ class World:
     given_up: str = ""
     fates: tuple[Fate, ...] = ()
     weather: Weather = Calm()
+    not_followed: tuple[str, ...] = ()
+    defaults: Mapping[str, str] = field(default_factory=dict)
     strata: dict[str, Stratum] = field(default_factory=dict)
     seen: tuple[str, JudgeState] | None = None
 
@@ -209,6 +212,9 @@ class World:
             standing=self.standing(),
             weighing=self.weigh(),
             weather=self.weather,
+            defaults=self.defaults,
+            not_followed=self.not_followed,
+            in_force=in_force(self.strategy),
         )
 
     @property

@@ -179,6 +179,13 @@ class Analyzer:
     def canary(self, key: Key) -> Json | None:
         return self.cluster.now(CANARIES, key.namespace, key.name)
 
+    def outdone(self, key: Key) -> None:
+        del key
+
+    def flagger(self, namespace: str) -> str:
+        del namespace
+        return ""
+
     def split(self, key: Key) -> bool:
         """No route is left over."""
         del key
@@ -316,7 +323,7 @@ async def analyzer(hook: str) -> AsyncIterator[Analyzer]:
         inquirer = Inquirer(HttpHookCaller(), sampler, registry=registry)
         it.evidence = Evidence(gatherer)
         defaults = Defaults(min_interval=TICK)
-        records, router = Records(it.cluster, defaults), AdoptedRoutes(it.cluster)
+        records, router = Records(it.cluster), AdoptedRoutes(it.cluster)
         reconciler = Reconciler(
             cluster=it.cluster,
             index=it,

@@ -13,7 +13,8 @@ from canary.contract import (
 )
 from canary.model.hashing import short_hash, template_hash
 from canary.model.values import Json
-from runtime.resources import DEPLOYMENTS, REPLICASETS, SERVICES
+from runtime.resources import CANARIES, DEPLOYMENTS, REPLICASETS, SERVICES
+from tests.fakes.made import FLAGGERS, applied, former, made
 from tests.fakes.objects import annotated, deployment
 from tests.fakes.stored import Stored
 
@@ -119,3 +120,15 @@ async def test_the_stable_is_found_by_a_mark_of_the_release_before() -> None:
     target = store.now(DEPLOYMENTS, "prod", "web")
     assert target is not None
     assert image_of(target) == "web:1"
+
+
+async def test_what_was_made_goes_and_what_a_team_has_written_over_it_stays() -> None:
+    store = cluster()
+    for name, obj in (("one", made()), ("two", applied(made(), FLAGGERS)), ("three", former())):
+        store.put(CANARIES, {**obj, "metadata": {**obj["metadata"], "name": name}})
+    await Uninstall(store, Candidates.STABLE, 0.0, lambda _: None).run()
+    kept = [name for kind, _, name in store.objects if kind == CANARIES.plural]
+    assert kept == ["two"]
+    (left,) = [obj for (kind, _, _), obj in store.objects.items() if kind == CANARIES.plural]
+    assert not left["metadata"].get("ownerReferences")
+    assert left["spec"]["analysis"] == FLAGGERS

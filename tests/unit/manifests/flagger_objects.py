@@ -125,6 +125,8 @@ AB = {"iterations": 5}
 
 ACCEPTED: dict[str, Json] = {
     "step weight": canary(),
+    "defaults for all": canary("analysis.stepWeight", "analysis.interval", "analysis.threshold"),
+    "defaults for the steps": canary("analysis.stepWeight"),
     "step weights": canary("analysis.stepWeight", analysis={"stepWeights": [1, 5, 50.5]}),
     "iterations": canary("analysis.stepWeight", analysis=AB),
     "iterations with a match": canary(
@@ -234,7 +236,6 @@ REJECTED: dict[str, Json] = {
     "step weight and iterations": canary(analysis=AB),
     "step weight and step weights": canary(analysis={"stepWeights": [1, 2]}),
     "all three": canary(analysis={"stepWeights": [1, 2], **AB}),
-    "no way to grow": canary("analysis.stepWeight"),
     "no interval": canary("analysis.interval"),
     "no threshold": canary("analysis.threshold"),
     "no analysis": canary("analysis"),

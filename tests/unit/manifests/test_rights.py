@@ -92,7 +92,7 @@ def test_analyzer_rights_in_the_cluster() -> None:
         "httpproxies": {"list"},
         "events": {"create"},
         "httproutes": make | {"watch"},
-        "canaries": READ | {"create"},
+        "canaries": READ | {"create", "patch"},
         "canaries/status": {"patch"},
         "metrictemplates": {"get"},
         "secrets": {"get"},
@@ -103,6 +103,7 @@ def test_analyzer_rights_in_its_namespace_are_its_lease() -> None:
     assert rights("headgate-analyzer", SYSTEM_NAMESPACE) == {"leases": {"create"}}
     assert named_rights("headgate-analyzer") == [
         (SYSTEM_NAMESPACE, "leases", ["headgate-analyzer"], ["get", "update"]),
+        ("cluster", "customresourcedefinitions", ["canaries.flagger.app"], ["get"]),
     ]
 
 

@@ -28,7 +28,6 @@ from canary.rules.actions import (
     SetWeight,
 )
 from canary.rules.transitions import clear, release, undo_promotion
-from canary.spec.canary import Defaults
 from runtime.resources import CANARIES, DEPLOYMENTS, REPLICASETS, SERVICES, Resource
 from runtime.writes import Overtaken
 from tests.fakes.objects import annotated, canary, deployment
@@ -93,7 +92,7 @@ async def act(
     router: Router | None = None,
 ) -> None:
     router = router or NoRoutes()
-    actor = Actor(store, router, Records(store, Defaults()))
+    actor = Actor(store, router, Records(store))
     await actor.run(scene, Decision(state=state, actions=actions), NOW)
 
 

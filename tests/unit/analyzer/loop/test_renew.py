@@ -124,7 +124,7 @@ def look(cluster: Stored) -> Scene:
 
 
 def actor(cluster: Stored) -> Actor:
-    return Actor(cluster, AdoptedRoutes(cluster), Records(cluster, Defaults()))
+    return Actor(cluster, AdoptedRoutes(cluster), Records(cluster))
 
 
 async def test_marks_and_status_of_a_refused_version_are_written_anew_once() -> None:
@@ -143,7 +143,7 @@ async def test_marks_and_status_of_a_refused_version_are_written_anew_once() -> 
 async def test_a_death_between_the_two_writes_leaves_the_other_to_the_next_look() -> None:
     cluster = refused_by_the_release_before()
     scene = look(cluster)
-    await Records(cluster, Defaults()).save(scene.canary, scene.state, NOW)
+    await Records(cluster).save(scene.canary, scene.state, NOW)
     assert await actor(cluster).renew(look(cluster), NOW)
     assert marks_of(cluster)[REFUSED] == L2
     assert writes(cluster) == ["merge_patch status", "merge_patch"]
@@ -190,6 +190,13 @@ class Index:
     def canary(self, key: Key) -> Json | None:
         return self._cluster.now(CANARIES, key.namespace, key.name)
 
+    def outdone(self, key: Key) -> None:
+        del key
+
+    def flagger(self, namespace: str) -> str:
+        del namespace
+        return ""
+
     def ending(self, namespace: str) -> bool:
         del namespace
         return False
@@ -220,7 +227,7 @@ def reconciler(cluster: Stored) -> Reconciler:
         cluster=cluster,
         index=Index(cluster),
         router=router,
-        records=Records(cluster, Defaults()),
+        records=Records(cluster),
         observer=Observer(cluster, router, sampler, NoWeigher(), Defaults()),
         inquirer=FakeInquirer(),
         actor=actor(cluster),

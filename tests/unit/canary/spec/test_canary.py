@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from canary.contract import AUTO_LABEL, AUTO_VALUE, ON_NO_DATA
+from canary.contract import ON_NO_DATA
 from canary.durations import format_duration, parse_duration
 from canary.model.strategy import (
     Builtin,
@@ -15,7 +15,8 @@ from canary.model.strategy import (
     Strategy,
     TemplateRef,
 )
-from canary.spec.canary import Defaults, default_spec, parse_strategy
+from canary.spec.canary import Defaults, parse_strategy
+from canary.spec.made import made_canary
 from tests.fakes.objects import canary
 
 
@@ -175,10 +176,7 @@ def test_an_annotation_that_nobody_reads_is_named_and_stops_nothing() -> None:
 
 
 def test_the_defaults_make_a_canary_that_can_be_followed() -> None:
-    obj = canary()
-    obj["spec"] = default_spec("web", Defaults())
-    obj["metadata"]["labels"] = {AUTO_LABEL: AUTO_VALUE}
-    found = parse_strategy(obj, Defaults())
+    found = parse_strategy(made_canary("prod", "web"), Defaults())
     assert isinstance(found, Strategy)
     assert found.weights == (5, 10, 25, 50)
     assert found.interval == timedelta(seconds=30)
