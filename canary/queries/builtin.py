@@ -9,7 +9,7 @@ No query has a value where there was no traffic: an empty result, or NaN, is not
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from canary.counting.series import quoted
@@ -23,10 +23,14 @@ APP: Final = "app"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceQuery:
-    """One way to learn a metric: where its series come from, and the PromQL that reads them."""
+    """One way to learn a metric: where its series come from, and the PromQL that reads them.
+
+    Until `waits_until` it would find what is not the run's own, and is not to be asked.
+    """
 
     source: str
     query: str
+    waits_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

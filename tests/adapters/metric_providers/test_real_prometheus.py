@@ -24,6 +24,8 @@ from analyzer.loop.emptiness import look_into
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from analyzer.ports import ProviderError
 from canary.counting.mending import for_canary, for_stable
+from canary.counting.narrowing import RunPods, narrowed
+from canary.counting.shortening import shortened
 from canary.counting.versions import Version, Versions
 from canary.model.names import canary_name, pod_names
 from canary.model.strategy import Builtin
@@ -420,3 +422,43 @@ async def test_says_why_there_are_no_series(
         await provider.series(spec, query)
 
     assert message in str(caught.value)
+
+
+NAMED = 'kubernetes_pod_name=~"web-canary-.*"'
+ERRORS = f'sum(rate(http_requests_total{{{NAMED},status="500"}}[3s]))'
+
+
+@pytest.mark.parametrize(
+    ("names", "value"),
+    [
+        (("web-canary-7d9c5b8f6d-x2x8z",), 100.0),
+        (("web-canary-7d9c5b8f6d-x2x8z", "web-canary-7d9c5bx2x8z"), 100.0),
+        (("web-canary-00000-aaaaa",), None),
+    ],
+)
+async def test_a_query_by_the_names_of_pods_reads_those_alone(
+    prometheus: str, provider: PrometheusProvider, names: tuple[str, ...], value: float | None
+) -> None:
+    pods = RunPods(names=names, stable="web-5d9f7c8b9d-x2x4z", former="web-canary-5d9f7c8b9d-x2x4z")
+    whole = f"100 * {ERRORS} / sum(rate(http_requests_total{{{NAMED}}}[3s]))"
+    spec = ProviderSpec(type="prometheus", address=prometheus)
+    query = narrowed(whole, pods)
+    assert ".*" not in query
+    assert await provider.query(spec, query) == (() if value is None else (value,))
+    count = narrowed(f"count(http_requests_total{{{NAMED}}})", pods)
+    assert await provider.query(spec, count) == (() if value is None else (len(names),))
+
+
+async def test_a_shorter_window_has_the_same_value_where_it_is_said_to(
+    prometheus: str, provider: PrometheusProvider
+) -> None:
+    cluster = 'envoy_cluster_upstream_rq{envoy_cluster_name="prod_mixed-canary_80"'
+    bad, every = f'{cluster},envoy_response_code=~"5.."}}[3s]', f"{cluster}}}[3s]"
+    spec = ProviderSpec(type="prometheus", address=prometheus)
+    for function in ("rate", "increase", "irate"):
+        query = f"100 * sum({function}({bad})) / sum({function}({every}))"
+        short = shortened(query, timedelta(seconds=1))
+        assert "[1s]" in short
+        for text in (query, short):
+            (value,) = await provider.query(spec, text)
+            assert value == pytest.approx(20, abs=1e-6)

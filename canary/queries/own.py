@@ -1,0 +1,148 @@
+"""A metric's queries as they are asked in one run: they read nothing of a canary of before.
+
+All candidates' pods have names of one pattern, and a gateway counts them under one name, so that a
+window may hold what an earlier candidate has answered. While that is so, and only then, a query is
+asked in another way than it is written: first by the names of the run's own pods, else with shorter
+windows where that changes nothing but their length; else the check waits.
+"""
+
+import math
+import re
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Final
+
+from canary.counting.errors import NotCounts
+from canary.counting.narrowing import RunPods, Scope, narrowed, scope
+from canary.counting.reads import LOOKBACK, Read, reads_of
+from canary.counting.shortening import can_be_shortened, shortened
+from canary.durations import parse_duration
+from canary.queries.builtin import SourceQuery
+from canary.queries.metric import Query
+
+NEVER: Final = datetime.max.replace(tzinfo=UTC)
+"""Until when a query is waited for that reads a fixed time of before."""
+_SCRAPES: Final = 2
+"""How many samples a rate takes at least."""
+_DURATION: Final = re.compile(r"(?:\d+(?:ms|[smhdwy]))+")
+_LONG: Final = {"d": 24, "w": 7 * 24, "y": 365 * 24}
+"""Units that only Prometheus has, in hours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What lies before a run, and what is its own.
+
+    `former_until` is when an earlier canary's pods were there last, None where that was never or is
+    not known; `traffic_since` is when this run's had their first. `scrape` is the metrics server's
+    interval, `recorded` how far back a recorded series looks.
+    """
+
+    former_until: datetime | None
+    traffic_since: datetime | None
+    pods: RunPods
+    scrape: timedelta
+    recorded: timedelta
+
+
+def as_asked(query: Query, past: Past, now: datetime) -> Query:
+    """Return a metric with its queries as they are to be asked now."""
+    if past.former_until is None:
+        return query
+    return replace(query, texts=tuple(_asked(text, past, now) for text in query.texts))
+
+
+def _asked(text: SourceQuery, past: Past, now: datetime) -> SourceQuery:
+    """Return one query as it is to be asked, or until when it has to wait."""
+    try:
+        reads = reads_of(text.query)
+    except NotCounts:
+        return _late(text, _reach_of_text(text.query) + past.recorded, past, now)
+    if not any(_touches(one, past, now) for one in reads):
+        return text
+    written = _by_name(text.query, past.pods)
+    named = text.query if written is None else written
+    mixed = [
+        one
+        for one in reads
+        if _touches(one, past, now) and _finds_former(one, past, named=written is not None)
+    ]
+    if not mixed:
+        return replace(text, query=named)
+    return _looking_back_less(replace(text, query=named), mixed, past, now)
+
+
+def _touches(one: Read, past: Past, now: datetime) -> bool:
+    """Tell whether a selector looks back at a time when an earlier canary was there."""
+    reach = one.reach(past.recorded)
+    return past.former_until is not None and (reach is None or now - reach < past.former_until)
+
+
+def _finds_former(one: Read, past: Past, *, named: bool) -> bool:
+    """Tell whether a selector may find samples of an earlier canary once pods are named."""
+    whose = scope(one, past.pods)
+    return whose is Scope.OPEN or (whose is Scope.OWN and not named)
+
+
+@lru_cache(maxsize=4096)
+def _by_name(query: str, pods: RunPods) -> str | None:
+    try:
+        return narrowed(query, pods)
+    except NotCounts:
+        return None
+
+
+def _looking_back_less(
+    text: SourceQuery, mixed: list[Read], past: Past, now: datetime
+) -> SourceQuery:
+    """Shorten rates to what lies after the first traffic; wait for whatever is no rate."""
+    former = past.former_until or now
+    least = _SCRAPES * past.scrape
+    since = now - max(former, past.traffic_since or former)
+    window = max(least, timedelta(seconds=math.floor(since.total_seconds())))
+    query = None
+    if all(can_be_shortened(one) for one in mixed):
+        query = _shortened(text.query, window)
+    if query is None:
+        reaches = [one.reach(past.recorded) for one in mixed]
+        known = [reach for reach in reaches if reach is not None]
+        until = former + max(known) if len(known) == len(reaches) else NEVER
+        return replace(text, waits_until=until)
+    if now - window < former:
+        return replace(text, waits_until=former + least)
+    return replace(text, query=query)
+
+
+def _shortened(query: str, window: timedelta) -> str | None:
+    try:
+        return shortened(query, window)
+    except NotCounts:
+        return None
+
+
+def _late(text: SourceQuery, reach: timedelta, past: Past, now: datetime) -> SourceQuery:
+    until = (past.former_until or now) + reach
+    return replace(text, waits_until=until) if now < until else text
+
+
+def _reach_of_text(query: str) -> timedelta:
+    """Return how far a query that cannot be read looks back at most: all durations in it."""
+    return sum(map(_duration, _DURATION.findall(query)), LOOKBACK)
+
+
+def _duration(text: str) -> timedelta:
+    hours = sum(int(n) * _LONG[unit] for n, unit in re.findall(r"(\d+)([dwy])", text))
+    rest = re.sub(r"\d+[dwy]", "", text)
+    return timedelta(hours=hours) + (parse_duration(rest) if rest else timedelta(0))
+
+
+def window_of(query: str) -> float:
+    """Return the longest window of a query in seconds; infinite where it reads counters as such.
+
+    Raises:
+        NotCounts: it cannot be read.
+
+    """
+    windows = [one.window for one in reads_of(query)]
+    return max((math.inf if w is None else w.total_seconds() for w in windows), default=math.inf)
