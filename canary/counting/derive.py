@@ -24,12 +24,15 @@ class Ratio:
 
     `bad` are the counters of bad requests, `requests` those of all, each with 1, or with -1 where
     it is taken off. `maximum` is the largest fraction of bad requests that the metric's own bound
-    allows; None where that is not between 0 and 1, so that the bound says nothing.
+    allows; None where that is not between 0 and 1, so that the bound says nothing. The query's own
+    value is `healthy` where no request is bad, and `sick` where all are.
     """
 
     bad: Signs
     requests: Signs
     maximum: float | None
+    healthy: float = 0.0
+    sick: float = 1.0
 
     @property
     def selectors(self) -> tuple[SeriesSelector, ...]:
@@ -85,13 +88,16 @@ class Quantile:
     """A query that is a quantile of a histogram.
 
     `quantile` lies between 0 and 1. `limit` is the metric's maximum in the histogram's own unit;
-    None where it has none above 0. `maximum` is the fraction of requests that may be slower.
+    None where it has none above 0. `maximum` is the fraction of requests that may be slower. The
+    query's value is `offset + scale *` the quantile.
     """
 
     quantile: float
     limit: float | None
     maximum: float
     buckets: SeriesSelector
+    scale: float = 1.0
+    offset: float = 0.0
 
     @property
     def selectors(self) -> tuple[SeriesSelector, ...]:
@@ -173,10 +179,13 @@ def _side(form: Form, limit: Fraction | None, *, rising: bool) -> Ratio:
     if fraction is not None and not counted:
         fraction = 1 - fraction
     usable = fraction is not None and 0 < fraction < 1
+    none, every = float(form.offset), float(form.offset + form.scale)
     return Ratio(
         bad=form.counted if counted else form.others(),
         requests=form.requests,
         maximum=float(fraction) if fraction is not None and usable else None,
+        healthy=none if counted else every,
+        sick=every if counted else none,
     )
 
 
@@ -190,6 +199,8 @@ def _quantile(value: Percentile, low: Fraction | None, high: Fraction | None) ->
         limit=float(limit) if limit is not None and 0 < limit < _LARGEST else None,
         maximum=float(1 - value.quantile),
         buckets=value.buckets,
+        scale=float(value.scale),
+        offset=float(value.offset),
     )
 
 

@@ -6,8 +6,9 @@ time, and in the metrics server, which has what it scraped last. The first place
 the stable is where they are read during the whole run.
 """
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
@@ -20,6 +21,7 @@ from canary.model.names import canary_name
 from canary.model.strategy import Builtin, HookType, Metric, Strategy
 from canary.queries.builtin import GATEWAY, SourceQuery
 from canary.queries.metric import Query
+from canary.queries.own import window_of
 
 PASSING: Final = f"{PART}promotion"
 """Ends the name of the plan that counts a latency against the bucket below its limit."""
@@ -41,12 +43,16 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """One way to read a metric's counters. `name` is the source's, as in the queries."""
+    """One way to read a metric's counters. `name` is the source's, as in the queries.
+
+    `window` is how many seconds the query looks back, infinite where it reads counters as such.
+    """
 
     place: Place
     name: str
     canary: Derived
     stable: Derived
+    window: float = math.inf
 
     def __str__(self) -> str:
         """Say where the numbers come from."""
@@ -126,7 +132,7 @@ def countable(
     pairs = list(zip(canary, stable, strict=True))
     try:
         for ours, theirs in pairs:
-            ways += _ways(ours.source, _derive(ours, metric), _derive(theirs, metric))
+            ways += _ways(ours, _derive(ours, metric), _derive(theirs, metric))
     except NotCounts as reason:
         return _comparable(metric, pairs[0], str(reason), alone=alone)
     ways.sort(key=lambda way: way.place is not Place.PODS)
@@ -207,11 +213,15 @@ def _held_fast(name: str, *, gate: bool) -> tuple[CountPlan, ...]:
     )
 
 
-def _ways(name: str, canary: Derived, stable: Derived) -> list[Way]:
-    server = Way(place=Place.SERVER, name=name, canary=canary, stable=stable)
-    if name == GATEWAY:
-        return [server]
-    return [Way(place=Place.PODS, name=name, canary=canary, stable=stable), server]
+def _ways(query: SourceQuery, canary: Derived, stable: Derived) -> list[Way]:
+    server = Way(
+        place=Place.SERVER,
+        name=query.source,
+        canary=canary,
+        stable=stable,
+        window=_window(query.query),
+    )
+    return [server] if query.source == GATEWAY else [replace(server, place=Place.PODS), server]
 
 
 def _derive(query: SourceQuery, metric: Metric) -> Derived:
@@ -225,6 +235,11 @@ def _derive(query: SourceQuery, metric: Metric) -> Derived:
 def _derived(query: str, minimum: float | None, maximum: float | None) -> Derived:
     """Derive once per text: every look at a run asks for the same ones."""
     return derive(query, minimum=minimum, maximum=maximum)
+
+
+@lru_cache(maxsize=4096)
+def _window(query: str) -> float:
+    return window_of(query)
 
 
 def counted(query: Query, strategy: Strategy) -> Countable | Comparable | Uncountable:

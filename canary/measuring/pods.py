@@ -18,7 +18,9 @@ from canary.model.world import Revision
 class ArmPod:
     """A pod of one version.
 
-    `url` is that of its metrics page, None where it names none; `runs` whether it has been started.
+    `url` is that of its metrics page, None where it names none; `runs` whether it has been started,
+    `leaving` whether it is being deleted. `created` is its own time, in seconds since the epoch;
+    what runs the candidate is `born` in its run, whatever the clock of the API server says.
     """
 
     name: str
@@ -26,6 +28,8 @@ class ArmPod:
     born: float
     url: str | None
     runs: bool = True
+    leaving: bool = False
+    created: float = 0.0
 
     def known(self) -> Pod:
         """Return what counting has to know of it."""
@@ -79,4 +83,12 @@ def _pod(pod: Json, arm: Arm, began: float) -> ArmPod:
     leaving = bool(pod["metadata"].get("deletionTimestamp"))
     url = None if leaving else endpoint_of(pod)
     runs = (pod.get("status") or {}).get("phase") == "Running"
-    return ArmPod(name=pod["metadata"]["name"], arm=arm, born=born, url=url, runs=runs)
+    return ArmPod(
+        name=pod["metadata"]["name"],
+        arm=arm,
+        born=born,
+        url=url,
+        runs=runs,
+        leaving=leaving,
+        created=created,
+    )

@@ -29,6 +29,7 @@ from canary.measuring.settling import (
     without_bucket,
 )
 from canary.measuring.watch import Lesson, Tally, Watch
+from canary.measuring.windowed import WindowCount, Windows
 
 
 @dataclass(slots=True)
@@ -40,6 +41,7 @@ class Run:
     state: JudgeState
     tallies: tuple[Tally, ...]
     lag: float
+    windows: Windows
     settled: dict[str, Settled] = field(default_factory=dict)
     uncounted: dict[str, str] = field(default_factory=dict)
     frozen: dict[str, Frozen] = field(default_factory=dict)
@@ -80,6 +82,7 @@ class Run:
             state=state,
             tallies=tuple(_tallies(watch, began)),
             lag=lag,
+            windows=Windows(began=watch.began, lag=lag),
             taught=taught,
             uncounted={one.metric: one.why for one in watch.uncounted},
             frozen={name: Frozen(**one) for name, one in frozen.items()},
@@ -172,6 +175,7 @@ class Run:
                 for reading in page_readings(settled.canary[tally.position], name, page)
             ]
             self._count(tally, settled, readings, time)
+        self.windows.read_pages(self.settled, pages, self.known, time)
 
     def read_server(self, series: Sequence[Series], metrics: frozenset[str], time: float) -> None:
         """Count what a metrics server has of both sides.
@@ -189,9 +193,26 @@ class Run:
             self._find(Place.SERVER, series, past, metrics)
         for tally, settled in self._at(Place.SERVER):
             if tally.metric.metric.name in metrics:
-                readings = server_readings(settled, tally.position, series, pods)
+                readings = self._own(server_readings(settled, tally.position, series, pods), time)
                 self._meet(tally, {reading.pod for reading in readings} - pods.keys(), time)
                 self._count(tally, settled, readings, time)
+        asked = {name: found for name, found in self.settled.items() if name in metrics}
+        self.windows.read_server(asked, series, self.known, time)
+
+    def _own(self, readings: list[Reading], time: float) -> list[Reading]:
+        """Leave out what is counted for the canary as a whole while it may be another's.
+
+        What is read then may have been scraped before the canary of before was gone: the rest of
+        what was sent to that one would be counted as this one's.
+        """
+        former = self.watch.former_until
+        if former is None or time >= former + self.lag:
+            return readings
+        return [one for one in readings if not one.pod.startswith(side_name(Arm.CANARY, ""))]
+
+    def counts(self, now: float) -> tuple[WindowCount, ...]:
+        """Return what its metrics' queries would come to, from the run's own counters."""
+        return self.windows.counts(self.settled, self.watch, self.pods, now)
 
     def read_scalar(
         self, scalar: Comparable, canary: Sequence[Series], stable: Sequence[Series], time: float

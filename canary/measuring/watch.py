@@ -15,9 +15,11 @@ from canary.model.world import Revision
 class Watch:
     """What a run is to be judged by: everything that is settled when it starts.
 
-    `began` is in seconds since the epoch. `selector` is what the target's pods are listed by, as
-    `labelSelector` takes it. `record` is what an earlier process has stored. `asked` tells what the
-    Canary asks of a judge from what it asked before it was edited.
+    `began` is in seconds since the epoch, and so are `traffic_since`, when the canary had its first
+    traffic, and `former_until`, when pods of a canary of before were there last; these two move.
+    `selector` is what the target's pods are listed by, as `labelSelector` takes it. `record` is
+    what an earlier process has stored. `asked` tells what the Canary asks of a judge from what it
+    asked before it was edited.
     """
 
     key: Key
@@ -32,6 +34,8 @@ class Watch:
     revisions: tuple[Revision, ...]
     record: Mapping[str, Any]
     asked: str = ""
+    traffic_since: float | None = None
+    former_until: float | None = None
 
     @property
     def identity(self) -> tuple[str, float, str]:

@@ -11,6 +11,8 @@ class Sample:
     """What was read for one metric: `value` of the canary, `baseline` of the stable.
 
     `problem` is why there is no value, `note` what is to be known of one that there is.
+    `source` is where it is from, `query` what was asked; `waits_until` is when the query finds no
+    samples of the canary before any more, if it was not asked because of them.
     """
 
     metric: Metric
@@ -19,6 +21,19 @@ class Sample:
     source: str = ""
     problem: str = ""
     note: str = ""
+    query: str = ""
+    waits_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnCount:
+    """What a metric comes to by the run's own counters, without a question.
+
+    `alone` is whether nothing is to be asked first: a source that sees more than the pods do.
+    """
+
+    sample: Sample
+    alone: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +41,14 @@ class MetricsAsk:
     """All metrics of one check; an answer counts only for an equal question.
 
     `run` is the identity of the run, `step` the one it is at, and `round` says the how-manyth check
-    of this step it is. With `baselines` a miss of the stable's own excuses one of the canary's.
+    of this step it is. The metrics in `counted` are known without a question. With `baselines` a
+    miss of the stable's own excuses one of the canary's.
     """
 
     run: str
     step: int
     round: int
+    counted: frozenset[str] = frozenset()
     baselines: bool = field(default=False, compare=False)
 
 
@@ -99,6 +116,11 @@ class Standing:
     def knows(self, ask: Ask) -> bool:
         """Tell whether a question is out or answered, rather than lost with a process."""
         return ask in {one.ask for one in (*self.answers, *self.pending)}
+
+    def metrics_asks(self) -> tuple[MetricsAsk, ...]:
+        """Return the questions about metrics, those that are answered first."""
+        asks = (one.ask for one in (*self.answers, *self.pending))
+        return tuple(ask for ask in asks if isinstance(ask, MetricsAsk))
 
     def queues(self, ask: Ask) -> bool:
         """Tell whether a question waits for a place."""

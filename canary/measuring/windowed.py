@@ -1,0 +1,373 @@
+"""What a metric's query would come to, computed from the counters that are read anyway.
+
+A check that asks a metrics server gets what the server has scraped, of whatever pods its patterns
+fit. What was read of the run's own pods is known to be theirs: the check is the increase of their
+counters over the query's own window, and from no earlier than their first traffic.
+
+- A counter of a pod that was made in this run, or was read before without it, began at 0. Any other
+  one counts from where it stood when it was first read. A value that fell is a reset.
+- There is no value where readings do not reach back far enough, are old, or lack a pod that serves:
+  then the query is asked.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from canary.counting.derive import Derived, Quantile, Ratio
+from canary.counting.series import LE, TARGET_LABELS, Series, bound, named_in
+from canary.evidence.counters import Arm
+from canary.measuring.countable import Place, Way
+from canary.measuring.pods import ArmPod
+from canary.measuring.settling import Settled, identity, side_name
+from canary.measuring.watch import Watch
+from canary.model.asking import OwnCount, Sample
+from canary.queries.metric import Query
+
+_FRESH: Final = 10.0
+"""Seconds that the last reading may be old, and the first one late, where pods are read."""
+_MOST_POINTS: Final = 400
+_MOST_ROLES: Final = 10_000
+"""Series of one metric whose role is remembered; a page has a few dozen."""
+_BAD: Final = -1.0
+_ALL: Final = math.inf
+"""Parts of a ratio: its bad requests, and all of them. Those of a quantile are buckets' bounds."""
+_SKEW: Final = 2.0
+"""Seconds by which the times of two clocks, and whole seconds, may be off."""
+
+Parts = dict[float, float]
+"""What was counted, by part."""
+Role = tuple[tuple[str, str], ...]
+"""A series' labels, in the order of its page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowCount:
+    """What a metric comes to for both sides over the same time, in its own unit.
+
+    `baseline` is the stable's, None without any request. `since` is in seconds since the epoch.
+    """
+
+    metric: str
+    value: float
+    baseline: float | None
+    way: Way
+    since: float
+
+
+class _Entry(NamedTuple):
+    """One series as it was read. `fresh` is whether its pod began in this run."""
+
+    owner: str
+    arm: Arm
+    series: str
+    value: float
+    parts: Parts
+    fresh: bool
+
+
+class _Point(NamedTuple):
+    time: float
+    canary: Parts
+    stable: Parts
+
+
+@dataclass(slots=True)
+class Window:
+    """The counters of one metric, and where their sums stood at each reading."""
+
+    way: Way
+    values: dict[tuple[str, str], float] = field(default_factory=dict)
+    sums: dict[Arm, Parts] = field(default_factory=lambda: {arm: {} for arm in Arm})
+    points: list[_Point] = field(default_factory=list)
+    heard: dict[str, float] = field(default_factory=dict)
+    roles: dict[Role, tuple[str, Parts]] = field(default_factory=dict)
+
+    def role(self, side: Derived, labels: Mapping[str, str]) -> tuple[str, Parts]:
+        """Return a page's series by name, and what it counts for; pages say the same all the time.
+
+        Args:
+            side: what is looked for.
+            labels: the series'.
+
+        """
+        key = tuple(labels.items())
+        found = self.roles.get(key)
+        if found is None:
+            if len(self.roles) > _MOST_ROLES:
+                self.roles.clear()
+            parts = _parts(side, labels, TARGET_LABELS)
+            found = self.roles[key] = (identity(labels) if parts else "", parts)
+        return found
+
+    def read(self, entries: Iterable[_Entry], owners: Iterable[str], time: float) -> None:
+        """Count one reading.
+
+        Args:
+            entries: the series that play a part.
+            owners: whose page was read, with or without any of them.
+            time: of the reading, in seconds since the epoch.
+
+        """
+        if self.points and time <= self.points[-1].time:
+            return
+        heard = set(owners)
+        for one in entries:
+            heard.add(one.owner)
+            self._count(one)
+        self.heard |= dict.fromkeys(heard, time)
+        self.points.append(_Point(time, dict(self.sums[Arm.CANARY]), dict(self.sums[Arm.STABLE])))
+        # What is older than the window is never looked at again.
+        while len(self.points) > 1 and self.points[1].time < time - self.way.window:
+            del self.points[0]
+        if len(self.points) > _MOST_POINTS:
+            self.points[1:-1] = self.points[1:-1:2]
+
+    def _count(self, one: _Entry) -> None:
+        if not 0 <= one.value < math.inf:
+            return
+        key = (one.owner, one.series)
+        before = self.values.get(key)
+        if before is None:
+            # What is there at the first look has counted before, whoever was there.
+            began_at_0 = one.fresh or one.owner in self.heard
+            delta = one.value if began_at_0 else 0.0
+        else:
+            delta = one.value - before if one.value >= before else one.value
+        self.values[key] = one.value
+        sums = self.sums[one.arm]
+        for part, times in one.parts.items():
+            sums[part] = sums.get(part, 0.0) + times * delta
+
+    def over(self, since: float, now: float, slack: float) -> tuple[_Point, _Point] | None:
+        """Return where the sums stood at the beginning and stand now, None where that is not known.
+
+        Args:
+            since: no request from before it may count.
+            now: the time.
+            slack: seconds by which the first reading may be late, and the last one old.
+
+        """
+        begin = max(since, now - self.way.window)
+        first = next((point for point in self.points if point.time >= begin), None)
+        if first is None or first.time > begin + max(slack, (now - begin) / 10):
+            return None
+        last = self.points[-1]
+        return (first, last) if last.time > first.time and last.time >= now - slack else None
+
+
+@dataclass(slots=True)
+class Windows:
+    """The windows of one run by metric. `lag` is how old what a metrics server has may be."""
+
+    began: float
+    lag: float
+    known: dict[str, Window] = field(default_factory=dict)
+
+    def read_pages(
+        self,
+        settled: Mapping[str, Settled],
+        pages: Mapping[str, Sequence[Series]],
+        pods: Mapping[str, ArmPod],
+        time: float,
+    ) -> None:
+        """Count what pods' own pages say; the arguments are those of the run."""
+        own = {name: page for name, page in pages.items() if self._is_own(pods.get(name))}
+        for name, window in self._at(Place.PODS, settled):
+            side = settled[name].way.canary
+            window.read(
+                [
+                    _Entry(pod, pods[pod].arm, series, one.value, parts, fresh)
+                    for pod, page in own.items()
+                    for fresh in [self._is_fresh(pods[pod])]
+                    for one in page
+                    for series, parts in [window.role(side, one.labels)]
+                    if parts
+                ],
+                own,
+                time,
+            )
+
+    def read_server(
+        self,
+        settled: Mapping[str, Settled],
+        series: Sequence[Series],
+        pods: Mapping[str, ArmPod],
+        time: float,
+    ) -> None:
+        """Count what a metrics server has of some metrics.
+
+        Args:
+            settled: the metrics that it was asked for.
+            series: its answer.
+            pods: those of both versions by name.
+            time: of the reading, in seconds since the epoch.
+
+        """
+        for _, window in self._at(Place.SERVER, settled):
+            window.read(list(self._entries(window, series, pods)), (), time)
+
+    def counts(
+        self, settled: Mapping[str, Settled], watch: Watch, pods: Iterable[ArmPod], now: float
+    ) -> tuple[WindowCount, ...]:
+        """Return what the metrics come to now, as far as it is known.
+
+        Args:
+            settled: where they are read.
+            watch: the run, as it is looked at now: a metric that was edited is not counted as the
+                one that it was.
+            pods: those of both versions.
+            now: in seconds since the epoch.
+
+        """
+        if watch.traffic_since is None:
+            return ()
+        asked = {metric.metric.name: metric.ways for metric in watch.metrics}
+        serving = [pod for pod in pods if pod.arm is Arm.CANARY and pod.runs and not pod.leaving]
+        return tuple(
+            count
+            for name, window in self.known.items()
+            if name in settled and window.way in asked.get(name, ())
+            if (count := self._count(name, window, watch, serving, now)) is not None
+        )
+
+    def _count(
+        self, name: str, window: Window, watch: Watch, serving: list[ArmPod], now: float
+    ) -> WindowCount | None:
+        way = window.way
+        at_server = way.place is Place.SERVER
+        since = watch.traffic_since or 0.0
+        if at_server and watch.former_until is not None:
+            # What is counted of a whole side may have been scraped before the others were gone.
+            since = max(since, watch.former_until + self.lag)
+        slack = _FRESH + (2 * self.lag if at_server else 0.0)
+        over = window.over(since, now, slack)
+        if over is None or not self._is_complete(window, serving, now - slack):
+            return None
+        first, last = over
+        value = _value(way.canary, _increase(first.canary, last.canary))
+        if value is None:
+            return None
+        baseline = _value(way.stable, _increase(first.stable, last.stable))
+        return WindowCount(metric=name, value=value, baseline=baseline, way=way, since=first.time)
+
+    def _is_complete(self, window: Window, serving: list[ArmPod], since: float) -> bool:
+        """Tell whether every canary pod that serves was read of late: what hangs must not hide."""
+        if not all(map(self._is_own, serving)):
+            return False
+        if window.way.place is Place.PODS:
+            return bool(serving) and all(window.heard.get(p.name, 0.0) >= since for p in serving)
+        named = any(pod.name in window.heard for pod in serving)
+        return not named or all(
+            window.heard.get(pod.name, 0.0) >= since for pod in serving if pod.born < since
+        )
+
+    def _at(self, place: Place, settled: Mapping[str, Settled]) -> Iterator[tuple[str, Window]]:
+        for name, found in settled.items():
+            if found.way.place is place:
+                yield name, self.known.setdefault(name, Window(found.way))
+
+    def _is_own(self, pod: ArmPod | None) -> bool:
+        """Tell whether a pod is the stable's, or was made in this run: one of before is neither."""
+        return pod is not None and (pod.arm is Arm.STABLE or self._is_fresh(pod))
+
+    def _is_fresh(self, pod: ArmPod) -> bool:
+        return pod.created >= self.began - _SKEW
+
+    def _entries(
+        self, window: Window, series: Sequence[Series], pods: Mapping[str, ArmPod]
+    ) -> Iterator[_Entry]:
+        ours, theirs = window.way.canary, window.way.stable
+        for one in series:
+            of_canary, of_stable = _parts(ours, one.labels), _parts(theirs, one.labels)
+            parts = of_canary or of_stable
+            if not parts:
+                continue
+            if name := named_in(one.labels, pods):
+                if not self._is_own(pod := pods[name]):
+                    continue
+                arm, fresh = pod.arm, self._is_fresh(pod)
+            elif bool(of_canary) is bool(of_stable):
+                continue
+            else:
+                arm, fresh = Arm.CANARY if of_canary else Arm.STABLE, bool(window.points)
+                name = side_name(arm, one.labels.get("instance", ""))
+            yield _Entry(name, arm, identity(one.labels), one.value, parts, fresh)
+
+
+def own_counts(queries: Sequence[Query], counts: Iterable[WindowCount]) -> dict[str, OwnCount]:
+    """Return by metric what the run's own counters come to, as a check takes it.
+
+    Args:
+        queries: the metrics as they are asked for.
+        counts: what is known; of two metrics with one name nothing is.
+
+    """
+    by_name = {count.metric: count for count in counts}
+    times = Counter(query.metric.name for query in queries)
+    found = {}
+    for query in queries:
+        name = query.metric.name
+        if times[name] == 1 and (count := by_name.get(name)) is not None:
+            since = datetime.fromtimestamp(count.since, UTC).strftime("%H:%M:%S")
+            sample = Sample(
+                metric=query.metric,
+                value=count.value,
+                baseline=count.baseline,
+                source=f"{count.way}, counted since {since} UTC",
+                note=query.note,
+            )
+            first = query.texts[0].source == count.way.name
+            found[name] = OwnCount(sample=sample, alone=first)
+    return found
+
+
+def _parts(side: Derived, labels: Mapping[str, str], given: frozenset[str] = frozenset()) -> Parts:
+    """Return what a series counts for, nothing where it plays no part."""
+    match side:
+        case Ratio():
+            bad, requests = side.role(labels, given=given)
+            return {_BAD: bad, _ALL: requests} if bad or requests else {}
+        case Quantile():
+            upper = bound(labels.get(LE, ""))
+            taken = upper is not None and side.buckets.accepts(labels, given=given)
+            return {upper: 1.0} if taken and upper is not None else {}
+
+
+def _increase(before: Parts, after: Parts) -> Parts:
+    return {part: total - before.get(part, 0.0) for part, total in after.items()}
+
+
+def _value(side: Derived, counted: Parts) -> float | None:
+    """Return what a query comes to where so much was counted, None without any request."""
+    requests = counted.get(_ALL, 0.0)
+    if requests <= 0:
+        return None
+    match side:
+        case Ratio():
+            share = min(1.0, max(0.0, counted.get(_BAD, 0.0) / requests))
+            return side.healthy + (side.sick - side.healthy) * share
+        case Quantile():
+            return side.offset + side.scale * _quantile(side.quantile, counted)
+
+
+def _quantile(quantile: float, cumulative: Parts) -> float:
+    """Interpolate as `histogram_quantile` does (Prometheus, promql/quantile.go, bucketQuantile).
+
+    Requests count as spread evenly in their bucket; the lowest one begins at 0 unless its bound is
+    below. Beyond the last finite bound the value is that bound.
+    """
+    uppers = sorted(cumulative)
+    counts: list[float] = []
+    for upper in uppers:  # Counters of several pods are not read at one moment.
+        counts.append(max(cumulative[upper], counts[-1] if counts else 0.0))
+    rank = quantile * counts[-1]
+    at = next(index for index, count in enumerate(counts) if count >= rank)
+    if uppers[at] == math.inf:
+        return uppers[at - 1] if at else math.inf
+    low, below = (uppers[at - 1], counts[at - 1]) if at else (min(0.0, uppers[at]), 0.0)
+    inside = counts[at] - below
+    return low + (uppers[at] - low) * ((rank - below) / inside if inside > 0 else 1.0)
