@@ -17,6 +17,7 @@ from analyzer.loop.act import Actor
 from analyzer.loop.controller import Controller, Metrics
 from analyzer.loop.index import ClusterIndex, with_owners_of_made
 from analyzer.loop.observe import Observer
+from analyzer.loop.questions import Questions
 from analyzer.loop.reconciler import Reconciler
 from analyzer.loop.records import Records
 from analyzer.loop.sampling import Sampler
@@ -84,6 +85,7 @@ async def build(
             timing=settings.timing,
             clock=cluster.now,
             metrics=RunMetrics.create(registry),
+            questions=Questions(scrape=settings.pace.server),
         )
         yield index, Controller(index, reconciler, Metrics.create(registry)), gatherer, inquirer
 

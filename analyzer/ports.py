@@ -10,6 +10,7 @@ from canary.counting.series import Series
 from canary.evidence.report import Weighing
 from canary.measuring.history import Past
 from canary.measuring.watch import Watch
+from canary.measuring.windowed import WindowCount
 from canary.model.asking import HookAsk, MetricsAsk, Sample, Standing
 from canary.model.strategy import Hook, Strategy
 from canary.model.values import Json, Key
@@ -239,6 +240,9 @@ class Weigher(Protocol):
 
     def follow(self, watch: Watch, specs: Mapping[str, ProviderSpec]) -> Weighing | None:
         """Gather for a run from now on; return what there is already, None before the first."""
+
+    def counts(self, key: Key) -> tuple[WindowCount, ...]:
+        """Return what a run's metrics come to by its own counters; those not known are left out."""
 
     def forget(self, key: Key) -> None:
         """Gather nothing more for a target; one that is not followed is a success."""

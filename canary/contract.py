@@ -93,6 +93,8 @@ ON_INCONCLUSIVE: Final = f"{DOMAIN}/on-inconclusive"
 """On a Canary: hold (default), rollback or promote, when DECIDE_WITHIN has passed."""
 BAKE: Final = f"{DOMAIN}/bake"
 """On a Canary: how long the candidate is judged at weight 100 before it is promoted."""
+RECORDED_WINDOW: Final = f"{DOMAIN}/recorded-window"
+"""On a Canary: how far back series look that recording rules have made (5m)."""
 CANARY_ANNOTATIONS: Final = (
     ON_NO_DATA,
     ON_NO_DATA_AFTER,
@@ -105,6 +107,7 @@ CANARY_ANNOTATIONS: Final = (
     DECIDE_WITHIN,
     ON_INCONCLUSIVE,
     BAKE,
+    RECORDED_WINDOW,
 )
 """All that is read on a Canary."""
 AUTO_LABEL: Final = f"{DOMAIN}/created-from"
@@ -136,6 +139,7 @@ class Reason(StrEnum):
     PRE_ROLLOUT = "PreRolloutPending"
     WAITING_FOR_HOOK = "WaitingForHook"
     QUEUED = "WaitingForPlace"
+    LOOKS_BACK = "WaitingForOwnSamples"
     POST_ROLLOUT_FAILED = "PostRolloutHookFailed"
     ADVANCED = "Advanced"
     CHECK_FAILED = "CheckFailed"
@@ -167,6 +171,7 @@ class Reason(StrEnum):
     MISFIT = "CanaryNotApart"
     NO_ROUTE = "NoRoute"
     NO_ENDPOINT = "NoReadyEndpoint"
+    MADE_AGAIN = "MadeAgain"
     EXCLUSIVE = "PodsInTheWay"
     FOREWARNED = "LeftBehind"
     UNCLEAR = "QueryUnclear"

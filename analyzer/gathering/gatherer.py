@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Final, Never
+from typing import Never
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 
+from analyzer.gathering import limits
 from analyzer.gathering.calibrator import Calibrator
 from analyzer.gathering.followed import Followed, by_server
 from analyzer.gathering.pace import Pace
@@ -28,6 +29,7 @@ from canary.measuring.demand import Demand, page_names, shares
 from canary.measuring.pods import ArmPod, arms_of
 from canary.measuring.run import Run
 from canary.measuring.watch import Watch
+from canary.measuring.windowed import WindowCount
 from canary.model.names import target_label
 from canary.model.values import Key
 from canary.queries.provider import ProviderSpec
@@ -35,24 +37,6 @@ from runtime.errors import ApiError
 from runtime.resources import PODS
 
 log = structlog.get_logger("analyzer")
-_SCRAPES_OF_A_RUN: Final = 16
-_SCRAPES_AT_ONCE: Final = 64
-_READING: Final = 5.0
-"""Seconds for the pages of one run's pods; what is not in by then comes first in the next."""
-_LISTS_OF_A_NAMESPACE: Final = 8
-_LISTS_AT_ONCE: Final = 16
-"""The API server's connections are those of the reconciles, too."""
-_LIST_WAIT: Final = 0.5
-"""Seconds that the known pods wait for a list, so that new ones are read with them."""
-_LIST_DEADLINE: Final = 10.0
-_SERVER_DEADLINE: Final = 15.0
-"""Seconds. The adapters have shorter ones; this is for one that does not keep its own."""
-_LESSON_DEADLINE: Final = 60.0
-_TICK: Final = 0.5
-"""Seconds between two looks for what is to be asked of the metrics servers."""
-_SHORTEST_PAUSE: Final = 0.1
-_TEACH_EVERY: Final = 1.0
-
 _LIST, _PAGES, _PAST = "list", "pages", "past"
 """What a trouble keeps from being read; a server's is under the metric's name."""
 
@@ -89,8 +73,8 @@ class Gatherer:
         self._pace = pace
         self._clock = clock
         self._followed: dict[Key, Followed] = {}
-        self._scrapes = Places[Key](per_owner=_SCRAPES_OF_A_RUN, total=_SCRAPES_AT_ONCE)
-        self._lists = Places[str](per_owner=_LISTS_OF_A_NAMESPACE, total=_LISTS_AT_ONCE)
+        self._scrapes = Places[Key](per_owner=limits.SCRAPES_OF_A_RUN, total=limits.SCRAPES_AT_ONCE)
+        self._lists = Places[str](per_owner=limits.LISTS_OF_A_NAMESPACE, total=limits.LISTS_AT_ONCE)
         self._asking: dict[Demand[Followed], asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._wake: Callable[[Key], None] = lambda _: None
@@ -118,6 +102,11 @@ class Gatherer:
             return None
         found.run.watch, found.specs = watch, specs
         return found.run.weighing
+
+    def counts(self, key: Key) -> tuple[WindowCount, ...]:
+        """Return what a run's metrics come to by its own counters."""
+        found = self._followed.get(key)
+        return () if found is None else found.run.counts(self._clock())
 
     def forget(self, key: Key) -> None:
         """Gather nothing more for a run; what is being read for it alone is not waited for."""
@@ -162,7 +151,7 @@ class Gatherer:
         pace = self._pace.pods.total_seconds()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep(one, _PAGES, partial(self._read_pods, group), pace))
-            group.create_task(self._keep(one, _PAST, self._learn, _TEACH_EVERY))
+            group.create_task(self._keep(one, _PAST, self._learn, limits.TEACH_EVERY))
 
     async def _keep(
         self, one: Followed, what: str, look: Callable[[Followed], Awaitable[None]], pace: float
@@ -173,14 +162,14 @@ class Gatherer:
             started = loop.time()
             with self._guard([(one, what)]):
                 await look(one)
-            await asyncio.sleep(max(_SHORTEST_PAUSE, pace - (loop.time() - started)))
+            await asyncio.sleep(max(limits.SHORTEST_PAUSE, pace - (loop.time() - started)))
 
     async def _read_pods(self, group: asyncio.TaskGroup, one: Followed) -> None:
         now = asyncio.get_running_loop().time()
         if self._wants_list(one, now):
             one.listed_at = now
             one.listing = group.create_task(self._list(one))
-            await asyncio.wait({one.listing}, timeout=_LIST_WAIT)
+            await asyncio.wait({one.listing}, timeout=limits.LIST_WAIT)
         one.looked = True
         self._begin_samples(group, one)
         time = self._clock()
@@ -198,7 +187,7 @@ class Gatherer:
         namespace = watch.key.namespace
         with self._guard([(one, _LIST)]):
             try:
-                async with self._lists.take(namespace), asyncio.timeout(_LIST_DEADLINE):
+                async with self._lists.take(namespace), asyncio.timeout(limits.LIST_DEADLINE):
                     canary = await self._cluster.list(
                         PODS,
                         namespace,
@@ -228,7 +217,9 @@ class Gatherer:
         one.tried = {pod.name: one.tried[pod.name] for pod in pods if pod.name in one.tried}
         async with asyncio.TaskGroup() as group:
             tasks = {pod.name: group.create_task(self._scrape(one, pod, names)) for pod in pods}
-            late = (await asyncio.wait(tasks.values(), timeout=_READING))[1] if tasks else set()
+            late = (
+                (await asyncio.wait(tasks.values(), timeout=limits.READING))[1] if tasks else set()
+            )
             for task in late:
                 task.cancel()
         if late:
@@ -287,7 +278,7 @@ class Gatherer:
         # At most once, whatever comes of it: a day of the past is much to ask for.
         one.run.learn(lessons, {})
         try:
-            async with asyncio.timeout(_LESSON_DEADLINE):
+            async with asyncio.timeout(limits.LESSON_DEADLINE):
                 found = await self._calibrator.learn(one.run, lessons, one.specs)
         except ProviderError as error:
             self._report(one, _PAST, str(error))
@@ -309,7 +300,7 @@ class Gatherer:
             ready = [one for one in self._followed.values() if one.looked]
             for asked in by_server(ready, frozenset(self._sources), beat):
                 self._ask(group, asked, beat)
-            await asyncio.sleep(_TICK)
+            await asyncio.sleep(limits.TICK)
 
     def _ask(self, group: asyncio.TaskGroup, asked: Demand[Followed], beat: int) -> None:
         """Begin to ask a server, unless the answer to what was asked before is still out."""
@@ -352,7 +343,7 @@ class Gatherer:
         self, spec: ProviderSpec, query: str, users: Iterable[tuple[Followed, str]]
     ) -> Sequence[Series] | None:
         try:
-            async with asyncio.timeout(_SERVER_DEADLINE):
+            async with asyncio.timeout(limits.SERVER_DEADLINE):
                 found = await self._sources[spec.type].series(spec, query)
         except (ProviderError, TimeoutError) as error:
             self._reads.labels("server", "error").inc()

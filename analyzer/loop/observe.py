@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Final
 
 from analyzer.loop.course import course_of, goes_on, missing_service
 from analyzer.loop.sampling import Sampler
@@ -16,9 +17,6 @@ from analyzer.loop.surroundings import (
 )
 from analyzer.ports import (
     Cluster,
-    HookInquiry,
-    Inquiry,
-    MetricsInquiry,
     ProviderError,
     Router,
     Weigher,
@@ -32,7 +30,8 @@ from canary.measuring.countable import (
     is_load_tested,
 )
 from canary.measuring.watch import Watch
-from canary.model.asking import HookAsk, MetricsAsk, Standing
+from canary.measuring.windowed import own_counts
+from canary.model.asking import Standing
 from canary.model.canary_labels import CanaryLabels
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
@@ -53,12 +52,13 @@ from canary.objects.workloads import (
 from canary.queries.metric import Query
 from canary.queries.provider import ProviderSpec
 from canary.queries.worn import unworn
-from canary.rules.actions import Decision
 from canary.rules.context import Observed
 from canary.spec.defaults import Defaults, recorded
 from canary.spec.in_force import in_force
 from runtime.errors import NotFound
 from runtime.resources import DEPLOYMENTS, PODS, REPLICASETS, SERVICES
+
+_UNDER_WAY: Final = frozenset({Phase.PROGRESSING, Phase.PROMOTING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +164,7 @@ class Observer:
             queries=queries,
             canary_deployment=standing_canary.ours,
         )
+        scene = replace(scene, observed=replace(observed, gone=self._gone(scene, services)))
         scene = replace(scene, observed=await self._surrounded(scene))
         return replace(scene, observed=await self._weighed(scene))
 
@@ -198,7 +199,7 @@ class Observer:
             said = await beside.forewarned(key.namespace, scene.labels)
             observed = replace(observed, forewarned=said)
         present = isinstance(observed.canary, CanaryPresent)
-        made_later = strategy.own_route is not None and not present
+        made_later = strategy.own_route is not None
         if held and scene.service is not None and not observed.split.routes and not made_later:
             found = await beside.unrouted(key.namespace, strategy.service_name)
             observed = replace(observed, unrouted=found)
@@ -206,6 +207,19 @@ class Observer:
             why = await beside.unserved(key.namespace, own)
             observed = replace(observed, unserved=why)
         return observed
+
+    def _gone(self, scene: Scene, services: list[Json]) -> tuple[str, ...]:
+        """Name what belongs to the run that is under way and is not there."""
+        strategy, split = scene.strategy, scene.observed.split
+        if scene.state.phase not in _UNDER_WAY or not scene.observed.target.enabled:
+            return ()
+        own = canary_name(strategy.service_name)
+        found = [] if service_named(services, own) is not None else [f"Service {own}"]
+        if strategy.own_route is not None and scene.service is None:
+            found.append(f"Service {strategy.service_name}")
+        if strategy.own_route is not None and not split.routes:
+            found.append(f"HTTPRoute {strategy.service_name}")
+        return tuple(found)
 
     async def _weighed(self, scene: Scene) -> Observed:
         """Have evidence gathered while there is a canary to be judged, and read what there is."""
@@ -217,7 +231,9 @@ class Observer:
         wanted = {one.metric.name for one in watch.metrics}
         wanted |= {one.metric.name for one in watch.scalars}
         specs = await self._specs(query for query in scene.queries if query.metric.name in wanted)
-        return replace(observed, weighing=self.weigher.follow(watch, specs))
+        weighing = self.weigher.follow(watch, specs)
+        counts = own_counts(scene.queries, self.weigher.counts(scene.key))
+        return replace(observed, weighing=weighing, counts=counts)
 
     async def _specs(self, queries: Iterable[Query]) -> dict[str, ProviderSpec]:
         """Return where metrics are asked for, as far as their Secrets can be read."""
@@ -305,7 +321,7 @@ def _is_judged(scene: Scene) -> bool:
     state, observed = scene.state, scene.observed
     canary = observed.canary
     return (
-        state.phase in {Phase.PROGRESSING, Phase.PROMOTING}
+        state.phase in _UNDER_WAY
         and state.candidate == observed.target.template_hash
         and isinstance(canary, CanaryPresent)
         and canary.template_hash == state.candidate
@@ -334,39 +350,6 @@ def watch_of(scene: Scene) -> Watch:
         revisions=scene.observed.revisions,
         record=state.evidence,
         asked=repr((strategy.policy, strategy.metrics, strategy.gate, is_load_tested(strategy))),
+        traffic_since=state.traffic_since.timestamp() if state.traffic_since else None,
+        former_until=state.former_until.timestamp() if state.former_until else None,
     )
-
-
-def inquiries(scene: Scene, decision: Decision) -> tuple[Inquiry, ...]:
-    """Return a decision's questions with what it takes to carry them out.
-
-    A hook that the Canary does not name any more is not called.
-
-    Args:
-        scene: what the decision was made on.
-        decision: its `asks` are to stand.
-
-    """
-    hooks = {(hook.name, hook.type): hook for hook in scene.strategy.hooks}
-    payload = hook_payload(scene.key, decision.state)
-    found: list[Inquiry] = []
-    for ask in decision.asks:
-        match ask:
-            case MetricsAsk():
-                found.append(MetricsInquiry(ask=ask, queries=scene.queries))
-            case HookAsk() if (ask.hook, ask.type) in hooks:
-                hook = hooks[ask.hook, ask.type]
-                found.append(HookInquiry(ask=ask, hook=hook, payload=payload))
-            case _:
-                pass
-    return tuple(found)
-
-
-def hook_payload(key: Key, state: State) -> Json:
-    """Return what hooks are told, in Flagger's fields."""
-    return {
-        "name": key.name,
-        "namespace": key.namespace,
-        "phase": str(state.phase),
-        "checksum": state.candidate,
-    }

@@ -10,7 +10,8 @@ import structlog
 
 from analyzer.loop.act import Actor
 from analyzer.loop.losses import Losses
-from analyzer.loop.observe import Observer, Scene, inquiries
+from analyzer.loop.observe import Observer, Scene
+from analyzer.loop.questions import Questions
 from analyzer.loop.records import Records, state_of
 from analyzer.loop.resting import (
     carries_anothers_verdict,
@@ -101,6 +102,7 @@ class Reconciler:
         clock: the time.
         metrics: where runs are counted.
         losses: what all runs tell of pods they lost.
+        questions: makes the decisions' questions ready to be put.
 
     """
 
@@ -115,6 +117,7 @@ class Reconciler:
     clock: Callable[[], datetime]
     metrics: RunMetrics
     losses: Losses = field(default_factory=Losses)
+    questions: Questions = Questions()
 
     async def reconcile(self, key: Key) -> Result:
         """Look at one target and do what it needs.
@@ -320,7 +323,7 @@ class Reconciler:
         except (Invalid, Forbidden) as error:
             return await self._denied(scene, error, now)
         # Only now: that a hook is called is stored before it is called.
-        self.inquirer.put(key, inquiries(scene, decision))
+        self.inquirer.put(key, self.questions.of(scene, decision, now))
         self.metrics.record(key, scene.state, decision)
         log.info(
             "reconciled",

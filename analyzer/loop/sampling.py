@@ -113,22 +113,25 @@ class Sampler:
                 same = tuple(b for b in query.stable if b.source == source or found is None)
                 baseline = await self._baseline(spec, query.metric, same)
         except ProviderError as error:
-            return Sample(metric=query.metric, problem=str(error))
+            return Sample(metric=query.metric, problem=str(error), query=_written(query))
         if baselines and baseline is None and found is not None and misses(query.metric, found):
             baseline = await self._excuse(spec, query, source)
+        waits = [text.waits_until for text in query.texts if text.waits_until is not None]
         return Sample(
             metric=query.metric,
             value=found,
             baseline=baseline,
             source=source,
             problem=empty.problem,
+            query=_written(query, source),
+            waits_until=max(waits) if waits and found is None else None,
             note="; ".join(filter(None, (query.note, told(query.metric, values), empty.note))),
         )
 
     async def _look_into(self, spec: ProviderSpec, query: Query) -> Emptiness:
         """Tell no errors from no data, for what a team has written."""
         provider = self._providers[spec.type]
-        if query.versions is None:
+        if query.versions is None or query.texts[0].waits_until is not None:
             return Emptiness()
         ask = partial(provider.query, spec)
         return await look_into(query.texts[0].query, query.versions.names, ask)
@@ -152,6 +155,8 @@ class Sampler:
         self, spec: ProviderSpec, texts: tuple[SourceQuery, ...]
     ) -> tuple[tuple[float, ...], str]:
         for text in texts:
+            if text.waits_until is not None:
+                continue
             if values := await self._providers[spec.type].query(spec, text.query):
                 return values, text.source
         return (), ""
@@ -171,3 +176,9 @@ class Sampler:
         except (NotFound, Forbidden) as error:
             raise ProviderError(f"Secret {namespace}/{name} cannot be read: {error}") from error
         return with_secret(query.spec, secret)
+
+
+def _written(query: Query, source: str = "") -> str:
+    """Return what was asked of the source that answered, else of those that could not."""
+    asked = [text for text in query.texts if text.waits_until is None]
+    return " # or\n".join(text.query for text in asked if not source or text.source == source)

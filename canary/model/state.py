@@ -28,25 +28,32 @@ RUNNING_PHASES = frozenset({Phase.PROGRESSING, Phase.PROMOTING, Phase.FINALISING
 class Outcome(StrEnum):
     """What one check of one metric, hook or health rule said.
 
-    SHARED: the stable fails it too; LOST: the cluster took pods that were to be looked at.
+    SHARED: the stable fails it too; LOST: the cluster took pods that were to be looked at; WAITING:
+    its query still finds samples of the canary before.
     """
 
     PASSED = "passed"
     FAILED = "failed"
     SHARED = "shared"
     NO_DATA = "no-data"
+    WAITING = "waiting"
     LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One check on record: the value, the bound it was held against and by how much it missed."""
+    """One check on record: the value, the bound it was held against and by how much it missed.
+
+    `source` is where the value is from, `query` what was asked for it, "" where nothing was.
+    """
 
     name: str
     outcome: Outcome
     message: str
     value: float | None = None
     bound: float | None = None
+    source: str = ""
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +73,8 @@ class State:
     half-way promotion is taken back, `forced` whether a person promoted it and so answers for it.
     `denied_since` is since when the API server denies a write that the run needs, `denied_why` its
     words; `tries` counts the runs of this candidate that ended without a word against it.
+    `traffic_since` is when this run's canary had its first traffic, `pods` are the names of all of
+    its pods; `former_until` is when pods of a canary of before were there last.
     `target_uid` is the Deployment that all of this is about, "" where an earlier release wrote it.
     `defaults` are the admin's as they were when the run began, which hold until its end; `in_force`
     is what it is judged by, for people to see. `accepted` is what its Canary said when that could
@@ -90,6 +99,9 @@ class State:
     lost_since: datetime | None = None
     unready_since: datetime | None = None
     denied_since: datetime | None = None
+    traffic_since: datetime | None = None
+    former_until: datetime | None = None
+    pods: tuple[str, ...] = ()
     denied_why: str = ""
     tries: int = 0
     target_uid: str = ""

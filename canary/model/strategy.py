@@ -99,6 +99,8 @@ class Strategy:
     stand in front of the target, or none. With `health_is_enough` metrics that neither side has are
     passed over.
 
+    `recorded_window` is how far back a series looks that a recording rule has made.
+
     `ignored` are fields that are passed over, `unknown` what is wrong with annotations that are, in
     words. `policy` is how sure the evidence has to be. Where what a step needs is not shown within
     `decide_within` of the run's start, the policy says what follows.
@@ -125,6 +127,7 @@ class Strategy:
     health_is_enough: bool = False
     policy: Policy = Policy()
     decide_within: timedelta = timedelta(hours=1)
+    recorded_window: timedelta = timedelta(minutes=5)
     ignored: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 

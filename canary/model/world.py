@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
+from typing import Final
 
 from canary.contract import Command
 from canary.model.fates import Broken, Fates, Serving, Unready
 from canary.model.strategy import Hook
+
+_SKEW: Final = timedelta(seconds=2)
+"""Times of creation are in whole seconds, and so is what the API server's clock is known by."""
 
 
 class Hold(Enum):
@@ -71,6 +75,26 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryPod:
+    """A pod of the target's canary, of whatever template.
+
+    `newest` is whether it is of the template that the canary was made from last, `leaving` whether
+    it is being deleted, `ended` whether it will never run again: the API server keeps such pods for
+    hours.
+    """
+
+    name: str
+    created: datetime
+    newest: bool = True
+    leaving: bool = False
+    ended: bool = False
+
+    def since(self, began: datetime) -> bool:
+        """Tell whether it was made in a run that began then, as far as the clocks can tell."""
+        return self.created >= began - _SKEW
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CanaryAbsent:
     """There is no canary Deployment."""
 
@@ -82,7 +106,8 @@ class CanaryPresent:
     `trouble` is why a pod cannot come up, if one cannot, `crash` how a container ended that was
     started again, `fates` what became of each pod that the API server still knows. `rolling` says
     what its Deployment still has to do where it is not `current`, `pods_denied` why the API server
-    does not let its pods be made, `made_at` is when the Deployment was.
+    does not let its pods be made, `made_at` is when the Deployment was, `pods` are those of every
+    template that the API server still knows.
     """
 
     template_hash: str
@@ -96,6 +121,7 @@ class CanaryPresent:
     rolling: str = ""
     pods_denied: str = ""
     made_at: datetime | None = None
+    pods: tuple[CanaryPod, ...] = ()
 
     @property
     def serves(self) -> bool:

@@ -36,7 +36,8 @@ WORDS: Final = 400
 """Characters of a container's last words that a verdict quotes."""
 
 _TRUE: Final = "True"
-_ENDED: Final = frozenset({"Failed", "Succeeded"})
+ENDED: Final = frozenset({"Failed", "Succeeded"})
+"""Phases of a pod that will never run again."""
 _DISRUPTED_BY: Final = {
     "EvictionByEvictionAPI": Taking.EVICTED,
     "PreemptionByScheduler": Taking.PREEMPTED,
@@ -171,7 +172,7 @@ def _taken(pod: Json) -> Taken | None:
         return Taken(pod=name, how=Taking.ORPHANED, words=words)
     if pod["metadata"].get("deletionTimestamp"):
         return Taken(pod=name, how=Taking.DELETED)
-    if status.get("phase") in _ENDED and status.get("reason"):
+    if status.get("phase") in ENDED and status.get("reason"):
         return Taken(pod=name, how=_ended(pod), words=words)
     return None
 

@@ -25,6 +25,8 @@ _TIMES = (
     "lost_since",
     "unready_since",
     "denied_since",
+    "traffic_since",
+    "former_until",
 )
 
 
@@ -61,6 +63,7 @@ def state_from_status(status: Json) -> State:
         target_uid=run.get("target") or "",
         reason=run.get("reason") or condition.get("reason", ""),
         message=run.get("message") or condition.get("message", ""),
+        pods=tuple(run.get("pods") or ()),
         checks=tuple(_check(entry) for entry in run.get("checks") or ()),
         evidence=run.get("evidence") or {},
         defaults=_mapping(run.get("defaults")),
@@ -120,6 +123,7 @@ def status_from_state(state: State, *, previous: Json, generation: int, now: dat
             # While the condition says what is denied, these keep what it is to say afterwards.
             "reason": state.reason if _says_denied(state) else None,
             "message": state.message if _says_denied(state) else None,
+            "pods": list(state.pods) or None,
             "checks": [_dump(check) for check in state.checks],
             "evidence": dict(state.evidence) or None,
             # Whole, or a merge would leave what another run had beside it.
@@ -224,6 +228,8 @@ def _check(entry: Json) -> Check:
         message=entry.get("message", ""),
         value=entry.get("value"),
         bound=entry.get("bound"),
+        source=entry.get("source") or "",
+        query=entry.get("query") or "",
     )
 
 
@@ -234,6 +240,8 @@ def _dump(check: Check) -> Json:
         "message": check.message,
         "value": check.value,
         "bound": check.bound,
+        "source": check.source or None,
+        "query": check.query or None,
     }
     # JSON has no infinity; the message still says what the value was.
     return {

@@ -17,8 +17,9 @@ from canary.model.fates import Taken
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
 from canary.model.values import Json
-from canary.model.world import CanaryPresent, Hold, Revision, Target
+from canary.model.world import CanaryPod, CanaryPresent, Hold, Revision, Target
 from canary.objects.fates import (
+    ENDED,
     HOPELESS,
     WORDS,
     containers_of,
@@ -157,6 +158,23 @@ def read_canary(obj: Json, pods: list[Json], known: Identities) -> CanaryPresent
         rolling=rolling,
         pods_denied=_pods_denied(status),
         made_at=None if made is None else datetime.fromisoformat(made),
+        pods=tuple(_canary_pod(pod, newest) for pod in pods if _is_stored(pod)),
+    )
+
+
+def _is_stored(pod: Json) -> bool:
+    """Tell whether the API server has given a pod its time of creation."""
+    return bool(pod["metadata"].get("creationTimestamp"))
+
+
+def _canary_pod(pod: Json, newest: list[Json]) -> CanaryPod:
+    metadata = pod["metadata"]
+    return CanaryPod(
+        name=str(metadata["name"]),
+        created=datetime.fromisoformat(metadata["creationTimestamp"]),
+        newest=pod in newest,
+        leaving=bool(metadata.get("deletionTimestamp")),
+        ended=(pod.get("status") or {}).get("phase") in ENDED,
     )
 
 

@@ -33,7 +33,7 @@ from canary.rules.pods import (
     stormy,
     what_is_missing,
 )
-from canary.rules.reach import no_endpoint, no_route, route_lost
+from canary.rules.reach import deleted, no_endpoint, no_route, route_lost
 from canary.rules.ticks import advance, check, due_in, failed, resync, seen_hooks, weighed
 from canary.rules.transitions import expire, promote, refuse
 
@@ -241,6 +241,7 @@ RULES_RUN: Final[tuple[Callable[[Tick], Decision | None], ...]] = (
     broken,
     weighed,
     lost,
+    deleted,
     _canary_not_ready,
     _unreachable,
     stormy,

@@ -1,6 +1,7 @@
 """Layer 1 of the judge: the Canary's own rules, one check per metric, hook and health rule."""
 
 from dataclasses import replace
+from datetime import MAXYEAR, datetime
 from typing import Final
 
 from canary.model.asking import Sample
@@ -9,6 +10,13 @@ from canary.model.strategy import Builtin, Metric, Strategy
 from canary.model.world import CanaryAbsent, CanaryPresent
 
 HEALTH = "canary-health"
+_BEFORE_PASSED: Final = (
+    Outcome.FAILED,
+    Outcome.LOST,
+    Outcome.SHARED,
+    Outcome.NO_DATA,
+    Outcome.WAITING,
+)
 _ALL: Final = 100.0
 """Percent: what a rate of success is measured against."""
 _UNITS = {Builtin.SUCCESS_RATE: "%", Builtin.DURATION: "ms"}
@@ -43,9 +51,12 @@ def check_all(
 
 
 def overall(checks: tuple[Check, ...]) -> Outcome:
-    """A failure outweighs pods that were lost, they an incident of both, that missing data."""
+    """A failure outweighs pods that were lost, they an incident of both, that missing data.
+
+    What is still to be waited for comes last: it is over by itself.
+    """
     outcomes = {check.outcome for check in checks}
-    for outcome in (Outcome.FAILED, Outcome.LOST, Outcome.SHARED, Outcome.NO_DATA):
+    for outcome in _BEFORE_PASSED:
         if outcome in outcomes:
             return outcome
     return Outcome.PASSED
@@ -86,6 +97,12 @@ def _check_pods(canary: CanaryPresent, restarts_before: int) -> Check:
 def check_sample(
     sample: Sample, *, health_is_enough: bool = False, margin: float | None = None
 ) -> Check:
+    """Hold one metric against its bounds, and say where its value is from; see `_held`."""
+    found = _held(sample, health_is_enough=health_is_enough, margin=margin)
+    return replace(found, source=sample.source, query=sample.query)
+
+
+def _held(sample: Sample, *, health_is_enough: bool, margin: float | None) -> Check:
     """Hold one metric against its bounds; both are inclusive.
 
     Args:
@@ -162,6 +179,8 @@ def _is_worse(metric: Metric, value: float, stable: float, margin: float) -> boo
 
 def _no_value(sample: Sample, *, health_is_enough: bool) -> Check:
     name = sample.metric.name
+    if sample.waits_until is not None:
+        return Check(name=name, outcome=Outcome.WAITING, message=_waiting(sample.waits_until, name))
     if health_is_enough and sample.baseline is None and not sample.problem:
         return Check(
             name=name,
@@ -170,6 +189,13 @@ def _no_value(sample: Sample, *, health_is_enough: bool) -> Check:
         )
     why = sample.problem or "no values found; is there traffic to the canary?"
     return Check(name=name, outcome=Outcome.NO_DATA, message=f"{name}: {why}")
+
+
+def _waiting(until: datetime, name: str) -> str:
+    if until.year == MAXYEAR:
+        return f"{name} reads a fixed time, before this canary was there; leave its @ out"
+    when = until.strftime("%H:%M:%S")
+    return f"{name} still finds samples of the canary before, until {when} UTC; no check meanwhile"
 
 
 def _laxer_floor(metric: Metric, baseline: float | None) -> float | None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from canary.evidence.report import Weighing
-from canary.model.asking import Standing
+from canary.model.asking import OwnCount, Standing
 from canary.model.fates import Calm, Weather
 from canary.model.state import Phase, State
 from canary.model.strategy import InvalidStrategy, Strategy
@@ -34,8 +34,9 @@ class Observed:
     What is not in order is said in words, and is "" where all is well: `misfit` why the canary that
     stands has to go before it can be made anew, `unrouted` what was found where no route leads to
     the Service, `unserved` why the canary can take no traffic, `exclusive` what its pods keep from
-    the target's. `forewarned` is what a team is to know before a run begins,
-    `unclear` what is not known of the queries that it is judged by. `defaults` are the
+    the target's. `counts` is by metric what the run's own counters come to, `gone` names the
+    objects of the run that are not there any more. `forewarned` is what a team is to know before a
+    run begins, `unclear` what is not known of the queries that it is judged by. `defaults` are the
     admin's of now, for a run that begins, and `in_force` is what its `strategy` comes to.
     `accepted` is what the Canary says, empty where that cannot be followed. In the middle of a run
     `not_followed` says why it cannot, and the strategy is the one of before.
@@ -58,6 +59,8 @@ class Observed:
     exclusive: str = ""
     forewarned: tuple[str, ...] = ()
     unclear: tuple[str, ...] = ()
+    counts: Mapping[str, OwnCount] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()
     defaults: Mapping[str, str] = field(default_factory=dict)
     in_force: Mapping[str, Any] = field(default_factory=dict)
     accepted: Mapping[str, Any] = field(default_factory=dict)

@@ -11,20 +11,23 @@ from canary.evidence.counted import AVERAGED
 from canary.evidence.policy import Inconclusive
 from canary.evidence.report import what_exposure_needs, what_promotion_needs
 from canary.evidence.verdict import NonInferior
-from canary.model.state import State
+from canary.model.state import Outcome, State
 from canary.model.steps import Step, ahead
 from canary.model.values import FULL
 from canary.rules.actions import Decision, Emit, SaveState
+from canary.rules.checks import summary
 from canary.rules.context import Context, Tick
 from canary.rules.transitions import refuse
 
 _LASTING: Final = frozenset({Reason.INCONCLUSIVE, Reason.SHARED_INCIDENT})
+_USUAL: Final = frozenset({Reason.BAKING, Reason.LOOKS_BACK})
 _TOLD: Final = _LASTING | {
     Reason.CHECK_FAILED,
     Reason.NO_DATA,
     Reason.PODS_LOST,
     Reason.BAKING,
     Reason.NOT_FOLLOWED,
+    Reason.LOOKS_BACK,
 }
 """Reasons for which a weight is kept that are worth an event."""
 
@@ -41,7 +44,7 @@ def stay(tick: Tick, reason: str, message: str) -> Decision:
     # How much is missing changes at every look; that something is missing is said once.
     news = reason != ctx.state.reason if reason in _LASTING else message != ctx.state.message
     told = reason in _TOLD and news
-    events = (Emit(str(reason), message, warning=reason is not Reason.BAKING),) if told else ()
+    events = (Emit(str(reason), message, warning=reason not in _USUAL),) if told else ()
     return Decision(
         state=kept, actions=(*events, SaveState()), requeue_after=tick.strategy.interval
     )
@@ -81,6 +84,13 @@ def incident(tick: Tick, why: str) -> Decision:
         return refuse(ctx, Reason.REFUSED, f"{why}, for {format_duration(lasted)}", state)
     message = f"Halt {ctx.observed.key} advancement, holding at weight {state.weight}: {why}"
     return stay(tick, Reason.SHARED_INCIDENT, message)
+
+
+def looks_back(tick: Tick) -> Decision:
+    """A query that still finds the canary before says nothing of this one, for or against it."""
+    ctx, why = tick.ctx, summary(tick.state.checks, Outcome.WAITING)
+    message = f"Halt {ctx.observed.key} advancement, holding at weight {tick.state.weight}: {why}"
+    return stay(tick, Reason.LOOKS_BACK, message)
 
 
 def _inferior(tick: Tick) -> str:

@@ -14,7 +14,13 @@ from canary.model.world import OnUnsuitable
 from canary.rules.actions import Decision, Emit, MarkTarget, Pause, SaveState, SetWeight
 from canary.rules.context import Context, Tick, wait, warned
 from canary.rules.ticks import advancing
-from canary.rules.transitions import back_to_idle, clean_up, from_the_start, to_stable
+from canary.rules.transitions import (
+    back_to_idle,
+    clean_up,
+    from_the_start,
+    made_whole,
+    to_stable,
+)
 
 MENDED: Final = timedelta(seconds=5)
 """How often to look whether a team has mended what no informer tells of: Services and routes."""
@@ -79,6 +85,18 @@ def _unrouted(tick: Tick) -> Decision | None:
         f"{OPT_OUT}={OPT_OUT_VALUE}"
     )
     return warned(ctx, wait(ctx, Reason.NO_ROUTE, message, MENDED))
+
+
+def deleted(tick: Tick) -> Decision | None:
+    """What belongs to the run and was deleted is made again; the share waits for it meanwhile."""
+    ctx = tick.ctx
+    made = made_whole(ctx)
+    if not made or tick.strategy.skip_analysis:
+        return None
+    message = f"{ctx.observed.key} gets no traffic: {' and '.join(ctx.observed.gone)} was deleted"
+    said = wait(ctx, Reason.NO_ENDPOINT, f"{message}; it is made again", _SOON)
+    taken = to_stable(ctx) if tick.state.begun else ()
+    return replace(said, actions=(*taken, *made, *said.actions))
 
 
 def no_endpoint(tick: Tick) -> Decision | None:

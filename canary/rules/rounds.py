@@ -4,11 +4,13 @@ The metrics of one check are one question. While a hook is waited for, what they
 with every interval that has passed they are asked anew, which is another round of the same check.
 """
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from canary.model.asking import MetricsAnswer, MetricsAsk, Sample, Unanswered
+from canary.model.asking import MetricsAnswer, MetricsAsk, OwnCount, Sample, Unanswered
 from canary.model.state import Phase, State
+from canary.model.strategy import Metric
 from canary.rules.context import Tick
 from canary.rules.hooks import came_last
 
@@ -19,17 +21,34 @@ _HALF: Final = 50
 def question(tick: Tick) -> MetricsAsk:
     """Return the question about metrics that an answer now must be to."""
     state = tick.state
-    return MetricsAsk(
+    ask = MetricsAsk(
         run=state.run,
         step=state.step,
         round=state.round + _rounds_waited(tick),
+        counted=frozenset(
+            metric.name for metric in tick.strategy.metrics if _needs_no_question(tick, metric)
+        ),
         baselines=_is_comparable(tick),
     )
+    if not _unknown(tick, ask):
+        return ask
+    standing = tick.ctx.observed.standing
+    return next((one for one in standing.metrics_asks() if _covers(one, ask)), ask)
+
+
+def _unknown(tick: Tick, ask: MetricsAsk) -> bool:
+    """Tell whether any metric is to be asked for."""
+    return any(metric.name not in ask.counted for metric in tick.strategy.metrics)
+
+
+def _covers(standing: MetricsAsk, ask: MetricsAsk) -> bool:
+    """Tell whether a question that stands asks for more than is needed by now: it is left alone."""
+    return replace(standing, counted=ask.counted) == ask and standing.counted <= ask.counted
 
 
 def asked(tick: Tick, ask: MetricsAsk) -> tuple[MetricsAsk, ...]:
-    """Return the question if this check asks metrics at all."""
-    return (ask,) if is_measured(tick, ask) and tick.strategy.metrics else ()
+    """Return the question if this check asks metrics at all, and does not know all of them."""
+    return (ask,) if is_measured(tick, ask) and _unknown(tick, ask) else ()
 
 
 def is_measured(tick: Tick, ask: MetricsAsk) -> bool:
@@ -41,11 +60,30 @@ def is_measured(tick: Tick, ask: MetricsAsk) -> bool:
 
 
 def samples_of(tick: Tick, ask: MetricsAsk) -> tuple[Sample, ...] | Unanswered:
-    """Return what was read of the metrics; none where they are not asked."""
-    if not asked(tick, ask):
+    """Return what is known of the metrics; none where they are not measured."""
+    if not is_measured(tick, ask):
         return ()
-    answer = tick.ctx.observed.standing.answer_to(ask)
-    return answer.samples if isinstance(answer, MetricsAnswer) else Unanswered()
+    read: tuple[Sample, ...] = ()
+    if asked(tick, ask):
+        answer = tick.ctx.observed.standing.answer_to(ask)
+        if not isinstance(answer, MetricsAnswer):
+            return Unanswered()
+        read = answer.samples
+    counts = tick.ctx.observed.counts
+    counted = tuple(counts[name].sample for name in sorted(ask.counted & counts.keys()))
+    return (*(_known(sample, counts.get(sample.metric.name)) for sample in read), *counted)
+
+
+def _known(read: Sample, count: OwnCount | None) -> Sample:
+    """What was asked for sees more than the pods do; without an answer their own counters do."""
+    if count is None or (read.value is not None and not count.alone):
+        return read
+    return count.sample
+
+
+def _needs_no_question(tick: Tick, metric: Metric) -> bool:
+    count = tick.ctx.observed.counts.get(metric.name)
+    return count is not None and count.alone
 
 
 def began(tick: Tick) -> datetime:

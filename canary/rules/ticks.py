@@ -28,18 +28,22 @@ from canary.model.world import CanaryPresent
 from canary.rules.actions import Action, Decision, Emit, SaveState, SetWeight
 from canary.rules.checks import check_all, overall, summary
 from canary.rules.context import RECHECK, Context, Tick
-from canary.rules.gates import gate, incident, lasting, recorded, stay
+from canary.rules.gates import gate, incident, lasting, looks_back, recorded, stay
 from canary.rules.hooks import called, checks_of, hooks_of, names_out, waited_for
 from canary.rules.pods import broken, lost, some_lost
 from canary.rules.rounds import asked, began, is_measured, is_running, question, samples_of
-from canary.rules.transitions import promote, refuse
+from canary.rules.transitions import made_whole, promote, refuse
 
 _KEEP_EVERY: Final = timedelta(seconds=30)
 """How often evidence is stored between two ticks."""
 _GRACE: Final = timedelta(seconds=5)
 """How long a question may be out before the status says so: most are answered long before."""
 _HELD_UP: Final = frozenset({Reason.WAITING_FOR_HOOK, Reason.QUEUED})
-_PASSING: Final = _HELD_UP | {Reason.PODS_LOST, Reason.CLUSTER_INCIDENT}
+_PASSING: Final = _HELD_UP | {
+    Reason.PODS_LOST,
+    Reason.CLUSTER_INCIDENT,
+    Reason.LOOKS_BACK,
+}
 """Reasons that are over with the tick that passes."""
 
 
@@ -111,14 +115,18 @@ def weighed(tick: Tick) -> Decision | None:
 
 def tick_while_promoting(tick: Tick) -> Decision:
     """The candidate is judged while it rolls, and a refusal undoes the promotion."""
-    if (refused := weighed(tick)) is not None:
-        return refused
+    found = weighed(tick)
     # Where it has what the new pods need, it is gone on purpose.
     away = bool(tick.ctx.observed.exclusive)
-    if not (away or tick.state.forced) and (fallen := broken(tick)) is not None:
-        return fallen
-    if not away and (without := lost(tick)) is not None:
-        return without
+    if found is None and not (away or tick.state.forced):
+        found = broken(tick)
+    if found is None and not away:
+        found = lost(tick)
+    if found is not None:
+        return found
+    if made := made_whole(tick.ctx):
+        again = resync(tick, tick.ctx.timing.poll)
+        return replace(again, actions=(*made, *again.actions))
     if left := due_in(tick):
         return resync(tick, left)
     observed = tick.ctx.observed
@@ -363,6 +371,7 @@ _VERDICTS: Final[dict[Outcome, Callable[[Tick], Decision]]] = {
     Outcome.LOST: some_lost,
     Outcome.SHARED: _incident,
     Outcome.NO_DATA: _no_data,
+    Outcome.WAITING: looks_back,
     Outcome.PASSED: _passed,
 }
 
@@ -381,6 +390,7 @@ def advance(tick: Tick, step: int, *, after: timedelta) -> Decision:
         message=message,
         checked_at=ctx.now,
         stepped_at=ctx.now,
+        traffic_since=tick.state.traffic_since or ctx.now,
     )
     return Decision(
         state=advanced,

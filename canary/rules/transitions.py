@@ -29,6 +29,8 @@ from canary.rules.actions import (
     DeleteCanary,
     Emit,
     EndProgress,
+    EnsureCanary,
+    EnsureRoute,
     MarkRefused,
     MarkTarget,
     Pause,
@@ -203,6 +205,16 @@ def from_the_start(state: State, reason: Reason, message: str, now: datetime) ->
         reason=str(reason),
         message=message,
     )
+
+
+def made_whole(ctx: Context) -> tuple[Action, ...]:
+    """Return what makes those objects of a run again that somebody has deleted."""
+    gone, canary = ctx.observed.gone, ctx.observed.canary
+    if not gone or not isinstance(canary, CanaryPresent):
+        return ()
+    said = f"{' and '.join(gone)} of {ctx.observed.key} was deleted: it is made again"
+    event = Emit(str(Reason.MADE_AGAIN), said, warning=True)
+    return (event, EnsureRoute(), EnsureCanary(canary.replicas))
 
 
 def undo_promotion(state: State) -> tuple[Action, ...]:

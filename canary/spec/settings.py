@@ -18,6 +18,7 @@ from canary.contract import (
     ON_NO_DATA,
     ON_NO_DATA_AFTER,
     PROMOTION_GATE,
+    RECORDED_WINDOW,
 )
 from canary.evidence.policy import Inconclusive, Policy
 from canary.model.strategy import FailureCount, NoDataPolicy, Strategy
@@ -122,6 +123,13 @@ FAILURES: Final = Setting(
     annotation=FAILURES_COUNT,
     help="how failed checks add up to the threshold",
 )
+RECORDED: Final = Setting(
+    name="recorded_window",
+    parse=parsers.duration,
+    default=timedelta(minutes=5),
+    annotation=RECORDED_WINDOW,
+    help="how far back series look that recording rules have made",
+)
 
 # --- the admin's alone ----------------------------------------------------------------------------
 
@@ -215,6 +223,7 @@ JUDGING: Final[tuple[Setting[object], ...]] = (
     NO_DATA,
     NO_DATA_AFTER,
     FAILURES,
+    RECORDED,
 )
 """One row for each field of a `Tuning`."""
 ADMIN_ONLY: Final[tuple[Setting[object], ...]] = (
@@ -253,6 +262,7 @@ class Tuning:
     no_data: NoDataPolicy = NO_DATA.default
     no_data_after: timedelta = NO_DATA_AFTER.default
     failure_count: FailureCount = FAILURES.default
+    recorded_window: timedelta = RECORDED.default
 
 
 _USUAL: Final = Tuning()
@@ -323,6 +333,7 @@ def _read(source: Source, base: Tuning) -> Tuning:
         no_data=read(NO_DATA, base.no_data),
         no_data_after=read(NO_DATA_AFTER, base.no_data_after),
         failure_count=read(FAILURES, base.failure_count),
+        recorded_window=read(RECORDED, base.recorded_window),
     )
 
 
@@ -348,6 +359,7 @@ def tuned(strategy: Strategy, tuning: Tuning) -> Strategy:
         no_data=tuning.no_data,
         no_data_after=tuning.no_data_after,
         failure_count=tuning.failure_count,
+        recorded_window=tuning.recorded_window,
     )
 
 
@@ -365,4 +377,5 @@ def tuning_of(strategy: Strategy) -> Tuning:
         no_data=strategy.no_data,
         no_data_after=strategy.no_data_after,
         failure_count=strategy.failure_count,
+        recorded_window=strategy.recorded_window,
     )

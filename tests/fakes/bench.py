@@ -11,14 +11,16 @@ from prometheus_client import CollectorRegistry
 from analyzer.loop.act import Actor
 from analyzer.loop.losses import Losses
 from analyzer.loop.observe import Observer
+from analyzer.loop.questions import Questions
 from analyzer.loop.reconciler import Reconciler, Result
 from analyzer.loop.records import Records
 from analyzer.loop.sampling import Sampler
 from analyzer.loop.telemetry import RunMetrics
-from analyzer.ports import Inquirer, MetricProvider, Weigher
+from analyzer.ports import Inquirer, MetricProvider, Router, Weigher
 from canary.contract import HOLD, SEEN, STABLE
 from canary.evidence.report import Weighing
 from canary.measuring.watch import Watch
+from canary.measuring.windowed import WindowCount
 from canary.model.hashing import template_hash
 from canary.model.strategy import Strategy
 from canary.model.values import Json, Key
@@ -73,13 +75,20 @@ class NoWeigher:
         del watch, specs
         return None
 
+    def counts(self, key: Key) -> tuple[WindowCount, ...]:
+        del key
+        return ()
+
     def forget(self, key: Key) -> None:
         del key
 
 
 @dataclass
 class Bench:
-    """One analyzer around one stored cluster; another one around the same is its successor."""
+    """One analyzer around one stored cluster; another one around the same is its successor.
+
+    Its route is `router`, unless routes of that cluster are `adopted`.
+    """
 
     cluster: Stored = field(default_factory=Stored)
     inquirer: Inquirer = field(default_factory=FakeInquirer)
@@ -91,6 +100,8 @@ class Bench:
     now: datetime = START
     weigher: Weigher = field(default_factory=NoWeigher)
     losses: Losses = field(default_factory=Losses)
+    adopted: Router | None = None
+    questions: Questions = Questions()
 
     # --- what the informers know ---------------------------------------------------------------
 
@@ -140,15 +151,18 @@ class Bench:
         return Reconciler(
             cluster=self.cluster,
             index=self,
-            router=self.router,
+            router=self.adopted or self.router,
             records=records,
-            observer=Observer(self.cluster, self.router, sampler, self.weigher, self.defaults),
+            observer=Observer(
+                self.cluster, self.adopted or self.router, sampler, self.weigher, self.defaults
+            ),
             inquirer=self.inquirer,
-            actor=Actor(self.cluster, self.router, records),
+            actor=Actor(self.cluster, self.adopted or self.router, records),
             timing=Timing(),
             clock=lambda: self.now,
             metrics=RunMetrics.create(CollectorRegistry()),
             losses=self.losses,
+            questions=self.questions,
         )
 
     def write(self, image: str, marks: Mapping[str, str | None] = {}, **spec: Any) -> Json:

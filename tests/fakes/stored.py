@@ -81,7 +81,7 @@ class Stored:
         return self.put(resource, _owned(obj, field_manager, "Update", _fields(obj)))
 
     async def apply(self, resource: Resource, obj: Json) -> Json:
-        """Apply the fields beside metadata; those that our Apply owned and wants no more go."""
+        """Apply an object; fields beside metadata that our Apply owned and wants no more go."""
         self._arrive("apply", resource)
         metadata = obj["metadata"]
         before = self.now(resource, metadata.get("namespace", ""), metadata["name"])
@@ -91,7 +91,8 @@ class Stored:
             return self.put(resource, _owned(obj, FIELD_MANAGER, "Apply", _fields(obj)))
         self._check(before, metadata.get("resourceVersion"))
         kept = _without(before, _owned_by(before, FIELD_MANAGER, "Apply"))
-        merged = _merged(kept, {name: value for name, value in obj.items() if name != "metadata"})
+        notes = {name: metadata[name] for name in ("labels", "annotations") if name in metadata}
+        merged = _merged(kept, {**obj, "metadata": notes})
         return self.put(resource, _owned(merged, FIELD_MANAGER, "Apply", _fields(obj)))
 
     async def merge_patch(

@@ -21,6 +21,7 @@ from canary.model.asking import (
     HookAsk,
     MetricsAnswer,
     MetricsAsk,
+    OwnCount,
     Pending,
     Sample,
     Standing,
@@ -31,6 +32,7 @@ from canary.model.strategy import HookType, InvalidStrategy, Metric, Strategy
 from canary.model.values import Key
 from canary.model.world import (
     CanaryAbsent,
+    CanaryPod,
     CanaryPresent,
     Hold,
     Place,
@@ -99,6 +101,10 @@ class World:
     pods_denied: str = ""
     rolling: str = ""
     made_at: datetime | None = None
+    pods_at: datetime = START
+    gone: tuple[str, ...] = ()
+    counts: dict[str, OwnCount] = field(default_factory=dict)
+    reach: timedelta | None = None
     pods: dict[str, int] = field(default_factory=lambda: {"v1": 4})
     born: list[str] = field(default_factory=lambda: ["v1"])
     parked: set[str] = field(default_factory=set)
@@ -178,6 +184,10 @@ class World:
             made_at=self.made_at,
             current=not self.rolling,
             fates=self.fates or self._usual_fates(),
+            pods=tuple(
+                CanaryPod(name=f"web-canary-{self.canary}-{number}", created=self.pods_at)
+                for number in range(self.canary_size)
+            ),
         )
         return Observed(
             key=KEY,
@@ -215,6 +225,8 @@ class World:
             defaults=self.defaults,
             not_followed=self.not_followed,
             in_force=in_force(self.strategy),
+            counts=self.counts,
+            gone=self.gone if self.canary else (),
         )
 
     @property
@@ -302,10 +314,21 @@ class World:
             return HookAnswer(ask=ask, ok=ask.hook not in self.refuse_hooks, message="no")
         value = self.values.get(self.template, 0.0)
         baseline = self.values.get(self.marks.get("stable", ""), 0.0)
+        until = self._waits_until()
+        if until is not None:
+            waits = (Sample(metric=m, waits_until=until) for m in self.strategy.metrics)
+            return MetricsAnswer(ask=ask, samples=tuple(waits))
         samples = tuple(
             Sample(metric=m, value=value, baseline=baseline) for m in self.strategy.metrics
         )
         return MetricsAnswer(ask=ask, samples=samples)
+
+    def _waits_until(self) -> datetime | None:
+        """Return until when queries that reach back `reach` find samples of the canary before."""
+        former = self.state.former_until
+        if self.reach is None or former is None or self.now - self.reach >= former:
+            return None
+        return former + self.reach
 
     def die(self) -> None:
         """Lose all that only a process knows."""
@@ -408,6 +431,8 @@ class World:
                     self.weights.append(weight)
             case EnsureCanary(replicas):
                 self.made_at = self.made_at if self.canary else self.now
+                self.pods_at = self.pods_at if self.canary == self.template else self.now
+                self.gone = ()
                 self.canary, self.canary_size = self.template, replicas
             case DeleteCanary():
                 assert self.weight == 0, "pods went away while they had traffic"

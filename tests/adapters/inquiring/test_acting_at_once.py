@@ -38,6 +38,7 @@ from canary.contract import HOLD, MANAGED_BY, MANAGED_BY_LABEL, STABLE, TARGET_L
 from canary.evidence.report import Weighing
 from canary.evidence.verdict import Finding, Refuse
 from canary.measuring.watch import Watch
+from canary.measuring.windowed import WindowCount
 from canary.model.hashing import template_hash
 from canary.model.values import Json, Key
 from canary.model.world import Timing
@@ -157,6 +158,10 @@ class Evidence:
             metric="errors", test="bound", bound=0.01, effect=20.0, error_probability=1e-6
         )
         return replace(found, verdict=Refuse(finding=finding))
+
+    def counts(self, key: Key) -> tuple[WindowCount, ...]:
+        del key
+        return ()
 
     def forget(self, key: Key) -> None:
         self.gatherer.forget(key)

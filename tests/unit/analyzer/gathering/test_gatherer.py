@@ -635,3 +635,19 @@ async def test_without_a_comparison_the_bound_is_what_counts() -> None:
     assert await sampled(bench, scalar, canary=50, times=300) == []
     other = Bench()
     assert await sampled(other, scalar, canary=500, times=300) == [KEY]
+
+
+async def test_what_a_check_would_ask_is_counted_since_the_first_traffic() -> None:
+    bench = Bench()
+    assert bench.gatherer.counts(KEY) == ()
+    bench.gatherer.follow(watch(), {})
+    await bench.rounds(2, (0, 9), (90, 0))
+    assert bench.gatherer.counts(KEY) == ()
+    bench.gatherer.follow(replace(watch(), traffic_since=bench.time), {})
+    await bench.rounds(4, (18, 2), (90, 10))
+    (count,) = bench.gatherer.counts(KEY)
+    assert (count.metric, str(count.way)) == ("request-success-rate", "pods (app)")
+    assert count.value == pytest.approx(90)
+    assert count.baseline == pytest.approx(90)
+    bench.gatherer.forget(KEY)
+    assert bench.gatherer.counts(KEY) == ()

@@ -24,6 +24,7 @@ from canary.contract import (
 )
 from canary.evidence.report import Weighing
 from canary.measuring.watch import Watch
+from canary.measuring.windowed import WindowCount
 from canary.model.hashing import short_hash, template_hash
 from canary.model.state import Phase, State, current_state
 from canary.model.values import Key
@@ -216,6 +217,10 @@ class NoWeigher:
         del watch, specs
         return None
 
+    def counts(self, key: Key) -> tuple[WindowCount, ...]:
+        del key
+        return ()
+
     def forget(self, key: Key) -> None:
         """Nothing was followed."""
 
@@ -316,6 +321,13 @@ def run_of_the_release_before() -> Stored:
     cluster = cluster_of(deployment(image="web:2", paused=True, annotations=marks), record)
     owner["uid"] = target_of(cluster)["metadata"]["uid"]
     cluster.put(SERVICES, made("web", spec={"selector": {"app": "web"}, "ports": [{"port": 80}]}))
+    own = made("web-canary", spec={"selector": {"app": "web-canary"}, "ports": [{"port": 80}]})
+    ours = {
+        "labels": {MANAGED_BY_LABEL: MANAGED_BY, TARGET_LABEL: "web"},
+        "ownerReferences": [{**owner, "kind": "Deployment", "name": "web"}],
+    }
+    own["metadata"] |= ours
+    cluster.put(SERVICES, own)
     old = made("web-1", spec={"replicas": 4, "template": T1}, status={"readyReplicas": 4})
     old["metadata"] |= {
         "labels": {"app": "web"},
@@ -330,12 +342,7 @@ def run_of_the_release_before() -> Stored:
         "template": {**T2, "metadata": {"labels": worn}},
     }
     beside = made("web-canary", spec=spec, status=counts)
-    beside["metadata"] |= {
-        "labels": {MANAGED_BY_LABEL: MANAGED_BY, TARGET_LABEL: "web"},
-        "ownerReferences": [{**owner, "kind": "Deployment", "name": "web"}],
-        "annotations": {CANDIDATE: S2},
-        "generation": 1,
-    }
+    beside["metadata"] |= {**ours, "annotations": {CANDIDATE: S2}, "generation": 1}
     cluster.put(DEPLOYMENTS, beside)
     cluster.put(ENDPOINTSLICES, endpoints("web-canary"))
     rules = [{"backendRefs": [{"name": "web", "port": 80}]}]

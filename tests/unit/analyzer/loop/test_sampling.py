@@ -2,7 +2,7 @@
 
 import base64
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -277,3 +277,27 @@ async def test_a_query_of_which_nothing_can_be_told_is_judged_and_that_is_said(
     (sample,) = await sampler.ask(queries, baselines=True)
     assert (problems, sample.value, sample.baseline) == ((), 0.5, None)
     assert "not known which version its query reads" in check_sample(sample).message
+
+
+async def test_what_would_find_others_is_not_asked_and_said_unless_another_source_has_a_value(
+    sampler: Sampler, provider: FakeMetricProvider
+) -> None:
+    until = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    queries, _ = await sampler.prepare(KEY, strategy(SUCCESS))
+    gateway, app = queries[0].texts
+    waiting = replace(queries[0], texts=(replace(gateway, waits_until=until), app))
+    (sample,) = await sampler.ask((waiting,))
+    assert (sample.value, sample.waits_until, sample.query) == (None, until, app.query)
+    assert gateway.query not in {text for _, text in provider.asked}
+    provider.script('kubernetes_pod_name=~"web-canary', 97.0)
+    (sample,) = await sampler.ask((waiting,))
+    assert (sample.value, sample.waits_until, sample.query) == (97.0, None, app.query)
+
+
+async def test_the_query_as_it_was_asked_is_told(
+    sampler: Sampler, provider: FakeMetricProvider
+) -> None:
+    provider.script("errorsweb-canary", 2.5)
+    queries, _ = await sampler.prepare(KEY, strategy(TEMPLATE))
+    (sample,) = await sampler.ask(queries)
+    assert sample.query == "errorsweb-canary"

@@ -1,0 +1,82 @@
+"""What a run has to know of the canary before it: whose samples may still be found by a query."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from canary.model.state import RUNNING_PHASES, Phase, State
+from canary.model.world import CanaryPod, CanaryPresent
+from canary.rules.actions import Action, Decision, DeleteCanary, SaveState
+from canary.rules.context import Context
+
+_MOST_GONE: Final = 200
+"""Names of a run's pods that are remembered when the API server has forgotten them."""
+_STORED_EVERY: Final = timedelta(seconds=5)
+"""How old what is stored of pods that are still there may be."""
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+
+
+def own_pods(canary: CanaryPresent, state: State) -> tuple[CanaryPod, ...]:
+    """Return the pods of the present run's canary; one of before may have the same template."""
+    began = state.started_at
+    if began is None or canary.template_hash != state.candidate:
+        return ()
+    return tuple(pod for pod in canary.pods if pod.newest and pod.since(began))
+
+
+def takes_over(canary: CanaryPresent, state: State) -> bool:
+    """Tell whether pods of an earlier run serve in this one: it was of the same template."""
+    own = own_pods(canary, state)
+    return any(
+        pod.newest and not (pod.ended or pod.leaving) and pod not in own for pod in canary.pods
+    )
+
+
+def remembered(ctx: Context, decision: Decision) -> Decision:
+    """Keep in the state which pods the run has had, and until when there were others.
+
+    A canary that goes is remembered before it goes, and pods as soon as they are seen.
+    """
+    before, state, canary = ctx.state, decision.state, ctx.observed.canary
+    goes = DeleteCanary() in decision.actions and before.phase in {*RUNNING_PHASES, Phase.FAILED}
+    former, pods = state.former_until or before.former_until, state.pods
+    if isinstance(canary, CanaryPresent):
+        goes = DeleteCanary() in decision.actions
+        if goes or _is_former(canary, before, state):
+            former = ctx.now
+        pods = _known(canary, state)
+    elif goes and before.begun:
+        former = ctx.now
+    running = state.phase in RUNNING_PHASES
+    late = former is not None and former - (before.former_until or _LONG_AGO) > _STORED_EVERY
+    news = goes or (running and (late or (state.begun and pods != state.pods)))
+    kept = replace(decision, state=replace(state, former_until=former, pods=pods))
+    return _saved(kept) if news and kept.state != before else kept
+
+
+def _is_former(canary: CanaryPresent, before: State, after: State) -> bool:
+    """Tell whether pods are there that are not, or not any more, of the run that goes on."""
+    if after.phase not in RUNNING_PHASES or after.run != before.run:
+        return True
+    others = any(not (pod.newest or pod.ended) for pod in canary.pods)
+    return others or canary.template_hash != after.candidate or (before.begun and not after.begun)
+
+
+def _known(canary: CanaryPresent, state: State) -> tuple[str, ...]:
+    # Until the new template's first pod is there, the newest ones are those of before.
+    settled = state.begun or canary.current
+    if state.phase not in RUNNING_PHASES or not settled:
+        return state.pods
+    present = tuple(pod.name for pod in own_pods(canary, state))
+    if {*present} <= {*state.pods}:
+        return state.pods
+    gone = tuple(name for name in state.pods if name not in present)
+    return (*gone[-_MOST_GONE:], *present)
+
+
+def _saved(decision: Decision) -> Decision:
+    if SaveState() in decision.actions:
+        return decision
+    actions: list[Action] = list(decision.actions)
+    at = actions.index(DeleteCanary()) if DeleteCanary() in actions else len(actions)
+    return replace(decision, actions=(*actions[:at], SaveState(), *actions[at:]))
