@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from analyzer.gathering.rhythm import Rhythm
 from canary.evidence.counters import Arm
 from canary.measuring.demand import Demand, Wanted, together
 from canary.measuring.pods import ArmPod
@@ -16,8 +17,8 @@ from canary.queries.provider import ProviderSpec
 class Followed:
     """A run with what of it is being read, and the times at which it is looked at next.
 
-    `task` reads it while the gatherer runs, `listing` is the last list of its pods, `sampling` the
-    last sample of a plan, `looked` whether its pods have been looked for. `listed_at` and `tried`
+    `rhythm` says when, `task` reads it while the gatherer runs, `listing` is the last list of its
+    pods, `sampling` the last sample of a plan, `looked` whether its pods have been looked for. `listed_at` and `tried`
     (by pod) are on the loop's own clock, `sampled_next` (by plan) is on the clock of the evidence.
     `asked` is the beat at which a metric was asked for last. `troubles` is by what it keeps from
     being read.
@@ -25,6 +26,7 @@ class Followed:
 
     run: Run
     specs: Mapping[str, ProviderSpec]
+    rhythm: Rhythm
     task: asyncio.Task[None] | None = None
     listing: asyncio.Task[None] | None = None
     looked: bool = False
@@ -40,6 +42,12 @@ class Followed:
     def canary_runs(self) -> bool:
         """Whether a pod of the canary has been seen to run."""
         return any(pod.arm is Arm.CANARY and pod.runs for pod in self.run.pods)
+
+    def wants_list(self, now: float) -> bool:
+        """Tell whether to list the pods: those of a canary that does not run at every reading."""
+        if self.listing is not None and not self.listing.done():
+            return False
+        return not self.canary_runs or now - self.listed_at >= self.rhythm.listing
 
     def samples_now(self, plan: str, time: float) -> bool:
         """Tell whether a sample is due, and the last one is no longer waited for."""

@@ -19,6 +19,7 @@ from analyzer.gathering import limits
 from analyzer.gathering.calibrator import Calibrator
 from analyzer.gathering.followed import Followed, by_server
 from analyzer.gathering.pace import Pace
+from analyzer.gathering.rhythm import Rhythm, pause
 from analyzer.places import Places
 from analyzer.ports import Cluster, ProviderError, Scraper, SeriesSource
 from canary.contract import TARGET_LABEL
@@ -37,6 +38,8 @@ from runtime.errors import ApiError
 from runtime.resources import PODS
 
 log = structlog.get_logger("analyzer")
+_Look = Callable[[Followed], Awaitable[None]]
+
 _LIST, _PAGES, _PAST = "list", "pages", "past"
 """What a trouble keeps from being read; a server's is under the metric's name."""
 
@@ -97,10 +100,12 @@ class Gatherer:
         if found is None or found.run.watch.identity != watch.identity:
             self.forget(watch.key)
             run = Run.start(watch, self._clock(), self._pace.server.total_seconds())
-            self._followed[watch.key] = Followed(run=run, specs=specs)
+            rhythm = Rhythm(self._pace, watch.weight)
+            self._followed[watch.key] = Followed(run=run, specs=specs, rhythm=rhythm)
             self._begin(self._followed[watch.key])
             return None
         found.run.watch, found.specs = watch, specs
+        found.rhythm.shares(watch.weight)
         return found.run.weighing
 
     def counts(self, key: Key) -> tuple[WindowCount, ...]:
@@ -148,25 +153,26 @@ class Gatherer:
             one.task = self._group.create_task(self._keep_reading(one), name=name)
 
     async def _keep_reading(self, one: Followed) -> None:
-        pace = self._pace.pods.total_seconds()
+        teaching = partial(pause, limits.TEACH_EVERY)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep(one, _PAGES, partial(self._read_pods, group), pace))
-            group.create_task(self._keep(one, _PAST, self._learn, limits.TEACH_EVERY))
+            reading = partial(self._read_pods, group)
+            group.create_task(self._keep(one, _PAGES, reading, one.rhythm.pause))
+            group.create_task(self._keep(one, _PAST, self._learn, teaching))
 
     async def _keep(
-        self, one: Followed, what: str, look: Callable[[Followed], Awaitable[None]], pace: float
+        self, one: Followed, what: str, look: _Look, rest: Callable[[float], Awaitable[None]]
     ) -> Never:
-        """Look again and again, every `pace` seconds; a look that takes longer is waited for."""
+        """Look again and again; `rest` waits, given the start of the last look."""
         loop = asyncio.get_running_loop()
         while True:
             started = loop.time()
             with self._guard([(one, what)]):
                 await look(one)
-            await asyncio.sleep(max(limits.SHORTEST_PAUSE, pace - (loop.time() - started)))
+            await rest(started)
 
     async def _read_pods(self, group: asyncio.TaskGroup, one: Followed) -> None:
         now = asyncio.get_running_loop().time()
-        if self._wants_list(one, now):
+        if one.wants_list(now):
             one.listed_at = now
             one.listing = group.create_task(self._list(one))
             await asyncio.wait({one.listing}, timeout=limits.LIST_WAIT)
@@ -175,12 +181,6 @@ class Gatherer:
         time = self._clock()
         pages = await self._read_pages(one)
         self._judge(one, _PAGES, partial(one.run.read_pages, pages, time))
-
-    def _wants_list(self, one: Followed, now: float) -> bool:
-        """A canary that has not been seen to run yet is looked for at every reading."""
-        if one.listing is not None and not one.listing.done():
-            return False
-        return not one.canary_runs or now - one.listed_at >= self._pace.listing.total_seconds()
 
     async def _list(self, one: Followed) -> None:
         watch = one.run.watch

@@ -6,9 +6,11 @@ tuples, and a scrape without a bad request only adds up totals.
 
 import math
 from dataclasses import dataclass
+from operator import add
 from typing import NamedTuple, Self
 
 from canary.evidence.bound import BoundTest
+from canary.evidence.bursty import BurstEvidence, BurstTests
 from canary.evidence.counters import Stratum
 from canary.evidence.dispersion import Calibration, learned_bound, uncalibrated
 from canary.evidence.mixture import NOTHING, Logs, log_mean
@@ -16,7 +18,7 @@ from canary.evidence.plan import CountPlan
 from canary.evidence.policy import Policy
 from canary.evidence.promotion import USUAL_RATE, against_rate, against_stable
 from canary.evidence.rate import RateTest
-from canary.evidence.ratio import Comparison, RatioTest
+from canary.evidence.ratio import Comparison, RatioTest, Split
 
 AVERAGED = 60.0
 """Over how many seconds the present rate of requests is averaged."""
@@ -28,7 +30,8 @@ class CountEvidence(NamedTuple):
     `dues` are those of both ratio tests, `excess` is that of each rate test, `quiet` counts scrapes
     without a bad canary request. `bad` and `requests` are the canary's counts divided by its
     dispersion, the four that follow are what was really counted. `volume` is the present rate of
-    canary requests per second.
+    canary requests per second. `start_bad` and `start_all` are the part of `bad` and `requests`
+    that was counted while pods had only begun, `bursty` what is kept where no history is known.
     """
 
     dues: Logs
@@ -43,6 +46,9 @@ class CountEvidence(NamedTuple):
     stable_all: float = 0.0
     volume: float = 0.0
     strata: int = 0
+    start_bad: float = 0.0
+    start_all: float = 0.0
+    bursty: BurstEvidence | None = None
 
 
 class Values(NamedTuple):
@@ -58,7 +64,8 @@ class CountTrial:
     """The tests of one metric with their constants.
 
     `rates` are the rate tests by name; `capped` is the one among them that a scrape takes to its
-    cap first. `flat` is the dispersion where it is the same at every volume.
+    cap first. `flat` is the dispersion where it is the same at every volume, `begun` what a pod's
+    first requests are tested by. `bursty` are the tests that take the place of those of a history.
     """
 
     plan: CountPlan
@@ -69,10 +76,12 @@ class CountTrial:
     rates: tuple[tuple[str, RateTest], ...]
     flat: float | None
     capped: RateTest | None
+    begun: RateTest
+    bursty: BurstTests | None
 
     @classmethod
-    def of(cls, plan: CountPlan, policy: Policy) -> Self:
-        """Lay out the tests that a plan asks for."""
+    def of(cls, plan: CountPlan, policy: Policy, share: float = 1.0) -> Self:
+        """Lay out the tests that a plan asks for; `share` is its part in the mean over metrics."""
         calibration = plan.calibration or uncalibrated(policy)
         cap = policy.cap(calibration.levels[0][1], known=calibration.known)
         betting = plan.maximum is not None and not plan.independent
@@ -96,6 +105,8 @@ class CountTrial:
                 key=lambda test: test.bound,
                 default=None,
             ),
+            begun=RateTest(bound=policy.start_rate),
+            bursty=_bursty(plan, policy, calibration, cap, share),
         )
 
     def start(self) -> CountEvidence:
@@ -104,10 +115,17 @@ class CountTrial:
             dues=self.comparison.start() if self.comparison else (),
             bets=self.bound.start() if self.bound else (),
             excess=((),) * len(self.rates),
+            bursty=self.bursty.start() if self.bursty else None,
         )
 
     def step(self, evidence: CountEvidence, stratum: Stratum) -> CountEvidence:
-        """Add one stratum. Without canary requests it says nothing."""
+        """Add one stratum. Without canary requests it says nothing of the canary."""
+        after = self._tested(evidence, stratum)
+        if self.bursty and after.bursty:
+            return after._replace(bursty=self.bursty.learn(after.bursty, stratum))
+        return after
+
+    def _tested(self, evidence: CountEvidence, stratum: Stratum) -> CountEvidence:
         if stratum.canary_all <= 0:
             return evidence
         if self.comparison and stratum.stable_all <= 0:
@@ -116,22 +134,37 @@ class CountTrial:
 
     def _step_all(self, old: CountEvidence, stratum: Stratum) -> CountEvidence:
         # Taken apart and put together by position: this runs for every metric of every canary.
-        canary_bad, canary_all, stable_bad, stable_all, seconds = stratum
-        (dues, bets, excess, quiet, bads, requests, c_bad, c_all, s_bad, s_all, was, strata) = old
+        canary_bad, canary_all, stable_bad, stable_all, seconds, starting, _, _ = stratum
+        (dues, bets, excess, quiet, bads, requests, c_bad, c_all, s_bad, s_all, was, strata) = old[
+            :12
+        ]
         volume = _volume(was, canary_all, seconds)
         phi = self.flat or self.calibration.at(was or volume)
         bad, more = canary_bad / phi, canary_all / phi
-        if self.comparison and (canary_bad or stable_bad):
-            other = self.calibration.stable
-            split = bad, more, stable_bad / other, stable_all / other
-            dues = self.comparison.step(dues, split)
-        if not canary_bad:
-            quiet += 1
+        split = (
+            bad,
+            more,
+            stable_bad / self.calibration.stable,
+            stable_all / self.calibration.stable,
+        )
+        start_bad, start_all, bursty = old[12:]
+        if starting or bursty:
+            cap = self._cap(old, bad, more) if starting else math.inf
+            dues, bets, excess, bursty = self._step_with_care(
+                old, stratum, split, was or volume, cap
+            )
+            if starting:
+                start_bad, start_all = start_bad + bad, start_all + more
         else:
-            if self.bound:
-                bets = self.bound.step(bets, canary_bad / canary_all)
-            if self.capped and self.capped.exceeds(bad, more):
-                excess = self._excess(excess, bad, more)
+            if self.comparison and (canary_bad or stable_bad):
+                dues = self.comparison.step(dues, split)
+            if not canary_bad:
+                quiet += 1
+            else:
+                if self.bound:
+                    bets = self.bound.step(bets, canary_bad / canary_all)
+                if self.capped and self.capped.exceeds(bad, more):
+                    excess = self._excess(excess, bad, more)
         counted = (
             dues,
             bets,
@@ -145,14 +178,52 @@ class CountTrial:
             s_all + stable_all,
             volume,
             strata + 1,
+            start_bad,
+            start_all,
+            bursty,
         )
-        # What the class itself does with twelve arguments, in half of its time.
+        # What the class itself does with fifteen arguments, in half of its time.
         return tuple.__new__(CountEvidence, counted)
 
-    def _excess(self, excess: tuple[Logs, ...], bad: float, requests: float) -> tuple[Logs, ...]:
+    def _step_with_care(
+        self, old: CountEvidence, stratum: Stratum, split: Split, volume: float, cap: float
+    ) -> tuple[Logs, Logs, tuple[Logs, ...], BurstEvidence | None]:
+        """Add a stratum of pods whose traffic has only begun, or of a stable that is not known.
+
+        Every factor is at most what `cap` leaves of it, also one without a bad request.
+        """
+        dues, bets, excess, bursty = old.dues, old.bets, old.excess, old.bursty
+        if self.comparison:
+            dues = self.comparison.step(dues, split, cap)
+        if cap < math.inf or stratum.canary_bad:
+            excess = self._excess(excess, split[0], split[1], None if cap == math.inf else cap)
+        if self.bound:
+            adds = self.bound.growth(stratum.canary_bad / stratum.canary_all)
+            if self.bursty and bursty:
+                adds = self.bursty.tempered(bursty, adds, volume)
+            bets = tuple([bet + min(cap, more) for bet, more in zip(bets, adds, strict=True)])
+        if self.bursty and bursty:
+            bursty = self.bursty.step(bursty, stratum, volume, min(cap, self._usual_cap()))
+        return dues, bets, excess, bursty
+
+    def _usual_cap(self) -> float:
+        return self.comparison.worse.cap if self.comparison else math.inf
+
+    def _cap(self, old: CountEvidence, bad: float, requests: float) -> float:
+        """Return what a stratum of pods that have only begun may add to any test's logarithm.
+
+        It is what the stratum adds to the evidence that they fail more than a healthy version's may
+        in their first second: a factor that is not above an e-value's is one.
+        """
+        before = self.begun.value(old.start_bad, old.start_all)
+        return self.begun.value(old.start_bad + bad, old.start_all + requests) - before
+
+    def _excess(
+        self, excess: tuple[Logs, ...], bad: float, requests: float, cap: float | None = None
+    ) -> tuple[Logs, ...]:
         return tuple(
             [
-                test.excess(before, bad, requests)
+                test.excess(before, bad, requests, cap)
                 for (_, test), before in zip(self.rates, excess, strict=True)
             ]
         )
@@ -167,6 +238,10 @@ class CountTrial:
             volume=_volume(evidence.volume, stratum.canary_all, stratum.seconds),
             strata=evidence.strata + 1,
         )
+        if self.bursty and evidence.bursty:
+            adds = self.bound.growth(stratum.canary_bad / stratum.canary_all)
+            adds = self.bursty.tempered(evidence.bursty, adds, evidence.volume)
+            return evidence._replace(bets=tuple(map(add, evidence.bets, adds)))
         if not stratum.canary_bad:
             return evidence._replace(quiet=evidence.quiet + 1)
         fraction = stratum.canary_bad / stratum.canary_all
@@ -187,9 +262,14 @@ class CountTrial:
         if self.comparison:
             ratio = log_mean(self.comparison.against(evidence.dues, evidence.bad))
             tests["ratio"] = min(ratio, floor)
+        guard = tests.get("ratio", NOTHING)
+        if evidence.bursty:
+            tests["ratio"] = min(log_mean(evidence.bursty.ratio), floor)
+            tests["bursts"] = log_mean(evidence.bursty.bursts)
         if self.bound:
             tests["bound"] = self.bound.value(evidence.bets, evidence.quiet)
-        guard = tests["ratio"] if self.comparison else tests.get("bound", NOTHING)
+        if not self.comparison:
+            guard = tests.get("bound", NOTHING)
         return Values(tests, log_mean(tuple(tests.values())), guard)
 
     def ceiling(self, evidence: CountEvidence) -> float:
@@ -224,6 +304,19 @@ def _rates(
     if plan.maximum is not None and plan.independent:
         tests.append(("bound", RateTest(bound=plan.maximum, cap=cap)))
     return tests
+
+
+def _bursty(
+    plan: CountPlan, policy: Policy, calibration: Calibration, cap: float, share: float
+) -> BurstTests | None:
+    """Lay out the tests of a rate of errors without a history, unless it is to be independent."""
+    if not plan.baseline or plan.floor is not None:
+        return None
+    if calibration.known or policy.unknown_dispersion <= 1:
+        return None
+    level = (policy.alpha_history or policy.alpha / 10) * (share or 1.0)
+    ratio = RatioTest(margin=calibration.margin, cap=cap)
+    return BurstTests(policy=policy, ratio=ratio, level=level)
 
 
 def _volume(before: float, requests: float, seconds: float) -> float:

@@ -11,6 +11,7 @@ born with its first error.
   the other arm waits for it too, so that both arms' counts cover the same time: a gap becomes one
   larger stratum.
 - What a pod counted before its warm-up was over is left out, on both arms.
+- What a canary pod counts in the first second of its traffic is marked as such, by the stratum.
 - More bad requests than requests, as misaligned scrapes may show, are clamped and counted.
 
 Everything is a function of the scrapes alone, so a replay of them gives the same state.
@@ -38,6 +39,9 @@ class Stratum(NamedTuple):
 
     Without stable requests it says nothing about the stable: traffic that a load test sends to
     the canary alone is such a stratum, and feeds the bound test only.
+
+    `starting` is whether a canary pod's traffic has only begun. `before_bad` and `before_all` are
+    what stable pods had counted when they were read for the first time.
     """
 
     canary_bad: float
@@ -45,6 +49,9 @@ class Stratum(NamedTuple):
     stable_bad: float = 0.0
     stable_all: float = 0.0
     seconds: float = 0.0
+    starting: bool = False
+    before_bad: float = 0.0
+    before_all: float = 0.0
 
 
 class Reading(NamedTuple):
@@ -73,21 +80,29 @@ class Pod:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scrape:
-    """All readings of one metric at one moment. Readings of pods that are not known are ignored."""
+    """All readings of one metric at one moment. Readings of pods that are not known are ignored.
+
+    `serving` is whether the canary gets a share of the traffic: what is counted before are probes.
+    """
 
     time: float
     pods: Mapping[str, Pod]
     readings: tuple[Reading, ...]
+    serving: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodCounters:
-    """Where the counters of one pod stood at its last scrape."""
+    """Where the counters of one pod stood at its last scrape.
+
+    `opened` is the time of the first scrape that found requests of its share in the traffic.
+    """
 
     arm: Arm
     born: float
     time: float
     values: Mapping[str, float]
+    opened: float = math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,13 +111,17 @@ class Counters:
 
     `began` is when the rollout began. `lag` is how old a reading may be when it is read: the scrape
     interval of what is queried, 0 where the pods are read directly. With `alone` there is no stable
-    to wait for. `clamped` counts the strata with more bad requests than requests.
+    to wait for. `start` is how long a canary pod's traffic has only begun. `past` is whether what
+    the stable had counted before is still to be told. `clamped` counts the strata with more bad
+    requests than requests.
     """
 
     began: float
     warmup: float = 30.0
     lag: float = 0.0
     alone: bool = False
+    start: float = 0.0
+    past: bool = True
     time: float = -math.inf
     seen: Mapping[str, PodCounters] = field(default_factory=dict)
     clamped: int = 0
@@ -130,6 +149,7 @@ def count(counters: Counters, scrape: Scrape) -> Counted:
         return Counted(counters, None, {})
     seen = {name: pod for name, pod in counters.seen.items() if pod.time > scrape.time - _KEPT}
     pods: dict[str, tuple[float, float]] = {}
+    starting = False
     for name, found in readings.items():
         before = counters.seen.get(name)
         counts = before is not None or known[name].born >= counters.began
@@ -139,11 +159,40 @@ def count(counters: Counters, scrape: Scrape) -> Counted:
         if counts and since.time >= counters.warm(since):
             fresh = before is not None or since.born >= counters.began
             pods[name] = _deltas(since, found, in_full=fresh)
+            if since.arm is Arm.CANARY and pods[name][1] > 0:
+                starting |= since.time < since.opened + counters.start
+                since = _opened(since, scrape)
         values = {**since.values, **{one.series: one.value for one in found}}
         seen[name] = replace(since, time=scrape.time, values=values)
     stratum, clamped = _stratum(counters, scrape, pods, known)
-    after = replace(counters, time=scrape.time, seen=seen, clamped=counters.clamped + clamped)
+    if starting and counters.start:
+        stratum = stratum._replace(starting=True)
+    if counters.past:
+        bad, requests = _before(counters, readings, known)
+        stratum = stratum._replace(before_bad=bad, before_all=requests)
+    clamps = counters.clamped + clamped
+    after = replace(counters, time=scrape.time, seen=seen, clamped=clamps, past=False)
     return Counted(after, stratum, pods)
+
+
+def _opened(pod: PodCounters, scrape: Scrape) -> PodCounters:
+    if pod.opened < math.inf or not scrape.serving:
+        return pod
+    return replace(pod, opened=scrape.time)
+
+
+def _before(
+    counters: Counters,
+    readings: Mapping[str, list[Reading]],
+    known: Mapping[str, Pod | PodCounters],
+) -> tuple[float, float]:
+    """Return what the stable's pods have counted since they began, at the first look at them."""
+    bad = requests = 0.0
+    for name, found in readings.items():
+        if known[name].arm is Arm.STABLE and known[name].born < counters.began:
+            bad += sum(one.bad * one.value for one in found)
+            requests += sum(one.requests * one.value for one in found)
+    return min(max(bad, 0.0), requests), requests
 
 
 def _known(counters: Counters, scrape: Scrape) -> Mapping[str, Pod | PodCounters]:

@@ -76,14 +76,14 @@ class Judge:
             raise ValueError("two plans have the same name")
         self.policy = policy
         self.plans = tuple(plans)
-        self._trials = tuple(
-            CountTrial.of(plan, policy)
-            if isinstance(plan, CountPlan)
-            else ScalarTrial.of(plan, policy)
-            for plan in plans
-        )
         heavy = [_weight(plan) for plan in plans]
         self._weights = tuple(weight / (sum(heavy) or 1.0) for weight in heavy)
+        self._trials = tuple(
+            CountTrial.of(plan, policy, weight)
+            if isinstance(plan, CountPlan)
+            else ScalarTrial.of(plan, policy)
+            for plan, weight in zip(plans, self._weights, strict=True)
+        )
         self._steps: tuple[_Step, ...] = tuple(
             (trial.plan.name, trial.step) for trial in self._trials
         )

@@ -1,11 +1,17 @@
 """What one metric's evidence amounts to, and how far it still has to go."""
 
 import math
+from typing import Final
 
+from canary.evidence.bursty import BurstTests
 from canary.evidence.counted import CountEvidence, CountTrial, Values
 from canary.evidence.mixture import log_needed
 from canary.evidence.ranked import ScalarEvidence, ScalarTrial
+from canary.evidence.rate import RateTest
 from canary.evidence.verdict import Finding, Need
+
+_GUARD: Final = "guard"
+"""Names the comparison that the guard asks for."""
 
 
 def count_finding(
@@ -15,7 +21,7 @@ def count_finding(
     test = max(values.tests, key=lambda name: values.tests[name])
     stable = evidence.stable_bad / evidence.stable_all if evidence.stable_all else None
     canary = evidence.canary_bad / evidence.canary_all if evidence.canary_all else 0.0
-    bound = _bound(trial, test, stable)
+    bound = _bound(trial, evidence, test, stable)
     against = stable if stable is not None else trial.plan.maximum
     return Finding(
         metric=trial.plan.name,
@@ -23,7 +29,7 @@ def count_finding(
         bound=bound,
         effect=canary / against if against else None,
         error_probability=error_probability,
-        dispersion=trial.calibration.at(evidence.volume),
+        dispersion=_dispersion(trial, evidence, test),
         canary=canary,
         stable=stable,
         canary_bad=evidence.canary_bad,
@@ -67,10 +73,11 @@ def need_to_refuse(
     names = {name for name, _ in trial.rates if name != "floor"}
     names |= {"ratio"} if trial.comparison else set()
     names |= {"bound"} if trial.bound else set()
+    names |= {"bursts"} if trial.bursty else set()
     alone = target + math.log(len(names))
     waits = [_wait(trial, evidence, name, alone) for name in names]
     found = [wait for wait in waits if wait is not None]
-    guarded = _wait(trial, evidence, "ratio" if trial.comparison else "bound", guard)
+    guarded = _wait(trial, evidence, _GUARD if trial.comparison else "bound", guard)
     if not found or guarded is None:
         return None
     return _need(trial, evidence, max(min(found), guarded))
@@ -102,22 +109,59 @@ def _wait(trial: CountTrial, evidence: CountEvidence, name: str, target: float) 
     rate = evidence.canary_bad / evidence.canary_all
     if name == "bound" and trial.bound:
         logs = trial.bound.logs(evidence.bets, evidence.quiet)
-        strata = log_needed(logs, trial.bound.growth(rate), target)
+        growth = trial.bound.growth(rate)
+        if trial.bursty and evidence.bursty:
+            growth = trial.bursty.tempered(evidence.bursty, growth, evidence.volume)
+        strata = log_needed(logs, growth, target)
         return _scaled(strata, evidence.strata / evidence.canary_all)
     if not evidence.requests:
         return None
+    if trial.bursty and evidence.bursty and name != _GUARD:
+        return _wait_in_bursts(trial.bursty, evidence, name, target)
     scale = evidence.requests / evidence.canary_all
     waits: list[float | None] = []
     for (label, test), excess in zip(trial.rates, evidence.excess, strict=True):
-        if label == name or (label == "floor" and name == "ratio"):
+        if label == name or (label == "floor" and name in {"ratio", _GUARD}):
             logs = test.logs(evidence.bad, evidence.requests, excess)
             waits.append(log_needed(logs, test.growth(rate), target))
-    if name == "ratio" and trial.comparison:
+    if name in {"ratio", _GUARD} and trial.comparison:
         logs = trial.comparison.against(evidence.dues, evidence.bad)
         growth = trial.comparison.worse.growth(*_pace(trial, evidence))
         waits.append(log_needed(logs, growth, target))
     known = [wait for wait in waits if wait is not None]
     return _scaled(max(known), scale) if len(known) == len(waits) else None
+
+
+def _wait_in_bursts(
+    tests: BurstTests, evidence: CountEvidence, name: str, target: float
+) -> float | None:
+    """Return the same for a test of a metric whose bursts are not known."""
+    if evidence.bursty is None:
+        return None
+    rate, other = evidence.canary_bad / evidence.canary_all, _stable_volume(evidence)
+    if name == "bursts":
+        phi = tests.policy.unknown_dispersion
+        test = RateTest(bound=tests.highest(evidence.bursty, other))
+        return _scaled(log_needed(evidence.bursty.bursts, test.growth(rate), target), 1 / phi)
+    ours = tests.dispersion(evidence.bursty, evidence.volume)
+    theirs = tests.dispersion(evidence.bursty, other)
+    stable = evidence.stable_bad / evidence.stable_all
+    growth = tests.ratio.growth(
+        rate, stable, evidence.canary_all / ours, evidence.stable_all / theirs
+    )
+    return _scaled(log_needed(evidence.bursty.ratio, growth, target), 1 / ours)
+
+
+def _stable_volume(evidence: CountEvidence) -> float:
+    """Return the stable's requests per second, by the canary's."""
+    return evidence.volume * evidence.stable_all / evidence.canary_all
+
+
+def _dispersion(trial: CountTrial, evidence: CountEvidence, test: str) -> float:
+    """Return by what a test takes the canary's counts to be dispersed."""
+    if trial.bursty and evidence.bursty and test != "bursts":
+        return trial.bursty.dispersion(evidence.bursty, evidence.volume)
+    return trial.calibration.at(evidence.volume)
 
 
 def _pace(trial: CountTrial, evidence: CountEvidence) -> tuple[float, float, float, float]:
@@ -141,8 +185,12 @@ def _need(trial: CountTrial, evidence: CountEvidence, requests: float) -> Need:
     return Need(metric=trial.plan.name, requests=needed, seconds=seconds)
 
 
-def _bound(trial: CountTrial, test: str, stable: float | None) -> float | None:
+def _bound(
+    trial: CountTrial, evidence: CountEvidence, test: str, stable: float | None
+) -> float | None:
     """Return the rate that a test allows the canary."""
+    if test == "bursts" and trial.bursty and evidence.bursty:
+        return trial.bursty.highest(evidence.bursty, _stable_volume(evidence))
     for name, rate_test in trial.rates:
         if name == test:
             return rate_test.bound

@@ -39,11 +39,18 @@ class Policy:
     `blocks` are the lengths over which bursts are looked for. `pod_deviations` is how many
     standard deviations of the stable pods among each other are still healthy.
 
+    Bursts. Where no history is trusted, a healthy version's errors are taken to come in bursts:
+    of up to `burst_height` times the stable's bad rate, and so long that their requests count as
+    `burst_seconds` times that rate more dispersed for each request per second
+    (`canary.evidence.bursts`). The stable's own counts correct the second. A dispersion of 1 that
+    is unknown says that requests are independent: there are no bursts then.
+
     Scalars. One sample in `scalar_spacing` is used; `scalar_margin` is what a canary pod may be
     worse by.
 
     `warmup` is left out at the start of every pod where latency is counted, and `error_warmup`
     where errors are: a pod that says it is ready may still be slow, but has promised to answer.
+    In the first `start` of a pod's traffic a bad rate of `start_rate` is healthy.
     """
 
     enabled: bool = True
@@ -57,11 +64,15 @@ class Policy:
     inferior_rate: float | None = None
     on_inconclusive: Inconclusive = Inconclusive.HOLD
     warmup: float = 30.0
-    error_warmup: float = 5.0
+    error_warmup: float = 0.0
+    start: float = 1.0
+    start_rate: float = 0.05
     cap_calm: float = 0.8
     cap_bursty: float = 0.5
     bursty: float = 1.5
     unknown_dispersion: float = 2.0
+    burst_seconds: float = 300.0
+    burst_height: float = 10.0
     blocks: tuple[float, ...] = (5.0, 30.0, 60.0)
     pod_deviations: float = 2.6
     history_seconds: float = 3 * 3600.0
@@ -82,7 +93,9 @@ class Policy:
             (("alpha_history",), 0.0, self.alpha * _BELOW_1),
             (("floor",), 0.0, _BELOW_1),
             (("margin", "inferior_margin", "scalar_margin", "unknown_dispersion"), 1.0, _FINITE),
-            (("inferior_rate",), _ABOVE_0, _BELOW_1),
+            (("inferior_rate", "start_rate"), _ABOVE_0, _BELOW_1),
+            (("burst_height",), 1.0, _FINITE),
+            (("burst_seconds",), 0.0, _FINITE),
             (("cap_calm", "cap_bursty", "scalar_spacing"), _ABOVE_0, math.inf),
         ):
             for name in names:

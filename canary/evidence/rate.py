@@ -43,14 +43,16 @@ class RateTest:
         """
         return bad > 0 and bad * math.log(bad / (requests * self.bound)) > self.cap
 
-    def excess(self, before: Logs, bad: float, requests: float) -> Logs:
-        """Return the excess so far with that of one scrape that has bad requests.
+    def excess(self, before: Logs, bad: float, requests: float, cap: float | None = None) -> Logs:
+        """Return the excess so far with that of one scrape.
 
-        An empty one stands for none.
+        An empty one stands for none. `cap` is one for this scrape alone, which may then be without
+        a bad request.
         """
-        if not self.exceeds(bad, requests):
+        if cap is None and not self.exceeds(bad, requests):
             return before
-        excess = [max(0.0, log - self.cap) for log in self.logs(bad, requests)]
+        most = self.cap if cap is None else min(cap, self.cap)
+        excess = [max(0.0, log - most) for log in self.logs(bad, requests)]
         return tuple(map(add, before or (0.0,) * len(excess), excess))
 
     def logs(self, bad: float, requests: float, excess: Logs = ()) -> Logs:

@@ -82,28 +82,29 @@ class RatioTest:
         """Return what a bad request of either arm costs; `place` is 200 ln(n_c / n_s)."""
         return self.dues[math.floor(place) + self.shift]
 
-    def step(self, dues: Logs, split: Split) -> Logs:
-        """Add one scrape; both totals are positive."""
+    def step(self, dues: Logs, split: Split, cap: float = math.inf) -> Logs:
+        """Add one scrape; both totals are positive. `cap` is one for this scrape alone."""
         rates = self.rates(place_of(split))
-        return self.capped(pay(dues, rates, split), rates, split)
+        return self.capped(pay(dues, rates, split), rates, split, min(cap, self.cap))
 
-    def capped(self, dues: Logs, rates: Logs, split: Split) -> Logs:
-        """Take off again what one scrape added beyond the cap; `dues` have it in.
+    def capped(self, dues: Logs, rates: Logs, split: Split, cap: float) -> Logs:
+        """Take off again what one scrape added beyond a cap; `dues` have it in.
 
         With the odds o = margin n_c / n_s of a bad request to be the canary's, no alternative at
         all gains more from a scrape than k_c ln(k_c / (k_c + k_s) * (1 + o) / o): mostly less than
         the cap.
         """
         canary_bad, canary_all, stable_bad, stable_all = split
-        if not canary_bad:
-            return dues
         bad, expected = canary_bad + stable_bad, self.margin * canary_all
-        most = canary_bad * (expected + stable_all) / (bad * expected)
-        if canary_bad * math.log(most) <= self.cap:
+        if canary_bad:
+            most = canary_bad * (expected + stable_all) / (bad * expected)
+            if canary_bad * math.log(most) <= cap:
+                return dues
+        elif cap >= 0:
             return dues
         return tuple(
             [
-                due - max(0.0, canary_bad * bet + bad * rate - self.cap)
+                due - max(0.0, canary_bad * bet + bad * rate - cap)
                 for due, bet, rate in zip(dues, self._bets, rates, strict=False)
             ]
         )
@@ -153,15 +154,19 @@ class Comparison:
         """Return the dues of both tests before the first request."""
         return self.worse.start() + (self.inferior.start() if self.inferior else ())
 
-    def step(self, dues: Logs, split: Split) -> Logs:
-        """Add one scrape; both totals are positive. What each test's own step would make of it."""
+    def step(self, dues: Logs, split: Split, cap: float = math.inf) -> Logs:
+        """Add one scrape; both totals are positive. What each test's own step would make of it.
+
+        `cap` is one for this scrape alone.
+        """
         # Written out, for it runs at every scrape: `place_of` and `pay` would be a tenth of it.
         bad, requests, stable_bad, stable_all = split
         rates = self._rates[floor(_STEPS * log(requests / stable_all)) + self._shift]
         paid = tuple(map(add, dues, map(mul, rates, repeat(bad + stable_bad))))
-        if not bad:
+        cap = min(cap, self.worse.cap)
+        if not bad and cap >= 0:
             return paid
-        kept = self.worse.capped(paid, rates, split)
+        kept = self.worse.capped(paid, rates, split, cap)
         return paid if kept is paid else kept + paid[self._width :]
 
     def against(self, dues: Logs, bad: float) -> Logs:

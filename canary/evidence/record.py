@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from canary.evidence.bursty import BurstEvidence
 from canary.evidence.counted import CountEvidence
 from canary.evidence.counters import Arm, Counters, PodCounters
 from canary.evidence.dispersion import Calibration
@@ -65,10 +66,12 @@ def dump_counters(counters: Counters) -> Json:
         "warmup": counters.warmup,
         "lag": counters.lag,
         "alone": counters.alone,
+        "start": counters.start,
+        "past": counters.past,
         "time": counters.time if math.isfinite(counters.time) else None,
         "clamped": counters.clamped,
         "pods": {
-            name: [pod.arm.value, pod.born, pod.time, dict(pod.values)]
+            name: [pod.arm.value, pod.born, pod.time, dict(pod.values), _finite(pod.opened)]
             for name, pod in counters.seen.items()
         },
     }
@@ -81,13 +84,25 @@ def load_counters(record: Mapping[str, Any]) -> Counters:
         warmup=record["warmup"],
         lag=record["lag"],
         alone=record["alone"],
+        start=record["start"],
+        past=record["past"],
         time=-math.inf if record["time"] is None else record["time"],
         clamped=record["clamped"],
         seen={
-            name: PodCounters(arm=Arm(arm), born=born, time=time, values=values)
-            for name, (arm, born, time, values) in record["pods"].items()
+            name: PodCounters(
+                arm=Arm(arm),
+                born=born,
+                time=time,
+                values=values,
+                opened=math.inf if opened is None else opened,
+            )
+            for name, (arm, born, time, values, opened) in record["pods"].items()
         },
     )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _dump_evidence(evidence: CountEvidence | ScalarEvidence) -> Json:
@@ -96,6 +111,9 @@ def _dump_evidence(evidence: CountEvidence | ScalarEvidence) -> Json:
 
 def _load_evidence(record: Mapping[str, Any]) -> CountEvidence | ScalarEvidence:
     values = {name: _tupled(value) for name, value in record.items()}
+    if "dues" in values:
+        stored = values.pop("bursty", None)
+        values["bursty"] = None if stored is None else BurstEvidence.of(stored)
     for kind in (CountEvidence, ScalarEvidence):
         if set(values) == set(kind._fields):
             return kind(**values)
@@ -104,7 +122,8 @@ def _load_evidence(record: Mapping[str, Any]) -> CountEvidence | ScalarEvidence:
 
 def _shape(evidence: CountEvidence | ScalarEvidence) -> tuple[int, ...]:
     if isinstance(evidence, CountEvidence):
-        parts = (evidence.dues, evidence.bets, evidence.excess)
+        kept = evidence.bursty.stable.blocks if evidence.bursty else ()
+        parts = (evidence.dues, evidence.bets, evidence.excess, kept)
         return tuple(len(part) for part in parts)
     return (len(evidence.logs),)
 

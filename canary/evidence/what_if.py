@@ -8,7 +8,8 @@ The record of a run holds totals and products, not its scrapes. Two questions ar
   there were (`_MOST_SCRAPES` at most), judges those, and takes off the record's evidence what the
   judged evidence lost. It is exact where the scrapes were equal. Where the bad requests came in
   bursts, or the weight was moved, it is only as right as the mean scrape stands for all: what a cap
-  took from a burst, an even scrape may not have reached, and the other way round.
+  took from a burst, an even scrape may not have reached, and the other way round. Where no history
+  is known all scrapes are judged by what was learned of the stable in the end.
 """
 
 import math
@@ -168,13 +169,22 @@ def _log_after(judge: Judge, state: JudgeState, position: int, bad: float) -> fl
         part / evidence.volume if evidence.volume > 0 else 0.0,
     )
     single = Judge(judge.policy, [plan])
-    replayed = single.start()
+    replayed = _knowing(single.start(), evidence)
     for _ in range(count):
         replayed = single.update(replayed, {plan.name: scrape})
     metrics = (*state.metrics[:position], replayed.metrics[0], *state.metrics[position + 1 :])
     # With the least that may be asked for, what is not refused is held up by the guard.
     verdict = _with(judge, alpha=_MOST_ALPHA).verdict(JudgeState(metrics))
     return math.log(_value(verdict.finding)) if isinstance(verdict, Refuse) else None
+
+
+def _knowing(fresh: JudgeState, evidence: CountEvidence) -> JudgeState:
+    """Return the state before a plan's first scrape, with what was learned in the end."""
+    (first,) = fresh.metrics
+    if not isinstance(first, CountEvidence) or not first.bursty or not evidence.bursty:
+        return fresh
+    known = first.bursty._replace(stable=evidence.bursty.stable)
+    return JudgeState((first._replace(bursty=known),))
 
 
 def _refused_at(judge: Judge, state: JudgeState, alpha: float) -> bool:

@@ -13,6 +13,7 @@ from canary.evidence.judge import Judge, JudgeState
 from canary.evidence.latency import Frozen
 from canary.evidence.plan import CountPlan, Plan
 from canary.evidence.policy import Policy
+from canary.evidence.ranked import ScalarEvidence
 from canary.evidence.report import Weighing, recall
 from canary.evidence.scalar import Scalars
 from canary.evidence.verdict import Continue
@@ -67,6 +68,7 @@ class Run:
         judge = Judge(watch.policy, [*counted, *(one.plan for one in watch.scalars)])
         state, began, taught = judge.start(), watch.began, set[str]()
         frozen: Mapping[str, Any] = {}
+        recalled = False
         if watch.record.get("candidate") == watch.candidate:
             try:
                 stored, known = recall(watch.record)
@@ -75,12 +77,13 @@ class Run:
             if _plain(stored) == _plain(judge):
                 judge, state, began = stored, known, now
                 taught = {plan.name for plan in judge.plans}
+                recalled = True
                 frozen = watch.record.get("frozen") or {}
         return cls(
             watch=watch,
             judge=judge,
             state=state,
-            tallies=tuple(_tallies(watch, began)),
+            tallies=tuple(_tallies(watch, began, past=not recalled)),
             lag=lag,
             windows=Windows(began=watch.began, lag=lag),
             taught=taught,
@@ -137,7 +140,9 @@ class Run:
         self.judge = Judge(self.judge.policy, plans)
         fresh = self.judge.start().metrics
         pairs = zip(plans, fresh, self.state.metrics, strict=True)
-        self.state = JudgeState(tuple(new if p.name in learned else old for p, new, old in pairs))
+        self.state = JudgeState(
+            tuple(_afresh(new, old) if p.name in learned else old for p, new, old in pairs)
+        )
 
     def _begun(self) -> set[str]:
         """Return the plans that have counted requests already."""
@@ -336,7 +341,9 @@ class Run:
             self.trouble = f"{what}, whose histogram has no bucket as {settled} asks for"
             readings = [one for one in readings if one.pod not in odd]
         pods = {**{name: pod.known() for name, pod in self.known.items()}, **self.sides}
-        found = count(tally.counters, Scrape(time=time, pods=pods, readings=tuple(readings)))
+        serving = self.watch.weight > 0
+        scrape = Scrape(time=time, pods=pods, readings=tuple(readings), serving=serving)
+        found = count(tally.counters, scrape)
         tally.counters, tally.pending = found.counters, found.stratum
 
     def _sources(self) -> dict[str, str]:
@@ -352,19 +359,28 @@ class Run:
         return counted | compared
 
 
-def _tallies(watch: Watch, began: float) -> Iterable[Tally]:
+def _afresh(
+    new: CountEvidence | ScalarEvidence, old: CountEvidence | ScalarEvidence
+) -> CountEvidence | ScalarEvidence:
+    """Return evidence before the first request, with what was learned of the stable by then."""
+    if not isinstance(new, CountEvidence) or not isinstance(old, CountEvidence):
+        return new
+    kept = new.bursty is not None and old.bursty is not None
+    return new._replace(bursty=old.bursty) if kept else new
+
+
+def _tallies(watch: Watch, began: float, *, past: bool) -> Iterable[Tally]:
     for metric in watch.metrics:
+        latency = any(isinstance(way.canary, Quantile) for way in metric.ways)
         for position, plan in enumerate(metric.plans):
             counters = Counters(
-                began=began, warmup=_warmup(metric, watch.policy), alone=metric.alone
+                began=began,
+                warmup=watch.policy.warmup if latency else watch.policy.error_warmup,
+                alone=metric.alone,
+                start=0.0 if latency else watch.policy.start,
+                past=past,
             )
             yield Tally(plan=plan.name, position=position, metric=metric, counters=counters)
-
-
-def _warmup(metric: Countable, policy: Policy) -> float:
-    """An empty cache makes a new pod slow; an error is one from the first request on."""
-    latency = any(isinstance(way.canary, Quantile) for way in metric.ways)
-    return policy.warmup if latency else policy.error_warmup
 
 
 def _plain(judge: Judge) -> tuple[Policy, list[Plan]]:

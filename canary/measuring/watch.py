@@ -19,7 +19,8 @@ class Watch:
     traffic, and `former_until`, when pods of a canary of before were there last; these two move.
     `selector` is what the target's pods are listed by, as `labelSelector` takes it. `record` is
     what an earlier process has stored. `asked` tells what the Canary asks of a judge from what it
-    asked before it was edited.
+    asked before it was edited. `weight` is the canary's share of the traffic in percent, which
+    changes while the run lasts.
     """
 
     key: Key
@@ -36,6 +37,7 @@ class Watch:
     asked: str = ""
     traffic_since: float | None = None
     former_until: float | None = None
+    weight: int = 100
 
     @property
     def identity(self) -> tuple[str, float, str]:

@@ -18,6 +18,8 @@ from tests.fakes import objects
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SICK = Stratum(20, 100, 0, 900, 5)
 HEALTHY = Stratum(0, 100, 1, 900, 5)
+SERVED_LONG = Stratum(0, 0, before_bad=500, before_all=1e6)
+"""What the stable's pods have counted when they are first read."""
 ERRORS = CountPlan(name="request-success-rate", maximum=0.01, promotes=False)
 CHECKS = (
     Check(
@@ -37,7 +39,7 @@ def evidence(
     """Return the record of a run that has seen these strata."""
     judge = Judge(policy or Policy(), [plan])
     state = judge.start()
-    for stratum in strata:
+    for stratum in (SERVED_LONG, *strata):
         samples: Samples = {plan.name: stratum}
         state = judge.update(state, samples)
     return Weighing(

@@ -88,7 +88,7 @@ class Bench:
             clock=lambda: self.time,
             registry=CollectorRegistry(),
         )
-        self.totals = {STABLE_POD: [5000.0, 3.0], CANARY_POD: [0.0, 0.0]}
+        self.totals = {STABLE_POD: [5e6, 300.0], CANARY_POD: [0.0, 0.0]}
 
     def serve(self, canary: tuple[int, int], stable: tuple[int, int]) -> None:
         """Add good and bad answers, and put them on the pods' pages."""
@@ -318,7 +318,7 @@ async def test_latency_is_counted_through_the_bucket_of_its_limit(
     changed: list[Key] = []
     for number in range(12):
         bench.time += 2
-        bench.scraper.page(PAGES[STABLE_POD], histogram(1000 + 90 * number, 2))
+        bench.scraper.page(PAGES[STABLE_POD], histogram(1e6 + 90 * number, 20))
         bench.scraper.page(PAGES[CANARY_POD], histogram(7 * number, slow * number))
         changed += await bench.gather()
     assert changed == verdict

@@ -11,7 +11,7 @@ from canary.evidence.counters import Arm, Counters, Pod, Reading, Scrape, Stratu
 
 OLD, NEW = Pod(arm=Arm.STABLE, born=-1000.0), Pod(arm=Arm.CANARY, born=0.0)
 PODS = {"old": OLD, "new": NEW}
-START = Counters(began=0.0, warmup=0.0)
+START = Counters(began=0.0, warmup=0.0, past=False)
 
 
 def _read(pod: str, total: float, bad: float | None = None) -> tuple[Reading, ...]:

@@ -37,6 +37,7 @@ QUEUE = ScalarPlan(name="queue")
 HEAP = ScalarPlan(name="heap", maximum=1e9, baseline=False)
 HEALTHY = Stratum(0.0, 250.0, 2.0, 2250.0, 5.0)
 SICK = Stratum(60.0, 250.0, 2.0, 2250.0, 5.0)
+KNOWN_FOR_LONG = Stratum(0.0, 0.0, before_bad=900.0, before_all=1e6)
 
 
 def _feed(judge: Judge, *samples: Samples) -> JudgeState:
@@ -153,7 +154,7 @@ def test_switched_off_it_says_nothing() -> None:
 def test_reason_is_the_metric_that_speaks_loudest() -> None:
     judge = Judge(POLICY, [ERRORS, SLOW, QUEUE])
     sick = {"errors": HEALTHY, "slow": SICK}
-    verdict = judge.verdict(_feed(judge, *[sick] * 5))
+    verdict = judge.verdict(_feed(judge, {"slow": KNOWN_FOR_LONG}, *[sick] * 5))
     assert isinstance(verdict, Refuse)
     assert verdict.finding.metric == "slow"
 

@@ -23,18 +23,21 @@ from canary.evidence.what_if import (
 )
 
 CALM = Calibration(levels=((50.0, 1.0),), stable=1.0, margin=1.5, known=True, learned=0.0012)
+PLAIN = replace(CALM, learned=None)
 PLANS = {
-    "bound and stable": CountPlan(name="errors", maximum=0.01),
-    "stable only": CountPlan(name="errors"),
+    "bound and stable": CountPlan(name="errors", maximum=0.01, calibration=PLAIN),
+    "stable only": CountPlan(name="errors", calibration=PLAIN),
     "bound only": CountPlan(name="errors", maximum=0.01, baseline=False),
     "learned": CountPlan(name="errors", maximum=0.01, calibration=CALM),
-    "independent": CountPlan(name="errors", maximum=0.01, independent=True),
+    "independent": CountPlan(name="errors", maximum=0.01, independent=True, calibration=PLAIN),
 }
 OTHER = CountPlan(name="slow", maximum=0.05)
 SICK = Stratum(12.0, 100.0, 1.0, 900.0, 5.0)
 
 FEW = settings(max_examples=30, deadline=None)
+UNKNOWN = CountPlan(name="errors", maximum=0.01)
 plans = pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS.keys())
+every_plan = pytest.mark.parametrize("plan", [*PLANS.values(), UNKNOWN])
 counts = st.tuples(st.integers(2, 25), st.integers(5, 400), st.floats(0, 1), st.integers(0, 8)).map(
     lambda it: (it[0], Stratum(float(round(it[1] * it[2])), it[1], it[3], 9.0 * it[1], 5.0))
 )
@@ -47,7 +50,7 @@ def fed(judge: Judge, count: int, scrape: Stratum) -> JudgeState:
     return state
 
 
-@plans
+@every_plan
 @FEW
 @given(counts=counts)
 def test_the_stated_alpha_refuses_and_a_smaller_one_does_not(
@@ -90,7 +93,7 @@ def test_of_equal_scrapes_so_many_fewer_leave_it_open_and_one_less_does_not(
     assert refused(fewer - 1)
 
 
-@plans
+@every_plan
 @FEW
 @given(st.lists(st.integers(0, 30), min_size=4, max_size=20))
 def test_of_bursts_it_is_a_number_that_the_run_had(plan: CountPlan, bursts: list[int]) -> None:

@@ -1,0 +1,55 @@
+"""When a run is looked at next: its pods' pages more often just after its weight has risen."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from analyzer.gathering.pace import Pace
+
+_SHORTEST_PAUSE: Final = 0.1
+
+
+@dataclass(slots=True)
+class Rhythm:
+    """The times of one run's readings.
+
+    `weight` is the canary's share of the traffic when it was last heard of. A rise of it ends the
+    present pause, and the pauses are short for a while: a version that fails does so at once.
+    """
+
+    pace: Pace
+    weight: int
+    _hurried_until: float = float("-inf")
+    _risen: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def listing(self) -> float:
+        """Seconds between two lists of the run's pods."""
+        return self.pace.listing.total_seconds()
+
+    def shares(self, weight: int) -> None:
+        """Hear of the canary's present share."""
+        if weight > self.weight:
+            now = asyncio.get_running_loop().time()
+            self._hurried_until = now + self.pace.hurry.total_seconds()
+            self._risen.set()
+        self.weight = weight
+
+    async def pause(self, started: float) -> None:
+        """Wait until the next reading is due; `started` is when the last one began."""
+        now = asyncio.get_running_loop().time()
+        pace = self.pace.hurried if now < self._hurried_until else self.pace.pods
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_rest(pace.total_seconds(), started, now)):
+                await self._risen.wait()
+        self._risen.clear()
+
+
+async def pause(pace: float, started: float) -> None:
+    """Wait until `pace` seconds after the start of what was done last."""
+    await asyncio.sleep(_rest(pace, started, asyncio.get_running_loop().time()))
+
+
+def _rest(pace: float, started: float, now: float) -> float:
+    return max(_SHORTEST_PAUSE, pace - (now - started))

@@ -1,0 +1,122 @@
+"""The tests against a candidate where nothing is known of how errors come: in bursts, perhaps.
+
+Three, beside the comparison that the guard asks for (`canary.evidence.counted`):
+
+- **bursts**: a rate test, request by request, of H0: the canary's rate is at no time above the
+  highest that bursts of a healthy version are taken to reach. It is fast where much fails.
+- **ratio**: the comparison with the stable, both arms divided by their dispersion.
+- **bound**: the bets against the metric's own maximum, to the power of 1 / phi: the mean of a rate
+  that comes in bursts may be below the maximum while the rate of a scrape is not.
+
+All of it is a product over readings, of factors that rest on what was counted before
+(`canary.evidence.bursts`).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+from canary.evidence.bursts import (
+    Block,
+    Bursts,
+    counted,
+    counted_before,
+    dispersion,
+    highest,
+    nothing_seen,
+)
+from canary.evidence.counters import Stratum
+from canary.evidence.mixture import Logs
+from canary.evidence.policy import Policy
+from canary.evidence.rate import RateTest
+from canary.evidence.ratio import RatioTest
+
+_PLACES = 50.0
+"""The highest rate is rounded up to so many places per factor of e, so that tests are shared."""
+
+
+class BurstEvidence(NamedTuple):
+    """What was learned of the stable, and the logarithms of two tests."""
+
+    stable: Bursts
+    ratio: Logs
+    bursts: Logs
+
+    @classmethod
+    def of(cls, stored: Any) -> Self:
+        """Read what was stored as nested sequences."""
+        (bad, requests, blocks), ratio, bursts = stored
+        return cls(Bursts(bad, requests, tuple(Block(*one) for one in blocks)), ratio, bursts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BurstTests:
+    """The tests of one metric without a history. `level` is that of the stable's upper bound."""
+
+    policy: Policy
+    ratio: RatioTest
+    level: float
+
+    def start(self) -> BurstEvidence:
+        """Return the evidence before the first reading."""
+        nothing = self.ratio.start()
+        return BurstEvidence(nothing_seen(self.policy), nothing, nothing)
+
+    def learn(self, evidence: BurstEvidence, stratum: Stratum) -> BurstEvidence:
+        """Learn what the stable says in a stratum, once the stratum was tested."""
+        stable = evidence.stable
+        if stratum.before_all:
+            stable = counted_before(stable, stratum.before_bad, stratum.before_all)
+        bad, requests, seconds = stratum.stable_bad, stratum.stable_all, stratum.seconds
+        return evidence._replace(stable=counted(stable, self.policy, bad, requests, seconds))
+
+    def dispersion(self, evidence: BurstEvidence, volume: float) -> float:
+        """Return how dispersed an arm of this volume is taken to be."""
+        return dispersion(evidence.stable, self.policy, volume)
+
+    def highest(self, evidence: BurstEvidence, volume: float) -> float:
+        """Return the highest rate of a healthy version, given the stable's volume."""
+        found = highest(
+            evidence.stable, self.policy, volume, margin=self.ratio.margin, level=self.level
+        )
+        return math.exp(math.ceil(_PLACES * math.log(found)) / _PLACES)
+
+    def step(
+        self, evidence: BurstEvidence, stratum: Stratum, volume: float, cap: float
+    ) -> BurstEvidence:
+        """Test one stratum of both arms.
+
+        Args:
+            evidence: before it.
+            stratum: with requests of both.
+            volume: of the canary, in requests per second.
+            cap: what it may add to a logarithm.
+
+        """
+        other = stratum.stable_all / stratum.seconds if stratum.seconds else 0.0
+        ours, theirs = self.dispersion(evidence, volume), self.dispersion(evidence, other)
+        split = (
+            stratum.canary_bad / ours,
+            stratum.canary_all / ours,
+            stratum.stable_bad / theirs,
+            stratum.stable_all / theirs,
+        )
+        dues = self.ratio.step(self.ratio.start(), split, cap)
+        return evidence._replace(
+            ratio=_more(evidence.ratio, self.ratio.logs(dues, split[0]), cap),
+            bursts=_more(evidence.bursts, self._bursts(evidence, stratum, other), cap),
+        )
+
+    def _bursts(self, evidence: BurstEvidence, stratum: Stratum, other: float) -> Logs:
+        phi = self.policy.unknown_dispersion
+        test = RateTest(bound=min(0.5, self.highest(evidence, other)))
+        return test.logs(stratum.canary_bad / phi, stratum.canary_all / phi)
+
+    def tempered(self, evidence: BurstEvidence, adds: Logs, volume: float) -> Logs:
+        """Return what a stratum adds to the bets against the bound, for a canary of this volume."""
+        power = 1 / self.dispersion(evidence, volume)
+        return tuple([power * more for more in adds])
+
+
+def _more(logs: Logs, more: Logs, cap: float) -> Logs:
+    return tuple([log + min(cap, one) for log, one in zip(logs, more, strict=True)])
