@@ -7,7 +7,7 @@ tuples, and a scrape without a bad request only adds up totals.
 import math
 from dataclasses import dataclass
 from operator import add
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from canary.evidence.bound import BoundTest
 from canary.evidence.bursty import BurstEvidence, BurstTests
@@ -22,6 +22,9 @@ from canary.evidence.ratio import Comparison, RatioTest, Split
 
 AVERAGED = 60.0
 """Over how many seconds the present rate of requests is averaged."""
+
+_STARTS: Final[Logs] = (3.0, 6.0, 12.0, 30.0)
+"""Alternatives for a pod's first requests: few, for little is counted of them."""
 
 
 class CountEvidence(NamedTuple):
@@ -105,7 +108,7 @@ class CountTrial:
                 key=lambda test: test.bound,
                 default=None,
             ),
-            begun=RateTest(bound=policy.start_rate),
+            begun=RateTest(bound=policy.start_rate, multiples=_STARTS),
             bursty=_bursty(plan, policy, calibration, cap, share),
         )
 

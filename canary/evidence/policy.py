@@ -66,7 +66,7 @@ class Policy:
     warmup: float = 30.0
     error_warmup: float = 0.0
     start: float = 1.0
-    start_rate: float = 0.05
+    start_rate: float = 0.03
     cap_calm: float = 0.8
     cap_bursty: float = 0.5
     bursty: float = 1.5

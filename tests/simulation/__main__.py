@@ -5,7 +5,8 @@ import multiprocessing
 import sys
 import time
 
-from tests.simulation.rows import Result, rows
+from tests.simulation.row import Result
+from tests.simulation.rows import rows
 
 LONG = 10_000
 SHORT = 250

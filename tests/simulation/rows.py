@@ -1,15 +1,13 @@
 """The rows of the suite: what is run, and the bound or aim that it is held to."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
-
-import numpy as np
 
 from canary.evidence.policy import Policy
 from tests.bench import judge_cost
-from tests.simulation import limitless, many, scalars, scrapes
+from tests.simulation import limitless, many, moment_rows, scalars, scrapes
+from tests.simulation.row import Result, Row, bounded, seeded
 from tests.simulation.runs import (
     Outcome,
     gated,
@@ -24,31 +22,6 @@ from tests.simulation.runs import (
 )
 from tests.simulation.traffic import CORRELATED, IID, INCIDENT, UNSEEN, Kind, Service
 
-SEED = 20261123
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What a row showed, and whether it kept its bound."""
-
-    text: str
-    ok: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One line of a table. `run` takes the number of runs; `quick` rows belong to every test run.
-
-    `cost` divides the number of runs where a single one takes long.
-    """
-
-    table: str
-    name: str
-    aim: str
-    run: Callable[[int], Result]
-    quick: bool = False
-    cost: int = 1
-
 
 def rows() -> tuple[Row, ...]:
     """Return every row, in the order in which they are printed."""
@@ -57,16 +30,13 @@ def rows() -> tuple[Row, ...]:
         *_seconds(),
         *_healthy(),
         *_guarded(),
+        *moment_rows.rows(),
         *_promotions(),
         *_counters(),
         *_scalars(),
         *_limitless(),
         *_cost(),
     )
-
-
-def _rng() -> np.random.Generator:
-    return np.random.default_rng(SEED)
 
 
 REGRESSIONS = (
@@ -103,7 +73,7 @@ def _requests() -> Iterator[Row]:
 
 
 def _run_requests(stable: float, canary: float, runs: int) -> Result:
-    mean, bound = requests_needed(stable, canary, _rng(), runs=runs)
+    mean, bound = requests_needed(stable, canary, seeded(), runs=runs)
     # The time of a sequential test varies by about its mean: this is three standard errors.
     chance = 3 / math.sqrt(runs)
     limit = (1.45 if bound >= 20 else 1.7) * (1 + chance)
@@ -114,7 +84,7 @@ def _run_requests(stable: float, canary: float, runs: int) -> Result:
 
 
 def _run_many(metrics: int, limit: float, runs: int) -> Result:
-    mean = many.requests_needed(metrics, _rng(), runs=runs)
+    mean = many.requests_needed(metrics, seeded(), runs=runs)
     return Result(text=f"{mean:.1f} requests", ok=mean <= limit)
 
 
@@ -141,7 +111,7 @@ def _limit(canary: float, rps: float) -> float:
 def _run_seconds(stable: float, canary: float, rps: float, limit: float, runs: int) -> Result:
     maximum = 0.01 if stable < 0.01 else 0.02
     service = Service(rps=rps, rate=stable)
-    outcomes = sick(service, _rng(), rate=canary, runs=runs, maximum=maximum)
+    outcomes = sick(service, seeded(), rate=canary, runs=runs, maximum=maximum)
     first = min(one.refused or math.inf for one in outcomes)
     median, late = seconds(outcomes), seconds(outcomes, 0.95)
     caught = share(outcomes)
@@ -200,7 +170,7 @@ def _run_healthy(
 ) -> Result:
     outcomes = healthy(
         Service(rps=rps, rate=rate, kind=kind),
-        _rng(),
+        seeded(),
         runs=runs,
         maximum=maximum,
         drift=drift,
@@ -210,25 +180,17 @@ def _run_healthy(
 
 
 def _run_five(runs: int) -> Result:
-    return _bounded(many.false_refusals(5, _rng(), runs=runs), runs, 0.01)
+    return bounded(many.false_refusals(5, seeded(), runs=runs), runs, 0.01)
 
 
 def _refused(outcomes: Sequence[Outcome], bound: float) -> Result:
-    return _bounded(sum(one.refused is not None for one in outcomes), len(outcomes), bound)
+    return bounded(sum(one.refused is not None for one in outcomes), len(outcomes), bound)
 
 
 def _found(outcomes: Sequence[Outcome], within: float) -> Result:
     median = seconds(outcomes)
     text = f"median {median:.0f} s, caught {share(outcomes):.1%}"
     return Result(text=text, ok=median <= within)
-
-
-def _bounded(failures: int, runs: int, bound: float) -> Result:
-    """Judge a share by its bound; few runs get the benefit of chance."""
-    return Result(
-        text=f"{failures} of {runs}: {failures / runs:.2%}",
-        ok=not too_many(failures, runs, bound),
-    )
 
 
 def _promotions() -> Iterator[Row]:
@@ -262,7 +224,7 @@ def _promotions() -> Iterator[Row]:
 
 def _run_wrong(canary: float, rps: float, policy: Policy, runs: int) -> Result:
     service = Service(rps=rps, rate=0.001)
-    outcomes = gated(service, _rng(), rate=canary, runs=runs, policy=policy, refuses=False)
+    outcomes = gated(service, seeded(), rate=canary, runs=runs, policy=policy, refuses=False)
     passed = promoted(outcomes)
     return Result(
         text=f"passed {passed:.2%} of {runs} though nothing refused them",
@@ -272,7 +234,7 @@ def _run_wrong(canary: float, rps: float, policy: Policy, runs: int) -> Result:
 
 def _run_right(rps: float, policy: Policy, runs: int) -> Result:
     service = Service(rps=rps, rate=0.001)
-    outcomes = gated(service, _rng(), rate=0.001, runs=runs, policy=policy)
+    outcomes = gated(service, seeded(), rate=0.001, runs=runs, policy=policy)
     median = promoted_seconds(outcomes)
     return Result(
         text=f"passed {promoted(outcomes):.1%}, median {median:.0f} s",
@@ -293,7 +255,7 @@ def _counters() -> Iterator[Row]:
 
 
 def _run_scrapes(trouble: scrapes.Trouble, bound: float, runs: int) -> Result:
-    outcomes = scrapes.healthy(trouble, _rng(), runs=runs, rps=50, rate=0.01)
+    outcomes = scrapes.healthy(trouble, seeded(), runs=runs, rps=50, rate=0.01)
     return _refused(outcomes, bound)
 
 
@@ -331,12 +293,12 @@ SPACING = 5.0
 
 
 def _run_scalar(noise: scalars.Noise, policy: Policy, runs: int) -> Result:
-    outcomes = scalars.runs_of(noise, _rng(), runs=runs, policy=policy)
+    outcomes = scalars.runs_of(noise, seeded(), runs=runs, policy=policy)
     return _refused(outcomes, 0.01)
 
 
 def _run_shift(noise: scalars.Noise, policy: Policy, runs: int) -> Result:
-    outcomes = scalars.runs_of(noise, _rng(), runs=runs, policy=policy, shift=1.5)
+    outcomes = scalars.runs_of(noise, seeded(), runs=runs, policy=policy, shift=1.5)
     return _found(outcomes, 240)
 
 
@@ -362,12 +324,12 @@ def _limitless() -> Iterator[Row]:
 
 
 def _run_as_fast(rps: float, runs: int) -> Result:
-    outcomes = limitless.runs_of(_rng(), runs=runs, rps=rps)
+    outcomes = limitless.runs_of(seeded(), runs=runs, rps=rps)
     return _refused(outcomes, 0.01)
 
 
 def _run_slower(slower: float, runs: int) -> Result:
-    outcomes = limitless.runs_of(_rng(), runs=runs, rps=50, slower=slower)
+    outcomes = limitless.runs_of(seeded(), runs=runs, rps=50, slower=slower)
     return _found(outcomes, 120)
 
 

@@ -5,7 +5,8 @@ import pytest
 
 from canary.evidence.policy import Policy
 from tests.simulation import scalars
-from tests.simulation.rows import SEED, Row, rows
+from tests.simulation.row import SEED, Row
+from tests.simulation.rows import rows
 from tests.simulation.runs import too_many
 
 QUICK = 250

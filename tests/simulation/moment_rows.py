@@ -1,0 +1,175 @@
+"""Rows of runs that are drawn moment by moment: bursts without a history, starts, and times.
+
+"Before" is the same judge, with a known stable, in the rhythm of `moments.BEFORE`; where the stable
+is not known it is what revision 45c6f99 took in these very runs.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from tests.simulation.moments import (
+    BEFORE,
+    Bursts,
+    Case,
+    quantiles,
+    runs_of,
+)
+from tests.simulation.row import Result, Row, bounded, seeded
+
+HOUR = 3600.0
+RUNS = 200
+"""Of which the times are taken, whatever the number of runs that is asked for."""
+
+ISSUE = Bursts(high=6.0)
+UNKNOWN = (
+    ("bursts x 6, 20 s", ISSUE),
+    ("bursts x 6, 60 s", Bursts(high=6.0, dwell=60.0)),
+    ("bursts x 9, 20 s", Bursts(high=9.0)),
+    ("bursts x 10, 5 % of the time, 20 s", Bursts(high=10.0, share=0.05)),
+    ("bursts x 6, 20 s, each pod its own", Bursts(high=6.0, by_pod=True)),
+    ("independent", None),
+)
+
+
+def rows() -> Iterator[Row]:
+    """Return all of them."""
+    yield from _unknown()
+    yield from _starts()
+    yield from _times()
+
+
+def _unknown() -> Iterator[Row]:
+    for name, bursts in UNKNOWN:
+        for rps in (5.0, 50.0, 500.0):
+            for lived in (0.0, HOUR):
+                case = Case(
+                    rps=rps, stable=0.01, bursts=bursts, known=False, lived=lived, maximum=0.02
+                )
+                since = "pods that served an hour" if lived else "new pods"
+                yield Row(
+                    table="healthy canaries refused where no history is known",
+                    name=f"{name}, 1 %, at {rps:.0f} rps, {since}",
+                    aim="<= 1 %",
+                    run=partial(_run_healthy, case),
+                    quick=bursts is ISSUE and rps == 50 and not lived,
+                    cost=40,
+                )
+    for stable, maximum in ((0.001, 0.01), (0.01, 0.02)):
+        case = Case(rps=50, stable=stable, cluster=5.0, known=False, lived=HOUR, maximum=maximum)
+        yield Row(
+            table="healthy canaries refused where no history is known",
+            name=f"retries 5 within 2 s, {stable:.1%}, at 50 rps",
+            aim="<= 1 %",
+            run=partial(_run_healthy, case),
+            cost=40,
+        )
+
+
+def _starts() -> Iterator[Row]:
+    for stable, maximum in ((0.001, 0.01), (0.01, 0.02)):
+        for rps in (50.0, 500.0):
+            for known in (True, False):
+                case = Case(
+                    rps=rps,
+                    stable=stable,
+                    first=0.02,
+                    known=known,
+                    lived=HOUR,
+                    maximum=maximum,
+                    seconds=300,
+                )
+                history = "history" if known else "no history"
+                yield Row(
+                    table="healthy canaries refused, 2 % fail in a pod's first second",
+                    name=f"{stable:.1%} at {rps:.0f} rps, {history}",
+                    aim="<= 1 %",
+                    run=partial(_run_healthy, case),
+                    quick=known and rps == 500 and stable == 0.001,
+                    cost=5,
+                )
+
+
+def _run_healthy(case: Case, runs: int) -> Result:
+    ended = runs_of(case, seeded(), runs=runs)
+    return bounded(sum(one.seconds < math.inf for one in ended), runs, 0.01)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """The most that median and 90 % of the times, and the median of the failed answers, may be."""
+
+    median: float = math.inf
+    late: float = math.inf
+    failed: float = math.inf
+
+    def __str__(self) -> str:
+        """Write what is aimed at."""
+        if self.failed < math.inf:
+            return f"<= {self.failed:.0f} failed answers"
+        if self.median < math.inf:
+            return f"<= {self.median:.0f} s, 90 % <= {self.late:.0f} s"
+        return ""
+
+
+NO_AIM = Aim()
+SOON = Aim(median=3.0, late=5.0)
+FEW = Aim(failed=5.0)
+
+WAS = {
+    (0.001, 0.2, 5.0): (12.5, 16.6, 13.0),
+    (0.001, 0.2, 10.0): (11.0, 12.6, 22.0),
+    (0.001, 0.2, 50.0): (10.4, 11.2, 103.0),
+    (0.001, 0.5, 5.0): (10.8, 11.9, 26.0),
+    (0.001, 0.5, 10.0): (10.6, 11.4, 52.0),
+    (0.001, 0.5, 50.0): (10.3, 11.1, 256.0),
+    (0.01, 0.2, 5.0): (15.2, 21.2, 15.0),
+    (0.01, 0.2, 10.0): (12.1, 14.7, 24.0),
+    (0.01, 0.2, 50.0): (10.4, 11.2, 104.0),
+    (0.01, 0.5, 5.0): (10.8, 11.9, 26.0),
+    (0.01, 0.5, 10.0): (10.6, 11.4, 52.0),
+    (0.01, 0.5, 50.0): (10.3, 11.1, 256.0),
+}
+"""What revision 45c6f99 took where the stable is not known: median, 90 %, failed answers."""
+
+
+def _times() -> Iterator[Row]:
+    for stable, maximum in ((0.001, 0.01), (0.01, 0.02)):
+        for bad in (0.2, 0.5):
+            for rps in (5.0, 10.0, 50.0):
+                for known in (True, False):
+                    case = Case(
+                        rps=10 * rps,
+                        stable=stable,
+                        canary=bad,
+                        known=known,
+                        lived=HOUR,
+                        maximum=maximum,
+                        seconds=300,
+                    )
+                    aim = FEW if rps < 10 else SOON
+                    yield Row(
+                        table="first canary answer to weight 0",
+                        name=f"{stable:.1%} -> {bad:.0%}, canary at {rps:.0f} rps, "
+                        + ("history" if known else "no history"),
+                        aim=str(aim if known and stable < 0.01 else NO_AIM),
+                        run=partial(_run_times, case, aim if known and stable < 0.01 else NO_AIM),
+                        quick=rps == 10 and known,
+                    )
+
+
+def _run_times(case: Case, aim: Aim, _: int) -> Result:
+    median, late, failed = quantiles(runs_of(case, seeded(), runs=RUNS))
+    if case.known:
+        was = quantiles(runs_of(case, seeded(), runs=RUNS, rhythm=BEFORE))
+    else:
+        was = WAS[case.stable, case.canary or 0.0, case.rps / 10]
+    return Result(
+        text=f"{_written(median, late, failed)}; before {_written(*was)}",
+        ok=median <= aim.median and late <= aim.late and failed <= aim.failed,
+    )
+
+
+def _written(median: float, late: float, failed: float) -> str:
+    return f"{median:.1f} s, 90 % {late:.1f} s, {failed:.0f} failed"

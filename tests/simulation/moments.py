@@ -1,0 +1,198 @@
+"""Runs in which every half second is drawn, and read in the rhythm of the product.
+
+Requests come as a Poisson process, a tenth of them to the canary unless said otherwise. Pages are
+read every half second for the first ten seconds of the canary's traffic and every two seconds then;
+the traffic begins at any moment between two readings. A refusal takes effect some time after the
+reading that it rests on.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+
+from canary.evidence.counters import Stratum
+from canary.evidence.dispersion import Calibration
+from canary.evidence.judge import Judge
+from canary.evidence.plan import CountPlan
+from canary.evidence.policy import Policy
+from tests.simulation.traffic import PODS, Array
+
+NAME: Final = "errors"
+STEP: Final = 0.1
+"""Seconds that are drawn at once."""
+ACTING: Final = 0.3
+"""Seconds from a reading to weight 0 on the route: what the sandbox takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rhythm:
+    """When pages are read, in seconds, and how long a pod's requests are left out."""
+
+    hurried: float = 0.5
+    hurry: float = 10.0
+    usual: float = 2.0
+    warmup: float = 0.0
+
+    def readings(self, offset: float, seconds: float) -> Iterator[float]:
+        """Return the times of all readings, given the part of a pause that is left at 0."""
+        time = offset * (self.hurried if self.hurry else self.usual)
+        while time <= seconds:
+            if time >= self.warmup:
+                yield time
+            time += self.hurried if time < self.hurry else self.usual
+
+
+NOW: Final = Rhythm()
+BEFORE: Final = Rhythm(hurry=0.0, warmup=5.0)
+"""As it was before a weight's rise was heard of: a warm-up of 5 s, then every 2 s."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bursts:
+    """A rate with two states: `high` times the mean for `share` of the time, `dwell` s at once."""
+
+    high: float
+    share: float = 0.1
+    dwell: float = 20.0
+    by_pod: bool = False
+
+    def factors(self, rng: np.random.Generator, seconds: int) -> tuple[Array, Array]:
+        """Draw for every second how many times the mean both arms' rates are."""
+        size = 1 + (PODS if self.by_pod else 1)
+        low = (1 - self.share * self.high) / (1 - self.share)
+        ends, begins = 1 / self.dwell, self.share / (self.dwell * (1 - self.share))
+        drawn = rng.random((seconds, size))
+        high = np.empty((seconds, size), bool)
+        high[0] = rng.random(size) < self.share
+        for at in range(1, seconds):
+            high[at] = np.where(high[at - 1], drawn[at] >= ends, drawn[at] < begins)
+        factors = np.where(high, self.high, low)
+        return factors[:, 0], factors[:, 1:].mean(axis=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One kind of run.
+
+    `rps` are all requests per second, `share` the canary's part of them. `first` is what its bad
+    rate is in its first second at least. With `cluster` bad requests come in clusters of this mean
+    size, spread over two seconds. `known` is whether a history was learned from, `lived` for how
+    many seconds the stable's pods had served before.
+    """
+
+    rps: float
+    stable: float
+    canary: float | None = None
+    share: float = 0.1
+    first: float = 0.0
+    bursts: Bursts | None = None
+    cluster: float = 1.0
+    known: bool = True
+    lived: float = 0.0
+    maximum: float = 0.01
+    seconds: int = 1800
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a run ended: seconds of canary traffic until weight 0, and its failed answers."""
+
+    seconds: float = math.inf
+    failed: float = math.inf
+
+
+def judge_of(case: Case, policy: Policy) -> Judge:
+    """Return the judge of a case; a history is one of independent requests."""
+    calibration = Calibration(
+        levels=((math.inf, 1.0),),
+        stable=1.0,
+        margin=policy.margin,
+        known=True,
+        learned=1.1 * case.stable,
+    )
+    learned = calibration if case.known else None
+    return Judge(policy, [CountPlan(name=NAME, maximum=case.maximum, calibration=learned)])
+
+
+def runs_of(
+    case: Case, rng: np.random.Generator, *, runs: int, rhythm: Rhythm = NOW
+) -> list[Ended]:
+    """Run canaries of a case until they are refused, or to its end."""
+    policy = Policy()
+    if rhythm.warmup:
+        policy = replace(policy, start=0.0)
+    judge = judge_of(case, policy)
+    return [_one(case, judge, rng, rhythm) for _ in range(runs)]
+
+
+@dataclass(slots=True)
+class _Drawn:
+    """What both arms have counted up to every step: bad and all of the canary, then the stable."""
+
+    totals: Array = field(default_factory=lambda: np.zeros((1, 4)))
+
+    def at(self, time: float) -> Array:
+        return np.asarray(self.totals[min(len(self.totals) - 1, int(time / STEP))])
+
+
+def _one(case: Case, judge: Judge, rng: np.random.Generator, rhythm: Rhythm) -> Ended:
+    drawn = _Drawn(_totals(case, rng))
+    state = judge.start()
+    if case.lived:
+        served = case.rps * case.lived
+        before = Stratum(
+            0, 0, before_bad=float(rng.poisson(served * case.stable)), before_all=served
+        )
+        state = judge.update(state, {NAME: before})
+    then, last, opened = 0.0, drawn.at(rhythm.warmup), math.inf
+    for time in rhythm.readings(float(rng.random()), case.seconds):
+        counts = drawn.at(time)
+        bad, requests, stable_bad, stable_all = (counts - last).tolist()
+        stratum = Stratum(bad, requests, stable_bad, stable_all, time - then)
+        if stratum.canary_all and judge.policy.start:
+            stratum = stratum._replace(starting=then < opened + judge.policy.start)
+            opened = min(opened, time)
+        state = judge.update(state, {NAME: stratum})
+        then, last = time, counts
+        if stratum.canary_bad and judge.refuses(state):
+            ended = time + ACTING
+            return Ended(seconds=ended, failed=float(drawn.at(ended)[0]))
+    return Ended()
+
+
+def _totals(case: Case, rng: np.random.Generator) -> Array:
+    """Draw what both arms count in every step, summed up."""
+    steps = round(case.seconds / STEP)
+    canary, stable = np.ones(case.seconds), np.ones(case.seconds)
+    if case.bursts:
+        canary, stable = case.bursts.factors(rng, case.seconds)
+    every = round(1 / STEP)
+    ours = (case.stable if case.canary is None else case.canary) * np.repeat(canary, every)
+    ours[:every] = np.maximum(ours[:every], case.first)
+    columns: list[Array] = []
+    for rates, share in (
+        (ours, case.share),
+        (case.stable * np.repeat(stable, every), 1 - case.share),
+    ):
+        requests = rng.poisson(case.rps * share * STEP, steps).astype(np.float64)
+        columns += [_bad(case, rng, requests, rates), requests]
+    return np.vstack([np.zeros(4), np.stack(columns, axis=1).cumsum(0)])
+
+
+def _bad(case: Case, rng: np.random.Generator, requests: Array, rates: Array) -> Array:
+    if case.cluster <= 1:
+        return rng.binomial(requests.astype(np.int64), rates).astype(np.float64)
+    bad = np.zeros(len(requests))
+    for at in np.flatnonzero(rng.random(len(bad)) < requests * rates / case.cluster):
+        size = rng.geometric(1 / case.cluster)
+        np.add.at(bad, np.minimum(at + rng.integers(0, round(2 / STEP), size), len(bad) - 1), 1)
+    return np.minimum(bad, requests)
+
+
+def quantiles(ended: Sequence[Ended]) -> tuple[float, float, float]:
+    """Return the median and 90 % of the times, and the median of the failed answers."""
+    times, failed = sorted(one.seconds for one in ended), sorted(one.failed for one in ended)
+    return times[len(times) // 2], times[int(0.9 * len(times))], failed[len(failed) // 2]
