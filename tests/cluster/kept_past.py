@@ -1,4 +1,4 @@
-"""A Prometheus that has a day of the stable's past: every thousandth answer failed, independently."""
+"""A Prometheus with a day of the stable's past: every thousandth answer failed, independently."""
 
 import json
 import random

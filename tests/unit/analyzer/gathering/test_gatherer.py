@@ -13,6 +13,7 @@ from analyzer.gathering.gatherer import Gatherer
 from analyzer.gathering.pace import Pace
 from analyzer.ports import ProviderError
 from canary.counting.series import Series, merged
+from canary.evidence.counted import CountEvidence
 from canary.evidence.latency import Frozen
 from canary.evidence.plan import CountPlan
 from canary.evidence.report import why_refused
@@ -243,6 +244,12 @@ async def test_what_was_stored_goes_on_after_a_restart_and_is_not_counted_twice(
     assert after.outlook.leading is not None
     # The first reading of the new process is where its counting begins.
     assert after.outlook.leading.canary_all == (10 + 2) * 20
+    # What the stable had served before any run of the analyzer is known from the first one.
+    served = first.totals[STABLE_POD][0] + first.totals[STABLE_POD][1]
+    (evidence,) = after.state.metrics
+    assert isinstance(evidence, CountEvidence)
+    assert evidence.bursty is not None
+    assert 0.99 * served < evidence.bursty.stable.requests <= served
 
 
 async def test_an_unreadable_page_is_said_and_costs_nothing() -> None:

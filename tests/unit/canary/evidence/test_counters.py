@@ -195,3 +195,35 @@ def test_every_request_counts_once_across_resets(
     _, strata = _count(START, *_grow([(*one[:4], False) for one in steps]))
     assert sum(stratum.canary_all for stratum in strata) == sum(one[2] for one in steps)
     assert sum(stratum.stable_all for stratum in strata) == sum(one[0] for one in steps[1:])
+
+
+def test_the_first_second_of_a_pod_s_traffic_is_marked_and_probes_are_no_traffic() -> None:
+    counters = replace(START, start=1.0)
+    found = []
+    for at, (total, serving) in enumerate(
+        [(0, False), (3, False), (3, True), (9, True), (15, True), (21, True), (27, True)]
+    ):
+        scrape = _scrape(5 + 0.5 * at, _read("old", 900 + at), _read("new", total))
+        counters, stratum, _ = count(counters, replace(scrape, serving=serving))
+        assert stratum is not None
+        found.append((stratum.canary_all, stratum.starting))
+    # Traffic is seen at 6.5 s first; what is read until a second later may be of that second.
+    assert found == [
+        (0, False),
+        (3, True),
+        (0, False),
+        (6, True),
+        (6, True),
+        (6, True),
+        (6, False),
+    ]
+
+
+def test_what_the_stable_counted_before_is_told_once() -> None:
+    counters = replace(START, past=True)
+    _, strata = _count(
+        counters,
+        _scrape(5, _read("old", 900, 30), _read("new", 40, 2)),
+        _scrape(10, _read("old", 950, 31), _read("new", 90, 2)),
+    )
+    assert [(one.before_bad, one.before_all) for one in strata] == [(30, 900), (0, 0)]

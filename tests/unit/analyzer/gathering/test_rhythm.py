@@ -1,0 +1,49 @@
+"""Pages are read more often just after a weight has risen, and at once."""
+
+import asyncio
+from datetime import timedelta
+
+from analyzer.gathering.pace import Pace
+from analyzer.gathering.rhythm import Rhythm
+from tests.fakes.loop import ImpatientLoop
+
+LOOP = ImpatientLoop
+PACE = Pace(
+    pods=timedelta(seconds=2), hurried=timedelta(seconds=0.5), hurry=timedelta(seconds=10)
+)
+
+
+async def readings(rhythm: Rhythm, seconds: float) -> list[float]:
+    """Return when a run would be read, in seconds from now, each reading taking no time."""
+    loop = asyncio.get_running_loop()
+    began, found = loop.time(), []
+    while loop.time() - began < seconds:
+        started = loop.time()
+        found.append(round(started - began, 3))
+        await rhythm.pause(started)
+    return found
+
+
+async def test_without_a_rise_the_usual_pace_holds() -> None:
+    rhythm = Rhythm(PACE, 10)
+    rhythm.shares(10)
+    rhythm.shares(5)
+    assert await readings(rhythm, 7) == [0, 2, 4, 6]
+
+
+async def test_a_rise_ends_the_pause_and_hurries_for_a_while() -> None:
+    rhythm = Rhythm(PACE, 0)
+    loop = asyncio.get_running_loop()
+    loop.call_later(1.2, rhythm.shares, 10)
+    found = await readings(rhythm, 16)
+    assert found[:4] == [0, 1.2, 1.7, 2.2]
+    assert [time for time in found if time > 11.2] == [13.2, 15.2]
+
+
+async def test_what_takes_longer_than_a_pace_is_not_read_without_a_pause() -> None:
+    rhythm = Rhythm(PACE, 0)
+    loop = asyncio.get_running_loop()
+    started = loop.time() - 60
+    before = loop.time()
+    await rhythm.pause(started)
+    assert 0 < loop.time() - before <= 0.2

@@ -1,0 +1,137 @@
+"""What the stable says of its bursts, and what is made of it where no history is known."""
+
+import math
+
+import pytest
+
+from canary.evidence.bursts import (
+    Bursts,
+    counted,
+    counted_before,
+    dispersion,
+    highest,
+    nothing_seen,
+    rate,
+)
+from canary.evidence.counted import CountEvidence, CountTrial
+from canary.evidence.counters import Stratum
+from canary.evidence.dispersion import Calibration
+from canary.evidence.learned import quick_upper_rate, upper_rate
+from canary.evidence.plan import CountPlan
+from canary.evidence.policy import Policy
+
+POLICY = Policy()
+CALM = Calibration(levels=((math.inf, 1.0),), stable=1.0, margin=1.5, known=True, learned=0.0012)
+UNKNOWN = CountPlan(name="errors", maximum=0.01)
+KNOWN = CountPlan(name="errors", maximum=0.01, calibration=CALM)
+
+
+def seen(*bad: float, requests: float = 900.0, seconds: float = 20.0) -> Bursts:
+    """Return what was learned of a stable that failed so often in each 20 s."""
+    bursts = counted_before(nothing_seen(POLICY), 3600.0, 3.6e5)
+    for one in bad:
+        bursts = counted(bursts, POLICY, one, requests, seconds)
+    return bursts
+
+
+def upper(bursts: Bursts) -> float:
+    return highest(bursts, POLICY, 45.0, margin=1.5, level=0.001)
+
+
+def test_a_stable_that_nothing_is_known_of_allows_everything() -> None:
+    assert rate(nothing_seen(POLICY)) == 0.5
+    assert upper(nothing_seen(POLICY)) == 0.5
+
+
+def test_the_longer_the_stable_has_served_the_less_a_healthy_canary_may_fail() -> None:
+    found = [
+        upper(counted_before(nothing_seen(POLICY), 0.0, requests))
+        for requests in (100.0, 1000.0, 1e4, 1e6)
+    ]
+    assert found == sorted(found, reverse=True)
+    assert found[0] == 0.5
+    assert found[-1] < POLICY.floor
+
+
+def test_a_burst_may_be_ten_times_the_mean() -> None:
+    long = counted_before(nothing_seen(POLICY), 1e6, 1e8)
+    assert upper(long) == pytest.approx(0.1, rel=0.01)
+
+
+def test_bursts_of_the_stable_raise_the_dispersion_and_calm_lowers_it() -> None:
+    believed = dispersion(seen(), POLICY, 5.0)
+    assert believed == pytest.approx(1 + 5 * 3)
+    assert dispersion(seen(*[9.0] * 30), POLICY, 5.0) < believed
+    assert dispersion(seen(*[4.0, 4.0, 4.0, 54.0] * 8), POLICY, 5.0) > believed
+
+
+def test_no_error_at_all_says_nothing_of_how_errors_come() -> None:
+    silent = seen(*[0.0] * 30)
+    assert dispersion(silent, POLICY, 5.0) == pytest.approx(
+        1 + 5 * POLICY.burst_seconds * min(0.01, rate(silent))
+    )
+
+
+def test_a_stratum_is_judged_by_what_was_counted_before_it() -> None:
+    trial = CountTrial.of(UNKNOWN, POLICY)
+    begun = trial.step(trial.start(), Stratum(0, 0, before_bad=10.0, before_all=1e4))
+    calm, bad = (
+        trial.step(begun, Stratum(5.0, 50.0, stable_bad, 450.0, 2.0)) for stable_bad in (0.0, 99.0)
+    )
+    assert calm.bursty is not None
+    assert bad.bursty is not None
+    assert calm.bursty.bursts == bad.bursty.bursts
+    assert calm.bursty.stable != bad.bursty.stable
+
+
+def test_the_quick_upper_bound_is_the_upper_bound() -> None:
+    for bad in (0.0, 1.0, 10.0, 1000.0):
+        exact = upper_rate(bad, 1e4, 1.0, 0.001)
+        assert quick_upper_rate(bad, 1e4, 1.0, 0.001) == pytest.approx(exact, rel=0.03)
+
+
+@pytest.mark.parametrize("plan", [KNOWN, UNKNOWN])
+@pytest.mark.parametrize("bad_rate", [0.0, 0.001, 0.005, 0.01, 0.02, 0.03])
+def test_a_pod_that_fails_as_starts_may_gives_no_evidence(plan: CountPlan, bad_rate: float) -> None:
+    """The mean over all outcomes of what the first requests add is at most 1, for every test."""
+    trial, requests = CountTrial.of(plan, POLICY), 20
+    begun = trial.step(trial.start(), Stratum(0, 0, before_bad=10.0, before_all=1e5))
+    totals: dict[str, float] = {}
+    for bad in range(requests + 1):
+        chance = math.comb(requests, bad) * bad_rate**bad * (1 - bad_rate) ** (requests - bad)
+        stratum = Stratum(float(bad), float(requests), 0.0, 180.0, 0.5, starting=True)
+        for name, log in _by_alternative(trial, trial.step(begun, stratum)).items():
+            totals[name] = totals.get(name, 0.0) + chance * math.exp(log)
+    assert len(totals) > 8
+    assert max(totals.values()) <= 1 + 1e-9
+
+
+def _by_alternative(trial: CountTrial, evidence: CountEvidence) -> dict[str, float]:
+    found: dict[str, float] = {}
+    assert trial.comparison is not None
+    logs = {"ratio": trial.comparison.against(evidence.dues, evidence.bad), "bets": evidence.bets}
+    for (name, test), excess in zip(trial.rates, evidence.excess, strict=True):
+        logs[name] = test.logs(evidence.bad, evidence.requests, excess)
+    if evidence.bursty:
+        logs |= {"bursts": evidence.bursty.bursts, "tempered": evidence.bursty.ratio}
+    for name, many in logs.items():
+        found |= {f"{name} {at}": log for at, log in enumerate(many)}
+    return found
+
+
+def test_good_first_requests_cost_little_of_what_follows() -> None:
+    trial = CountTrial.of(KNOWN, POLICY)
+    good = Stratum(0.0, 500.0, 5.0, 4500.0, 0.5)
+    started = trial.step(trial.start(), good._replace(starting=True))
+    plain = trial.step(trial.start(), good)
+    assert trial.values(started).metric >= trial.values(plain).metric - math.log(4) - 1e-9
+
+
+def test_a_version_that_fails_by_half_is_found_in_its_first_second() -> None:
+    trial = CountTrial.of(KNOWN, POLICY)
+    evidence = trial.start()
+    for _ in range(2):
+        evidence = trial.step(evidence, Stratum(12.0, 25.0, 0.0, 225.0, 0.5, starting=True))
+    values = trial.values(evidence)
+    assert values.metric > POLICY.refuse_at
+    assert values.guard > POLICY.guard_at
