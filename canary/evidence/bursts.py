@@ -3,9 +3,10 @@
 Errors of a healthy version may come in bursts. Two things of them matter. How high the rate rises
 in one bounds what a single moment may say:
 
-    highest = max(burst_height * p, margin * U)
+    highest = max(burst_height * p, margin * U, margin * P)
 
-where p is the stable's bad rate over all that its pods have counted, and U the upper bound of it.
+where p is the stable's bad rate over all that its pods have counted, U the upper bound of it, and P
+the worst block of the run, less two standard deviations.
 Given that a healthy version's rate is never above that, a test of it is exact whatever the bursts
 are like otherwise (`canary.evidence.bursty`). And how long a burst lasts says how many requests of
 an arm are as good as one:
@@ -24,6 +25,7 @@ one.
 For bursts it is an approximation, held to its bound by `tests/simulation`.
 """
 
+import math
 from typing import Final, NamedTuple
 
 from canary.evidence.learned import quick_upper_rate
@@ -37,12 +39,13 @@ _BELIEF: Final = 5.0
 
 
 class Block(NamedTuple):
-    """Sums over the closed blocks of one length, and what the open one holds so far."""
+    """Sums over the closed blocks of one length, the worst of them, and what the open one holds."""
 
     squares: float = 0.0
     bad: float = 0.0
     requests: float = 0.0
     closed: int = 0
+    peak: float = 0.0
     open_bad: float = 0.0
     open_requests: float = 0.0
     open_seconds: float = 0.0
@@ -105,7 +108,8 @@ def highest(bursts: Bursts, policy: Policy, volume: float, *, margin: float, lev
     upper = _HIGHEST
     if bursts.requests > 0:
         upper = margin * quick_upper_rate(bursts.bad, bursts.requests, phi, level)
-    return min(_HIGHEST, max(policy.burst_height * rate(bursts), upper))
+    peak = margin * max(block.peak for block in bursts.blocks)
+    return min(_HIGHEST, max(policy.burst_height * rate(bursts), upper, peak))
 
 
 def _closed(block: Block, length: float, bad: float, requests: float, seconds: float) -> Block:
@@ -118,6 +122,7 @@ def _closed(block: Block, length: float, bad: float, requests: float, seconds: f
         bad=block.bad + bad,
         requests=block.requests + requests,
         closed=block.closed + 1,
+        peak=max(block.peak, (bad - 2 * math.sqrt(bad)) / requests),
     )
 
 

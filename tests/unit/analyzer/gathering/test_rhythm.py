@@ -8,9 +8,7 @@ from analyzer.gathering.rhythm import Rhythm
 from tests.fakes.loop import ImpatientLoop
 
 LOOP = ImpatientLoop
-PACE = Pace(
-    pods=timedelta(seconds=2), hurried=timedelta(seconds=0.5), hurry=timedelta(seconds=10)
-)
+PACE = Pace(pods=timedelta(seconds=2), hurried=timedelta(seconds=0.5), hurry=timedelta(seconds=10))
 
 
 async def readings(rhythm: Rhythm, seconds: float) -> list[float]:

@@ -58,6 +58,10 @@ def test_a_burst_may_be_ten_times_the_mean() -> None:
     assert upper(long) == pytest.approx(0.1, rel=0.01)
 
 
+def test_a_burst_of_the_stable_s_is_one_that_the_canary_may_have() -> None:
+    assert upper(seen(270.0)) > 1.3 * 0.27 > upper(seen(9.0))
+
+
 def test_bursts_of_the_stable_raise_the_dispersion_and_calm_lowers_it() -> None:
     believed = dispersion(seen(), POLICY, 5.0)
     assert believed == pytest.approx(1 + 5 * 3)
