@@ -20,9 +20,8 @@ class Followed:
     `rhythm` says when, `task` reads it while the gatherer runs, `listing` is the last list of its
     pods, `sampling` the last sample of a plan, `looked` whether its pods have been looked for.
     `listed_at` and `tried` (by pod) are on the loop's own clock, `sampled_next` (by plan) is on the
-    clock of the evidence.
-    `asked` is the beat at which a metric was asked for last. `troubles` is by what it keeps from
-    being read.
+    clock of the evidence. `asked` is the beat at which a metric was asked for last. `troubles` is
+    by what it keeps from being read.
     """
 
     run: Run

@@ -352,12 +352,5 @@ def watch_of(scene: Scene) -> Watch:
         asked=repr((strategy.policy, strategy.metrics, strategy.gate, is_load_tested(strategy))),
         traffic_since=state.traffic_since.timestamp() if state.traffic_since else None,
         former_until=state.former_until.timestamp() if state.former_until else None,
-        weight=_share(scene),
+        weight=scene.observed.share(state),
     )
-
-
-def _share(scene: Scene) -> int:
-    """Return the canary's part of the traffic; all of it where pods serve as they come up."""
-    promotes = scene.state.phase is Phase.PROMOTING
-    unrouted = not scene.observed.split.routes
-    return 100 if promotes or unrouted else scene.observed.split.weight

@@ -66,6 +66,11 @@ class Observed:
     accepted: Mapping[str, Any] = field(default_factory=dict)
     not_followed: tuple[str, ...] = ()
 
+    def share(self, state: State) -> int:
+        """Return the canary's percent of the traffic: all, where pods serve as they come up."""
+        unsplit = state.phase is Phase.PROMOTING or not self.split.routes
+        return 100 if unsplit else self.split.weight
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
