@@ -34,8 +34,8 @@ LOW, HIGH = 10.0, 80.0
 def test_a_bad_release_is_refused_before_layer_1_looks_twice(
     namespace: Kubectl, host: str, gateway: str, fault: Fault, rate: float, within: float
 ) -> None:
-    # One step of ten minutes: whatever ends the run before, it is not a check of layer 1. Nothing is
-    # known of a stable that has served for seconds, so its errors may come in bursts.
+    # One step of ten minutes: whatever ends the run before, it is not a check of layer 1. Nothing
+    # is known of a stable that has served for seconds, so its errors may come in bursts.
     canary = judged_canary(interval="10m")
     with lane(namespace, gateway, host, rate, canary) as there:
         outcome = there.release(fault, deadline=within + 60)
