@@ -2,11 +2,14 @@
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-PROGRAMS: Final = ("hey", "wrk", "k6", "curl", "ghz")
+from loadtester.options import GRAMMARS, OptionError, Word, masked, read_arguments
+
+PROGRAMS: Final = tuple(GRAMMARS)
+SCRIPTS: Final = "/scripts"
+"""The folder whose files a program may read, unless the settings name another."""
 
 _ONE_PROGRAM: Final = f"a command is one of {', '.join(PROGRAMS)} with its arguments, and no shell"
 _UNQUOTED: Final = re.compile(
@@ -20,12 +23,6 @@ _UNQUOTED: Final = re.compile(
 """The syntax of a POSIX shell as far as it tells what would not be an argument."""
 _IN_QUOTES: Final = re.compile(r"(?P<found>\\?`|\\\$|\$[({\w])|\\.", re.DOTALL)
 """The same inside double quotes. A shell drops the backslash of `\\$` there, and shlex does not."""
-_SECRET_OPTIONS: Final = (
-    *("-H", "--header", "-u", "--user", "-a", "-e", "--env", "-b", "--cookie"),
-    *("-m", "--metadata", "--oauth2-bearer"),
-)
-"""Options of the programs whose values can be credentials."""
-_MASK: Final = "***"
 
 
 class CommandError(ValueError):
@@ -36,35 +33,47 @@ class CommandError(ValueError):
 class Command:
     """A command that may run.
 
-    `canary` is whose it is, as name.namespace; `text` is the command as the hook has it.
+    `canary` is whose it is, as name.namespace, and `caller` from which address it came; `text` is
+    the command as the hook has it.
     """
 
     canary: str
-    text: str
-    arguments: tuple[str, ...]
+    text: str = field(repr=False)
+    program: str
+    words: tuple[Word, ...]
+    caller: str = ""
     log_output: bool = False
 
     @property
-    def program(self) -> str:
-        """The program's name."""
-        return self.arguments[0]
+    def arguments(self) -> tuple[str, ...]:
+        """What the program is given: ours first, then the hook's as they are."""
+        return (*GRAMMARS[self.program].first, *(word.text for word in self.words))
 
     @property
     def shown(self) -> str:
         """The command as logs and answers show it: without values that may be secret."""
-        return shlex.join(_masked(self.arguments))
+        return shlex.join((self.program, *(word.shown for word in self.words)))
+
+    def masked(self, output: str) -> str:
+        """Return what it wrote without the secrets that it was given."""
+        return masked(output, self.words)
 
 
-def parse_command(canary: str, text: str, *, log_output: bool = False) -> Command:
+def parse_command(
+    canary: str, text: str, *, caller: str = "", log_output: bool = False, scripts: str = SCRIPTS
+) -> Command:
     """Read a command.
 
     Args:
         canary: whose it is.
         text: the command, quoted as for a shell.
+        caller: the address that it came from.
         log_output: whether its output goes to the log even when it succeeds.
+        scripts: the folder whose files a program may read.
 
     Raises:
-        CommandError: it is empty, needs a shell, or its program is not on the list.
+        CommandError: it is empty, needs a shell, its program is not on the list, or one of its
+            arguments may not be used.
 
     """
     # A folded command in YAML often keeps its continuations.
@@ -82,7 +91,19 @@ def parse_command(canary: str, text: str, *, log_output: bool = False) -> Comman
         raise CommandError(f"the command is empty: {_ONE_PROGRAM}")
     if arguments[0] not in PROGRAMS:
         raise CommandError(f"{arguments[0][:60]!r} may not run: {_ONE_PROGRAM}")
-    return Command(canary=canary, text=text, arguments=arguments, log_output=log_output)
+    program, *rest = arguments
+    try:
+        words = read_arguments(program, rest, scripts)
+    except OptionError as error:
+        raise CommandError(str(error)) from error
+    return Command(
+        canary=canary,
+        text=text,
+        program=program,
+        words=words,
+        caller=caller,
+        log_output=log_output,
+    )
 
 
 def _shell_syntax(line: str) -> str:
@@ -93,11 +114,3 @@ def _shell_syntax(line: str) -> str:
             if inside["found"]:
                 return inside["found"]
     return ""
-
-
-def _masked(arguments: Sequence[str]) -> Iterator[str]:
-    secret = False
-    for argument in arguments:
-        glued = next((it for it in _SECRET_OPTIONS if argument.startswith(it)), "")
-        yield _MASK if secret else glued + _MASK if glued not in {"", argument} else argument
-        secret = argument in _SECRET_OPTIONS and not secret

@@ -16,6 +16,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from loadtester.commands import Command
+from loadtester.places import refusal
 from loadtester.settings import Settings
 
 _CHUNK: Final = 64 * 1024
@@ -143,10 +144,9 @@ class CommandRunner:
     def _launch(self, command: Command) -> asyncio.Task[Outcome]:
         if self._group is None:
             raise NotRunning("the load tester is starting or stopping; call again in a moment")
-        if len(self._running) >= self._settings.max_commands:
+        if why := self._full(command):
             raise TooManyCommands(
-                f"{len(self._running)} commands are running, which is the most that may; call "
-                "again when one has ended, or let the load tester run more"
+                f"{why}; call again when one has ended, or let the load tester run more"
             )
         path = shutil.which(command.program, path=self._settings.path)
         if path is None:
@@ -157,6 +157,15 @@ class CommandRunner:
         running = Running(command, time.monotonic())
         self._running.append(running)
         return self._group.create_task(self._follow(running, path), name=command.shown)
+
+    def _full(self, command: Command) -> str:
+        return refusal(
+            [(it.command.caller, it.command.canary) for it in self._running],
+            command.caller,
+            command.canary,
+            total=self._settings.max_commands,
+            per_canary=self._settings.max_per_canary,
+        )
 
     def is_running(self, command: Command) -> bool:
         """Tell whether the same command of the same canary runs already."""
@@ -171,7 +180,7 @@ class CommandRunner:
         end = End.STOPPED
         try:
             async with asyncio.timeout(self._settings.ttl.total_seconds()):
-                code = await self._execute(path, running.command.arguments[1:], tail)
+                code = await self._at_home(path, running.command.arguments, tail)
             end = End.FAILED if code else End.SUCCEEDED
         except TimeoutError:
             end = End.TIMED_OUT
@@ -184,20 +193,32 @@ class CommandRunner:
                 command=running.command,
                 end=end,
                 code=code,
-                output=str(tail),
+                output=running.command.masked(str(tail)),
                 seconds=round(running.seconds, 3),
             )
             self._report(outcome)
         return outcome
 
-    async def _execute(self, path: str, arguments: tuple[str, ...], tail: "_Tail") -> int:
+    async def _at_home(self, path: str, arguments: tuple[str, ...], tail: "_Tail") -> int:
+        """Run a program in a home of its own, of which nothing is left for the next one."""
+        home = await asyncio.to_thread(tempfile.mkdtemp, prefix="command-")
+        try:
+            return await self._execute(path, arguments, tail, home)
+        finally:
+            # Not awaited: a command that is cancelled a second time would leave its home.
+            shutil.rmtree(home, ignore_errors=True)
+
+    async def _execute(
+        self, path: str, arguments: tuple[str, ...], tail: "_Tail", home: str
+    ) -> int:
         process = await asyncio.create_subprocess_exec(
             path,
             *arguments,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env=self._environment(),
+            env=self._environment(home),
+            cwd=home,
             # A group of its own, so that what it starts can be ended with it.
             start_new_session=True,
         )
@@ -209,9 +230,14 @@ class CommandRunner:
         finally:
             await self._stop(process)
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, home: str) -> dict[str, str]:
         """Return what a command sees: nothing of this process's own environment but PATH."""
-        return {"PATH": self._settings.path, "HOME": tempfile.gettempdir(), "LANG": "C.UTF-8"}
+        return {
+            "PATH": self._settings.path,
+            "HOME": home,
+            "TMPDIR": home,
+            "LANG": "C.UTF-8",
+        }
 
     async def _stop(self, process: asyncio.subprocess.Process) -> None:
         if process.returncode is not None:

@@ -5,7 +5,11 @@ started and the answer is 202, also if it runs already. With `bash` the answer c
 command has ended: 200 or 500, with its output. The name is Flagger's; no shell is involved.
 """
 
+import base64
+import hmac
 import json
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -29,6 +33,24 @@ MAX_BODY: Final = 64 * 1024
 """Bytes of a payload: a hook's metadata are a few short strings."""
 START: Final = "cmd"
 WAIT: Final = "bash"
+_UNKNOWN: Final = (
+    "this load tester takes hooks with its token only: let the hook's url be "
+    "http://headgate:<token>@<its name>/"
+)
+
+
+class StrangerError(Exception):
+    """The hook is another namespace's; the message is the answer to it."""
+
+
+_STATUS: Final[Mapping[type[Exception], HTTPStatus]] = {
+    CommandError: HTTPStatus.BAD_REQUEST,
+    StrangerError: HTTPStatus.FORBIDDEN,
+    TooManyCommands: HTTPStatus.TOO_MANY_REQUESTS,
+    MissingProgram: HTTPStatus.NOT_IMPLEMENTED,
+}
+"""What an error is answered with; any other of a runner is its own state."""
+_Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +76,39 @@ def create_app(
     async def take(request: web.Request) -> web.Response:
         body = await request.clone(client_max_size=MAX_BODY).read()
         try:
-            return await _obey(_read_order(body), runner)
-        except CommandError as error:
-            return _say(HTTPStatus.BAD_REQUEST, str(error))
-        except TooManyCommands as error:
-            return _say(HTTPStatus.TOO_MANY_REQUESTS, str(error))
-        except MissingProgram as error:
-            return _say(HTTPStatus.NOT_IMPLEMENTED, str(error))
-        except RunnerError as error:
-            return _say(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+            return await _obey(_read_order(body, request.remote or "", settings), runner)
+        except (CommandError, StrangerError, RunnerError) as error:
+            return _say(_STATUS.get(type(error), HTTPStatus.SERVICE_UNAVAILABLE), str(error))
 
     async def show(_request: web.Request) -> web.Response:
         return web.json_response(_overview(runner, settings))
 
     ready = Checks(accepting=lambda: runner.accepting)
     app = application(ready=ready, registry=registry)
-    app.router.add_post("/", take)
-    app.router.add_get("/", show)
+    app.router.add_post("/", _guarded(take, settings.token))
+    app.router.add_get("/", _guarded(show, settings.token))
     return app
 
 
-def _read_order(body: bytes) -> _Order:
+def _guarded(handler: _Handler, token: str) -> _Handler:
+    async def answer(request: web.Request) -> web.Response:
+        if _is_known(request, token):
+            return await handler(request)
+        return _say(HTTPStatus.UNAUTHORIZED, _UNKNOWN)
+
+    return answer
+
+
+def _is_known(request: web.Request, token: str) -> bool:
+    """Tell whether a request brings the token, as bearer token or as the password of its URL."""
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        with suppress(ValueError):
+            given = base64.b64decode(given).decode("utf-8", "replace").partition(":")[2]
+    return not token or hmac.compare_digest(given.strip().encode(), token.encode())
+
+
+def _read_order(body: bytes, caller: str, settings: Settings) -> _Order:
     try:
         payload = json.loads(body)
     except ValueError as error:
@@ -88,9 +122,18 @@ def _read_order(body: bytes) -> _Order:
     text = metadata.get("cmd")
     if not isinstance(text, str):
         raise CommandError("the payload has no metadata.cmd, the command to run")
-    canary = f"{payload.get('name', '')}.{payload.get('namespace', '')}"
+    namespace = payload.get("namespace")
+    if namespace != settings.namespace:
+        raise StrangerError(
+            f"this load tester serves canaries of the namespace {settings.namespace}; install one "
+            "in the canary's own namespace and let the hook name that"
+        )
+    canary = f"{payload.get('name', '')}.{namespace}"
     log_output = str(metadata.get("logCmdOutput", "")).lower() == "true"
-    return _Order(parse_command(canary, text, log_output=log_output), kind == WAIT)
+    command = parse_command(
+        canary, text, caller=caller, log_output=log_output, scripts=settings.scripts
+    )
+    return _Order(command, kind == WAIT)
 
 
 async def _obey(order: _Order, runner: CommandRunner) -> web.Response:
@@ -131,6 +174,7 @@ def _overview(runner: CommandRunner, settings: Settings) -> dict[str, Any]:
     return {
         "programs": PROGRAMS,
         "maxCommands": settings.max_commands,
+        "maxPerCanary": settings.max_per_canary,
         "running": [
             {
                 "canary": running.command.canary,

@@ -22,12 +22,14 @@ from loadtester.commands import PROGRAMS, CommandError, parse_command
         (r"curl -d \$HOME\;\| http://x", ("curl", "-d", "$HOME;|", "http://x")),
         ("hey -z 1m \\\n  http://x", ("hey", "-z", "1m", "http://x")),
         ("wrk -t2 http://x/$", ("wrk", "-t2", "http://x/$")),
-        ("k6 run /tests/a*.js", ("k6", "run", "/tests/a*.js")),
-        ("ghz x:9000 # no comment", ("ghz", "x:9000", "#", "no", "comment")),
+        ("k6 run /scripts/a*.js", ("k6", "run", "/scripts/a*.js")),
+        ("hey http://x -m '#'", ("hey", "http://x", "-m", "#")),
     ],
 )  # fmt: skip
 def test_reads_arguments_as_a_shell_would(text: str, arguments: tuple[str, ...]) -> None:
-    assert parse_command("web.prod", text).arguments == arguments
+    command = parse_command("web.prod", text)
+
+    assert (command.program, *(word.text for word in command.words)) == arguments
 
 
 @pytest.mark.parametrize(
@@ -102,10 +104,114 @@ def test_any_text_is_a_command_of_the_list_or_an_error(text: str) -> None:
         ("hey -z 1m http://x", "hey -z 1m http://x"),
         ("curl -H 'Authorization: Bearer abc' http://x", "curl -H '***' http://x"),
         ("curl -HAuthorization:abc http://x", "curl '-H***' http://x"),
-        ("curl --header=abc -u me:pass http://x", "curl '--header***' -u '***' http://x"),
+        ("curl --header abc -u me:pass http://x", "curl --header '***' -u '***' http://x"),
+        ("curl -sHabc http://x", "curl '-sH***' http://x"),
+        ("wrk --header=abc http://x", "wrk '--header=***' http://x"),
+        ("hey --a=me:pass http://x", "hey '--a=***' http://x"),
+        ("curl http://me:pass@x:80/a", "curl 'http://***@x:80/a'"),
+        ("curl --url http://me@x/", "curl --url 'http://***@x/'"),
+        ("curl 'http://x/a?token=abc#b'", "curl 'http://x/a?***'"),
+        ("curl -b a=b -d password=abc http://x", "curl -b '***' -d '***' http://x"),
         ("hey -a me:pass -host x http://x", "hey -a '***' -host x http://x"),
         ("curl -H -H http://x", "curl -H '***' http://x"),
     ],
 )
 def test_shows_no_credentials(text: str, shown: str) -> None:
     assert parse_command("web.prod", text).shown == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("curl -o /tmp/x.lua http://x", "curl: '/tmp/x.lua' may not be used: it is /dev/null or -"),
+        ("curl -so/tmp/x http://x", "curl: '-so/tmp/x' may not be used: it is /dev/null or -"),
+        ("curl -O http://x/x.lua", "curl: the option '-O' may not be used; these may: "),
+        ("curl --output-dir /tmp http://x", "curl: the option '--output-dir' may not be used"),
+        ("curl --outpu /tmp/x http://x", "curl: the option '--outpu' may not be used"),
+        ("curl -D /tmp/x http://x", "curl: the option '-D' may not be used"),
+        ("curl -c /tmp/x http://x", "curl: the option '-c' may not be used"),
+        ("curl --trace /tmp/x http://x", "curl: the option '--trace' may not be used"),
+        ("curl -K /tmp/x", "curl: the option '-K' may not be used"),
+        ("curl -sK/tmp/x", "curl: the option '-K' may not be used"),
+        ("curl -T /etc/passwd http://x", "curl: the option '-T' may not be used"),
+        ("curl -F a=@/etc/passwd http://x", "curl: the option '-F' may not be used"),
+        ("curl -d @/etc/passwd http://x", "curl: '***' may not be used: it is a text"),
+        ("curl -H @/etc/passwd http://x", "curl: '***' may not be used: it is a text"),
+        ("curl --data-urlencode a@/etc/passwd http://x", "curl: '***' may not be used: it is name"),
+        ("curl -b /etc/passwd http://x", "curl: '***' may not be used: it is name=value"),
+        ("curl -w @/etc/passwd http://x", "curl: '@/etc/passwd' may not be used: it is a format"),
+        ("curl -w '%output{/tmp/x}a' http://x", "curl: '%output{/tmp/x}a' may not be used"),
+        ("curl file:///etc/passwd", "curl: 'file:///etc/passwd' may not be used: it is a URL that"),
+        ("curl FILE:///etc/passwd", "curl: 'FILE:///etc/passwd' may not be used"),
+        ("curl file:/etc/passwd", "curl: 'file:/etc/passwd' may not be used"),
+        ("curl --url file:///etc/passwd", "curl: 'file:///etc/passwd' may not be used"),
+        ("curl '{file,http}:///etc/passwd'", "curl: '{file,http}:///etc/passwd' may not be used"),
+        ("curl ftp.example.com", "curl: 'ftp.example.com' may not be used"),
+        ("curl --proto =file http://x", "curl: the option '--proto' may not be used"),
+        ("curl -x http://y http://x", "curl: the option '-x' may not be used"),
+        ("curl --unix-socket /run/x http://x", "curl: the option '--unix-socket' may not be used"),
+        ("curl http://x -: -o /tmp/x http://y", "curl: the option '-:' may not be used"),
+        ("curl -v -u a:b http://x", "curl: the option '-v' may not be used"),
+        ("curl -- -o", "curl: the option '--' may not be used"),
+        ("curl - http://x", "curl: the option '-' may not be used"),
+        ("curl http://x -H", "curl: -H needs a value"),
+        ("wrk -s /tmp/x.lua http://x", "wrk: '/tmp/x.lua' may not be used: it is the full path of"),
+        ("wrk -s/tmp/x.lua http://x", "wrk: '-s/tmp/x.lua' may not be used"),
+        ("wrk --script=/tmp/x http://x", "wrk: '--script=/tmp/x' may not be used"),
+        ("wrk --scr /scripts/x http://x", "wrk: the option '--scr' may not be used"),
+        ("wrk -s /scripts/../tmp/x.lua http://x", "wrk: '/scripts/../tmp/x.lua' may not be used"),
+        ("wrk -s x.lua http://x", "wrk: 'x.lua' may not be used"),
+        ("hey -D /etc/passwd http://x", "hey: the option '-D' may not be used"),
+        ("hey --D=/etc/passwd http://x", "hey: the option '-D' may not be used"),
+        ("hey -x y:80 http://x", "hey: the option '-x' may not be used"),
+        ("hey file:///etc/passwd", "hey: 'file:///etc/passwd' may not be used"),
+        ("k6 run https://example.com/x.js", "k6: 'https://example.com/x.js' may not be used"),
+        ("k6 run -", "k6: the option '-' may not be used"),
+        ("k6 archive /scripts/x.js", "k6: only k6 run may be used"),
+        ("k6 run -o json=/tmp/x /scripts/x.js", "k6: the option '-o' may not be used"),
+        ("ghz --config=/tmp/x x:9000", "ghz: the option '--config' may not be used"),
+        ("ghz --proto=/tmp/x x:9000", "ghz: '--proto=/tmp/x' may not be used"),
+        ("ghz -d @ x:9000", "ghz: '***' may not be used"),
+        ("ghz @/tmp/x", "ghz: '@/tmp/x' may not be used: it is host:port"),
+    ],
+)  # fmt: skip
+def test_neither_reads_nor_writes_files_and_speaks_http_alone(text: str, message: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        parse_command("web.prod", text)
+
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "curl -sSfL -o /dev/null -w '%{http_code}' -m 5 http://x",
+        "curl -sd 'test' http://podinfo-canary.test/token",
+        "curl -X POST -H 'Content-Type: application/json' --json '{}' --retry 3 https://x",
+        "hey -z 1m -q 10 -c 2 -h2 -host a.b -m POST -d 'a' -T text/plain http://x",
+        "hey -disable-keepalive=true --z=5s http://x",
+        "wrk -t2 -c 4 -d 30s --latency --timeout 2s -s /scripts/a.lua http://x",
+        "k6 run --vus 10 -d 30s -e HOST=x --quiet /scripts/a/b.js",
+        "ghz -z 1m -q 10 -c 2 --insecure podinfo.test:9898",
+        "ghz --proto=/scripts/h.proto --call=grpc.health.v1.Health/Check -d '{}' [::1]:9898",
+    ],
+)
+def test_takes_what_load_tests_need(text: str) -> None:
+    assert parse_command("web.prod", text).text == text
+
+
+def test_curl_is_told_to_read_no_options_and_to_speak_http_alone() -> None:
+    assert parse_command("web.prod", "curl http://x").arguments == (
+        *("-q", "--proto", "=http,https", "--proto-redir", "=http,https"),
+        "http://x",
+    )
+
+
+def test_a_report_is_shown_without_what_the_command_was_given() -> None:
+    command = parse_command(
+        "web.prod", "curl -H 'Authorization: Bearer abc.def' -u me:secret-1 http://a:secret-2@x"
+    )
+
+    assert command.masked("Bearer abc.def, secret-1 secret-2 me:secret-1; http://x") == (
+        "***, *** *** ***; http://x"
+    )

@@ -1,6 +1,5 @@
 """The load tester with real child processes: scripts that stand in for the programs."""
 
-import asyncio
 import os
 import re
 import signal
@@ -9,11 +8,9 @@ import sys
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -26,6 +23,7 @@ from loadtester.server import create_app
 from loadtester.settings import Settings, read_settings
 from runtime.errors import ConfigurationError
 from runtime.probes import serve
+from tests.adapters.loadtester.load_tester_kit import LoadTester, load_tester
 
 ROOT = Path(__file__).parents[3]
 Program = Callable[[str, str], None]
@@ -45,62 +43,9 @@ def program(tmp_path: Path) -> Program:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(path=f"{tmp_path}:/usr/bin:/bin", kill_after=timedelta(seconds=5))
-
-
-class LoadTester:
-    """A running load tester, and a hook's way to talk to it."""
-
-    def __init__(self, url: str, runner: CommandRunner, session: aiohttp.ClientSession) -> None:
-        self.url = url
-        self.runner = runner
-        self.session = session
-
-    async def hook(self, name: str = "web", **metadata: Any) -> tuple[int, str]:
-        payload = {"name": name, "namespace": "prod", "phase": "Progressing", "metadata": metadata}
-        async with self.session.post(self.url, json=payload) as answer:
-            return answer.status, await answer.text()
-
-    async def post(self, body: bytes) -> tuple[int, str]:
-        async with self.session.post(self.url, data=body) as answer:
-            return answer.status, await answer.text()
-
-    async def get(self, path: str = "") -> tuple[int, str]:
-        async with self.session.get(self.url + path) as answer:
-            return answer.status, await answer.text()
-
-    async def overview(self) -> dict[str, Any]:
-        async with self.session.get(self.url) as answer:
-            overview = await answer.json()
-            assert isinstance(overview, dict)
-            return overview
-
-    async def idle(self) -> dict[str, Any]:
-        """Wait until nothing runs, within the test's time."""
-        while True:
-            overview = await self.overview()
-            if not overview["running"]:
-                return overview
-            await asyncio.sleep(0.01)
-
-
-@asynccontextmanager
-async def load_tester(settings: Settings) -> AsyncIterator[LoadTester]:
-    registry = CollectorRegistry()
-    runner = CommandRunner(settings, registry)
-    app = create_app(runner, settings, registry)
-    async with (
-        asyncio.TaskGroup() as group,
-        serve(app, port=0, host="127.0.0.1") as port,
-        aiohttp.ClientSession() as session,
-    ):
-        task = group.create_task(runner.run())
-        await asyncio.sleep(0)
-        tester = LoadTester(f"http://127.0.0.1:{port}/", runner, session)
-        assert (await tester.get("readyz"))[0] == 200
-        yield tester
-        task.cancel()
-        await asyncio.wait({task})
+    return Settings(
+        namespace="prod", path=f"{tmp_path}:/usr/bin:/bin", kill_after=timedelta(seconds=5)
+    )
 
 
 @pytest.fixture
@@ -115,9 +60,9 @@ async def tester(settings: Settings) -> AsyncIterator[LoadTester]:
 async def test_starts_a_command_and_answers_at_once(tester: LoadTester, program: Program) -> None:
     program("hey", 'printf "%s\\n" "$@" > "$(dirname "$0")/arguments"')
 
-    status, text = await tester.hook(cmd="hey -z 1m 'a b' http://web-canary.prod:80/")
+    status, text = await tester.hook(cmd="hey -z 1m -m 'a b' http://web-canary.prod:80/")
 
-    assert (status, text) == (202, "started: hey -z 1m 'a b' http://web-canary.prod:80/\n")
+    assert (status, text) == (202, "started: hey -z 1m -m 'a b' http://web-canary.prod:80/\n")
     overview = await tester.idle()
     assert [(it["canary"], it["end"], it["code"]) for it in overview["ended"]] == [
         ("web.prod", "succeeded", 0)
@@ -129,10 +74,11 @@ async def test_passes_arguments_as_they_are(
 ) -> None:
     program("hey", 'printf "%s\\n" "$@" > "$(dirname "$0")/arguments"')
 
-    await tester.hook(cmd="hey 'a b' '$HOME' '*' \"\"")
+    await tester.hook(cmd="hey -d 'a b' -m '$HOME' -T '*' -A \"\"")
     await tester.idle()
 
-    assert (tmp_path / "arguments").read_text() == "a b\n$HOME\n*\n\n"
+    arguments = (tmp_path / "arguments").read_text()
+    assert arguments == "-d\na b\n-m\n$HOME\n-T\n*\n-A\n\n"
 
 
 async def test_runs_a_command_once_at_a_time_per_canary(
@@ -257,7 +203,9 @@ async def test_a_command_sees_nothing_of_our_environment(
     _, text = await tester.hook(type="bash", cmd="curl http://x")
 
     assert "SECRET" not in text
-    assert set(re.findall(r"^(\w+)=", text, re.MULTILINE)) <= {"PATH", "HOME", "LANG", "PWD"}
+    assert set(re.findall(r"^(\w+)=", text, re.MULTILINE)) <= {
+        *("PATH", "HOME", "TMPDIR", "LANG", "PWD")
+    }
 
 
 # --- what is wrong with a hook ----------------------------------------------------------------
@@ -274,8 +222,11 @@ async def test_a_command_sees_nothing_of_our_environment(
         (b'{"metadata": {"type": "cmd"}}', "the payload has no metadata.cmd"),
         (b'{"metadata": {"cmd": 5}}', "the payload has no metadata.cmd"),
         (b'{"metadata": {"type": "helm", "cmd": "x"}}', "metadata.type 'helm' is not known"),
-        (b'{"metadata": {"type": "bash", "cmd": "curl x | grep y"}}', "'|' is for a shell"),
-        (b'{"metadata": {"cmd": "rm -rf /"}}', "'rm' may not run"),
+        (
+            b'{"namespace": "prod", "metadata": {"type": "bash", "cmd": "curl x | grep y"}}',
+            "'|' is for a shell",
+        ),
+        (b'{"namespace": "prod", "metadata": {"cmd": "rm -rf /"}}', "'rm' may not run"),
     ],
 )
 async def test_says_what_is_wrong(tester: LoadTester, body: bytes, message: str) -> None:
@@ -288,7 +239,7 @@ async def test_says_what_is_wrong(tester: LoadTester, body: bytes, message: str)
 
 async def test_says_that_a_program_is_missing(settings: Settings, tmp_path: Path) -> None:
     async with load_tester(replace(settings, path=str(tmp_path))) as tester:
-        status, text = await tester.hook(cmd="k6 run x.js")
+        status, text = await tester.hook(cmd="k6 run /scripts/x.js")
 
     assert status == 501
     assert text.startswith("k6 is not installed in this load tester's image")
@@ -362,6 +313,7 @@ def test_sigterm_ends_the_commands_and_then_the_process(program: Program, tmp_pa
     environment = {
         "PATH": f"{tmp_path}:/usr/bin:/bin",
         "HEADGATE_PORT": str(port),
+        "POD_NAMESPACE": "prod",
         "PYTHONPATH": str(ROOT),
     }
     process = subprocess.Popen(
@@ -371,7 +323,7 @@ def test_sigterm_ends_the_commands_and_then_the_process(program: Program, tmp_pa
         text=True,
     )
     with process:
-        post_when_it_listens(port, b'{"metadata": {"cmd": "hey http://x"}}')
+        post_when_it_listens(port, b'{"namespace": "prod", "metadata": {"cmd": "hey http://x"}}')
         while not (tmp_path / "pid").exists():
             assert process.poll() is None
             time.sleep(0.02)
@@ -409,8 +361,13 @@ def post_when_it_listens(port: int, body: bytes) -> None:
 )
 def test_names_a_setting_that_cannot_be_read(name: str, value: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(message)):
-        read_settings({name: value})
+        read_settings({"POD_NAMESPACE": "prod", name: value})
+
+
+def test_it_has_to_know_its_namespace() -> None:
+    with pytest.raises(ConfigurationError, match="POD_NAMESPACE: the namespace of the pod is not"):
+        read_settings({})
 
 
 def test_settings_have_defaults() -> None:
-    assert read_settings({}) == Settings()
+    assert read_settings({"POD_NAMESPACE": "prod"}) == Settings(namespace="prod")

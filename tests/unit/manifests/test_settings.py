@@ -98,8 +98,9 @@ def test_webhook_knows_the_analyzer_as_the_contract_does() -> None:
 
 def test_load_tester_shows_all_its_settings_and_their_defaults() -> None:
     shown = {key: value or "" for key, value in environment("flagger-loadtester").items()}
+    shown["POD_NAMESPACE"] = "prod"
 
-    assert read_load_tester_settings(shown) == read_load_tester_settings({})
+    assert read_load_tester_settings(shown) == read_load_tester_settings({"POD_NAMESPACE": "prod"})
     assert {setting.variable for setting in LOAD_TESTER} - {"PATH"} == set(shown)
 
 

@@ -75,7 +75,7 @@ async def answer_in_time(url: str) -> tuple[int, str]:
 
 async def test_a_real_process_starts_answers_and_stops_by_a_signal() -> None:
     port = free_port()
-    process = started("loadtester", HEADGATE_PORT=str(port))
+    process = started("loadtester", HEADGATE_PORT=str(port), POD_NAMESPACE="prod")
     try:
         status, _ = await answer_in_time(f"http://127.0.0.1:{port}/readyz")
         assert status == 200
