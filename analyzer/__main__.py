@@ -10,12 +10,14 @@ import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
 from analyzer.adapters import ROUTES, open_adapters
+from analyzer.addresses import Guard
 from analyzer.gathering.calibrator import Calibrator
 from analyzer.gathering.gatherer import Gatherer
 from analyzer.inquiring.inquirer import Inquirer
 from analyzer.loop.act import Actor
 from analyzer.loop.controller import Controller, Metrics
 from analyzer.loop.index import ClusterIndex, with_owners_of_made
+from analyzer.loop.neighbours import Neighbours
 from analyzer.loop.observe import Observer
 from analyzer.loop.questions import Questions
 from analyzer.loop.reconciler import Reconciler
@@ -41,7 +43,7 @@ log = structlog.get_logger("analyzer")
 
 @asynccontextmanager
 async def build(
-    settings: Settings, cluster: Cluster, registry: CollectorRegistry
+    settings: Settings, cluster: Cluster, registry: CollectorRegistry, guard: Guard
 ) -> AsyncIterator[tuple[ClusterIndex, Controller, Gatherer, Inquirer]]:
     """Wire the daemon's parts around one cluster.
 
@@ -49,6 +51,7 @@ async def build(
         settings: the analyzer's settings.
         cluster: the API server.
         registry: where its metrics go.
+        guard: says which addresses may be asked where a team names them.
 
     """
     records = Records(cluster)
@@ -56,7 +59,7 @@ async def build(
     def seconds() -> float:
         return cluster.now().timestamp()
 
-    async with open_adapters(cluster) as adapters:
+    async with open_adapters(cluster, guard, settings.metrics_server) as adapters:
         gatherer = Gatherer(
             cluster,
             adapters.scraper,
@@ -99,14 +102,23 @@ async def serve(settings: Settings) -> None:
     """
     log.info("starting", identity=settings.identity)
     running = process.Process()
+    guard = Guard(settings.allowed_addresses)
     async with (
         Cluster.connect() as cluster,
-        build(settings, cluster, running.registry) as (index, controller, gatherer, inquirer),
+        build(settings, cluster, running.registry, guard) as (
+            index,
+            controller,
+            gatherer,
+            inquirer,
+        ),
     ):
         await say_what_the_crd_lacks(cluster)
         elector = _elector(settings, cluster, running.registry)
 
+        neighbours = Neighbours(cluster, guard, settings.namespace)
+
         async def act() -> None:
+            await neighbours.known.wait()  # no question is put before
             async with asyncio.TaskGroup() as group:
                 group.create_task(controller.run(), name="controller")
                 group.create_task(gatherer.run(controller.enqueue), name="evidence")
@@ -118,8 +130,10 @@ async def serve(settings: Settings) -> None:
             running.probes(
                 settings.probes_port,
                 synced=lambda: index.is_synced,
+                neighbours=neighbours.known.is_set,
             ),
             *(RootTask(f"watch-{it.resource.plural}", it.run) for it in index.informers),
+            RootTask("neighbours", neighbours.run),
             RootTask("leader", lambda: elector.run(act)),
         )
 

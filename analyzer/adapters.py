@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from analyzer.addresses import Guard
 from analyzer.hooks.http import HttpHookCaller
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from analyzer.pod_pages.scraper import open_scraper
@@ -48,14 +49,18 @@ def router_of(cluster: Cluster) -> Router:
 
 
 @asynccontextmanager
-async def open_adapters(cluster: Cluster) -> AsyncIterator[Adapters]:
+async def open_adapters(
+    cluster: Cluster, guard: Guard, metrics_server: str
+) -> AsyncIterator[Adapters]:
     """Open what the daemon needs, and close it in the end.
 
     Args:
         cluster: the API server.
+        guard: says which addresses may be asked where a team names them.
+        metrics_server: the one that the admin names.
 
     """
-    prometheus = PrometheusProvider()
+    prometheus = PrometheusProvider(guard, trusted=metrics_server)
     try:
         async with open_scraper() as scraper:
             yield Adapters(
@@ -64,7 +69,7 @@ async def open_adapters(cluster: Cluster) -> AsyncIterator[Adapters]:
                 series={PROMETHEUS: prometheus},
                 histories={PROMETHEUS: prometheus},
                 scraper=scraper,
-                hooks=HttpHookCaller(),
+                hooks=HttpHookCaller(guard),
             )
     finally:
         await prometheus.aclose()

@@ -2,7 +2,8 @@
 
 Whoever answers there may be slow, silent or hostile. So no cookie is kept, no proxy or credential
 is read from this process' environment, no answer is unpacked, no redirect leads to another origin,
-and a name that does not resolve holds up nobody else's.
+and a name that does not resolve holds up nobody else's. Where a guard is given, no connection is
+made to an address that it denies, however that was named.
 """
 
 import asyncio
@@ -17,9 +18,11 @@ from datetime import timedelta
 from typing import Any, Final
 
 import aiohttp
+from aiohttp import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from analyzer.addresses import DeniedAddressError, Guard
 from canary.durations import format_duration
 
 CONNECT: Final = timedelta(seconds=10)
@@ -43,6 +46,10 @@ class HttpError(Exception):
     def __init__(self, message: str, *, again: bool = False) -> None:
         super().__init__(message)
         self.again = again
+
+
+class DeniedError(HttpError):
+    """The address is one that no team may name."""
 
 
 class UntrustedError(HttpError):
@@ -139,7 +146,11 @@ def _addresses(host: str, port: int, family: socket.AddressFamily) -> list[Resol
 
 
 def open_session(
-    *, connections: int, connect: timedelta = CONNECT, reuse: bool = True
+    *,
+    connections: int,
+    connect: timedelta = CONNECT,
+    reuse: bool = True,
+    guard: Guard | None = None,
 ) -> aiohttp.ClientSession:
     """Return a session that keeps no cookies and no names, and reads no environment.
 
@@ -149,14 +160,24 @@ def open_session(
         connections: how many it has at a time, 0 for any number; further requests wait.
         connect: bounds the making of a connection, with the wait for a free one.
         reuse: whether a connection is kept for the next request to the same host.
+        guard: says which addresses may be asked; None where no team names them.
 
     """
+
+    def allowed(address: AddrInfoType) -> socket.socket:
+        # What is connected to is this very address, whatever it was found by.
+        family, kind, protocol, _, peer = address
+        if guard is not None:
+            guard.check(str(peer[0]), int(peer[1]))
+        return socket.socket(family, kind, protocol)
+
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             limit=connections,
             force_close=not reuse,
             resolver=_OwnThreads(),
             use_dns_cache=False,
+            socket_factory=allowed,
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
@@ -269,8 +290,20 @@ def fault_of(error: aiohttp.ClientError | ValueError, connect: float | None = No
             return HttpError("not a URL that can be called; it begins with http://")
         case aiohttp.NonHttpUrlClientError():
             return HttpError("not a URL that can be called; it begins with http://")
+        case aiohttp.ClientConnectorError() if error.os_error.errno == errno.EACCES:
+            # Where several are denied, the client says them in one error of its own.
+            known = isinstance(error.os_error, DeniedAddressError)
+            return DeniedError(denied(error.os_error.strerror if known else ""))
         case _:
             return HttpError(_why(error, connect), again=True)
+
+
+def denied(why: str | None) -> str:
+    """Say that an address is none to be asked, and what an admin can do."""
+    return (
+        f"{why or 'each of its addresses is denied'}; an admin can allow it by "
+        "HEADGATE_ALLOWED_ADDRESSES"
+    )
 
 
 def _why(error: aiohttp.ClientError, connect: float | None) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from analyzer.addresses import Network, parse_networks
 from analyzer.gathering.pace import Pace
 from canary.model.world import Timing
 from canary.spec import parsers
@@ -34,7 +35,14 @@ IDENTITY: Final = Setting(
     variable="POD_NAME",
     help="name of this process in the lease",
 )
-TABLE: Final = (IDENTITY, NAMESPACE, PROBES_PORT, LOG_LEVEL)
+ALLOWED_ADDRESSES: Final[Setting[tuple[Network, ...]]] = Setting(
+    name="allowed_addresses",
+    parse=parse_networks,
+    default=(),
+    variable="HEADGATE_ALLOWED_ADDRESSES",
+    help="networks that hooks and metrics servers of teams may be in though they are denied",
+)
+TABLE: Final = (IDENTITY, NAMESPACE, PROBES_PORT, LOG_LEVEL, ALLOWED_ADDRESSES)
 """What is read beside the table of a run's settings."""
 
 
@@ -43,7 +51,8 @@ class Settings:
     """What the manifests configure.
 
     `identity` names this process in the lease; `metrics_server` is the Prometheus that is asked
-    where a Canary names none.
+    where a Canary names none, and `allowed_addresses` are networks in which what a team names may
+    be though it is denied elsewhere.
     """
 
     identity: str = IDENTITY.default
@@ -51,6 +60,7 @@ class Settings:
     probes_port: int = PROBES_PORT.default
     log_level: str = LOG_LEVEL.default
     metrics_server: str = METRICS_SERVER.default
+    allowed_addresses: tuple[Network, ...] = ALLOWED_ADDRESSES.default
     defaults: Defaults = Defaults()
     timing: Timing = Timing()
     pace: Pace = Pace()
@@ -72,6 +82,7 @@ def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
         probes_port=get(PROBES_PORT),
         log_level=get(LOG_LEVEL),
         metrics_server=get(METRICS_SERVER),
+        allowed_addresses=get(ALLOWED_ADDRESSES),
         defaults=Defaults(
             weights=get(WEIGHTS),
             interval=get(INTERVAL),

@@ -13,6 +13,7 @@ from typing import Final
 
 import structlog
 
+from analyzer.addresses import EVERYWHERE
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from canary.spec.made import made_canary
 from kubectl_headgate.arguments import Options, Verb, read_arguments
@@ -79,7 +80,7 @@ async def _replay(cluster: Cluster, options: Options) -> Code:
     canary = await find_canary(cluster, namespace, options.name)
     if canary is None:
         canary = made_canary(namespace, options.name)
-    provider = PrometheusProvider(timeout=_PATIENCE)
+    provider = PrometheusProvider(EVERYWHERE, timeout=_PATIENCE)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(provider.aclose)
         question, specs = await prepare(cluster, provider, canary, settings, options)

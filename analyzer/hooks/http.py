@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import aiohttp
 
+from analyzer.addresses import Guard
 from analyzer.http import (
     CONNECT,
     HttpError,
@@ -45,6 +46,7 @@ class HttpHookCaller:
     closes its connection.
 
     Args:
+        guard: says which addresses may be called.
         connect: bounds the making of a connection; the hook's own timeout does so too.
         first_delay: the longest that the first retry waits, in seconds.
         longest_delay: the longest that any retry waits, in seconds.
@@ -53,11 +55,13 @@ class HttpHookCaller:
 
     def __init__(
         self,
+        guard: Guard,
         *,
         connect: timedelta = CONNECT,
         first_delay: float = 1.0,
         longest_delay: float = 10.0,
     ) -> None:
+        self._guard = guard
         self._connect = connect
         self._first_delay = first_delay
         self._longest_delay = longest_delay
@@ -73,7 +77,9 @@ class HttpHookCaller:
         """
         body = {"metadata": dict(hook.metadata), **payload}
         # A session of its own: no connection, cookie or name of one team's call is another's.
-        async with open_session(connections=1, connect=self._connect, reuse=False) as session:
+        async with open_session(
+            connections=1, connect=self._connect, reuse=False, guard=self._guard
+        ) as session:
             answer, tries = await self._insist(session, hook, body)
         if answer.ok:
             return HookResult(hook=hook, ok=True)

@@ -1,12 +1,18 @@
 """A `requests` session whose answers are 200, short and in time, and from the address asked."""
 
 import io
+import socket
 import time
 from typing import Any, Final
 
 import requests
 import urllib3
+from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from analyzer.addresses import EVERYWHERE, DeniedAddressError, Guard
 
 _CHUNK: Final = 64 * 1024
 
@@ -23,6 +29,87 @@ class Refused(requests.RequestException):
     """The answer is not 200 OK; `response` is the whole of it."""
 
     response: requests.Response
+
+
+class Denied(urllib3.exceptions.NewConnectionError):  # it names what happened
+    """The connection may not be made, and `why`."""
+
+    def __init__(self, connection: HTTPConnection, why: str) -> None:
+        super().__init__(connection, why)
+        self.why = why
+
+
+def _connected(guard: Guard, connection: HTTPConnection) -> socket.socket:
+    """Connect to an address of the name that may be asked, and to that very one.
+
+    Raises:
+        Denied: none of them may be.
+        urllib3.exceptions.HTTPError: none of them answers, or there are none.
+
+    """
+    name = connection._dns_host  # noqa: SLF001 - urllib3 has no other place for it
+    failure: urllib3.exceptions.HTTPError = Denied(connection, "no address")
+    try:
+        for address in _addresses(connection, name):
+            try:
+                guard.check(address, connection.port)
+                connection._dns_host = address  # noqa: SLF001
+                return HTTPConnection._new_conn(connection)  # noqa: SLF001
+            except DeniedAddressError as error:
+                failure = Denied(connection, str(error.strerror))
+            except (
+                urllib3.exceptions.NewConnectionError,
+                urllib3.exceptions.ConnectTimeoutError,
+            ) as error:
+                failure = error
+    finally:
+        # The certificate is checked against the name.
+        connection._dns_host = name  # noqa: SLF001
+    raise failure
+
+
+def _addresses(connection: HTTPConnection, name: str) -> list[str]:
+    try:
+        infos = socket.getaddrinfo(name, connection.port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as error:
+        failure = error if isinstance(error, socket.gaierror) else socket.gaierror(str(error))
+        raise urllib3.exceptions.NameResolutionError(name, connection, failure) from error
+    return list(dict.fromkeys(str(address[0]) for *_, address in infos))
+
+
+class _Guarded(HTTPAdapter):
+    """Sends nothing to an address that a guard denies, and tries nothing twice."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        # The library's own three retries, with back-off, would outlast the deadline.
+        super().__init__(max_retries=urllib3.Retry(0, read=False))
+
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        if self._guard is not EVERYWHERE:
+            # A proxy would be connected to instead, and reach for a team what is denied to it.
+            kwargs["proxies"] = None
+        return super().send(*args, **kwargs)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        guard = self._guard
+
+        class Plain(HTTPConnection):
+            def _new_conn(self) -> socket.socket:
+                return _connected(guard, self)
+
+        class Secure(HTTPSConnection):
+            def _new_conn(self) -> socket.socket:
+                return _connected(guard, self)
+
+        class PlainPool(HTTPConnectionPool):
+            ConnectionCls = Plain
+
+        class SecurePool(HTTPSConnectionPool):
+            ConnectionCls = Secure
+
+        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
 
 
 class Credentials(AuthBase):
@@ -79,17 +166,29 @@ class BoundedSession(requests.Session):
     to any host that a redirect names.
 
     Args:
+        guard: says which addresses may be asked.
         seconds: for one answer, from the connection to its last byte.
         size: the longest answer, in bytes.
 
     """
 
-    def __init__(self, *, seconds: float, size: int) -> None:
+    def __init__(self, guard: Guard, *, seconds: float, size: int) -> None:
         super().__init__()
+        self._adapter = _Guarded(guard)
         self._seconds = seconds
         self._size = size
         # What is compressed can be a thousand times as long as what was read of it.
         self.headers["Accept-Encoding"] = "identity"
+
+    def get_adapter(self, url: str | bytes) -> BaseAdapter:
+        """Return the one way out, whatever others the Prometheus client mounts."""
+        del url
+        return self._adapter
+
+    def close(self) -> None:
+        """Close all connections."""
+        super().close()
+        self._adapter.close()
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         """Send a request and read its whole answer.

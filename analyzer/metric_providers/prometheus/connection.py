@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import urllib3
 from prometheus_api_client import PrometheusConnect
 
+from analyzer.addresses import Guard
 from analyzer.metric_providers.prometheus.bounded_session import BoundedSession, Credentials
 from analyzer.places import Places
 from analyzer.ports import ProviderError
@@ -54,11 +55,14 @@ class Connection:
     threads: ThreadPoolExecutor
 
     @classmethod
-    def open(cls, identity: Identity, timeout: timedelta, threads: int) -> "Connection":
+    def open(
+        cls, identity: Identity, guard: Guard, timeout: timedelta, threads: int
+    ) -> "Connection":
         """Make a connection; nothing is sent yet.
 
         Args:
             identity: where to, and with what.
+            guard: says which addresses may be asked.
             timeout: bounds the wait for an answer, and again the reading of it.
             threads: queries that run at a time for one namespace.
 
@@ -66,8 +70,8 @@ class Connection:
         if not identity.verify_tls:
             # Whoever wrote the template has said so; a warning per query tells nobody more.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        short = _session(identity, timeout, LONGEST_NUMBER)
-        long = _session(identity, timeout, LONGEST_LIST)
+        short = _session(identity, guard, timeout, LONGEST_NUMBER)
+        long = _session(identity, guard, timeout, LONGEST_LIST)
         return cls(
             _client(identity, timeout, short, "GET"),
             _client(identity, timeout, long, "POST"),
@@ -83,8 +87,8 @@ class Connection:
         self.threads.shutdown(wait=False)
 
 
-def _session(identity: Identity, timeout: timedelta, size: int) -> BoundedSession:
-    session = BoundedSession(seconds=timeout.total_seconds(), size=size)
+def _session(identity: Identity, guard: Guard, timeout: timedelta, size: int) -> BoundedSession:
+    session = BoundedSession(guard, seconds=timeout.total_seconds(), size=size)
     session.verify = identity.verify_tls
     session.headers.update(dict(identity.headers))
     session.auth = Credentials(
@@ -101,8 +105,6 @@ def _client(
         session=session,
         timeout=timeout.total_seconds(),
         method=method,
-        # The library's own three retries, with back-off, would outlast the deadline.
-        retry=urllib3.Retry(0, read=False),
     )
 
 

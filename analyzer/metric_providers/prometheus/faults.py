@@ -7,7 +7,8 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import urllib3
 
-from analyzer.metric_providers.prometheus.bounded_session import Refused, TooMuch
+from analyzer.http import denied
+from analyzer.metric_providers.prometheus.bounded_session import Denied, Refused, TooMuch
 from analyzer.metric_providers.prometheus.connection import MIB, shown
 from analyzer.ports import ProviderError
 from canary.durations import format_duration
@@ -65,6 +66,8 @@ def explain(error: Exception, address: str, timeout: timedelta, shorten: str) ->
 
 def _unasked(error: requests.RequestException) -> str:
     match error:
+        case requests.ConnectionError() if isinstance(why := _reason(error), Denied):
+            return f"may not be asked: {denied(why.why)}"
         case requests.exceptions.SSLError():
             return (
                 "has a certificate that is not trusted, or speaks no TLS; mend it, or set "
@@ -112,8 +115,12 @@ def _own_words(response: requests.Response) -> str:
     return f": {str(said['error'])[:SHOWN]}" if isinstance(said, dict) and "error" in said else ""
 
 
+def _reason(error: requests.RequestException) -> object:
+    return getattr(error.args[0], "reason", None) if error.args else None
+
+
 def _cause(error: requests.ConnectionError) -> str:
-    match getattr(error.args[0], "reason", None) if error.args else None:
+    match _reason(error):
         case urllib3.exceptions.NameResolutionError():
             return "the name does not resolve"
         case urllib3.exceptions.NewConnectionError(__cause__=OSError(strerror=str(text))):

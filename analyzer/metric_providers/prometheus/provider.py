@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 import requests
 
+from analyzer.addresses import EVERYWHERE, Guard
 from analyzer.metric_providers.prometheus.answers import History, history_of, series_of, values_of
 from analyzer.metric_providers.prometheus.connection import Connection, Identity, identify
 from analyzer.metric_providers.prometheus.faults import explain, silent
@@ -41,6 +42,8 @@ class PrometheusProvider:
     """Asks Prometheus, and what speaks its API (Thanos, Mimir, VictoriaMetrics).
 
     Args:
+        guard: says which addresses may be asked.
+        trusted: the address that the admin names, which is asked wherever it leads.
         timeout: bounds one query, the wait for a place included.
         threads: queries that one connection runs at a time for one namespace.
         connections: how many are kept. More are there while as many are being asked at once; then
@@ -50,11 +53,15 @@ class PrometheusProvider:
 
     def __init__(
         self,
+        guard: Guard,
         *,
+        trusted: str = "",
         timeout: timedelta = timedelta(seconds=5),
         threads: int = 4,
         connections: int = 128,
     ) -> None:
+        self._guard = guard
+        self._trusted = trusted.strip().rstrip("/")
         self._timeout = timeout
         self._threads = threads
         self._limit = connections
@@ -167,6 +174,7 @@ class PrometheusProvider:
         idle = [one for one in self._connections if one not in self._asked]
         for oldest in idle[: max(0, len(self._connections) - self._limit + 1)]:
             self._connections.pop(oldest).retire()
-        connection = Connection.open(identity, self._timeout, self._threads)
+        guard = EVERYWHERE if identity.address == self._trusted else self._guard
+        connection = Connection.open(identity, guard, self._timeout, self._threads)
         self._connections[identity] = connection
         return connection

@@ -14,6 +14,7 @@ import trustme
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 
+from analyzer.addresses import EVERYWHERE
 from analyzer.hooks.http import HttpHookCaller
 from analyzer.ports import HookCaller
 from canary.model.strategy import Hook, HookType
@@ -84,7 +85,7 @@ async def real_world(*, tls: ssl.SSLContext | None = None) -> AsyncIterator[Worl
     server = TestServer(receiver.application(), scheme="https" if tls else "http")
     await server.start_server(ssl=tls)
     try:
-        caller = HttpHookCaller(first_delay=0.0)
+        caller = HttpHookCaller(EVERYWHERE, first_delay=0.0)
         yield World(caller, replace(HOOK, url=str(server.make_url("/"))), receiver)
     finally:
         await server.close()

@@ -14,6 +14,7 @@ import trustme
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from analyzer.addresses import EVERYWHERE
 from analyzer.hooks.http import HttpHookCaller
 from canary.model.strategy import Hook, HookType
 from tests.fakes.receiver import silent
@@ -82,7 +83,7 @@ def tls(request: pytest.FixtureRequest) -> ssl.SSLContext | None:
 
 async def test_a_call_that_is_cancelled_closes_its_connection(tls: ssl.SSLContext | None) -> None:
     async with silent(tls) as server, asyncio.TaskGroup() as group:
-        call = group.create_task(HttpHookCaller().call(hook(server.url), PAYLOAD))
+        call = group.create_task(HttpHookCaller(EVERYWHERE).call(hook(server.url), PAYLOAD))
         await server.until(lambda it: it.open == 1)
 
         call.cancel()
@@ -94,7 +95,7 @@ async def test_a_try_that_is_over_closes_its_connection(tls: ssl.SSLContext | No
     async with silent(tls) as server:
         tried = hook(server.url, timeout=timedelta(milliseconds=300), retries=1)
 
-        result = await HttpHookCaller(first_delay=0.0).call(tried, PAYLOAD)
+        result = await HttpHookCaller(EVERYWHERE, first_delay=0.0).call(tried, PAYLOAD)
 
         await server.until(lambda it: it.ended == 2)
     assert result.message.endswith(" (after 2 tries)")
@@ -102,7 +103,7 @@ async def test_a_try_that_is_over_closes_its_connection(tls: ssl.SSLContext | No
 
 async def test_no_cookie_comes_back_whoever_set_it(receiver: Receiver) -> None:
     receiver.statuses = [503, 200, 200]
-    caller = HttpHookCaller(first_delay=0.0)
+    caller = HttpHookCaller(EVERYWHERE, first_delay=0.0)
 
     for _ in range(2):
         assert (await caller.call(hook(receiver.url, retries=1), PAYLOAD)).ok
@@ -113,7 +114,7 @@ async def test_no_cookie_comes_back_whoever_set_it(receiver: Receiver) -> None:
 
 async def test_every_try_has_a_connection_of_its_own(receiver: Receiver) -> None:
     receiver.statuses = [503, 200, 200]
-    caller = HttpHookCaller(first_delay=0.0)
+    caller = HttpHookCaller(EVERYWHERE, first_delay=0.0)
 
     for _ in range(2):
         await caller.call(hook(receiver.url, retries=1), PAYLOAD)
@@ -127,7 +128,7 @@ async def test_a_proxy_of_the_environment_is_not_asked(
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
 
-    assert (await HttpHookCaller().call(hook(receiver.url), PAYLOAD)).ok
+    assert (await HttpHookCaller(EVERYWHERE).call(hook(receiver.url), PAYLOAD)).ok
 
 
 async def test_a_success_is_one_before_its_text_ends() -> None:
@@ -142,7 +143,7 @@ async def test_a_success_is_one_before_its_text_ends() -> None:
     server = TestServer(app)
     await server.start_server()
     try:
-        result = await HttpHookCaller().call(hook(str(server.make_url("/"))), PAYLOAD)
+        result = await HttpHookCaller(EVERYWHERE).call(hook(str(server.make_url("/"))), PAYLOAD)
     finally:
         await server.close()
 
@@ -161,7 +162,7 @@ async def test_an_answer_that_never_ends_is_read_no_further_than_it_is_quoted() 
     server = TestServer(app)
     await server.start_server()
     try:
-        result = await HttpHookCaller().call(hook(str(server.make_url("/"))), PAYLOAD)
+        result = await HttpHookCaller(EVERYWHERE).call(hook(str(server.make_url("/"))), PAYLOAD)
     finally:
         await server.close()
 
@@ -199,7 +200,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[Names]:
 
 @pytest.mark.usefixtures("names")
 async def test_a_name_that_is_looked_up_for_ever_is_given_up() -> None:
-    caller = HttpHookCaller(connect=timedelta(milliseconds=100))
+    caller = HttpHookCaller(EVERYWHERE, connect=timedelta(milliseconds=100))
 
     result = await caller.call(hook("http://nowhere.hangs/"), PAYLOAD)
 
@@ -207,7 +208,7 @@ async def test_a_name_that_is_looked_up_for_ever_is_given_up() -> None:
 
 
 async def test_a_name_that_hangs_is_asked_for_once_however_often_it_is_tried(names: Names) -> None:
-    caller = HttpHookCaller(connect=timedelta(milliseconds=50), first_delay=0.0)
+    caller = HttpHookCaller(EVERYWHERE, connect=timedelta(milliseconds=50), first_delay=0.0)
 
     result = await caller.call(hook("http://nowhere.hangs/", retries=3), PAYLOAD)
 
@@ -218,7 +219,7 @@ async def test_a_name_that_hangs_is_asked_for_once_however_often_it_is_tried(nam
 async def test_names_that_hang_take_no_thread_that_others_need(
     receiver: Receiver, names: Names
 ) -> None:
-    caller = HttpHookCaller()
+    caller = HttpHookCaller(EVERYWHERE)
     async with asyncio.TaskGroup() as group:
         hanging = [
             group.create_task(caller.call(hook(f"http://nowhere-{n}.hangs/"), PAYLOAD))

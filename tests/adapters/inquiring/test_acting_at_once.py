@@ -17,6 +17,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from prometheus_client import CollectorRegistry
 
+from analyzer.addresses import EVERYWHERE
 from analyzer.gathering.calibrator import Calibrator
 from analyzer.gathering.gatherer import Gatherer
 from analyzer.gathering.pace import Pace
@@ -310,7 +311,7 @@ async def analyzer(hook: str) -> AsyncIterator[Analyzer]:
     outside = Outside()
     it = Analyzer(outside)
     async with AsyncExitStack() as stack:
-        provider = PrometheusProvider()
+        provider = PrometheusProvider(EVERYWHERE)
         stack.push_async_callback(provider.aclose)
         await stack.enter_async_context(outside.serve())
         session = await stack.enter_async_context(open_session(connections=0))
@@ -325,7 +326,7 @@ async def analyzer(hook: str) -> AsyncIterator[Analyzer]:
             registry=registry,
         )
         sampler = Sampler(it.cluster, {"prometheus": provider}, outside.url)
-        inquirer = Inquirer(HttpHookCaller(), sampler, registry=registry)
+        inquirer = Inquirer(HttpHookCaller(EVERYWHERE), sampler, registry=registry)
         it.evidence = Evidence(gatherer)
         defaults = Defaults(min_interval=TICK)
         records, router = Records(it.cluster), AdoptedRoutes(it.cluster)

@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from prometheus_client import CollectorRegistry
 
+from analyzer.addresses import EVERYWHERE
 from analyzer.hooks.http import HttpHookCaller
 from analyzer.http import open_session
 from analyzer.inquiring.inquirer import PER_NAMESPACE, Inquirer
@@ -84,9 +85,9 @@ class Scene:
 
 @pytest.fixture
 async def scene() -> AsyncIterator[Scene]:
-    provider = PrometheusProvider(timeout=TIMEOUT)
+    provider = PrometheusProvider(EVERYWHERE, timeout=TIMEOUT)
     sampler = Sampler(Untouched(), {"prometheus": provider}, "http://nowhere")
-    hooks = HttpHookCaller(first_delay=0.0)
+    hooks = HttpHookCaller(EVERYWHERE, first_delay=0.0)
     scene = Scene(Inquirer(hooks, sampler, registry=CollectorRegistry()))
     try:
         async with asyncio.TaskGroup() as group:
@@ -179,7 +180,7 @@ async def test_a_question_that_is_superseded_closes_its_connection(scene: Scene)
 
 
 async def test_all_connections_end_when_leading_ends() -> None:
-    inquirer = Inquirer(HttpHookCaller(), Untasked(), registry=CollectorRegistry())
+    inquirer = Inquirer(HttpHookCaller(EVERYWHERE), Untasked(), registry=CollectorRegistry())
     async with silent() as server, asyncio.TaskGroup() as group:
         run = group.create_task(inquirer.run(lambda key: None))  # noqa: ARG005
         for number in range(10):

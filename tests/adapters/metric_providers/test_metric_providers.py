@@ -16,6 +16,7 @@ import trustme
 from aiohttp import web
 from aiohttp.test_utils import unused_port
 
+from analyzer.addresses import EVERYWHERE
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from analyzer.ports import MetricProvider, ProviderError
 from canary.queries.provider import ProviderSpec
@@ -60,7 +61,7 @@ class World:
 @pytest.fixture
 async def real() -> AsyncIterator[World]:
     there = Prometheus()
-    provider = PrometheusProvider()
+    provider = PrometheusProvider(EVERYWHERE)
     async with there.serve() as address:
         yield World(provider, ProviderSpec(type="prometheus", address=address), there)
         await provider.aclose()
@@ -267,7 +268,7 @@ async def test_one_connection_serves_many_queries_and_headers_have_their_own(rea
 
 
 async def test_keeps_no_more_connections_than_it_may(real: World) -> None:
-    provider = PrometheusProvider(connections=1)
+    provider = PrometheusProvider(EVERYWHERE, connections=1)
     other = replace(real.spec, headers={"X-Scope-OrgID": ("a",)})
 
     for spec in (real.spec, real.spec, other, real.spec):
@@ -278,7 +279,7 @@ async def test_keeps_no_more_connections_than_it_may(real: World) -> None:
 
 
 async def test_queries_outlive_the_eviction_of_their_connection(real: World) -> None:
-    provider = PrometheusProvider(connections=1, threads=1)
+    provider = PrometheusProvider(EVERYWHERE, connections=1, threads=1)
     go = asyncio.Event()
 
     async def late(request: web.Request) -> web.StreamResponse:
@@ -313,7 +314,7 @@ async def test_says_that_a_name_does_not_resolve(real: World) -> None:
 
 @pytest.mark.parametrize("reply", [drip, stay_silent])
 async def test_ends_with_its_time_and_frees_its_thread(real: World, reply: Reply) -> None:
-    provider = PrometheusProvider(timeout=timedelta(milliseconds=300), threads=1)
+    provider = PrometheusProvider(EVERYWHERE, timeout=timedelta(milliseconds=300), threads=1)
     world = World(provider, real.spec, real.there)
     real.there.replies[QUERY] = reply
 
@@ -323,7 +324,7 @@ async def test_ends_with_its_time_and_frees_its_thread(real: World, reply: Reply
 
 
 async def test_one_that_is_silent_does_not_hold_up_another(real: World) -> None:
-    provider = PrometheusProvider(timeout=timedelta(seconds=1), threads=1)
+    provider = PrometheusProvider(EVERYWHERE, timeout=timedelta(seconds=1), threads=1)
     world = World(provider, real.spec, real.there)
     real.there.replies[QUERY] = stay_silent
     real.there.replies["up"] = vector("1")
@@ -338,7 +339,7 @@ async def test_one_that_is_silent_does_not_hold_up_another(real: World) -> None:
 
 
 async def test_slow_queries_of_a_namespace_take_no_other_namespaces_place(real: World) -> None:
-    provider = PrometheusProvider(timeout=timedelta(seconds=2), threads=1)
+    provider = PrometheusProvider(EVERYWHERE, timeout=timedelta(seconds=2), threads=1)
     all_are_asked = asyncio.Event()
 
     async def count_and_stay_silent(request: web.Request) -> web.StreamResponse:
@@ -366,7 +367,9 @@ async def test_slow_queries_of_a_namespace_take_no_other_namespaces_place(real: 
 async def test_a_server_that_is_silent_gets_no_threads_anew_for_each_that_is_asked_between(
     real: World,
 ) -> None:
-    provider = PrometheusProvider(timeout=timedelta(seconds=1), threads=1, connections=1)
+    provider = PrometheusProvider(
+        EVERYWHERE, timeout=timedelta(seconds=1), threads=1, connections=1
+    )
     real.there.replies[QUERY] = stay_silent
     real.there.replies["up"] = vector("1")
     slow = World(provider, real.spec, real.there)
@@ -390,7 +393,7 @@ def threads() -> list[threading.Thread]:
 
 
 async def test_cancellation_passes_through(real: World) -> None:
-    provider = PrometheusProvider(timeout=timedelta(milliseconds=300))
+    provider = PrometheusProvider(EVERYWHERE, timeout=timedelta(milliseconds=300))
     real.there.replies[QUERY] = stay_silent
 
     with pytest.raises(TimeoutError):

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.addresses import EVERYWHERE
 from analyzer.loop.emptiness import look_into
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from analyzer.ports import ProviderError
@@ -203,7 +204,7 @@ def wait_for_samples(address: str, process: subprocess.Popen[bytes], log: Path) 
 
 @pytest.fixture
 async def provider() -> AsyncIterator[PrometheusProvider]:
-    provider = PrometheusProvider()
+    provider = PrometheusProvider(EVERYWHERE)
     yield provider
     await provider.aclose()
 

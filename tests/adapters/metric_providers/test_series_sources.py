@@ -18,6 +18,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import unused_port
 
+from analyzer.addresses import EVERYWHERE
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from analyzer.ports import ProviderError, SeriesSource
 from canary.counting.series import Series
@@ -83,7 +84,7 @@ class Real(World):
 @pytest.fixture
 async def real() -> AsyncIterator[Real]:
     there = Prometheus()
-    provider = PrometheusProvider()
+    provider = PrometheusProvider(EVERYWHERE)
     async with there.serve() as address:
         yield Real(provider, ProviderSpec(type="prometheus", address=address), there)
         await provider.aclose()
@@ -247,7 +248,7 @@ async def test_says_that_nobody_listens(real: Real) -> None:
 
 @pytest.mark.parametrize("reply", [drip, stay_silent])
 async def test_ends_with_its_time_and_frees_its_thread(real: Real, reply: Reply) -> None:
-    provider = PrometheusProvider(timeout=timedelta(milliseconds=300), threads=1)
+    provider = PrometheusProvider(EVERYWHERE, timeout=timedelta(milliseconds=300), threads=1)
     real.there.replies[QUERY] = reply
 
     assert "has not answered within" in await complaint(World(provider, real.spec, real.there))

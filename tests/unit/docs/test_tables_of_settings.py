@@ -20,7 +20,7 @@ CONFIGMAP = yaml.safe_load((ROOT / "manifests" / "configmap.yaml").read_text())[
 VARIABLES = {setting.variable: setting for setting in (*TABLE, *ANALYZER, *WEBHOOK, *CERTS)}
 ANNOTATIONS = {setting.annotation: setting for setting in TABLE if setting.annotation}
 TICKED = re.compile(r"`([^`]+)`")
-NONE = (None, timedelta(0))
+NONE = (None, timedelta(0), ())
 """Values that the documents call "none"."""
 
 

@@ -57,6 +57,7 @@ def test_defaults_are_the_careful_ones() -> None:
         "HEADGATE_LOG_LEVEL": "info",
         "HEADGATE_ALLOW_OPT_OUT": "false",
         "HEADGATE_METRICS_SERVER": "http://prometheus.monitoring:9090",
+        "HEADGATE_ALLOWED_ADDRESSES": "",
         "HEADGATE_DRAIN": "5s",
         "HEADGATE_MIN_INTERVAL": "10s",
         "HEADGATE_ON_UNSUITABLE": "hold",
