@@ -69,7 +69,12 @@ async def build(
             clock=seconds,
             registry=registry,
         )
-        sampler = Sampler(cluster, adapters.providers, settings.metrics_server)
+        sampler = Sampler(
+            cluster,
+            adapters.providers,
+            settings.metrics_server,
+            cross_namespace=settings.cross_namespace_refs,
+        )
         inquirer = Inquirer(adapters.hooks, sampler, registry=registry)
         index = ClusterIndex(
             namespaces=Informer(cluster, NAMESPACES),

@@ -42,7 +42,21 @@ ALLOWED_ADDRESSES: Final[Setting[tuple[Network, ...]]] = Setting(
     variable="HEADGATE_ALLOWED_ADDRESSES",
     help="networks that hooks and metrics servers of teams may be in though they are denied",
 )
-TABLE: Final = (IDENTITY, NAMESPACE, PROBES_PORT, LOG_LEVEL, ALLOWED_ADDRESSES)
+CROSS_NAMESPACE_REFS: Final = Setting(
+    name="cross_namespace_refs",
+    parse=parsers.truth,
+    default=False,
+    variable="HEADGATE_CROSS_NAMESPACE_REFS",
+    help="true lets a Canary name a MetricTemplate, with its Secret, of another namespace",
+)
+TABLE: Final = (
+    IDENTITY,
+    NAMESPACE,
+    PROBES_PORT,
+    LOG_LEVEL,
+    ALLOWED_ADDRESSES,
+    CROSS_NAMESPACE_REFS,
+)
 """What is read beside the table of a run's settings."""
 
 
@@ -52,7 +66,8 @@ class Settings:
 
     `identity` names this process in the lease; `metrics_server` is the Prometheus that is asked
     where a Canary names none, and `allowed_addresses` are networks in which what a team names may
-    be though it is denied elsewhere.
+    be though it is denied elsewhere. With `cross_namespace_refs` a Canary may name a MetricTemplate
+    of another namespace.
     """
 
     identity: str = IDENTITY.default
@@ -61,6 +76,7 @@ class Settings:
     log_level: str = LOG_LEVEL.default
     metrics_server: str = METRICS_SERVER.default
     allowed_addresses: tuple[Network, ...] = ALLOWED_ADDRESSES.default
+    cross_namespace_refs: bool = CROSS_NAMESPACE_REFS.default
     defaults: Defaults = Defaults()
     timing: Timing = Timing()
     pace: Pace = Pace()
@@ -83,6 +99,7 @@ def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
         log_level=get(LOG_LEVEL),
         metrics_server=get(METRICS_SERVER),
         allowed_addresses=get(ALLOWED_ADDRESSES),
+        cross_namespace_refs=get(CROSS_NAMESPACE_REFS),
         defaults=Defaults(
             weights=get(WEIGHTS),
             interval=get(INTERVAL),

@@ -49,7 +49,12 @@ async def prepare(
     if strategy.any_service:
         name = await service_of(cluster, key.namespace, key.name, strategy.service_name)
         strategy = replace(strategy, service_name=name)
-    sampler = Sampler(cluster, {DEFAULT_PROVIDER: provider}, settings.metrics_server)
+    sampler = Sampler(
+        cluster,
+        {DEFAULT_PROVIDER: provider},
+        settings.metrics_server,
+        cross_namespace=settings.cross_namespace_refs,
+    )
     queries, problems = await sampler.prepare(key, strategy)
     found = [counted(query, strategy) for query in queries]
     metrics = tuple(one for one in found if isinstance(one, Countable))

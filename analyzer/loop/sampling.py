@@ -31,15 +31,23 @@ class Sampler:
         cluster: where MetricTemplates and their Secrets are.
         providers: by the provider type of a MetricTemplate.
         metrics_server: address of the Prometheus for metrics without a template.
+        cross_namespace: whether a Canary may name a MetricTemplate of another namespace, and so
+            have that namespace's Secret used.
 
     """
 
     def __init__(
-        self, cluster: Cluster, providers: Mapping[str, MetricProvider], metrics_server: str
+        self,
+        cluster: Cluster,
+        providers: Mapping[str, MetricProvider],
+        metrics_server: str,
+        *,
+        cross_namespace: bool = False,
     ) -> None:
         self._cluster = cluster
         self._providers = providers
         self._metrics_server = metrics_server
+        self._cross_namespace = cross_namespace
 
     async def prepare(
         self, key: Key, strategy: Strategy
@@ -83,6 +91,12 @@ class Sampler:
         self, key: Key, strategy: Strategy, metric: Metric, ref: TemplateRef
     ) -> Query:
         where = f"MetricTemplate {ref.namespace}/{ref.name}"
+        if ref.namespace != key.namespace and not self._cross_namespace:
+            # Before it is read: whether it exists is not this namespace's to know.
+            raise ProviderError(
+                f"{where} is in another namespace, which the admin does not allow; copy it to "
+                f"{key.namespace}, or ask the admin for HEADGATE_CROSS_NAMESPACE_REFS"
+            )
         try:
             template = await self._cluster.get(METRICTEMPLATES, ref.namespace, ref.name)
         except NotFound:

@@ -1,8 +1,9 @@
 """The query of a MetricTemplate: the part of Go's text/template that Flagger's templates use.
 
 Only `{{ name }}` and `{{ variables.key }}` actions exist, with the trim markers `{{-` and `-}}`;
-anything else is an error that says where it stands and what there is. Values are written as they
-are, once: what looks like an action inside a value stays text.
+anything else is an error that says where it stands and what there is. Values are written once: what
+looks like an action inside a value stays text. None becomes more of the query than it stands for
+(`canary.queries.literals`).
 """
 
 import re
@@ -12,6 +13,7 @@ from datetime import timedelta
 from typing import Final
 
 from canary.durations import format_duration
+from canary.queries.literals import LiteralError, Literals
 
 _OPEN: Final = "{{"
 _CLOSE: Final = "}}"
@@ -90,10 +92,12 @@ def render(template: str, values: TemplateValues) -> str:
         values: what its actions stand for.
 
     Raises:
-        TemplateError: an action is not closed, not known, or names a variable that is not given.
+        TemplateError: an action is not closed, not known, or names a variable that is not given;
+            or a value cannot stand where it is to.
 
     """
     parts: list[str] = []
+    functions, literals = values.functions(), Literals()
     position, trim = 0, False
     while (start := template.find(_OPEN, position)) >= 0:
         end = template.find(_CLOSE, start)
@@ -102,15 +106,17 @@ def render(template: str, values: TemplateValues) -> str:
         action, trim_before, trim_after = _unmark(template[start + len(_OPEN) : end])
         text = template[position:start]
         text = text.lstrip(_SPACE) if trim else text
-        parts += [text.rstrip(_SPACE) if trim_before else text]
+        text = text.rstrip(_SPACE) if trim_before else text
+        literals.pass_over(text)
         position, trim = end + len(_CLOSE), trim_after
-        suffix = None if trim else _SUFFIX.match(template, position)
-        meant = values.suffixed().get((action, suffix["which"])) if suffix else None
-        if suffix is not None and meant is not None:
-            parts += [meant]
-            position = suffix.end()
-        else:
-            parts += [_value(action, values, _where(template, start))]
+        meant, position = (None, position) if trim else _suffix(template, position, action, values)
+        try:
+            value = _value(action, functions, values.variables) if meant is None else meant
+            parts += [text, literals.fit(value)]
+        except (TemplateError, LiteralError) as error:
+            raise TemplateError(
+                f"{{{{ {_shown(action)} }}}} at {_where(template, start)} {error}"
+            ) from error
     rest = template[position:]
     return "".join([*parts, rest.lstrip(_SPACE) if trim else rest])
 
@@ -124,27 +130,35 @@ def _unmark(inside: str) -> tuple[str, bool, bool]:
     return (inside[:-1] if after else inside).strip(_SPACE), before, after
 
 
-def _value(action: str, values: TemplateValues, where: str) -> str:
-    functions = values.functions()
+def _suffix(
+    template: str, position: int, action: str, values: TemplateValues
+) -> tuple[str | None, int]:
+    """Return what an action with a suffix of Flagger's stands for, if it has one, and its end."""
+    found = _SUFFIX.match(template, position)
+    meant = values.suffixed().get((action, found["which"])) if found else None
+    return (None, position) if found is None or meant is None else (meant, found.end())
+
+
+def _value(action: str, functions: Mapping[str, str], variables: Mapping[str, str]) -> str:
     if action in functions:
         if action in _MAY_BE_EMPTY and not functions[action]:
             raise TemplateError(
-                f"{{{{ {action} }}}} at {where} is empty, for traffic is split on HTTPRoutes, and "
-                "what asks for an empty name reads both versions; write the name itself, and the "
-                "canary's as {{ target }}"
+                "is empty, for traffic is split on HTTPRoutes, and what asks for an empty name reads "
+                "both versions; write the name itself, and the canary's as {{ target }}"
             )
         return functions[action]
     if variable := _VARIABLE.fullmatch(action):
         key = variable["key"]
-        if key in values.variables:
-            return values.variables[key]
-        known = ", ".join(sorted(values.variables)) or "none"
-        raise TemplateError(
-            f"{{{{ {action} }}}} at {where} is not given; templateVariables of the metric: {known}"
-        )
+        if key in variables:
+            return variables[key]
+        known = ", ".join(sorted(variables)) or "none"
+        raise TemplateError(f"is not given; templateVariables of the metric: {known}")
     known = ", ".join([*functions, "variables.<key>"])
-    shown = action if len(action) <= _SHOWN else f"{action[:_SHOWN]}..."
-    raise TemplateError(f"{{{{ {shown} }}}} at {where} is not known; there are: {known}")
+    raise TemplateError(f"is not known; there are: {known}")
+
+
+def _shown(action: str) -> str:
+    return action if len(action) <= _SHOWN else f"{action[:_SHOWN]}..."
 
 
 def _where(template: str, offset: int) -> str:

@@ -92,6 +92,37 @@ async def test_what_is_wrong_is_known_before_a_canary_is_made(
     assert said in problems[0]
 
 
+ELSEWHERE = replace(TEMPLATE, source=TemplateRef(namespace="monitoring", name="errors"))
+
+
+async def test_a_template_of_another_namespace_is_refused_without_being_read(
+    sampler: Sampler, objects: Objects
+) -> None:
+    objects.stored[(METRICTEMPLATES.plural, "monitoring/errors")] = template()
+
+    queries, problems = await sampler.prepare(KEY, strategy(ELSEWHERE))
+
+    (problem,) = problems
+    assert queries == ()
+    assert problem == (
+        "metric error-rate: MetricTemplate monitoring/errors is in another namespace, which the "
+        "admin does not allow; copy it to prod, or ask the admin for HEADGATE_CROSS_NAMESPACE_REFS"
+    )
+
+
+async def test_a_template_of_another_namespace_is_used_where_the_admin_allows_it(
+    objects: Objects, provider: FakeMetricProvider
+) -> None:
+    found = template()
+    found["spec"]["provider"]["secretRef"] = {"name": "theirs"}
+    objects.stored[(METRICTEMPLATES.plural, "monitoring/errors")] = found
+    sampler = Sampler(objects, {"prometheus": provider}, "http://p", cross_namespace=True)
+
+    (query,), problems = await sampler.prepare(KEY, strategy(ELSEWHERE))
+
+    assert (query.secret, problems) == (("monitoring", "theirs"), ())
+
+
 async def test_the_first_source_that_has_a_value_answers(
     sampler: Sampler, provider: FakeMetricProvider
 ) -> None:

@@ -1,5 +1,6 @@
 """Templates of metrics: Go's syntax as far as Flagger's users write it, and nothing silently."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -137,6 +138,92 @@ def test_an_empty_name_is_not_asked_for(action: str) -> None:
     assert render("up", empty) == "up"
 
 
+SHARED = 'sum(up{team="{{ namespace }}", path=~"{{ variables.x }}"}) / {{ variables.y }}'
+"""An admin's template, as a team may use it with the admin's Secret."""
+
+
+def shared(x: str = "a", y: str = "2") -> str:
+    return render(SHARED, replace(VALUES, variables={"x": x, "y": y}))
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("/a/.*", "/a/.*"),
+        ('"} or up{a="', '\\"} or up{a=\\"'),
+        ("it's", "it's"),
+        ("a\nb", "a\\nb"),
+        ("a\\.b", "a\\.b"),
+        ("a\\\\.b", "a\\\\.b"),
+        ('a\\"b', 'a\\"b'),
+        ('a\\\\"b', 'a\\\\\\"b'),
+        ("a\\", "a\\\\"),
+        ("a\\\n", "a\\\\\\n"),
+        ("}) or vector(1) #", "}) or vector(1) #"),
+    ],
+)
+def test_a_value_does_not_end_the_string_that_it_stands_in(value: str, written: str) -> None:
+    assert shared(x=value) == f'sum(up{{team="prod", path=~"{written}"}}) / 2'
+
+
+@pytest.mark.parametrize("value", ["2", "0.5", "1e-5", "-1", "5m", "up", "job:up:sum", ""])
+def test_outside_of_strings_a_value_is_one_word(value: str) -> None:
+    assert shared(y=value).endswith(f"}}) / {value}")
+
+
+@pytest.mark.parametrize(
+    "value", ["1 or up", "1)", "up{a='b'}", "x[5m]", "1\nor", '"a"', "a#b", "é"]
+)
+def test_outside_of_strings_no_value_is_more_than_that(value: str) -> None:
+    with pytest.raises(TemplateError, match=r"variables.y \}\} at line 1, column 62 is more than"):
+        shared(y=value)
+
+
+@pytest.mark.parametrize(
+    ("template", "value", "text"),
+    [
+        ("up{a='{{ variables.x }}'}", "b'c\"d", "up{a='b\\'c\"d'}"),
+        ("up{a=`{{ variables.x }}`}", "b\\.\"'", "up{a=`b\\.\"'`}"),
+        ("up # of '{{ variables.x }}\n", "a b'\"", "up # of 'a b'\"\n"),
+        ("up # it's\n + {{ variables.x }}", "a", "up # it's\n + a"),
+        ('up{a="#{{ variables.x }}"}', "b c", 'up{a="#b c"}'),
+        ('up{a="\\"{{ variables.x }}"}', 'b"', 'up{a="\\"b\\""}'),
+        ('up{a="\\\\{{ variables.x }}"}', 'b"', 'up{a="\\\\b\\""}'),
+        ('up{a="{{ variables.x }}{{ variables.x }}"}', '"', 'up{a="\\"\\""}'),
+    ],
+)
+def test_every_kind_of_string_is_kept(template: str, value: str, text: str) -> None:
+    assert render(template, replace(VALUES, variables={"x": value})) == text
+
+
+@pytest.mark.parametrize(
+    ("template", "value", "message"),
+    [
+        ("up{a=`{{ variables.x }}`}", "b`", "would end what begins with `"),
+        ("up # {{ variables.x }}", "b\nor up", "would end what begins with #"),
+        ("up # {{ variables.x }}", "b\ror up", "would end what begins with #"),
+        ('up{a="\\{{ variables.x }}"}', '"', "stands behind a backslash"),
+    ],
+)
+def test_what_cannot_be_written_is_said(template: str, value: str, message: str) -> None:
+    with pytest.raises(TemplateError, match=message):
+        render(template, replace(VALUES, variables={"x": value}))
+
+
+ENDS_A_STRING = st.text(alphabet="\"'\\\n}a#`{").filter(lambda text: "{{" not in text)
+
+
+@given(value=ENDS_A_STRING, quote=st.sampled_from("\"'"))
+def test_whatever_the_value_the_string_ends_where_the_template_ends_it(
+    value: str, quote: str
+) -> None:
+    template = f"up{{a={quote}{{{{ variables.x }}}}{quote}}}"
+    text = render(template, replace(VALUES, variables={"x": value}))
+
+    string = re.compile(rf"{quote}(?:\\[^\n]|[^{quote}\\\n])*{quote}")
+    assert string.fullmatch(text, len("up{a="), len(text) - 1)
+
+
 def test_says_that_no_variable_is_given() -> None:
     with pytest.raises(TemplateError, match="templateVariables of the metric: none"):
         render("{{ variables.x }}", replace(VALUES, variables={}))
@@ -154,13 +241,13 @@ ACTIONS = st.sampled_from(["{{ name }}", "{{- target -}}", "{{ variables.x }}", 
 def test_no_value_is_rendered_twice(value: str) -> None:
     values = replace(VALUES, name=value, variables={"x": value})
 
-    assert render("<{{ name }}|{{ variables.x }}>", values) == f"<{value}|{value}>"
+    assert render("<`{{ name }}|{{ variables.x }}`>", values) == f"<`{value}|{value}`>"
 
 
 @given(
     before=st.text(alphabet="a \t\r\n\u00a0"),
     after=st.text(alphabet="b \t\r\n\u00a0"),
-    value=st.text(alphabet="v \n"),
+    value=st.text(alphabet="v-."),
 )
 def test_markers_trim_the_text_beside_them_and_never_the_value(
     before: str, after: str, value: str
