@@ -451,6 +451,24 @@ def test_load_tester_goes_to_any_namespace_of_the_restricted_standard(
     assert "service/flagger-loadtester created" in done.stdout
 
 
+@pytest.mark.parametrize("base", ["", "loadtester"])
+def test_network_policies_are_valid(
+    kubectl: Kubectl, tmp_path: Path, namespace: str, base: str
+) -> None:
+    component = MANIFESTS / "network-policies" / base
+    kustomization = {
+        "components": [os.path.relpath(component, tmp_path.resolve())],
+        "namespace": namespace,
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+
+    dry = ("apply", "--dry-run=server", "--validate=strict")
+    done = kubectl.run(*dry, "-k", str(tmp_path))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("networkpolicy.networking.k8s.io/") == (1 if base else 3)
+
+
 RBAC_KINDS = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 
 

@@ -10,6 +10,9 @@ import yaml
 REPOSITORY = Path(__file__).parents[3]
 MANIFESTS = REPOSITORY / "manifests"
 BASES = (MANIFESTS, MANIFESTS / "loadtester")
+POLICIES = MANIFESTS / "network-policies"
+COMPONENTS = (POLICIES, POLICIES / "loadtester")
+"""What an admin may add to them."""
 
 Manifest = dict[str, Any]
 

@@ -6,7 +6,15 @@ import pytest
 import yaml
 
 from canary.contract import MANAGED_BY_LABEL, SYSTEM_NAMESPACE
-from tests.unit.manifests.installation import BASES, MANIFESTS, files, objects, of_kind, the
+from tests.unit.manifests.installation import (
+    BASES,
+    COMPONENTS,
+    MANIFESTS,
+    files,
+    objects,
+    of_kind,
+    the,
+)
 
 DEPLOYMENTS = {it["metadata"]["name"]: it for it in of_kind("Deployment")}
 PROCESSES = ("headgate-webhook", "headgate-analyzer", "headgate-certs")
@@ -30,7 +38,7 @@ def test_the_processes_and_the_load_tester_are_all_there_is() -> None:
 
 
 def test_every_file_is_named_by_a_kustomization() -> None:
-    named = {path for base in BASES for path in files(base)}
+    named = {path for base in (*BASES, *COMPONENTS) for path in files(base)}
 
     assert set(MANIFESTS.rglob("*.yaml")) == named
 
