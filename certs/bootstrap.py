@@ -1,7 +1,8 @@
 """Puts the certificates into the cluster, in an order in which every connection is trusted.
 
 A new authority is trusted (caBundle) before anything is signed by it, and the one before stays
-trusted until it expires, so that a server that still has the older certificate is not refused.
+trusted for an hour, so that a server that still has the older certificate is not refused. An
+authority whose key has leaked is not trusted for so long: `Bootstrap.replace_authority`.
 """
 
 import base64
@@ -18,13 +19,16 @@ from certs.issue import (
     Pair,
     Renewal,
     ca_renewal,
+    is_recent,
+    is_signed_by,
     is_valid,
     issue_ca,
     issue_serving,
     serving_renewal,
+    unusable,
 )
 from certs.settings import Settings
-from runtime.errors import NotFound
+from runtime.errors import HeadgateError, NotFound
 from runtime.resources import MUTATINGWEBHOOKCONFIGURATIONS, SECRETS, Resource
 from runtime.writes import never, patched
 
@@ -39,6 +43,10 @@ MOST_TRUSTED: Final = 4
 """Authorities in a caBundle: the current one and, newest first, those it has replaced."""
 
 log = structlog.get_logger("certs")
+
+
+class UnusableAuthority(HeadgateError):  # noqa: N818  # it names what was found
+    """The authority is an admin's, and nothing can be signed by it; the message says why."""
 
 
 class Cluster(Protocol):
@@ -81,6 +89,7 @@ class Bootstrap:
             ApiError: the API server could not do its part, or another process was faster with
                 a Secret (Conflict, AlreadyExists): run it again.
             Overtaken: another process was faster with the trust: run it again.
+            UnusableAuthority: the authority in the Secret cannot sign; it is left as it is.
 
         """
         # Read before the authority is: another process that rotates it in between has then also
@@ -88,8 +97,27 @@ class Bootstrap:
         name = self.settings.webhook_configuration
         trusting = await self.cluster.get(MUTATINGWEBHOOKCONFIGURATIONS, "", name)
         ca, before = await self._ensure_ca()
-        await self._ensure_trust(trusting, ca, before)
-        await self._ensure_serving(ca)
+        serving = await self._secret(self.settings.serving_secret)
+        await self._ensure_trust(trusting, ca, self._trusted_before(trusting, ca, before, serving))
+        await self._ensure_serving(ca, serving)
+
+    async def replace_authority(self) -> None:
+        """Make another authority, trust it alone, and have all that others have signed refused.
+
+        For a key that has leaked. Until the webhook's pods have their new certificate, writes that
+        the webhook is asked about are refused.
+
+        Raises:
+            ApiError: as for `ensure`; the authority before may still be trusted: run it again.
+            Overtaken: likewise.
+
+        """
+        name = self.settings.webhook_configuration
+        trusting = await self.cluster.get(MUTATINGWEBHOOKCONFIGURATIONS, "", name)
+        secret = await self._secret(self.settings.ca_secret)
+        ca = await self._issue_ca(secret, before="", reason="Replaced")
+        await self._ensure_trust(trusting, ca, [])
+        await self._ensure_serving(ca, await self._secret(self.settings.serving_secret))
 
     async def _ensure_ca(self) -> tuple[Pair, str]:
         settings, now = self.settings, self.clock()
@@ -97,20 +125,36 @@ class Bootstrap:
         ca, before = _pair(secret, CA_CERTIFICATE, CA_KEY), _text(secret, CA_BEFORE)
         why = ca_renewal(ca, now)
         if ca is not None and why is Renewal.NONE:
-            return ca, before if is_valid(before, now) else ""
-        name = f"{settings.service}.{settings.namespace} CA"
-        new = issue_ca(name, now=now, lifetime=settings.ca_lifetime)
+            if problem := unusable(ca):
+                raise UnusableAuthority(f"the authority in {settings.ca_secret}: {problem}")
+            return ca, before
         old = ca.certificate if ca is not None and is_valid(ca.certificate, now) else ""
-        data = {CA_CERTIFICATE: new.certificate, CA_KEY: new.key, CA_BEFORE: old}
-        await self._write(settings.ca_secret, secret, data, "Opaque")
-        log.info("authority issued", reason=str(why))
-        return new, old
+        return await self._issue_ca(secret, before=old, reason=str(why)), old
 
-    async def _ensure_trust(self, found: Json, ca: Pair, before: str) -> None:
-        """Trust the authority, and until they expire those that were trusted before it."""
-        known = [pem for webhook in found["webhooks"] for pem in _bundled(webhook)]
-        valid = [pem for pem in (before, *known) if is_valid(pem, self.clock())]
-        trusted = list(dict.fromkeys(pem.strip() for pem in (ca.certificate, *valid)))
+    async def _issue_ca(self, secret: Json | None, *, before: str, reason: str) -> Pair:
+        settings = self.settings
+        name = f"{settings.service}.{settings.namespace} CA"
+        new = issue_ca(name, now=self.clock(), lifetime=settings.ca_lifetime)
+        data = {CA_CERTIFICATE: new.certificate, CA_KEY: new.key, CA_BEFORE: before}
+        await self._write(settings.ca_secret, secret, data, "Opaque")
+        log.info("authority issued", reason=reason)
+        return new
+
+    def _trusted_before(
+        self, trusting: Json, ca: Pair, before: str, serving: Json | None
+    ) -> list[str]:
+        """Return the authorities, besides the present one, whose certificates may be in use."""
+        now, kept = self.clock(), []
+        if is_recent(ca.certificate, now):
+            kept.append(before)
+        shown = _text(serving, CERTIFICATE)
+        if not is_signed_by(shown, ca) or is_recent(shown, now):
+            kept += [pem for webhook in trusting["webhooks"] for pem in _bundled(webhook)]
+        return [pem for pem in kept if is_valid(pem, now)]
+
+    async def _ensure_trust(self, found: Json, ca: Pair, others: list[str]) -> None:
+        """Trust the authority, and these others."""
+        trusted = list(dict.fromkeys(pem.strip() for pem in (ca.certificate, *others)))
         text = "".join(f"{pem}\n" for pem in trusted[:MOST_TRUSTED])
         bundle = base64.b64encode(text.encode()).decode()
         webhooks = [_trusting(webhook, bundle) for webhook in found["webhooks"]]
@@ -124,9 +168,8 @@ class Bootstrap:
             )
             log.info("trust written", webhooks=len(webhooks))
 
-    async def _ensure_serving(self, ca: Pair) -> None:
+    async def _ensure_serving(self, ca: Pair, secret: Json | None) -> None:
         settings, now = self.settings, self.clock()
-        secret = await self._secret(settings.serving_secret)
         serving = _pair(secret, CERTIFICATE, KEY)
         why = serving_renewal(serving, ca, settings.dns_names, now)
         if why is Renewal.NONE:

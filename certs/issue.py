@@ -9,13 +9,21 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 CLOCK_SKEW: Final = timedelta(minutes=5)
 """How far an API server's clock may be behind the one that issues."""
+OVERLAP: Final = timedelta(hours=1)
+"""How long an authority that was replaced is trusted beside its successor.
+
+The kubelet needs some two minutes to hand a changed Secret to a pod.
+"""
 RENEW_AT: Final = 2 / 3
 """Part of a lifetime after which a certificate is renewed, as cert-manager does by default."""
+SIGNERS: Final = (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey)
+"""Kinds of keys that an authority may have: those whose signatures API servers check."""
+_LEAST_BITS: Final = 2048
 
 
 class Renewal(StrEnum):
@@ -27,6 +35,7 @@ class Renewal(StrEnum):
     KEY_MISMATCH = "KeyMismatch"
     WRONG_NAMES = "WrongNames"
     UNTRUSTED = "NotSignedByCurrentCA"
+    NOT_YET_VALID = "NotYetValid"
     EXPIRING = "Expiring"
 
 
@@ -73,8 +82,8 @@ def issue_serving(
     key = ec.generate_private_key(ec.SECP256R1())
     authority = x509.load_pem_x509_certificate(ca.certificate.encode())
     signer = serialization.load_pem_private_key(ca.key.encode(), password=None)
-    if not isinstance(signer, ec.EllipticCurvePrivateKey):
-        raise TypeError("the CA's key is not an elliptic-curve key")
+    if not isinstance(signer, SIGNERS):
+        raise TypeError(unusable(ca))
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, dns_names[0][:64])])
     names = x509.SubjectAlternativeName([x509.DNSName(name) for name in dns_names])
     builder = (
@@ -84,7 +93,35 @@ def issue_serving(
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(names, critical=False)
     )
-    return _pair(builder.sign(signer, hashes.SHA256()), key)
+    # Ed25519 hashes by itself.
+    algorithm = None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    return _pair(builder.sign(signer, algorithm), key)
+
+
+def unusable(ca: Pair) -> str:
+    """Say why an authority, whose key matches, cannot sign what API servers trust; "" if it can."""
+    certificate = x509.load_pem_x509_certificate(ca.certificate.encode())
+    key = serialization.load_pem_private_key(ca.key.encode(), password=None)
+    if not isinstance(key, SIGNERS):
+        return "its key is of a kind that cannot be used; take RSA, ECDSA or Ed25519"
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size < _LEAST_BITS:
+        return f"its RSA key has {key.key_size} bits; take {_LEAST_BITS} or more"
+    if not _may_sign(certificate):
+        return "its certificate is none of an authority (basicConstraints CA:TRUE, keyCertSign)"
+    return ""
+
+
+def _may_sign(certificate: x509.Certificate) -> bool:
+    found = certificate.extensions
+    try:
+        if not found.get_extension_for_class(x509.BasicConstraints).value.ca:
+            return False
+    except x509.ExtensionNotFound:
+        return False
+    try:
+        return found.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+    except x509.ExtensionNotFound:
+        return True
 
 
 def ca_renewal(ca: Pair | None, now: datetime) -> Renewal:
@@ -97,7 +134,7 @@ def ca_renewal(ca: Pair | None, now: datetime) -> Renewal:
         return Renewal.UNREADABLE
     if not _matches(certificate, ca.key):
         return Renewal.KEY_MISMATCH
-    return Renewal.EXPIRING if now >= renewal_time(certificate) else Renewal.NONE
+    return _by_time(certificate, now)
 
 
 def serving_renewal(
@@ -117,7 +154,38 @@ def serving_renewal(
         return Renewal.WRONG_NAMES
     if not _signed_by(certificate, authority):
         return Renewal.UNTRUSTED
+    return _by_time(certificate, now)
+
+
+def _by_time(certificate: x509.Certificate, now: datetime) -> Renewal:
+    if now < certificate.not_valid_before_utc:
+        return Renewal.NOT_YET_VALID
     return Renewal.EXPIRING if now >= renewal_time(certificate) else Renewal.NONE
+
+
+def is_recent(certificate: str, now: datetime) -> bool:
+    """Tell whether something that was replaced by this PEM certificate may still be in use."""
+    begin = x509.load_pem_x509_certificate(certificate.encode()).not_valid_before_utc
+    return now < begin + CLOCK_SKEW + OVERLAP
+
+
+def is_signed_by(certificate: str, ca: Pair) -> bool:
+    """Tell whether a PEM certificate can be read and was signed by an authority."""
+    try:
+        found = x509.load_pem_x509_certificate(certificate.encode())
+    except ValueError:
+        return False
+    return _signed_by(found, x509.load_pem_x509_certificate(ca.certificate.encode()))
+
+
+def expiry(certificate: str) -> datetime:
+    """Return when a PEM certificate ends.
+
+    Raises:
+        ValueError: it cannot be read.
+
+    """
+    return x509.load_pem_x509_certificate(certificate.encode()).not_valid_after_utc
 
 
 def renewal_time(certificate: x509.Certificate) -> datetime:

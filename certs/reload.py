@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Final, Never
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from certs.issue import expiry
 
 POLL: Final = 1.0
 """Seconds between two looks at the files; the kubelet swaps a mounted Secret by a symlink."""
@@ -36,7 +38,7 @@ class ServingCertificate:
     Args:
         certificate: PEM file of the certificate.
         key: PEM file of its private key.
-        registry: where reloads are counted.
+        registry: where reloads are counted, and where the end of the certificate is told.
         poll: seconds between two looks at the files.
 
     """
@@ -48,6 +50,7 @@ class ServingCertificate:
     context: ssl.SSLContext = field(init=False)
     _loaded: _Loaded = field(init=False, default_factory=_Loaded)
     _reloads: Counter = field(init=False)
+    _ends: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         self.context = _new_context()
@@ -56,6 +59,11 @@ class ServingCertificate:
             "headgate_certificate_reloads",
             "Loads of the serving certificate by result.",
             ["result"],
+            registry=self.registry,
+        )
+        self._ends = Gauge(
+            "headgate_certificate_expiration_timestamp_seconds",
+            "When the serving certificate ends, 0 while there is none.",
             registry=self.registry,
         )
 
@@ -76,6 +84,7 @@ class ServingCertificate:
         if digest in {"", self._loaded.digest}:
             return
         context = _new_context()
+        end = await asyncio.to_thread(_end, self.certificate)
         try:
             await asyncio.to_thread(context.load_cert_chain, self.certificate, self.key)
         except (ssl.SSLError, OSError) as error:
@@ -83,6 +92,7 @@ class ServingCertificate:
             log.warning("certificate not loaded", error=str(error))
             return
         self._loaded = _Loaded(digest, context)
+        self._ends.set(end)
         self._reloads.labels("success").inc()
         log.info("certificate loaded", file=str(self.certificate))
 
@@ -96,6 +106,14 @@ def _new_context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def _end(file: Path) -> float:
+    """Return when a certificate ends, in seconds since the epoch; 0 if it cannot be read."""
+    try:
+        return expiry(file.read_text()).timestamp()
+    except (OSError, ValueError):
+        return 0.0
 
 
 def _digest(*files: Path) -> str:

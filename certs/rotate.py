@@ -7,7 +7,7 @@ from typing import Final, Never
 
 import structlog
 
-from certs.bootstrap import Bootstrap
+from certs.bootstrap import Bootstrap, UnusableAuthority
 from runtime.backoff import Backoff
 from runtime.errors import ApiError
 from runtime.writes import Overtaken
@@ -36,7 +36,7 @@ class Rotation:
         """Look once and return after how many seconds to look again."""
         try:
             await self.bootstrap.ensure()
-        except (ApiError, Overtaken) as error:
+        except (ApiError, Overtaken, UnusableAuthority) as error:
             delay = self.backoff.next()
             log.warning("certificates not ensured", error=str(error), retry_in=delay)
             return delay

@@ -12,7 +12,7 @@ from aiohttp import web
 from cryptography import x509
 from prometheus_client import CollectorRegistry
 
-from certs.issue import Pair, issue_ca, issue_serving
+from certs.issue import Pair, expiry, issue_ca, issue_serving
 from certs.reload import ServingCertificate
 from runtime import probes
 
@@ -103,6 +103,16 @@ async def test_two_hundred_connections_through_a_swap_and_none_refused(
                 for _ in range(20):
                     group.create_task(connect())
     assert shown == [serial(FIRST)] * 100 + [serial(SECOND)] * 100
+
+
+async def test_the_end_of_the_certificate_is_a_metric(
+    certificate: ServingCertificate, tmp_path: Path, registry: CollectorRegistry
+) -> None:
+    name = "headgate_certificate_expiration_timestamp_seconds"
+    assert registry.get_sample_value(name) == expiry(FIRST.certificate).timestamp()
+    put(tmp_path, SECOND)
+    await certificate.load()
+    assert registry.get_sample_value(name) == expiry(SECOND.certificate).timestamp()
 
 
 async def test_a_pair_that_does_not_match_leaves_the_old_one(

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from canary.model.values import Json
-from certs.bootstrap import Bootstrap
-from certs.issue import issue_ca
+from certs.bootstrap import Bootstrap, UnusableAuthority
+from certs.issue import Pair, issue_ca, issue_serving
 from certs.settings import Settings
 from runtime.errors import Conflict, NotFound
 from runtime.resources import MUTATINGWEBHOOKCONFIGURATIONS, Resource
@@ -68,6 +68,19 @@ class Store:
         return base64.b64decode(self.secrets[name]["data"][key]).decode()
 
 
+NO_AUTHORITY = issue_serving(
+    issue_ca("an admin's", now=NOW, lifetime=timedelta(days=90)),
+    SETTINGS.dns_names,
+    now=NOW,
+    lifetime=timedelta(days=90),
+)
+
+
+def encoded(pair: Pair) -> dict[str, str]:
+    data = {"ca.crt": pair.certificate, "ca.key": pair.key}
+    return {key: base64.b64encode(text.encode()).decode() for key, text in data.items()}
+
+
 def bootstrap(store: Store, now: datetime = NOW) -> Bootstrap:
     return Bootstrap(store, SETTINGS, lambda: now)
 
@@ -90,6 +103,70 @@ async def test_an_authority_near_its_end_is_replaced_and_stays_trusted() -> None
     new = store.data(SETTINGS.ca_secret, "ca.crt")
     assert new != old
     assert store.trusted().index(new.strip()) < store.trusted().index(old.strip())
+
+
+async def test_the_authority_before_is_trusted_for_an_hour_and_no_longer() -> None:
+    store = Store()
+    await bootstrap(store).ensure()
+    old = store.data(SETTINGS.ca_secret, "ca.crt").strip()
+    later = NOW + SETTINGS.ca_lifetime * 0.7
+    await bootstrap(store, later).ensure()
+    await bootstrap(store, later + timedelta(minutes=59)).ensure()
+    assert old in store.trusted()
+    await bootstrap(store, later + timedelta(minutes=61)).ensure()
+    assert store.trusted() == store.data(SETTINGS.ca_secret, "ca.crt")
+    await bootstrap(store, later + timedelta(days=61)).ensure()
+    assert store.trusted() == store.data(SETTINGS.ca_secret, "ca.crt")
+
+
+async def test_secrets_that_were_deleted_leave_no_authority_trusted_for_years() -> None:
+    store = Store()
+    await bootstrap(store).ensure()
+    store.secrets.clear()
+    await bootstrap(store).ensure()
+    await bootstrap(store, NOW + timedelta(hours=2)).ensure()
+    assert store.trusted() == store.data(SETTINGS.ca_secret, "ca.crt")
+
+
+async def test_an_authority_is_trusted_as_long_as_nothing_is_signed_by_its_successor() -> None:
+    store = Store()
+    await bootstrap(store).ensure()
+    old = store.data(SETTINGS.ca_secret, "ca.crt").strip()
+    made = NOW - timedelta(days=30)
+    admins = issue_ca("an admin's", now=made, lifetime=SETTINGS.ca_lifetime)
+    store.secrets[SETTINGS.ca_secret]["data"] |= encoded(admins)
+    await bootstrap(store).ensure()
+    assert old in store.trusted()
+    await bootstrap(store, NOW + timedelta(hours=2)).ensure()
+    assert store.trusted().strip() == admins.certificate.strip()
+
+
+async def test_an_authority_whose_key_has_leaked_is_trusted_no_more() -> None:
+    store = Store()
+    await bootstrap(store).ensure()
+    leaked = store.data(SETTINGS.ca_secret, "ca.crt")
+    serving = store.data(SETTINGS.serving_secret, "tls.crt")
+
+    await bootstrap(store).replace_authority()
+
+    new = store.data(SETTINGS.ca_secret, "ca.crt")
+    assert (new != leaked, store.trusted()) == (True, new)
+    assert store.data(SETTINGS.serving_secret, "tls.crt") != serving
+    for after in (timedelta(0), timedelta(days=61), timedelta(days=3000)):
+        await bootstrap(store, NOW + after).ensure()
+        assert leaked.strip() not in store.trusted()
+
+
+async def test_an_authority_of_an_admin_s_that_cannot_sign_is_left_as_it_is() -> None:
+    store = Store()
+    await bootstrap(store).ensure()
+    store.secrets[SETTINGS.ca_secret]["data"] |= encoded(NO_AUTHORITY)
+    store.writes.clear()
+
+    with pytest.raises(UnusableAuthority, match="the authority in headgate-ca: its cert"):
+        await bootstrap(store).ensure()
+
+    assert store.writes == []
 
 
 async def test_a_serving_certificate_is_renewed_under_the_same_trust() -> None:

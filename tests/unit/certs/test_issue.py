@@ -4,8 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
 from certs.issue import (
+    CLOCK_SKEW,
     Pair,
     Renewal,
     ca_renewal,
@@ -13,6 +17,7 @@ from certs.issue import (
     issue_ca,
     issue_serving,
     serving_renewal,
+    unusable,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -76,3 +81,83 @@ def test_an_authority_is_trusted_until_it_expires() -> None:
 
 def test_a_key_is_in_no_repr() -> None:
     assert "PRIVATE KEY" not in repr(CA)
+
+
+def authority(
+    key: CertificateIssuerPrivateKeyTypes, *, ca: bool = True, sign: bool | None = None
+) -> Pair:
+    """Make an authority as an admin's own tools do."""
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "an admin's")])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW - CLOCK_SKEW)
+        .not_valid_after(NOW + 300 * DAY)
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+    )
+    if sign is not None:
+        usage = x509.KeyUsage(
+            digital_signature=True,
+            key_cert_sign=sign,
+            **dict.fromkeys(
+                (
+                    *("content_commitment", "key_encipherment", "data_encipherment"),
+                    *("key_agreement", "crl_sign", "encipher_only", "decipher_only"),
+                ),
+                False,
+            ),
+        )
+        builder = builder.add_extension(usage, critical=True)
+    algorithm = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    return Pair(
+        builder.sign(key, algorithm).public_bytes(serialization.Encoding.PEM).decode(),
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ).decode(),
+    )
+
+
+RSA_KEY = rsa.generate_private_key(65537, 2048)
+SHORT_KEY = rsa.generate_private_key(65537, 1024)  # noqa: S505 - what is to be refused
+
+
+@pytest.mark.parametrize(
+    "key",
+    [RSA_KEY, ec.generate_private_key(ec.SECP384R1()), ed25519.Ed25519PrivateKey.generate()],
+    ids=["RSA", "P-384", "Ed25519"],
+)
+def test_an_admin_s_authority_signs(key: CertificateIssuerPrivateKeyTypes) -> None:
+    ca = authority(key, sign=True)
+
+    assert (ca_renewal(ca, NOW), unusable(ca)) == (Renewal.NONE, "")
+    serving = issue_serving(ca, NAMES, now=NOW, lifetime=90 * DAY)
+    assert serving_renewal(serving, ca, NAMES, NOW) is Renewal.NONE
+
+
+@pytest.mark.parametrize(
+    ("ca", "why"),
+    [
+        (authority(dsa.generate_private_key(2048)), "its key is of a kind that cannot be used"),
+        (authority(SHORT_KEY), "its RSA key has 1024 bits; take 2048"),
+        (authority(RSA_KEY, ca=False), "its certificate is none of an authority"),
+        (authority(RSA_KEY, sign=False), "its certificate is none of an authority"),
+        (SERVING, "its certificate is none of an authority"),
+        (CA, ""),
+    ],
+)
+def test_an_authority_that_cannot_sign_is_named(ca: Pair, why: str) -> None:
+    assert unusable(ca).startswith(why)
+    assert bool(unusable(ca)) == bool(why)
+
+
+def test_a_certificate_that_is_not_yet_valid_is_replaced() -> None:
+    before = NOW - CLOCK_SKEW - timedelta(seconds=1)
+
+    assert serving_renewal(SERVING, CA, NAMES, before) is Renewal.NOT_YET_VALID
+    assert ca_renewal(CA, before) is Renewal.NOT_YET_VALID
+    assert ca_renewal(CA, NOW - CLOCK_SKEW) is Renewal.NONE
