@@ -14,6 +14,7 @@ from analyzer.addresses import Guard
 from analyzer.gathering.calibrator import Calibrator
 from analyzer.gathering.gatherer import Gatherer
 from analyzer.inquiring.inquirer import Inquirer
+from analyzer.loop import alarms
 from analyzer.loop.act import Actor
 from analyzer.loop.controller import Controller, Metrics
 from analyzer.loop.index import ClusterIndex, with_owners_of_made
@@ -82,6 +83,7 @@ async def build(
             canaries=Informer(cluster, CANARIES, trim=with_owners_of_made),
             routes=tuple(Informer(cluster, resource) for resource in ROUTES),
         )
+        alarms.register(index, registry)
         reconciler = Reconciler(
             cluster=cluster,
             index=index,
@@ -118,7 +120,7 @@ async def serve(settings: Settings) -> None:
         ),
     ):
         await say_what_the_crd_lacks(cluster)
-        elector = _elector(settings, cluster, running.registry)
+        elector = elector_of(settings, cluster, running.registry)
 
         neighbours = Neighbours(cluster, guard, settings.namespace)
 
@@ -161,7 +163,15 @@ async def say_what_the_crd_lacks(cluster: Patchable) -> None:
         log.error("not our definition of a Canary", why=why, apply=crd.MANIFEST)
 
 
-def _elector(settings: Settings, cluster: Cluster, registry: CollectorRegistry) -> LeaderElector:
+def elector_of(settings: Settings, cluster: Cluster, registry: CollectorRegistry) -> LeaderElector:
+    """Return what makes this process the one that acts, and tells whether it is.
+
+    Args:
+        settings: the analyzer's settings.
+        cluster: the API server.
+        registry: where it tells.
+
+    """
     # The host name alone would be taken for its successor's after a restart in place.
     identity = f"{settings.identity}_{uuid.uuid4().hex[:8]}"
     elector = LeaderElector(cluster, settings.namespace, LEASE, identity)

@@ -9,6 +9,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -91,6 +92,8 @@ class Informer:
         """Set once the store holds a first complete list, and from then on."""
         self.trouble = ""
         """Reason of the last failure, "" while all is well."""
+        self.heard = time.monotonic()
+        """When the API server last said anything, on the monotonic clock, in seconds."""
         self._cluster = cluster
         self._namespace = namespace
         self._selector = label_selector
@@ -171,6 +174,7 @@ class Informer:
         return heard
 
     def _healthy(self) -> None:
+        self.heard = time.monotonic()
         self.trouble = ""
         self._backoff.reset()
 

@@ -292,6 +292,7 @@ class Reconciler:
         if mark is not None and now is not None and target["metadata"].get("generation") != 1:
             event = Emit(str(Reason.UNGATED), f"{key} was updated without a canary", warning=True)
             await self.actor.report(target, event, self.clock(), run=now)
+            self.metrics.say(event)
         try:
             await self.actor.mark_seen(target, now)
         except (NotFound, Overtaken):

@@ -5,9 +5,10 @@ from typing import Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from canary.contract import Reason
 from canary.model.state import Phase, State
 from canary.model.values import Key
-from canary.rules.actions import Decision
+from canary.rules.actions import Decision, Emit
 from canary.rules.context import IDLE_PHASES
 
 VERDICTS = frozenset({Phase.SUCCEEDED, Phase.FAILED})
@@ -20,12 +21,22 @@ class RunMetrics:
     weight: Gauge
     failed_checks: Gauge
     verdicts: Counter
+    events: Counter
 
     @classmethod
     def create(cls, registry: CollectorRegistry) -> Self:
         """Register the metrics."""
         target = ["namespace", "name"]
+        events = Counter(
+            "headgate_events",
+            "Events that were written on targets, by their reason.",
+            ["reason", "type"],
+            registry=registry,
+        )
+        # A series that begins with its first event shows no increase.
+        events.labels(Reason.UNGATED, "Warning")
         return cls(
+            events=events,
             weight=Gauge(
                 "headgate_canary_weight",
                 "The canary's share of the traffic, percent.",
@@ -56,6 +67,9 @@ class RunMetrics:
 
         """
         labels, state = (key.namespace, key.name), decision.state
+        for action in decision.actions:
+            if isinstance(action, Emit):
+                self.say(action)
         if state.phase in VERDICTS and before.phase is not state.phase:
             self.verdicts.labels(*labels, decision.reason).inc()
         if state.phase in IDLE_PHASES:
@@ -63,6 +77,11 @@ class RunMetrics:
             return
         self.weight.labels(*labels).set(state.weight)
         self.failed_checks.labels(*labels).set(state.failed_checks)
+
+    def say(self, event: Emit) -> None:
+        """Count an event."""
+        kind = "Warning" if event.warning else "Normal"
+        self.events.labels(event.reason, kind).inc()
 
     def forget(self, key: Key) -> None:
         """End the series of a target."""

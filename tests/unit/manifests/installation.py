@@ -10,6 +10,7 @@ import yaml
 REPOSITORY = Path(__file__).parents[3]
 MANIFESTS = REPOSITORY / "manifests"
 BASES = (MANIFESTS, MANIFESTS / "loadtester")
+ALERTS = MANIFESTS / "alerts"
 POLICIES = MANIFESTS / "network-policies"
 COMPONENTS = (POLICIES, POLICIES / "loadtester")
 """What an admin may add to them."""

@@ -7,6 +7,7 @@ import yaml
 
 from canary.contract import MANAGED_BY_LABEL, SYSTEM_NAMESPACE
 from tests.unit.manifests.installation import (
+    ALERTS,
     BASES,
     COMPONENTS,
     MANIFESTS,
@@ -40,6 +41,7 @@ def test_the_processes_and_the_load_tester_are_all_there_is() -> None:
 def test_every_file_is_named_by_a_kustomization() -> None:
     named = {path for base in (*BASES, *COMPONENTS) for path in files(base)}
 
+    named |= {ALERTS / name for name in ("kustomization.yaml", "rules.yaml")}
     assert set(MANIFESTS.rglob("*.yaml")) == named
 
 
