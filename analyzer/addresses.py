@@ -37,8 +37,8 @@ _DENIED: Final[tuple[tuple[str, tuple[Network, ...]], ...]] = (
     ("is none of a single host", _networks("224.0.0.0/4", "240.0.0.0/4", "ff00::/8")),
 )
 """Addresses that are nowhere a team's, with why (RFC 6890)."""
-_WRAPPING: Final = _networks("64:ff9b::/96", "64:ff9b:1::/48")
-"""NAT64 (RFC 6052, RFC 8215): the last four bytes are the IPv4 address that is reached."""
+_WRAPPING: Final = _networks("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96")
+"""NAT64 and its like (RFC 6052, 8215, 2765): the last four bytes are what is reached."""
 _COMPATIBLE: Final = ipaddress.IPv6Network("::/96")
 """The same in the form that RFC 4291 has given up; a kernel may still know it."""
 _NEWEST: Final = 2

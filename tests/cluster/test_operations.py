@@ -80,6 +80,13 @@ def team(alone: Kubectl) -> Iterator[Kubectl]:
         yield kubectl
 
 
+REPLACE = ("python", "-m", "certs", "--replace-authority")
+
+
+def annotations_of(kubectl: Kubectl, name: str) -> dict[str, str]:
+    return kubectl.get("deployment", name)["metadata"].get("annotations") or {}
+
+
 def serving_certificate(system: Kubectl) -> str:
     return str(system.get("secret", SETTINGS.serving_secret)["data"]["tls.crt"])
 
@@ -136,6 +143,25 @@ async def test_certificates_rotate_and_no_write_is_refused(
     assert failures == []
     ca = system.get("secret", SETTINGS.ca_secret)["data"]
     assert base64.b64decode(ca["previous.crt"]).decode() == old.certificate
+
+
+def test_an_authority_whose_key_has_leaked_is_trusted_no_more(
+    alone: Kubectl, team: Kubectl
+) -> None:
+    team.apply(web(GOOD), service())
+    team("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
+    system = alone.within("headgate-system")
+    leaked = system.get("secret", SETTINGS.ca_secret)["data"]["ca.crt"]
+
+    system("exec", "deployment/headgate-certs", "--", *REPLACE, deadline=60)
+
+    now = system.get("secret", SETTINGS.ca_secret)["data"]["ca.crt"]
+    webhooks = system.get("mutatingwebhookconfiguration", "headgate")["webhooks"]
+    assert now != leaked
+    assert {it["clientConfig"]["caBundle"] for it in webhooks} == {now}
+    wait_for("the new authority's certificate", lambda: every_pod_serves(system), 180)
+    team("set", "env", "deployment/web", "VERSION=after")
+    wait_for("a hold", lambda: "headgate.dev/hold" in annotations_of(team, "web"), 30)
 
 
 def test_a_webhook_pod_may_go_and_no_write_is_refused(alone: Kubectl, team: Kubectl) -> None:

@@ -28,6 +28,7 @@ OWN: frozenset[Socket] = frozenset({("10.96.0.1", None), ("192.168.7.2", 6443), 
         ("::127.0.0.1", "is the analyzer's own (loopback)"),
         ("64:ff9b::7f00:1", "is the analyzer's own (loopback)"),
         ("64:ff9b:1::7f00:1", "is the analyzer's own (loopback)"),
+        ("::ffff:0:127.0.0.1", "is the analyzer's own (loopback)"),
         ("2002:7f00:1::", "is the analyzer's own (loopback)"),
         ("0.0.0.0", "is unspecified, which leads to the analyzer itself"),  # noqa: S104
         ("0.1.2.3", "is unspecified, which leads to the analyzer itself"),
