@@ -327,10 +327,13 @@ def _shown(kind: Value, value: str) -> str:
     if kind in _SECRET:
         return _MASK if value else ""
     url = _split(value) if kind is Value.URL else None
-    if url is None or not (url.query or "@" in url.netloc):
-        return value if url is not None or kind is not Value.URL else _MASK
+    if url is None or not url.netloc:
+        before, at, host = value.rpartition("@")
+        return f"{_MASK}@{host}" if at and kind in {Value.URL, Value.HOST} else before + at + host
     host = url.netloc.rpartition("@")[2]
     netloc = f"{_MASK}@{host}" if "@" in url.netloc else host
+    if netloc == url.netloc and not url.query:
+        return value
     return url._replace(netloc=netloc, query=_MASK if url.query else "", fragment="").geturl()
 
 

@@ -90,9 +90,11 @@ def _of_service(service: Json) -> Iterator[Socket]:
 
 
 def _of_pod(pod: Json) -> Iterator[Socket]:
-    if pod["spec"].get("hostNetwork"):
-        return  # its address is the node's, where teams may have ports of their own
-    yield from ((it["ip"], None) for it in pod.get("status", {}).get("podIPs") or ())
+    status = pod.get("status", {})
+    # That of the node, where teams may have ports of their own, or one that another pod has by now.
+    if pod["spec"].get("hostNetwork") or status.get("phase") in {"Succeeded", "Failed"}:
+        return
+    yield from ((it["ip"], None) for it in status.get("podIPs") or ())
 
 
 def _of_slice(found: Json) -> Iterator[Socket]:

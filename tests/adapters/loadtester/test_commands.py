@@ -172,7 +172,10 @@ def test_shows_no_credentials(text: str, shown: str) -> None:
         ("ghz --config=/tmp/x x:9000", "ghz: the option '--config' may not be used"),
         ("ghz --proto=/tmp/x x:9000", "ghz: '--proto=/tmp/x' may not be used"),
         ("ghz -d @ x:9000", "ghz: '***' may not be used"),
-        ("ghz @/tmp/x", "ghz: '@/tmp/x' may not be used: it is host:port"),
+        ("curl me:pass@x", "curl: '***@x' may not be used: it is a URL that"),
+        ("curl ftp://me:pass@x", "curl: 'ftp://***@x' may not be used: it is a URL that"),
+        ("ghz me:pass@x:80", "ghz: '***@x:80' may not be used: it is host:port"),
+        ("ghz @/tmp/x", "ghz: '***@/tmp/x' may not be used: it is host:port"),
     ],
 )  # fmt: skip
 def test_neither_reads_nor_writes_files_and_speaks_http_alone(text: str, message: str) -> None:

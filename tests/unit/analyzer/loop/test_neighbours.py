@@ -26,6 +26,7 @@ def cluster() -> Stored:
         (SERVICES, named("prod", "web", spec={"clusterIPs": ["10.96.0.20"]})),
         (PODS, named(SYSTEM, "webhook", spec={}, status={"podIPs": [{"ip": "10.0.0.4"}]})),
         (PODS, named(SYSTEM, "starting", spec={}, status={})),
+        (PODS, named(SYSTEM, "ended", spec={}, status={"phase": "Failed", "podIPs": [NODE]})),
         (PODS, named(SYSTEM, "host", spec={"hostNetwork": True}, status={"podIPs": [NODE]})),
         (PODS, named("prod", "web", spec={}, status={"podIPs": [{"ip": "10.0.0.5"}]})),
     )  # fmt: skip
