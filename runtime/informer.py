@@ -137,6 +137,8 @@ class Informer:
         self.trouble = reason
         delay = self._backoff.next()
         # A kind that is not installed is no fault; it may come.
+        if reason == NOT_FOUND:
+            self.heard = time.monotonic()
         level = logging.DEBUG if reason == NOT_FOUND else logging.WARNING
         shown = {"resource": self.resource.plural, "reason": reason, "delay": round(delay, 3)}
         _log.log(level, "watch_interrupted", **shown)

@@ -9,7 +9,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from analyzer.loop.controller import ClusterIndex
+from analyzer.loop.index import ClusterIndex
 from analyzer.loop.records import state_of
 from canary.contract import HOLD
 from canary.model.state import RUNNING_PHASES, Phase
@@ -38,7 +38,7 @@ def register(
         ["resource"],
         registry=registry,
     )
-    for informer in (index.namespaces, index.targets, index.canaries):
+    for informer in index.informers:
         silence.labels(informer.resource.plural).set_function(partial(_silence, informer, clock))
     holds = Gauge(
         "headgate_holds_without_run",

@@ -62,7 +62,7 @@ async def ask_prometheus(guard: Guard, url: str, trusted: str = "") -> str:
     """Return what is wrong with a query, "" where it was answered."""
     provider = PrometheusProvider(guard, trusted=trusted)
     try:
-        assert await provider.query(ProviderSpec(type="prometheus", address=url), "up") == 7.0
+        assert await provider.query(ProviderSpec(type="prometheus", address=url), "up") == (7.0,)
     except ProviderError as error:
         return str(error)
     finally:

@@ -1,5 +1,6 @@
 """What the analyzer tells of holds and watches, whether or not it leads."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -7,11 +8,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from analyzer.loop import alarms
-from analyzer.loop.controller import ClusterIndex
+from analyzer.loop.index import ClusterIndex
 from analyzer.loop.telemetry import RunMetrics
 from canary.contract import HOLD, Reason
 from canary.model.values import Json
 from canary.rules.actions import Emit
+from runtime.backoff import Backoff
+from runtime.errors import NotFound
 from runtime.informer import Informer
 from runtime.resources import (
     CANARIES,
@@ -73,7 +76,7 @@ async def told(*objects: Json) -> tuple[CollectorRegistry, ClusterIndex]:
     )
 
     def learn(_: str, __: str, old: Json | None, new: Json | None) -> None:
-        index.learn(old, new)
+        index.learn_canary(old, new)
 
     index.canaries.add_handler(learn)
     for informer in (index.namespaces, index.targets, index.canaries):
@@ -103,6 +106,20 @@ async def test_holds_without_a_run_are_counted(objects: tuple[Json, ...], holds:
     registry, _ = await told(*objects)
 
     assert registry.get_sample_value("headgate_holds_without_run") == holds
+
+
+async def test_a_kind_that_is_not_installed_is_no_silence() -> None:
+    class Missing(Told):
+        async def list(self, *_: Any, **__: Any) -> ListResult:
+            raise NotFound(404, "NotFound", "the server could not find the requested resource")
+
+    informer = Informer(Missing(), CANARIES, backoff=Backoff(0.0, 0.0))
+    before = informer.heard
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        task = group.create_task(informer.run())
+        while informer.heard == before:  # noqa: ASYNC110 - the informer tells nobody of it
+            await asyncio.sleep(0)
+        task.cancel()
 
 
 async def test_the_silence_of_a_watch_is_told() -> None:
