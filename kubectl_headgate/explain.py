@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
 
 from canary.contract import EVIDENCE, Reason
 from canary.evidence.judge import Judge
@@ -15,8 +14,6 @@ from canary.model.values import Json
 from canary.objects.status import state_from_status
 from canary.rules.checks import summary
 from kubectl_headgate.evidence import EvidenceView, view
-
-_SILENT: Final = "no request was counted for it"
 
 
 class RefusedBy(StrEnum):
@@ -116,8 +113,7 @@ def _blind_for(
         # What is made from the admin's defaults names no metrics of its own.
         metrics = (canary["spec"].get("analysis") or {}).get("metrics") or ()
         return tuple(Uncountable(metric=one["name"], why=missing) for one in metrics)
-    silent = (Uncountable(metric=name, why=_SILENT) for name in evidence.silent)
-    return (*evidence.uncounted, *silent)
+    return evidence.uncounted
 
 
 def _since(status: Json) -> datetime | None:

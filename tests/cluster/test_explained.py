@@ -26,7 +26,9 @@ def test_two_refused_candidates_in_a_row_are_told_apart(
         assert explained["evidence"]["verdict"] == "Continue"
         (failed,) = (one for one in explained["checks"] if one["outcome"] == "failed")
         assert failed["message"] in mild.message
-        assert explained["blindFor"] == []
+        # Its warm-up, which lasts longer for latencies, may not have been over.
+        blind = [one["metric"] for one in explained["blindFor"]]
+        assert blind in ([], ["request-duration"])
         severe = there.release(Fault(name="severe", errors=0.5), deadline=120)
         assert severe.phase == "Failed", severe
         # What has been counted last is scraped within 5 s.
