@@ -64,7 +64,8 @@ def reopening(target: Json, verdict: Json, now: datetime) -> list[Json] | None:
 
     They test what they rest on: the Deployment, what is held and what was refused last, and that
     very verdict. A resourceVersion would make them meet the controller's own write of the status,
-    which comes at the same moment.
+    which comes at the same moment. The message is not tested: the API server compares texts byte by
+    byte as they are written in JSON, and it writes `>` and whatever is not ASCII otherwise.
 
     Args:
         target: the Deployment as it is stored.
@@ -80,7 +81,8 @@ def reopening(target: Json, verdict: Json, now: datetime) -> list[Json] | None:
         return None
     place = f"/status/conditions/{conditions.index(verdict)}"
     marks = {annotation_path(mark): notes[mark] for mark in (HOLD, REFUSED) if mark in notes}
-    rests_on = {"/metadata/uid": target["metadata"]["uid"], **marks, place: verdict}
+    parts = {f"{place}/{name}": part for name, part in verdict.items() if name != "message"}
+    rests_on = {"/metadata/uid": target["metadata"]["uid"], **marks, **parts}
     tests = ({"op": "test", "path": path, "value": value} for path, value in rests_on.items())
     return [*tests, {"op": "replace", "path": place, "value": reopened(now)}]
 

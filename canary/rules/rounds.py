@@ -1,4 +1,4 @@
-"""Which questions a check of the metrics asks, and when they are asked anew.
+"""Which questions a check of the metrics asks, when they are asked anew, and what they come to.
 
 The metrics of one check are one question. While a hook is waited for, what they said grows old:
 with every interval that has passed they are asked anew, which is another round of the same check.
@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Final
 
 from canary.model.asking import MetricsAnswer, MetricsAsk, OwnCount, Sample, Unanswered
-from canary.model.state import Phase, State
-from canary.model.strategy import Metric
+from canary.model.state import Check, Outcome, Phase, State
+from canary.model.strategy import Metric, NoDataPolicy
+from canary.rules.checks import check_all, overall
 from canary.rules.context import Tick
 from canary.rules.hooks import came_last
 
@@ -84,6 +85,31 @@ def _known(read: Sample, count: OwnCount | None) -> Sample:
 def _needs_no_question(tick: Tick, metric: Metric) -> bool:
     count = tick.ctx.observed.counts.get(metric.name)
     return count is not None and count.alone
+
+
+def measured(tick: Tick, ask: MetricsAsk, samples: tuple[Sample, ...]) -> tuple[Check, ...]:
+    """Judge health and metrics."""
+    if not is_measured(tick, ask):
+        return ()
+    return check_all(
+        tick.ctx.observed.canary,
+        samples,
+        tick.strategy,
+        tick.state.restarts,
+        comparable=ask.baselines,
+    )
+
+
+def outcome_of(tick: Tick, checks: tuple[Check, ...]) -> Outcome:
+    """Return what the checks come to; data that has been missing for long may be passed over."""
+    outcome, since = overall(checks), tick.state.no_data_since
+    over = (
+        outcome is Outcome.NO_DATA
+        and tick.strategy.no_data is NoDataPolicy.PASS
+        and since is not None
+        and tick.ctx.now - since >= tick.strategy.no_data_after
+    )
+    return Outcome.PASSED if over else outcome
 
 
 def began(tick: Tick) -> datetime:

@@ -14,7 +14,7 @@ from canary.contract import Reason
 from canary.durations import age
 from canary.evidence.report import why_refused
 from canary.evidence.verdict import Refuse
-from canary.model.asking import Ask, MetricsAsk, Sample, Unanswered
+from canary.model.asking import Ask, MetricsAsk, Unanswered
 from canary.model.state import Check, Outcome, Phase, State
 from canary.model.steps import ahead, place
 from canary.model.strategy import (
@@ -26,12 +26,20 @@ from canary.model.strategy import (
 )
 from canary.model.world import CanaryPresent
 from canary.rules.actions import Action, Decision, Emit, SaveState, SetWeight
-from canary.rules.checks import check_all, overall, summary
+from canary.rules.checks import summary
 from canary.rules.context import RECHECK, Context, Tick
 from canary.rules.gates import gate, incident, lasting, looks_back, recorded, stay
 from canary.rules.hooks import called, checks_of, hooks_of, names_out, waited_for
 from canary.rules.pods import broken, lost, some_lost
-from canary.rules.rounds import asked, began, is_measured, is_running, question, samples_of
+from canary.rules.rounds import (
+    asked,
+    began,
+    is_running,
+    measured,
+    outcome_of,
+    question,
+    samples_of,
+)
 from canary.rules.transitions import made_whole, promote, refuse
 
 _KEEP_EVERY: Final = timedelta(seconds=30)
@@ -147,8 +155,8 @@ def check(tick: Tick) -> Decision:
     samples = samples_of(tick, ask)
     if isinstance(samples, Unanswered):
         return _asking(tick, ask)
-    checks = (*_measured(tick, ask, samples), *checks_of(tick.state))
-    outcome = _outcome(tick, checks)
+    checks = (*measured(tick, ask, samples), *checks_of(tick.state))
+    outcome = outcome_of(tick, checks)
     first = tick.state.checked_at is None
     if outcome is Outcome.PASSED and tick.state.out and (first or not _is_moved(tick)):
         return _waiting(tick, ask)
@@ -195,31 +203,6 @@ def _once(tick: Tick, reason: Reason, text: str) -> tuple[Action, ...]:
 
 
 # --- what the answers mean ---------------------------------------------------------------------
-
-
-def _measured(tick: Tick, ask: MetricsAsk, samples: tuple[Sample, ...]) -> tuple[Check, ...]:
-    """Judge health and metrics."""
-    if not is_measured(tick, ask):
-        return ()
-    return check_all(
-        tick.ctx.observed.canary,
-        samples,
-        tick.strategy,
-        tick.state.restarts,
-        comparable=ask.baselines,
-    )
-
-
-def _outcome(tick: Tick, checks: tuple[Check, ...]) -> Outcome:
-    """Return what the checks come to; data that has been missing for long may be passed over."""
-    outcome, since = overall(checks), tick.state.no_data_since
-    over = (
-        outcome is Outcome.NO_DATA
-        and tick.strategy.no_data is NoDataPolicy.PASS
-        and since is not None
-        and tick.ctx.now - since >= tick.strategy.no_data_after
-    )
-    return Outcome.PASSED if over else outcome
 
 
 def _seen(tick: Tick, ask: MetricsAsk, checks: tuple[Check, ...]) -> State:

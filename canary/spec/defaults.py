@@ -96,6 +96,7 @@ def said(tuning: Tuning) -> dict[str, str]:
         **_said(settings.NO_DATA, tuning.no_data, _word),
         **_said(settings.NO_DATA_AFTER, tuning.no_data_after, duration),
         **_said(settings.FAILURES, tuning.failure_count, _word),
+        **_said(settings.RECORDED, tuning.recorded_window, duration),
     }
 
 

@@ -208,10 +208,11 @@ async def observed(cluster: Cluster, namespace: str) -> Json:
             await asyncio.sleep(0.05)
 
 
-async def with_verdict(cluster: Cluster, namespace: str, message: str = "slow") -> Json:
-    """Write a verdict as the analyzer does."""
+async def with_verdict(cluster: Cluster, namespace: str, second: int = 0) -> Json:
+    """Write a verdict as the analyzer does, in words that JSON can be written of in two ways."""
     found = await cluster.get(DEPLOYMENTS, namespace, "web")
-    patch = with_condition(found, refused(message, datetime(2026, 1, 1, tzinfo=UTC)))
+    at = datetime(2026, 1, 1, second=second, tzinfo=UTC)
+    patch = with_condition(found, refused("error-rate 20 % > 1 % & p99 < 1 s … é", at))
     return await cluster.merge_patch(DEPLOYMENTS, namespace, "web", patch, subresource="status")
 
 
@@ -258,7 +259,7 @@ async def test_another_verdict_and_that_of_another_deployment_stay(
 ) -> None:
     async with own_namespace(cluster_kubeconfig) as (cluster, namespace):
         heard = await held_with_a_verdict(cluster, namespace)
-        await with_verdict(cluster, namespace, "too many errors")
+        await with_verdict(cluster, namespace, second=1)
         with pytest.raises(Overtaken):
             await reopened(cluster, heard)
         assert carries_verdict(await cluster.get(DEPLOYMENTS, namespace, "web"))

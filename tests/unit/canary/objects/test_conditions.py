@@ -1,7 +1,7 @@
 """The condition that carries a verdict: whose it is, and how it is taken off again."""
 
 from copy import deepcopy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import jsonpatch
 import pytest
@@ -13,6 +13,7 @@ from canary.objects.conditions import carries_verdict, outlived, refused, reopen
 from tests.fakes import objects
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LATER = NOW + timedelta(seconds=1)
 AVAILABLE = {"type": "Available", "status": "True", "reason": "MinimumReplicasAvailable"}
 BAD, NEXT = "web:2", "web:3"
 
@@ -105,7 +106,7 @@ OTHER_ORDER["status"]["conditions"].reverse()
         pytest.param(target("web:4", was_refused=BAD), id="another candidate"),
         pytest.param(target(NEXT, was_refused=NEXT), id="refused meanwhile, in the same words"),
         pytest.param(target(NEXT, hold=False, was_refused=BAD), id="let go"),
-        pytest.param(changed_verdict(refused("slow", NOW)), id="another verdict"),
+        pytest.param(changed_verdict(refused("slow", LATER)), id="another verdict"),
         pytest.param(changed_verdict(reopened(NOW)), id="no verdict"),
         pytest.param(OTHER_ORDER, id="another order"),
     ],
