@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from canary.counting.derive import Derived, Quantile, Ratio
-from canary.counting.series import LE, TARGET_LABELS, Series, bound, named_in
+from canary.counting.series import LE, NAME, TARGET_LABELS, Series, bound, named_in
 from canary.evidence.counters import Arm
 from canary.measuring.countable import Place, Way
 from canary.measuring.pods import ArmPod
@@ -85,6 +85,7 @@ class Window:
     points: list[_Point] = field(default_factory=list)
     heard: dict[str, float] = field(default_factory=dict)
     roles: dict[Role, tuple[str, Parts]] = field(default_factory=dict)
+    worn: dict[str, set[str]] = field(default_factory=dict)
 
     def role(self, side: Derived, labels: Mapping[str, str]) -> tuple[str, Parts]:
         """Return a page's series by name, and what it counts for; pages say the same all the time.
@@ -99,9 +100,27 @@ class Window:
         if found is None:
             if len(self.roles) > _MOST_ROLES:
                 self.roles.clear()
+            self.wear(labels)
             parts = _parts(side, labels, TARGET_LABELS)
             found = self.roles[key] = (identity(labels) if parts else "", parts)
         return found
+
+    def wear(self, labels: Mapping[str, str]) -> None:
+        """Note which labels the series of a metric have."""
+        self.worn.setdefault(labels.get(NAME, ""), set()).update(labels)
+
+    @property
+    def tells_bad_ones(self) -> bool:
+        """Whether what a ratio calls bad could be seen: no series with a label is no request.
+
+        Else the query is asked, whose answer says which label nobody has.
+        """
+        side = self.way.canary
+        return not isinstance(side, Ratio) or all(
+            {one.label for one in selector.matchers} - TARGET_LABELS
+            <= self.worn.get(selector.name, set())
+            for selector in side.bad
+        )
 
     def read(self, entries: Iterable[_Entry], owners: Iterable[str], time: float) -> None:
         """Count one reading.
@@ -245,7 +264,8 @@ class Windows:
             since = max(since, watch.former_until + self.lag)
         slack = _FRESH + (2 * self.lag if at_server else 0.0)
         over = window.over(since, now, slack)
-        if over is None or not self._is_complete(window, serving, now - slack):
+        is_whole = window.tells_bad_ones and self._is_complete(window, serving, now - slack)
+        if over is None or not is_whole:
             return None
         first, last = over
         value = _value(way.canary, _increase(first.canary, last.canary))
@@ -282,6 +302,7 @@ class Windows:
     ) -> Iterator[_Entry]:
         ours, theirs = window.way.canary, window.way.stable
         for one in series:
+            window.wear(one.labels)
             of_canary, of_stable = _parts(ours, one.labels), _parts(theirs, one.labels)
             parts = of_canary or of_stable
             if not parts:

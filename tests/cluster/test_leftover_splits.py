@@ -107,9 +107,11 @@ def test_a_canary_that_is_made_again_in_mid_run_begins_anew_and_stalls_nothing(
     fresh = {
         "apiVersion": record["apiVersion"],
         "kind": record["kind"],
-        "metadata": {"name": "web"},
+        "metadata": {"name": "web", "namespace": namespace.namespace},
         "spec": {**record["spec"], "analysis": {**record["spec"]["analysis"], "interval": "5s"}},
     }
-    namespace("replace", "--force", "-f", "-", stdin=json.dumps(fresh))
+    # Not `replace --force`: between its two steps a Canary of the defaults is made.
+    namespace("delete", "canary", "web")
+    namespace.apply(fresh)
     wait_for("the run's end", lambda: phase(namespace) == "Succeeded", 120)
     assert share(namespace) in {None, 0}

@@ -277,3 +277,22 @@ def _counted(metric: Metric, query: str) -> Countable:
     found = countable(metric, text, text, alone=False, gate=False)
     assert isinstance(found, Countable)
     return found
+
+
+def test_a_label_that_no_series_has_is_no_zero() -> None:
+    """The query is asked then, and its answer names the label."""
+    for label, told in (("status", {"errors": (0.0, 0.0)}), ("stauts", {})):
+        bad = f'sum(rate(http_requests_total{{{label}=~"5..",pod=~"web-canary-.*"}}[1m]))'
+        query = f'{bad} / sum(rate(http_requests_total{{pod=~"web-canary-.*"}}[1m]))'
+        stable = query.replace("web-canary-.*", "web-a-.*")
+        metric = countable(
+            Metric(name="errors", source=query, maximum=1, interval=DURATION.interval),
+            [SourceQuery(source="query", query=query)],
+            [SourceQuery(source="query", query=stable)],
+            alone=False,
+            gate=False,
+        )
+        assert isinstance(metric, Countable)
+        run = started(metric)
+        read(run, steady(TRAFFIC, TRAFFIC + 10, (8, 0)))
+        assert values(run, TRAFFIC + 10) == told
