@@ -10,6 +10,11 @@ Three, beside the comparison that the guard asks for (`canary.evidence.counted`)
 
 All of it is a product over readings, of factors that rest on what was counted before
 (`canary.evidence.bursts`).
+
+A bound as high as that of a burst makes each good request tell much for a candidate, and one that
+fails only as it rolls would live on that. So of the test of bursts half begins at once, and at
+every reading a fiftieth of the other half begins anew: a mixture over the times of a change, whose
+parts are e-processes and sum up to one (Shiryaev, 1963; Ramdas et al., Statistical Science, 2023).
 """
 
 import math
@@ -31,6 +36,9 @@ from canary.evidence.policy import Policy
 from canary.evidence.rate import RateTest
 from canary.evidence.ratio import RatioTest
 
+_AT_ONCE = math.log(0.5)
+_ANEW = 0.02
+"""The part of what has not begun that begins at a reading."""
 _PLACES = 50.0
 """The highest rate is rounded up to so many places per factor of e, so that tests are shared."""
 
@@ -60,7 +68,7 @@ class BurstTests:
     def start(self) -> BurstEvidence:
         """Return the evidence before the first reading."""
         nothing = self.ratio.start()
-        return BurstEvidence(nothing_seen(self.policy), nothing, nothing)
+        return BurstEvidence(nothing_seen(self.policy), nothing, (_AT_ONCE,) * len(nothing))
 
     def learn(self, evidence: BurstEvidence, stratum: Stratum) -> BurstEvidence:
         """Learn what the stable says in a stratum, once the stratum was tested."""
@@ -82,7 +90,7 @@ class BurstTests:
         return math.exp(math.ceil(_PLACES * math.log(found)) / _PLACES)
 
     def step(
-        self, evidence: BurstEvidence, stratum: Stratum, volume: float, cap: float
+        self, evidence: BurstEvidence, stratum: Stratum, volume: float, cap: float, strata: int
     ) -> BurstEvidence:
         """Test one stratum of both arms.
 
@@ -91,6 +99,7 @@ class BurstTests:
             stratum: with requests of both.
             volume: of the canary, in requests per second.
             cap: what it may add to a logarithm.
+            strata: how many were tested before.
 
         """
         other = stratum.stable_all / stratum.seconds if stratum.seconds else 0.0
@@ -104,7 +113,9 @@ class BurstTests:
         dues = self.ratio.step(self.ratio.start(), split, cap)
         return evidence._replace(
             ratio=_more(evidence.ratio, self.ratio.logs(dues, split[0]), cap),
-            bursts=_more(evidence.bursts, self._bursts(evidence, stratum, other), cap),
+            bursts=_more(
+                _begun_anew(evidence.bursts, strata), self._bursts(evidence, stratum, other), cap
+            ),
         )
 
     def _bursts(self, evidence: BurstEvidence, stratum: Stratum, other: float) -> Logs:
@@ -116,6 +127,12 @@ class BurstTests:
         """Return what a stratum adds to the bets against the bound, for a canary of this volume."""
         power = 1 / self.dispersion(evidence, volume)
         return tuple([power * more for more in adds])
+
+
+def _begun_anew(logs: Logs, strata: int) -> Logs:
+    """Return the test with the part of it that begins at this reading."""
+    more = _AT_ONCE + math.log(_ANEW) + strata * math.log1p(-_ANEW)
+    return tuple([max(log, more) + math.log1p(math.exp(-abs(log - more))) for log in logs])
 
 
 def _more(logs: Logs, more: Logs, cap: float) -> Logs:

@@ -207,7 +207,8 @@ class CountTrial:
                 adds = self.bursty.tempered(bursty, adds, volume)
             bets = tuple([bet + min(cap, more) for bet, more in zip(bets, adds, strict=True)])
         if self.bursty and bursty:
-            bursty = self.bursty.step(bursty, stratum, volume, min(cap, self._usual_cap()))
+            most = min(cap, self._usual_cap())
+            bursty = self.bursty.step(bursty, stratum, volume, most, old.strata)
         return dues, bets, excess, bursty
 
     def _usual_cap(self) -> float:

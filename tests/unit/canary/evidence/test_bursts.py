@@ -139,3 +139,19 @@ def test_a_version_that_fails_by_half_is_found_in_its_first_second() -> None:
     values = trial.values(evidence)
     assert values.metric > POLICY.refuse_at
     assert values.guard > POLICY.guard_at
+
+
+@pytest.mark.parametrize("good", [20, 100, 400])
+def test_good_answers_of_before_hide_no_change(good: int) -> None:
+    """A candidate that fails only as it rolls is found within a few readings."""
+    trial = CountTrial.of(UNKNOWN, POLICY)
+    evidence = trial.start()
+    for _ in range(good):
+        evidence = trial.step(evidence, _stratum(bad=0))
+    for _ in range(12):
+        evidence = trial.step(evidence, _stratum(bad=20))
+    assert trial.values(evidence).tests["bursts"] > math.log(3 / POLICY.alpha)
+
+
+def _stratum(bad: float) -> Stratum:
+    return Stratum(canary_bad=bad, canary_all=20.0, stable_bad=0.0, stable_all=20.0, seconds=1.0)
