@@ -53,7 +53,7 @@ async def test_a_refusal_is_explained_and_ends_with_1(command: Command, api: Obj
     assert 0 < found["evidence"]["change"]["alpha"] < 0.01
     in_words = await command("explain", "web")
     assert in_words.code == 1
-    assert "Refused: request-success-rate 20 % > 0.51 %" in in_words.out
+    assert "Refused: request-success-rate 20 % > 0.1 %" in in_words.out
 
 
 async def test_an_open_run_ends_with_0(command: Command, api: Objects) -> None:
