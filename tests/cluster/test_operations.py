@@ -160,7 +160,9 @@ def test_an_authority_whose_key_has_leaked_is_trusted_no_more(
     assert now != leaked
     assert {it["clientConfig"]["caBundle"] for it in webhooks} == {now}
     wait_for("the new authority's certificate", lambda: every_pod_serves(system), 180)
-    team("set", "env", "deployment/web", "VERSION=after")
+    # The API server takes a moment to use what it has stored; until then updates can be sent again.
+    update = ("set", "env", "deployment/web", "VERSION=after")
+    wait_for("an update that is taken", lambda: team.run(*update).returncode == 0, 60)
     wait_for("a hold", lambda: "headgate.dev/hold" in annotations_of(team, "web"), 30)
 
 
