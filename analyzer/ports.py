@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from canary.contract import FIELD_MANAGER
 from canary.counting.series import Series
 from canary.evidence.report import Weighing
 from canary.measuring.history import Past
@@ -18,6 +17,7 @@ from canary.model.world import HookResult, Split
 from canary.queries.metric import Query
 from canary.queries.provider import ProviderSpec
 from runtime.resources import ListResult, Resource
+from runtime.writes import Swappable, Writable
 
 
 class ProviderError(Exception):
@@ -188,46 +188,8 @@ class Router(Protocol):
         """Make the own route as the strategy asks for it, at weight 0; adopt otherwise."""
 
 
-class Cluster(Protocol):
+class Cluster(Swappable, Writable, Protocol):
     """The part of `runtime.kube.Cluster` that the daemon uses; the contract is written there."""
-
-    async def get(self, resource: Resource, namespace: str, name: str) -> Json:
-        """Return one object."""
-
-    async def create(
-        self, resource: Resource, obj: Json, *, field_manager: str = FIELD_MANAGER
-    ) -> Json:
-        """Create an object."""
-
-    async def apply(self, resource: Resource, obj: Json) -> Json:
-        """Apply an object on the server side."""
-
-    async def merge_patch(
-        self, resource: Resource, namespace: str, name: str, patch: Json, *, subresource: str = ""
-    ) -> Json:
-        """Merge a patch into an object."""
-
-    async def json_patch(
-        self,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        ops: Sequence[Json],
-        *,
-        subresource: str = "",
-    ) -> Json:
-        """Run RFC 6902 operations on an object, all or none."""
-
-    async def delete(
-        self,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        *,
-        uid: str | None = None,
-        resource_version: str | None = None,
-    ) -> None:
-        """Delete an object; one that is not there is a success."""
 
     async def list(
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""

@@ -89,9 +89,9 @@ def test_evicted_pods_and_a_deleted_canary_are_waited_for(
     evict(namespace, pod)
     wait_for("no share for a canary without pods", lambda: share(namespace) == 0, NOTICED)
     assert (phase(namespace), reason(namespace)) == ("Progressing", "PodsLost")
-    # What keeps the next one from being made is said as soon as it is known.
-    words = message(namespace)
-    assert f"pod {pod} was evicted" in words or "exceeded quota: full" in words
+    # The status goes on to what keeps the next one from being made; the event stays.
+    evicted = f"pod {pod} was evicted"
+    wait_for("why", lambda: any(evicted in text for text in said(namespace, "PodsLost")), 10)
     quiet = len(traffic.answers)
     wait_for("two seconds of answers", lambda: len(traffic.answers) > quiet + 40, 10)
     assert {status for _, status, _ in traffic.answers[quiet:]} == {200}
