@@ -6,9 +6,8 @@ from typing import Final
 import promql_parser as promql
 
 from canary.counting.algebra import Combination, Constant, Percentile, Share, Value
-from canary.counting.automaton import program
 from canary.counting.errors import NotCounts
-from canary.counting.patterns import PatternError
+from canary.counting.patterns import PatternError, check
 from canary.counting.series import LE, NAME, Matcher, SeriesSelector
 
 RATES: Final = frozenset({"rate", "irate", "increase"})
@@ -141,7 +140,7 @@ def matcher_of(matcher: promql.Matcher) -> Matcher:
     read = Matcher(label=matcher.name, op=_OPERATORS[str(matcher.op)], value=matcher.value)
     if read.op in ("=~", "!~"):
         try:
-            program(read.value)
+            check(read.value)
         except PatternError as error:
             raise NotCounts(str(error)) from error
     return read

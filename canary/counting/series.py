@@ -5,9 +5,11 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
-from canary.counting.automaton import matches
+from canary.counting.patterns import PatternError, can_be_joined, can_be_tried, matches, size
+
+_T = TypeVar("_T")
 
 NAME: Final = "__name__"
 """The label that holds a metric's name."""
@@ -44,6 +46,13 @@ _NAMESPACE_LABELS: Final = (
 _EQUAL: Final = frozenset({"=", "=~"})
 _SPECIAL: Final = frozenset(r"\.+*?()|[]{}^$")
 """What RE2 reads as more than itself (its QuoteMeta)."""
+_MOST_JOINED: Final = 8192
+"""Characters, and instructions of RE2, of the alternatives that one condition is made of. A metrics
+server has limits of its own, and what it refuses is lost to all whose conditions are joined."""
+_MOST_OF_A_QUERY: Final = 65_536
+"""Characters of the queries that are made of many selectors."""
+_MOST_COMPARED: Final = 20_000
+"""Pairs of selectors that are held against each other, to leave out what others fetch anyway."""
 _IDENTIFIER: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _METRIC: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
@@ -66,13 +75,22 @@ class Matcher:
     def accepts(self, value: str) -> bool:
         """Say whether a label's value satisfies the condition; an absent label's is "".
 
+        Neither an expression nor its contrary is satisfied by a value that is too long to be tried.
+
         Raises:
             PatternError: the regular expression cannot be read.
 
         """
         if self.op in ("=~", "!~"):
-            return matches(self.value, value) == (self.op == "=~")
+            return can_be_tried(value) and matches(self.value, value) == (self.op == "=~")
         return self._same(value) == (self.op == "=")
+
+    def plainly_accepts(self, value: str) -> bool:
+        """Say whether the condition can be read, and a value satisfies it."""
+        try:
+            return self.accepts(value)
+        except PatternError:
+            return False
 
     def _same(self, value: str) -> bool:
         if self.label != LE or value == self.value:
@@ -121,7 +139,7 @@ class SeriesSelector:
         return all(
             mine in other.matchers
             or any(
-                its.label == mine.label and its.op == "=" and mine.accepts(its.value)
+                its.label == mine.label and its.op == "=" and mine.plainly_accepts(its.value)
                 for its in other.matchers
             )
             for mine in self.matchers
@@ -161,13 +179,28 @@ def merged(selectors: Iterable[SeriesSelector]) -> tuple[str, ...]:
     """Return queries that together fetch at least the series of all selectors, one per metric.
 
     Selectors that differ in the values they ask for only become one with alternatives, which may
-    fetch more than they did: what comes is to be filtered by `SeriesSelector.accepts`.
+    fetch more than they did: what comes is to be filtered by `SeriesSelector.accepts`. A metric
+    with very many of them has several queries.
     """
     ordered = sorted(set(selectors), key=lambda one: (one.name, one))
     return tuple(
-        " or ".join(str(one) for one in _joined(list(group)))
+        " or ".join(part)
         for _, group in groupby(ordered, key=lambda one: one.name)
+        for part in _parts([str(one) for one in _joined(list(group))], len, _MOST_OF_A_QUERY)
     )
+
+
+def _parts(whole: list[_T], weight: Callable[[_T], int], most: int) -> list[list[_T]]:
+    """Part a list where the next would weigh more than there is room for."""
+    parts: list[list[_T]] = []
+    left = 0
+    for one in whole:
+        if not parts or weight(one) > left:
+            parts.append([])
+            left = most
+        parts[-1].append(one)
+        left -= weight(one)
+    return parts
 
 
 def _joined(selectors: list[SeriesSelector]) -> list[SeriesSelector]:
@@ -175,20 +208,38 @@ def _joined(selectors: list[SeriesSelector]) -> list[SeriesSelector]:
     shapes: dict[tuple[Matcher, ...], list[SeriesSelector]] = {}
     for one in _widest(selectors):
         shapes.setdefault(_shape(one), []).append(one)
-    return _widest(sorted(_alternatives(alike) for alike in shapes.values()))
+    parts = [part for alike in shapes.values() for part in _parts(alike, _weight, _MOST_JOINED)]
+    return _widest(sorted(map(_alternatives, parts)))
+
+
+def _weight(selector: SeriesSelector) -> int:
+    """Return what the conditions of a selector add to those that they are joined with."""
+    return max(max(len(one.value), _size(one)) for one in selector.matchers)
+
+
+def _size(one: Matcher) -> int:
+    try:
+        return size(one.value) if one.op == "=~" else 0
+    except PatternError:
+        return _MOST_JOINED
 
 
 def _widest(selectors: list[SeriesSelector]) -> list[SeriesSelector]:
-    """Leave out the selectors that another one covers, the later of two that cover each other."""
+    """Leave out the selectors that another one covers, the later of two that cover each other.
+
+    What more pairs than there is time for would show stays in: it is fetched twice then.
+    """
     rivals = _rivals(selectors)
-    return [
-        one
-        for at, one in enumerate(selectors)
+    found, left = [], _MOST_COMPARED
+    for at, one in enumerate(selectors):
+        others = sorted(rivals(one) - {at})[:left]
+        left -= len(others)
         if not any(
             selectors[other].covers(one) and (other < at or not one.covers(selectors[other]))
-            for other in rivals(one) - {at}
-        )
-    ]
+            for other in others
+        ):
+            found.append(one)
+    return found
 
 
 def _rivals(selectors: list[SeriesSelector]) -> Callable[[SeriesSelector], set[int]]:
@@ -217,9 +268,13 @@ def _rivals(selectors: list[SeriesSelector]) -> Callable[[SeriesSelector], set[i
 def _shape(selector: SeriesSelector) -> tuple[Matcher, ...]:
     """Return what merging must not change: everything but the values that are asked for."""
     return tuple(
-        one if one.op not in _EQUAL else Matcher(label=one.label, op="=~", value="")
+        Matcher(label=one.label, op="=~", value="") if _can_be_joined(one) else one
         for one in _in_order(selector)
     )
+
+
+def _can_be_joined(one: Matcher) -> bool:
+    return one.op == "=" or (one.op == "=~" and can_be_joined(one.value))
 
 
 def _in_order(selector: SeriesSelector) -> list[Matcher]:
