@@ -8,7 +8,7 @@ from typing import Final
 from analyzer.ports import HistorySource, ProviderError
 from canary.counting.series import merged
 from canary.evidence.dispersion import Calibration, calibrate
-from canary.measuring.history import Past, histories
+from canary.measuring.history import Past, histories, misdated
 from canary.measuring.run import Run
 from canary.measuring.watch import Lesson
 from canary.queries.provider import ProviderSpec
@@ -84,6 +84,10 @@ def _work_out(
     lesson: Lesson, past: list[Past], *, start: float, steps: int, run: Run, share: float
 ) -> Calibration | None:
     step = _STEP.total_seconds()
+    if odd := misdated(past, start=start, step=step, steps=steps):
+        raise ProviderError(
+            f"the stable's past says nothing: {odd} of its points are of no time in it"
+        )
     pods = histories(lesson.counted, past, start=start, step=step, steps=steps)
     first = min((_first(pod.requests) for pod in pods), default=steps)
     pods = [type(pod)(bad=pod.bad[first:], requests=pod.requests[first:]) for pod in pods]

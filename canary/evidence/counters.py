@@ -23,6 +23,10 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+MOST: Final = 1e15
+"""Requests of a million a second in thirty years; more than that is not told apart by one."""
+LEAST: Final = 1e-6
+"""Counters are whole numbers, but for what a rule has computed."""
 _KEPT: Final = 600.0
 """For how many seconds a pod that is gone is remembered, should it only have been overlooked."""
 
@@ -175,6 +179,11 @@ def count(counters: Counters, scrape: Scrape) -> Counted:
     return Counted(after, stratum, pods)
 
 
+def is_count(value: float) -> bool:
+    """Tell whether a counter may stand at a value; beyond `MOST` it could not be counted on."""
+    return value == 0 or LEAST <= value <= MOST
+
+
 def _opened(pod: PodCounters, scrape: Scrape) -> PodCounters:
     if pod.opened < math.inf or not scrape.serving:
         return pod
@@ -200,10 +209,10 @@ def _known(counters: Counters, scrape: Scrape) -> Mapping[str, Pod | PodCounters
 
 
 def _by_pod(scrape: Scrape, known: Mapping[str, Pod | PodCounters]) -> Mapping[str, list[Reading]]:
-    """Group what can be counted: finite, not negative, and of a pod that is known."""
+    """Group what can be counted: a count, and of a pod that is known."""
     found: dict[str, list[Reading]] = {}
     for reading in scrape.readings:
-        if reading.pod in known and 0 <= reading.value < math.inf:
+        if reading.pod in known and is_count(reading.value):
             found.setdefault(reading.pod, []).append(reading)
     return found
 

@@ -1,14 +1,34 @@
 """The stable's own past, from counters that a metrics server has kept."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from canary.counting.series import pod_of
+from canary.evidence.counters import is_count
 from canary.evidence.dispersion import PodHistory
 from canary.measuring.countable import Counted
 
 Past = tuple[Mapping[str, str], Sequence[tuple[float, float]]]
 """A series of the past: its labels, and pairs of a time in seconds since the epoch and a value."""
+
+
+MOST_PODS: Final = 1000
+"""Of a stable, in one past; each takes as many numbers as it has steps."""
+
+
+def misdated(series: Iterable[Past], *, start: float, step: float, steps: int) -> int:
+    """Return how many points of a past are of no time in it.
+
+    Args:
+        series: raw counters of the past.
+        start: of the first step, in seconds since the epoch.
+        step: seconds of each.
+        steps: how many.
+
+    """
+    return sum(
+        not _is_within(time, start, step, steps) for _, points in series for time, _ in points
+    )
 
 
 def histories(
@@ -17,7 +37,8 @@ def histories(
     """Return what each pod counted in every step.
 
     A step whose beginning or end is missing counts nothing; a value that fell is a restart, which
-    began at 0.
+    began at 0. Points of no time in the past that was asked for, and values that no counter has, are
+    left out, and so are pods beyond the first thousand.
 
     Args:
         counted: what counts, for the stable.
@@ -33,6 +54,8 @@ def histories(
         if not (bad or requests):
             continue
         where = pod_of(labels) or labels.get("instance", "")
+        if where not in pods and len(pods) >= MOST_PODS:
+            continue
         sums = pods.setdefault(where, ([0.0] * steps, [0.0] * steps))
         for index, delta in _increments(points, start, step, steps):
             sums[0][index] += bad * delta
@@ -43,11 +66,20 @@ def histories(
 def _increments(
     points: Sequence[tuple[float, float]], start: float, step: float, steps: int
 ) -> Iterable[tuple[int, float]]:
-    values = {round((time - start) / step): value for time, value in points}
+    values = {
+        round((time - start) / step): value
+        for time, value in points
+        if _is_within(time, start, step, steps) and is_count(value)
+    }
     for index in range(steps):
         before, after = values.get(index), values.get(index + 1)
-        if before is not None and after is not None and math.isfinite(after - before):
+        if before is not None and after is not None:
             yield index, after - before if after >= before else after
+
+
+def _is_within(time: float, start: float, step: float, steps: int) -> bool:
+    """Tell whether a time lies in the past that was asked for; one that is no number never does."""
+    return start - step <= time <= start + (steps + 1) * step
 
 
 def _kept(bad: list[float], requests: list[float]) -> PodHistory:

@@ -22,13 +22,14 @@ from canary.measuring.pods import ArmPod
 from canary.measuring.settling import (
     Settled,
     frozen_bounds,
+    is_there,
     page_readings,
-    plays_a_part,
     server_readings,
     settle,
     side_name,
     without_bucket,
 )
+from canary.measuring.sound import is_measure, sound, sound_pages
 from canary.measuring.watch import Lesson, Tally, Watch
 from canary.measuring.windowed import WindowCount, Windows
 
@@ -169,6 +170,7 @@ class Run:
 
         """
         names = frozenset(one.metric.name for one in self.metrics)
+        pages, self.trouble = sound_pages(pages)
         if self._lacks(names):
             stable = {name for name, pod in self.known.items() if pod.arm is Arm.STABLE}
             past = [one for name in stable & pages.keys() for one in pages[name]]
@@ -192,6 +194,7 @@ class Run:
 
         """
         pods = {name: pod.arm for name, pod in self.known.items()}
+        series, self.trouble = sound(series, pods)
         if self._lacks(metrics):
             canary = {name for name, arm in pods.items() if arm is Arm.CANARY}
             past = [one for one in series if not named_in(one.labels, canary)]
@@ -236,7 +239,7 @@ class Run:
         warm = {pod.name: pod.arm for pod in self.pods if pod.born <= since}
         values: dict[Arm, dict[str, list[float]]] = {Arm.CANARY: {}, Arm.STABLE: {}}
         for one in (*canary, *stable):
-            if name := named_in(one.labels, warm):
+            if is_measure(one.value) and (name := named_in(one.labels, warm)):
                 values[warm[name]].setdefault(name, []).append(one.value)
         means = {
             arm: tuple(sum(found) / len(found) for found in pods.values())
@@ -267,7 +270,7 @@ class Run:
             if name not in metrics or name in self.settled:
                 continue
             for way in self.ways(metric):
-                if way.place is place and _is_there(metric, way, series):
+                if way.place is place and is_there(metric, way, series):
                     self._settle(metric, way, series, past)
                     break
 
@@ -389,10 +392,3 @@ def _plain(judge: Judge) -> tuple[Policy, list[Plan]]:
         replace(plan, calibration=None) if isinstance(plan, CountPlan) else plan
         for plan in judge.plans
     ]
-
-
-def _is_there(metric: Countable, way: Way, series: Sequence[Series]) -> bool:
-    """Tell by the side that has traffic: a new pod has no series before its first request."""
-    side = way.canary if metric.alone else way.stable
-    on_page = way.place is Place.PODS
-    return any(plays_a_part(side, one.labels, on_page=on_page) for one in series)

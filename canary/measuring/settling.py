@@ -206,3 +206,10 @@ def side_name(arm: Arm, where: str) -> str:
 def identity(labels: Mapping[str, str]) -> str:
     """Name a series of a pod, whatever the order of its labels."""
     return ",".join(f"{name}={labels[name]}" for name in sorted(labels))
+
+
+def is_there(metric: Countable, way: Way, series: Sequence[Series]) -> bool:
+    """Tell by the side that has traffic: a new pod has no series before its first request."""
+    side = way.canary if metric.alone else way.stable
+    on_page = way.place is Place.PODS
+    return any(plays_a_part(side, one.labels, on_page=on_page) for one in series)

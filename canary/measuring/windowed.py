@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 from canary.counting.derive import Derived, Quantile, Ratio
 from canary.counting.series import LE, NAME, TARGET_LABELS, Series, bound, named_in
-from canary.evidence.counters import Arm
+from canary.evidence.counters import Arm, is_count
 from canary.measuring.countable import Place, Way
 from canary.measuring.pods import ArmPod
 from canary.measuring.settling import Settled, identity, side_name
@@ -146,7 +146,7 @@ class Window:
             self.points[1:-1] = self.points[1:-1:2]
 
     def _count(self, one: _Entry) -> None:
-        if not 0 <= one.value < math.inf:
+        if not is_count(one.value):
             return
         key = (one.owner, one.series)
         before = self.values.get(key)
