@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from analyzer.gathering.limits import LESSON_DEADLINE
 from analyzer.ports import HistorySource, ProviderError
 from canary.counting.series import merged
 from canary.evidence.dispersion import Calibration, calibrate
@@ -33,20 +34,40 @@ class Calibrator:
         # the threads that others need.
         self._working_out = asyncio.Lock()
 
-    async def learn(
-        self, run: Run, lessons: Iterable[Lesson], specs: Mapping[str, ProviderSpec]
-    ) -> dict[str, Calibration]:
-        """Return a calibration by plan; a metric without a past is left out.
+    async def teach(self, run: Run, specs: Mapping[str, ProviderSpec]) -> str:
+        """Have a run learn from the past, a metric as soon as its counters are found.
+
+        Each is asked for once, whatever comes of it: a day of the past is much to ask for.
 
         Args:
             run: whose metrics they are.
-            lessons: what is to be learned.
             specs: by metric: the server that has its counters.
 
-        Raises:
-            ProviderError: a server could not answer.
+        Returns:
+            What kept it from being learned, "" where nothing did.
 
         """
+        lessons = run.lessons()
+        if not lessons:
+            return ""
+        run.learn(lessons, {})
+        try:
+            async with asyncio.timeout(LESSON_DEADLINE):
+                found = await self._learn(run, lessons, specs)
+        except ProviderError as error:
+            return str(error)
+        except TimeoutError:
+            return "the stable's past cannot be read in time"
+        except asyncio.CancelledError:
+            run.taught -= {lesson.plan for lesson in lessons}
+            raise
+        run.learn(lessons, found)
+        return ""
+
+    async def _learn(
+        self, run: Run, lessons: Iterable[Lesson], specs: Mapping[str, ProviderSpec]
+    ) -> dict[str, Calibration]:
+        """Return a calibration by plan; a metric without a past is left out."""
         found = {}
         for lesson in lessons:
             spec = specs.get(lesson.metric)

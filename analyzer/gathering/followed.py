@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from analyzer.gathering.rhythm import Rhythm
 from canary.evidence.counters import Arm
-from canary.measuring.demand import Demand, Wanted, together
+from canary.measuring.demand import Wanted
 from canary.measuring.pods import ArmPod
 from canary.measuring.run import Run
 from canary.measuring.settling import server_selectors
@@ -66,21 +66,15 @@ class Followed:
         )
 
 
-def by_server(
-    followed: Iterable[Followed], types: frozenset[str], beat: int
-) -> list[Demand[Followed]]:
-    """Return what each server is asked for all runs together, as far as it is due.
+def due(one: Followed, types: frozenset[str], beat: int) -> Iterable[Wanted[Followed]]:
+    """Return what of a run metrics servers are to be asked now.
 
     Args:
-        followed: the runs.
+        one: the run.
         types: of the servers that can be asked.
         beat: the present one. A metric that was asked for in it is not asked for again.
 
     """
-    return together(want for one in followed for want in _due(one, types, beat))
-
-
-def _due(one: Followed, types: frozenset[str], beat: int) -> Iterable[Wanted[Followed]]:
     for metric in one.run.metrics:
         name = metric.metric.name
         if one.asked.get(name) == beat:

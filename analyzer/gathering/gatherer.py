@@ -7,26 +7,26 @@ changes wakes the run's reconcile at once: pods, servers and lists that hang del
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Never
+from typing import Final, Never
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 
 from analyzer.gathering import limits
 from analyzer.gathering.calibrator import Calibrator
-from analyzer.gathering.followed import Followed, by_server
+from analyzer.gathering.followed import Followed, due
 from analyzer.gathering.pace import Pace
 from analyzer.gathering.rhythm import Rhythm, pause
+from analyzer.guards import Guarded, guarded
 from analyzer.places import Places
 from analyzer.ports import Cluster, ProviderError, Scraper, SeriesSource
 from canary.contract import TARGET_LABEL
 from canary.counting.series import Series, merged
 from canary.evidence.report import Weighing
 from canary.measuring.countable import Comparable
-from canary.measuring.demand import Demand, page_names, shares
+from canary.measuring.demand import Demand, Wanted, page_names, shares, together
 from canary.measuring.pods import ArmPod, arms_of
 from canary.measuring.run import Run
 from canary.measuring.watch import Watch
@@ -38,9 +38,11 @@ from runtime.errors import ApiError
 from runtime.resources import PODS
 
 log = structlog.get_logger("analyzer")
+_MOST_SAID: Final = 500
+"""Characters of an error that nobody expected."""
 _Look = Callable[[Followed], Awaitable[None]]
 
-_LIST, _PAGES, _PAST = "list", "pages", "past"
+_LIST, _PAGES, _PAST, _ASKED = "list", "pages", "past", "servers"
 """What a trouble keeps from being read; a server's is under the metric's name."""
 
 
@@ -233,15 +235,15 @@ class Gatherer:
     async def _scrape(
         self, one: Followed, pod: ArmPod, names: frozenset[str]
     ) -> Sequence[Series] | None:
+        page: Sequence[Series] | None = None
         async with self._scrapes.take(one.run.watch.key):
             one.tried[pod.name] = asyncio.get_running_loop().time()
-            try:
-                page = await self._scraper.scrape(pod.url or "", names)
-            except ProviderError as error:
-                self._reads.labels("pods", "error").inc()
-                self._report(one, _PAGES, str(error))
-                return None
-        self._reads.labels("pods", "success").inc()
+            with self._guard([(one, _PAGES)]):
+                try:
+                    page = await self._scraper.scrape(pod.url or "", names)
+                except ProviderError as error:
+                    self._report(one, _PAGES, str(error))
+        self._reads.labels("pods", "error" if page is None else "success").inc()
         return page
 
     def _begin_samples(self, group: asyncio.TaskGroup, one: Followed) -> None:
@@ -272,23 +274,8 @@ class Gatherer:
     async def _learn(self, one: Followed) -> None:
         """Have a run learn from the past once, a metric as soon as its counters are found."""
         one.troubles.pop(_PAST, None)
-        lessons = one.run.lessons()
-        if not lessons:
-            return
-        # At most once, whatever comes of it: a day of the past is much to ask for.
-        one.run.learn(lessons, {})
-        try:
-            async with asyncio.timeout(limits.LESSON_DEADLINE):
-                found = await self._calibrator.learn(one.run, lessons, one.specs)
-        except ProviderError as error:
-            self._report(one, _PAST, str(error))
-        except TimeoutError:
-            self._report(one, _PAST, "the stable's past cannot be read in time")
-        except asyncio.CancelledError:
-            one.run.taught -= {lesson.plan for lesson in lessons}
-            raise
-        else:
-            one.run.learn(lessons, found)
+        if trouble := await self._calibrator.teach(one.run, one.specs):
+            self._report(one, _PAST, trouble)
 
     # --- metrics servers ------------------------------------------------------------------------
 
@@ -297,10 +284,18 @@ class Gatherer:
         loop = asyncio.get_running_loop()
         while True:
             beat = int(loop.time() / self._pace.server.total_seconds())
-            ready = [one for one in self._followed.values() if one.looked]
-            for asked in by_server(ready, frozenset(self._sources), beat):
-                self._ask(group, asked, beat)
+            with self._guard(()):
+                for asked in together(self._due(beat)):
+                    self._ask(group, asked, beat)
             await asyncio.sleep(limits.TICK)
+
+    def _due(self, beat: int) -> list[Wanted[Followed]]:
+        """Return what of all runs is to be asked of servers; what fails for one is that one's."""
+        found: list[Wanted[Followed]] = []
+        for one in self._followed.values():
+            with self._guard([(one, _ASKED)]):
+                found += due(one, frozenset(self._sources), beat) if one.looked else ()
+        return found
 
     def _ask(self, group: asyncio.TaskGroup, asked: Demand[Followed], beat: int) -> None:
         """Begin to ask a server, unless the answer to what was asked before is still out."""
@@ -368,20 +363,20 @@ class Gatherer:
                 log.info("evidence", key=str(key), verdict=one.run.verdict)
                 self._wake(key)
 
-    @contextmanager
-    def _guard(self, users: Iterable[tuple[Followed, str]]) -> Iterator[None]:
+    def _guard(self, users: Sequence[tuple[Followed, str]]) -> Guarded:
         """Let nothing that is read for a run end more than this reading of it.
 
-        A guard as the one around a reconcile: what one team's pods or server answer must not keep
-        the evidence of others from being gathered. Layer 1 goes on judging the run.
+        What one team's pods or server answer must not keep the evidence of others from being
+        gathered. Layer 1 goes on judging the run.
         """
-        try:
-            yield
-        except Exception as error:
+
+        def tell(error: BaseException) -> None:
             keys = sorted({str(user.run.watch.key) for user, _ in users})
-            log.exception("evidence cannot be judged", keys=keys)
+            log.error("evidence cannot be judged", keys=keys, exc_info=error)
             for one, what in users:
-                self._report(one, what, f"what was read cannot be judged: {error!r}")
+                self._report(one, what, f"what was read cannot be judged: {error!r}"[:_MOST_SAID])
+
+        return guarded(tell)
 
     def _report(self, one: Followed, what: str, trouble: str) -> None:
         """Say what keeps counters from being read: in the log once per text, in status always."""

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 import structlog
 
+from analyzer.guards import guarded
 from analyzer.ports import Asker, HookCaller, HookInquiry, Inquiry, MetricsInquiry
 from canary.durations import format_duration
 from canary.model.asking import Answer, HookAnswer, MetricsAnswer, Sample
@@ -67,25 +68,13 @@ class Carrier:
         process is hurt.
         """
         longest = self._deadlines.of(inquiry)
-        try:
+        failed: list[BaseException] = []
+        with guarded(failed.append):
             async with asyncio.timeout(longest.total_seconds()):
                 answer = await self._ask(inquiry)
-        except asyncio.CancelledError:
-            if _is_cancelled():
-                raise
-            # Not of this question: of something that the adapter waited for.
-            log.warning("question failed", ask=inquiry.ask, why="cancelled from within")
-            return _unanswered(inquiry, "what was to answer has been cancelled"), Ending.ERROR
-        except TimeoutError:
-            log.warning("question failed", ask=inquiry.ask, why="out of time")
-            why = f"no answer within {format_duration(longest)}"
-            return _unanswered(inquiry, why), Ending.ERROR
-        except Exception as error:
-            cause = _first(error)
-            expected = isinstance(cause, ApiError)
-            log.warning("question failed", ask=inquiry.ask, why=repr(cause), exc_info=not expected)
-            return _unanswered(inquiry, f"{type(cause).__name__}: {cause}"), Ending.ERROR
-        return answer, _outcome(answer)
+            return answer, _outcome(answer)
+        why = _told(inquiry, failed[0], longest)
+        return _unanswered(inquiry, why), Ending.ERROR
 
     async def _ask(self, inquiry: Inquiry) -> Answer:
         match inquiry:
@@ -97,9 +86,21 @@ class Carrier:
                 return HookAnswer(ask=call, ok=result.ok, message=result.message)
 
 
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+def _told(inquiry: Inquiry, error: BaseException, longest: timedelta) -> str:
+    """Say in the log, and return in words, why a question has no answer."""
+    match error:
+        case asyncio.CancelledError():
+            # Not of this question: of something that the adapter waited for.
+            log.warning("question failed", ask=inquiry.ask, why="cancelled from within")
+            return "what was to answer has been cancelled"
+        case TimeoutError():
+            log.warning("question failed", ask=inquiry.ask, why="out of time")
+            return f"no answer within {format_duration(longest)}"
+        case _:
+            cause = _first(error)
+            shown = None if isinstance(cause, ApiError) else error
+            log.warning("question failed", ask=inquiry.ask, why=repr(cause), exc_info=shown)
+            return f"{type(cause).__name__}: {cause}"
 
 
 def _outcome(answer: Answer) -> Ending:
@@ -120,8 +121,8 @@ def _unanswered(inquiry: Inquiry, why: str) -> Answer:
             return MetricsAnswer(ask=check, samples=samples)
 
 
-def _first(error: Exception) -> Exception:
+def _first(error: BaseException) -> BaseException:
     """Return the first error of a group, which is what went wrong; others followed from it."""
-    while isinstance(error, ExceptionGroup):
+    while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -10,6 +10,7 @@ from typing import Final, Never, Protocol, Self
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from analyzer.guards import guarded
 from analyzer.loop.index import ClusterIndex
 from analyzer.loop.reconciler import Result
 from analyzer.loop.records import target_of
@@ -19,6 +20,7 @@ from canary.model.values import Json, Key
 from canary.objects.conditions import outlived
 from canary.spec.made import Whose, whose
 from runtime.errors import ApiError, Throttled
+from runtime.informer import Handler
 
 log = structlog.get_logger("analyzer")
 DEFAULT_WORKERS: Final = 16
@@ -97,11 +99,11 @@ class Controller:
         self._workers = workers
         self._queue: WorkQueue[Key] | None = None
         self._outlived: asyncio.Queue[Json] | None = None
-        index.targets.add_handler(self._on_target)
-        index.canaries.add_handler(self._on_canary)
-        index.namespaces.add_handler(self._on_namespace)
+        index.targets.add_handler(_guarded(self._on_target))
+        index.canaries.add_handler(_guarded(self._on_canary))
+        index.namespaces.add_handler(_guarded(self._on_namespace))
         for routes in index.routes:
-            routes.add_handler(self._on_route)
+            routes.add_handler(_guarded(self._on_route))
 
     async def run(self) -> Never:
         """Work until cancelled. At the start everything is looked at: nothing is remembered."""
@@ -141,24 +143,21 @@ class Controller:
         with structlog.contextvars.bound_contextvars(
             reconcile_id=uuid.uuid4().hex[:8], namespace=key.namespace, name=key.name
         ):
-            try:
+            failed: list[BaseException] = []
+            with guarded(failed.append):
                 async with asyncio.timeout(RECONCILE_DEADLINE):
                     result = await self._reconciler.reconcile(key)
-            except Exception as error:
-                delay = queue.add_rate_limited(key, at_least=_asked_for(error))
-                expected = isinstance(error, ApiError)
-                log.warning(
-                    "reconcile failed", retry_in=delay, error=repr(error), exc_info=not expected
-                )
-                self._metrics.reconciles.labels("error").inc()
-            else:
                 queue.forget(key)
                 if result.requeue_after is not None:
                     queue.add_after(key, result.requeue_after)
                 outcome = "success" if result.requeue_after is None else "requeue"
                 self._metrics.reconciles.labels(outcome).inc()
-            finally:
-                self._metrics.seconds.observe(time.monotonic() - started)
+            for error in failed:
+                delay = queue.add_rate_limited(key, at_least=_asked_for(error))
+                shown = None if isinstance(error, ApiError) else error
+                log.warning("reconcile failed", retry_in=delay, error=repr(error), exc_info=shown)
+                self._metrics.reconciles.labels("error").inc()
+        self._metrics.seconds.observe(time.monotonic() - started)
 
     async def _reopen(self, targets: asyncio.Queue[Json]) -> Never:
         """Take verdicts on the one before off, then have the targets looked at.
@@ -169,11 +168,9 @@ class Controller:
         while True:
             target = await targets.get()
             key = _key_of(target)
-            with structlog.contextvars.bound_contextvars(namespace=key.namespace, name=key.name):
-                try:
-                    await self._reconciler.reopen(target)
-                except ApiError as error:
-                    log.warning("reopening failed", error=repr(error))
+            bound = structlog.contextvars.bound_contextvars(namespace=key.namespace, name=key.name)
+            with bound, guarded(_reopening_failed):
+                await self._reconciler.reopen(target)
             self.enqueue(key)
 
     # --- what changes concern which target ---------------------------------------------------
@@ -216,6 +213,19 @@ class Controller:
                 self.enqueue(Key(namespace=found_in, name=target))
 
 
+def _guarded(handler: Handler) -> Handler:
+    """Return a handler that ends no watch: what it is told of was written by anybody."""
+
+    def handle(namespace: str, name: str, old: Json | None, new: Json | None) -> None:
+        def tell(error: BaseException) -> None:
+            log.error("change not understood", namespace=namespace, name=name, exc_info=error)
+
+        with guarded(tell):
+            handler(namespace, name, old, new)
+
+    return handle
+
+
 def _key_of(target: Json) -> Key:
     metadata = target["metadata"]
     return Key(namespace=metadata["namespace"], name=metadata["name"])
@@ -226,5 +236,10 @@ def _intent(canary: Json) -> tuple[object, Mapping[str, str], Whose]:
     return canary.get("spec"), metadata.get("annotations") or {}, whose(canary)
 
 
-def _asked_for(error: Exception) -> float:
+def _reopening_failed(error: BaseException) -> None:
+    shown = None if isinstance(error, ApiError) else error
+    log.warning("reopening failed", error=repr(error), exc_info=shown)
+
+
+def _asked_for(error: BaseException) -> float:
     return (error.retry_after or 0.0) if isinstance(error, Throttled) else 0.0

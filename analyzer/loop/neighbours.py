@@ -12,6 +12,7 @@ from typing import Final, Never
 import structlog
 
 from analyzer.addresses import Guard, Socket
+from analyzer.guards import guarded
 from analyzer.ports import Cluster
 from canary.model.values import Json
 from runtime.backoff import Backoff
@@ -52,14 +53,12 @@ class Neighbours:
 
     async def _look(self) -> float:
         """Look once, and return after how many seconds to look again."""
-        try:
+        with guarded(_told):
             await self.look()
-        except HeadgateError as error:
-            log.warning("own addresses cannot be read", why=str(error))
-            return self._backoff.next()
-        self._backoff.reset()
-        # Jitter is no secret.
-        return EVERY * random.uniform(0.8, 1.2)  # noqa: S311
+            self._backoff.reset()
+            # Jitter is no secret.
+            return EVERY * random.uniform(0.8, 1.2)  # noqa: S311
+        return self._backoff.next()
 
     async def look(self) -> None:
         """Read them once.
@@ -82,6 +81,11 @@ class Neighbours:
             )
         )
         self.known.set()
+
+
+def _told(error: BaseException) -> None:
+    shown = None if isinstance(error, HeadgateError) else error
+    log.warning("own addresses cannot be read", why=str(error) or repr(error), exc_info=shown)
 
 
 def _of_service(service: Json) -> Iterator[Socket]:

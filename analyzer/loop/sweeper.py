@@ -8,10 +8,12 @@ every few minutes.
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Final, Never
 
 import structlog
 
+from analyzer.guards import guarded
 from analyzer.loop.parked import put_back
 from analyzer.ports import Cluster
 from canary.contract import HOLD, PARKED, PROMOTING, STABLE
@@ -47,10 +49,8 @@ class Sweeper:
     async def run(self) -> Never:
         """Sweep at once, and again and again."""
         while True:
-            try:
+            with guarded(partial(_told, "parked ReplicaSets cannot be listed")):
                 await self.sweep()
-            except HeadgateError as error:
-                log.warning("parked ReplicaSets cannot be listed", why=str(error))
             await asyncio.sleep(self._every.total_seconds())
 
     async def sweep(self, *, all_of_them: bool = False) -> None:
@@ -68,11 +68,10 @@ class Sweeper:
             metadata = obj["metadata"]
             found.setdefault((metadata["namespace"], metadata["labels"][PARKED]), []).append(obj)
         for (namespace, uid), replica_sets in found.items():
-            try:
+            names = [obj["metadata"]["name"] for obj in replica_sets]
+            tell = partial(_told, "parked ReplicaSets stay", namespace=namespace, names=names)
+            with guarded(tell):
                 await self._look_at(namespace, uid, replica_sets, all_of_them=all_of_them)
-            except HeadgateError as error:
-                names = [obj["metadata"]["name"] for obj in replica_sets]
-                log.warning("parked ReplicaSets stay", namespace=namespace, names=names, why=error)
 
     async def _look_at(
         self, namespace: str, uid: str, replica_sets: list[Json], *, all_of_them: bool
@@ -94,3 +93,8 @@ class Sweeper:
             return found if found is not None and found["metadata"]["uid"] == uid else None
         everyone = (await self._cluster.list(DEPLOYMENTS, namespace)).items
         return next((obj for obj in everyone if obj["metadata"]["uid"] == uid), None)
+
+
+def _told(event: str, error: BaseException, **what: object) -> None:
+    shown = None if isinstance(error, HeadgateError) else error
+    log.warning(event, why=str(error) or repr(error), exc_info=shown, **what)
