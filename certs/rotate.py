@@ -9,7 +9,7 @@ import structlog
 
 from certs.bootstrap import Bootstrap, UnusableAuthority
 from runtime.backoff import Backoff
-from runtime.errors import ApiError
+from runtime.errors import ApiError, patience_of
 from runtime.writes import Overtaken
 
 LOOK_EVERY: Final = 30.0
@@ -37,7 +37,7 @@ class Rotation:
         try:
             await self.bootstrap.ensure()
         except (ApiError, Overtaken, UnusableAuthority) as error:
-            delay = self.backoff.next()
+            delay = max(self.backoff.next(), patience_of(error))
             log.warning("certificates not ensured", error=str(error), retry_in=delay)
             return delay
         self.backoff.reset()

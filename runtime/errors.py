@@ -25,6 +25,8 @@ from typing import Any
 import orjson
 
 _MESSAGE_LIMIT = 512
+LONGEST_PATIENCE = 300.0
+"""Seconds that are waited at most because a server asked for it: a proxy's day stops nothing."""
 _FORBIDDEN = 403
 _ENDING = "NamespaceTerminating"
 """The cause (v1.NamespaceTerminatingCause) that admission gives for a namespace that ends."""
@@ -184,6 +186,32 @@ def only_one(group: ExceptionGroup[Exception]) -> ApiError | None:
         return None
     first = ours.exceptions[0]
     return first if isinstance(first, ApiError) else only_one(first)
+
+
+def patience_of(error: BaseException) -> float:
+    """Return the seconds that the API server asked to be left alone for, 0 where it did not.
+
+    Of several answers, as those of a group of tasks, the longest counts. An error that stands for a
+    group of which it was made (`raise ... from`) stands for all of it.
+
+    Args:
+        error: what went wrong.
+
+    """
+    asked, seen, left = 0.0, set[int](), [error]
+    while left:
+        one = left.pop()
+        # An answer that stands for its group is in it too.
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, Throttled):
+            asked = max(asked, one.retry_after or 0.0)
+        if isinstance(one, BaseExceptionGroup):
+            left += one.exceptions
+        if one.__cause__ is not None:
+            left.append(one.__cause__)
+    return min(LONGEST_PATIENCE, asked)
 
 
 def from_response(code: int, body: bytes, retry_after: float | None = None) -> ApiError:

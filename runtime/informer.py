@@ -19,7 +19,7 @@ from typing import Any, Final, Never, Protocol
 import structlog
 
 from runtime.backoff import Backoff
-from runtime.errors import ApiError, Expired
+from runtime.errors import ApiError, Expired, patience_of
 from runtime.resources import ListResult, Resource, WatchEvent
 
 Json = dict[str, Any]
@@ -125,17 +125,17 @@ class Informer:
                 heard = await self._follow()
             except Expired as expired:
                 self._version = ""
-                await self._pause(expired.reason)
+                await self._pause(expired)
             except ApiError as error:
-                await self._pause(error.reason)
+                await self._pause(error)
             else:
                 # A watch that ends without a word may do so at once, every time.
                 if not heard:
                     await asyncio.sleep(self._backoff.next())
 
-    async def _pause(self, reason: str) -> None:
-        self.trouble = reason
-        delay = self._backoff.next()
+    async def _pause(self, error: ApiError) -> None:
+        self.trouble = reason = error.reason
+        delay = max(self._backoff.next(), patience_of(error))
         # A kind that is not installed is no fault; it may come.
         if reason == NOT_FOUND:
             self.heard = time.monotonic()

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final, Never, Protocol, Self
 
 import structlog
@@ -19,7 +20,7 @@ from canary.model.names import canary_of
 from canary.model.values import Json, Key
 from canary.objects.conditions import outlived
 from canary.spec.made import Whose, whose
-from runtime.errors import ApiError, Throttled
+from runtime.errors import ApiError, patience_of
 from runtime.informer import Handler
 
 log = structlog.get_logger("analyzer")
@@ -153,7 +154,7 @@ class Controller:
                 outcome = "success" if result.requeue_after is None else "requeue"
                 self._metrics.reconciles.labels(outcome).inc()
             for error in failed:
-                delay = queue.add_rate_limited(key, at_least=_asked_for(error))
+                delay = queue.add_rate_limited(key, at_least=patience_of(error))
                 shown = None if isinstance(error, ApiError) else error
                 log.warning("reconcile failed", retry_in=delay, error=repr(error), exc_info=shown)
                 self._metrics.reconciles.labels("error").inc()
@@ -167,11 +168,18 @@ class Controller:
         """
         while True:
             target = await targets.get()
-            key = _key_of(target)
-            bound = structlog.contextvars.bound_contextvars(namespace=key.namespace, name=key.name)
-            with bound, guarded(_reopening_failed):
-                await self._reconciler.reopen(target)
-            self.enqueue(key)
+            key, failed = _key_of(target), list[BaseException]()
+            with structlog.contextvars.bound_contextvars(namespace=key.namespace, name=key.name):
+                with guarded(failed.append):
+                    await self._reconciler.reopen(target)
+                for error in failed:
+                    shown = None if isinstance(error, ApiError) else error
+                    log.warning("reopening failed", error=repr(error), exc_info=shown)
+            patience = max(map(patience_of, failed), default=0.0)
+            if patience and self._queue is not None:
+                self._queue.add_after(key, timedelta(seconds=patience))
+            else:
+                self.enqueue(key)
 
     # --- what changes concern which target ---------------------------------------------------
 
@@ -234,12 +242,3 @@ def _key_of(target: Json) -> Key:
 def _intent(canary: Json) -> tuple[object, Mapping[str, str], Whose]:
     metadata = canary["metadata"]
     return canary.get("spec"), metadata.get("annotations") or {}, whose(canary)
-
-
-def _reopening_failed(error: BaseException) -> None:
-    shown = None if isinstance(error, ApiError) else error
-    log.warning("reopening failed", error=repr(error), exc_info=shown)
-
-
-def _asked_for(error: BaseException) -> float:
-    return (error.retry_after or 0.0) if isinstance(error, Throttled) else 0.0

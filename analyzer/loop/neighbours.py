@@ -16,7 +16,7 @@ from analyzer.guards import guarded
 from analyzer.ports import Cluster
 from canary.model.values import Json
 from runtime.backoff import Backoff
-from runtime.errors import HeadgateError
+from runtime.errors import HeadgateError, patience_of
 from runtime.resources import ENDPOINTSLICES, PODS, SERVICES
 
 EVERY: Final = 30.0
@@ -53,12 +53,15 @@ class Neighbours:
 
     async def _look(self) -> float:
         """Look once, and return after how many seconds to look again."""
-        with guarded(_told):
+        failed: list[BaseException] = []
+        with guarded(failed.append):
             await self.look()
             self._backoff.reset()
             # Jitter is no secret.
             return EVERY * random.uniform(0.8, 1.2)  # noqa: S311
-        return self._backoff.next()
+        for error in failed:
+            _told(error)
+        return max(self._backoff.next(), *map(patience_of, failed))
 
     async def look(self) -> None:
         """Read them once.
