@@ -39,6 +39,8 @@ class ServingCertificate:
         certificate: PEM file of the certificate.
         key: PEM file of its private key.
         registry: where reloads are counted, and where the end of the certificate is told.
+        clients: PEM file of the authorities that sign for clients; nobody is asked for a
+            certificate where it is None. While there is none in the file, nobody is let in.
         poll: seconds between two looks at the files.
 
     """
@@ -46,6 +48,7 @@ class ServingCertificate:
     certificate: Path
     key: Path
     registry: CollectorRegistry
+    clients: Path | None = None
     poll: float = POLL
     context: ssl.SSLContext = field(init=False)
     _loaded: _Loaded = field(init=False, default_factory=_Loaded)
@@ -53,7 +56,7 @@ class ServingCertificate:
     _ends: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
-        self.context = _new_context()
+        self.context = self._new_context()
         self.context.sni_callback = self._hand_over
         self._reloads = Counter(
             "headgate_certificate_reloads",
@@ -72,6 +75,11 @@ class ServingCertificate:
         """Whether there is a certificate to serve with."""
         return self._loaded.context is not None
 
+    @property
+    def current(self) -> ssl.SSLContext | None:
+        """What new connections are made with, None while there is no certificate."""
+        return self._loaded.context
+
     async def follow(self) -> Never:
         """Load the files whenever they change, until cancelled."""
         while True:
@@ -79,14 +87,16 @@ class ServingCertificate:
             await asyncio.sleep(self.poll)
 
     async def load(self) -> None:
-        """Load the files if they are there and changed; a bad pair leaves the present one."""
-        digest = await asyncio.to_thread(_digest, self.certificate, self.key)
+        """Load the files if all are there and one has changed; what is bad leaves the present."""
+        digest = await asyncio.to_thread(_digest, *self._files())
         if digest in {"", self._loaded.digest}:
             return
-        context = _new_context()
+        context = self._new_context()
         end = await asyncio.to_thread(_end, self.certificate)
         try:
             await asyncio.to_thread(context.load_cert_chain, self.certificate, self.key)
+            if self.clients is not None:
+                await asyncio.to_thread(context.load_verify_locations, self.clients)
         except (ssl.SSLError, OSError) as error:
             self._reloads.labels("error").inc()
             log.warning("certificate not loaded", error=str(error))
@@ -101,11 +111,21 @@ class ServingCertificate:
         if self._loaded.context is not None:
             connection.context = self._loaded.context
 
+    def _files(self) -> list[Path]:
+        return [self.certificate, self.key, *([] if self.clients is None else [self.clients])]
 
-def _new_context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
+    def _new_context(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self.clients is not None:
+            # Whether a client is asked is settled before the handshake is handed over.
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+            # A session that is taken up again shows no certificate, whatever has become of its
+            # authority; only in TLS 1.3 can all of that be turned off from here.
+            context.minimum_version = ssl.TLSVersion.TLSv1_3
+            context.num_tickets = 0
+        return context
 
 
 def _end(file: Path) -> float:

@@ -10,6 +10,7 @@ import uvloop
 from certs.reload import ServingCertificate
 from runtime import probes, process
 from runtime.supervisor import Listener, RootTask
+from webhook.clients import Clients
 from webhook.doors import Doors
 from webhook.server import Metrics, create_app
 from webhook.settings import Settings, read_settings
@@ -29,9 +30,12 @@ async def serve(settings: Settings) -> None:
     """
     log.info("starting", port=settings.port)
     running = process.Process(drain=DRAIN)
-    certificate = ServingCertificate(settings.tls_cert, settings.tls_key, registry=running.registry)
+    certificate = ServingCertificate(
+        settings.tls_cert, settings.tls_key, registry=running.registry, clients=settings.client_ca
+    )
     doors = Doors()
-    app = create_app(settings, Metrics.create(running.registry), doors=doors)
+    clients = Clients(settings.client_names, lambda: certificate.current)
+    app = create_app(settings, Metrics.create(running.registry), doors=doors, clients=clients)
     # What was imported stays: every full collection would walk it, and reviews wait meanwhile.
     gc.collect()
     gc.freeze()

@@ -18,6 +18,7 @@ from canary.admission.routes import RouteWrite, admit_route
 from canary.admission.targets import admit, bare_hold
 from canary.model.canary_labels import finding
 from canary.model.values import Json
+from webhook.clients import Clients
 from webhook.doors import Doors
 from webhook.intake import MAX_BODY, MAX_VALUES, Intake, too_many_values, uid_of
 from webhook.review import (
@@ -75,6 +76,7 @@ def create_app(
     *,
     intake: Intake | None = None,
     doors: Doors | None = None,
+    clients: Clients | None = None,
 ) -> web.Application:
     """Return the application that answers reviews.
 
@@ -83,9 +85,10 @@ def create_app(
         metrics: where reviews are counted.
         intake: reads the bodies.
         doors: those of the listener that the application is served at.
+        clients: who may ask, everybody where it is left out.
 
     """
-    entrance = _Entrance(intake or Intake(), doors or Doors(), metrics)
+    entrance = _Entrance(intake or Intake(), doors or Doors(), metrics, clients or Clients())
 
     def judge_target(review: Review) -> tuple[bytes, str]:
         answer = decide(review)
@@ -137,6 +140,7 @@ class _Entrance:
     intake: Intake
     doors: Doors
     metrics: Metrics
+    clients: Clients
 
     def handler(
         self, path: str, judge: Judge, fallback: Callable[[Review], bytes]
@@ -147,6 +151,7 @@ class _Entrance:
         async def handle(request: web.Request) -> web.Response:
             self.doors.asks(request)
             try:
+                self.clients.check(request)
                 async with self.intake.body(request) as body:
                     with seconds.time():
                         answer, outcome = _answer(path, body, judge, fallback)
@@ -157,7 +162,10 @@ class _Entrance:
             finally:
                 self.doors.answered(request)
             self.metrics.reviews.labels(path, outcome).inc()
-            return web.Response(body=answer, content_type="application/json")
+            response = web.Response(body=answer, content_type="application/json")
+            if self.clients.outlived(request):
+                response.force_close()
+            return response
 
         return handle
 

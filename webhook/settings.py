@@ -48,7 +48,41 @@ ALLOW_OPT_OUT: Final = Setting(
     variable="HEADGATE_ALLOW_OPT_OUT",
     help="true lets a team take a Deployment out by annotation",
 )
-TABLE: Final = (PORT, PROBES_PORT, TLS_CERT, TLS_KEY, LOG_LEVEL, ANALYZER, ALLOW_OPT_OUT)
+
+
+def _file(value: str) -> Path | None:
+    return Path(value) if value else None
+
+
+def _names(value: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in value.split(",") if name.strip())
+
+
+CLIENT_CA: Final = Setting(
+    name="client_ca",
+    parse=_file,
+    default=None,
+    variable="HEADGATE_CLIENT_CA",
+    help="file of the authorities that sign for clients; none asks nobody for a certificate",
+)
+CLIENT_NAMES: Final = Setting(
+    name="client_names",
+    parse=_names,
+    default=frozenset[str](),
+    variable="HEADGATE_CLIENT_NAMES",
+    help="names of clients, with commas between them; none takes all that the authorities sign",
+)
+TABLE: Final = (
+    PORT,
+    PROBES_PORT,
+    TLS_CERT,
+    TLS_KEY,
+    CLIENT_CA,
+    CLIENT_NAMES,
+    LOG_LEVEL,
+    ANALYZER,
+    ALLOW_OPT_OUT,
+)
 """Everything that the process reads."""
 
 
@@ -57,13 +91,16 @@ class Settings:
     """What the manifests configure.
 
     `port` serves reviews over TLS, `probes_port` probes and metrics over HTTP. `analyzer_user` is
-    who may take a split from a route.
+    who may take a split from a route. `client_ca` signs for those who may send reviews, anybody may
+    where it is None; `client_names` are theirs, all that it signs where there is none.
     """
 
     port: int = PORT.default
     probes_port: int = PROBES_PORT.default
     tls_cert: Path = TLS_CERT.default
     tls_key: Path = TLS_KEY.default
+    client_ca: Path | None = None
+    client_names: frozenset[str] = CLIENT_NAMES.default
     log_level: str = LOG_LEVEL.default
     analyzer_user: str = ANALYZER.default
     allowances: Allowances = Allowances()
@@ -84,9 +121,16 @@ def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
         probes_port=get(PROBES_PORT),
         tls_cert=get(TLS_CERT),
         tls_key=get(TLS_KEY),
+        client_ca=get(CLIENT_CA),
+        client_names=get(CLIENT_NAMES),
         log_level=get(LOG_LEVEL),
         analyzer_user=get(ANALYZER),
         allowances=Allowances(allow_opt_out=get(ALLOW_OPT_OUT)),
     )
+    if settings.client_names and settings.client_ca is None:
+        problems.found.append(
+            f"{CLIENT_NAMES.variable} needs {CLIENT_CA.variable}: without it nobody is asked for a "
+            "certificate"
+        )
     problems.check()
     return settings

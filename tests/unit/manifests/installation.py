@@ -14,6 +14,8 @@ ALERTS = MANIFESTS / "alerts"
 POLICIES = MANIFESTS / "network-policies"
 COMPONENTS = (POLICIES, POLICIES / "loadtester")
 """What an admin may add to them."""
+CLIENTS = MANIFESTS / "client-authentication"
+"""What an admin may change of them."""
 
 Manifest = dict[str, Any]
 

@@ -1,5 +1,6 @@
 """Every container is hardened, watched and found by what points to it."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from canary.contract import MANAGED_BY_LABEL, SYSTEM_NAMESPACE
 from tests.unit.manifests.installation import (
     ALERTS,
     BASES,
+    CLIENTS,
     COMPONENTS,
     MANIFESTS,
     files,
@@ -16,6 +18,7 @@ from tests.unit.manifests.installation import (
     of_kind,
     the,
 )
+from webhook.settings import read_settings
 
 DEPLOYMENTS = {it["metadata"]["name"]: it for it in of_kind("Deployment")}
 PROCESSES = ("headgate-webhook", "headgate-analyzer", "headgate-certs")
@@ -42,6 +45,7 @@ def test_every_file_is_named_by_a_kustomization() -> None:
     named = {path for base in (*BASES, *COMPONENTS) for path in files(base)}
 
     named |= {ALERTS / name for name in ("kustomization.yaml", "rules.yaml")}
+    named |= {CLIENTS / name for name in ("kustomization.yaml", "webhook.yaml")}
     assert set(MANIFESTS.rglob("*.yaml")) == named
 
 
@@ -172,6 +176,23 @@ def test_the_kubelet_waits_for_the_certificate_of_the_webhook() -> None:
     assert env["HEADGATE_TLS_CERT"] == f"{mount['mountPath']}/tls.crt"
     assert env["HEADGATE_TLS_KEY"] == f"{mount['mountPath']}/tls.key"
     assert mount["readOnly"] is True
+
+
+def test_the_component_for_clients_changes_the_webhook_as_its_settings_say() -> None:
+    (patch,) = yaml.safe_load((CLIENTS / "kustomization.yaml").read_text())["patches"]
+    change = yaml.safe_load((CLIENTS / patch["path"]).read_text())
+    (changed,) = change["spec"]["template"]["spec"]["containers"]
+    (volume,) = change["spec"]["template"]["spec"]["volumes"]
+    (mount,) = changed["volumeMounts"]
+    settings = read_settings({it["name"]: it["value"] for it in changed["env"]})
+
+    name = change["metadata"]["name"]
+    assert (change["kind"], name) == ("Deployment", "headgate-webhook")
+    assert change["metadata"]["namespace"] == SYSTEM_NAMESPACE
+    assert changed["name"] == container(name)["name"]
+    assert (mount["name"], mount["readOnly"]) == (volume["name"], True)
+    assert settings.client_ca == Path(mount["mountPath"]) / "ca.crt"
+    assert settings.client_names == {"kube-apiserver"}
 
 
 def test_namespace_admits_hardened_pods_only() -> None:
