@@ -20,6 +20,7 @@ from canary.contract import (
     Command,
 )
 from canary.model.keys import unknown_on_target
+from canary.model.signatures import givers_of, signature
 
 __all__ = ["Allowances", "Allowed", "Answer", "Denied", "Write", "admit", "bare_hold"]
 
@@ -233,9 +234,16 @@ def _signature(facts: Facts, taken: dict[str, str | None]) -> str | None:
     """Return who gave the commands that stand after this write; None if there are none."""
     before = {key: facts.old_marks[key] for key in COMMANDS if key in facts.old_marks}
     after = {key: facts.new_marks[key] for key in COMMANDS - taken.keys() if key in facts.new_marks}
+    signed = facts.old_marks.get(REQUESTED_BY)
     if after == before:
-        return facts.old_marks.get(REQUESTED_BY)
-    return facts.write.user if after else None
+        return signed
+    known = givers_of(signed or "", before)
+    return signature(
+        {
+            key: known[key] if before.get(key) == value else facts.write.user
+            for key, value in after.items()
+        }
+    )
 
 
 def _unknown(facts: Facts) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ Flagger takes up every Canary that it meets: it would scale the target to 0 for 
 """
 
 from canary.contract import HOLD, NAMESPACE_LABEL, REQUESTED_BY, STABLE, Command, Reason
+from canary.model.signatures import giver_of
 from canary.model.values import Key
 from canary.model.world import Hold, OnUnsuitable, Target
 from canary.rules.actions import Action, Emit, EndProgress, MarkTarget, Pause
@@ -23,7 +24,7 @@ def left_alone(key: Key, target: Target, flagger: str, then: OnUnsuitable) -> tu
         return ()
     promoted = Command.PROMOTE in target.commands
     if promoted or then is OnUnsuitable.RELEASE:
-        who = f" (promoted by {target.requested_by or 'an annotation'})" if promoted else ""
+        who = f" (promoted by {giver_of(target.requested_by, Command.PROMOTE)})" if promoted else ""
         message = f"{key} rolls out without analysis{who}: {flagger}"
         gone = (HOLD, STABLE, REQUESTED_BY, *sorted(map(str, target.commands)))
         return (

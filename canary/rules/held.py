@@ -60,24 +60,26 @@ def command(ctx: Context) -> Decision | None:
     commands = ctx.observed.target.commands
     failed = ctx.state.phase is Phase.FAILED and ctx.same_candidate
     if Command.ABORT in commands and (not failed or ctx.state.weight):
-        return acted(Command.ABORT, _give_back(ctx) if failed else _abort(ctx))
+        return acted(ctx, Command.ABORT, _give_back(ctx) if failed else _abort(ctx))
     if Command.PROMOTE in commands:
-        return acted(Command.PROMOTE, promote(ctx, by(ctx, "promoted"), _forced(ctx)))
+        return acted(
+            ctx, Command.PROMOTE, promote(ctx, by(ctx, "promoted", Command.PROMOTE), _forced(ctx))
+        )
     if Command.RETRY in commands and failed:
-        decision = _start(ctx, by(ctx, "retried"))
-        return acted(Command.RETRY, decision, forget_refused())
+        decision = _start(ctx, by(ctx, "retried", Command.RETRY))
+        return acted(ctx, Command.RETRY, decision, forget_refused())
     if Command.PAUSE in commands:
         return _pause(ctx)
     if commands:
         return replace(
             wait(ctx, ctx.state.reason, ctx.state.message, timedelta(0)),
-            actions=(clear(commands),),
+            actions=(clear(ctx.observed.target, commands),),
         )
     return None
 
 
 def _abort(ctx: Context) -> Decision:
-    return refuse(ctx, Reason.ABORTED, by(ctx, "aborted"), _stable_of(ctx))
+    return refuse(ctx, Reason.ABORTED, by(ctx, "aborted", Command.ABORT), _stable_of(ctx))
 
 
 def _give_back(ctx: Context) -> Decision:
@@ -91,13 +93,14 @@ def _pause(ctx: Context) -> Decision:
     """Say it in state, status and event alike; hooks that are out go on, for the run does."""
     paused = ctx.observed.target.pause_value.lower() not in {"false", "off", "no"}
     reason = str(Reason.PAUSED if paused else Reason.RESUMED)
-    message = f"{by(ctx, 'paused' if paused else 'resumed')} at weight {ctx.state.weight}"
+    said = by(ctx, "paused" if paused else "resumed", Command.PAUSE)
+    message = f"{said} at weight {ctx.state.weight}"
     decision = Decision(
         state=replace(ctx.state, paused=paused, reason=reason, message=message),
         actions=(Emit(reason, message), SaveState()),
         requeue_after=timedelta(0),
     )
-    return acted(Command.PAUSE, decision)
+    return acted(ctx, Command.PAUSE, decision)
 
 
 def refused_before(ctx: Context) -> Decision | None:

@@ -98,7 +98,9 @@ def _roll(ctx: Context) -> Decision:
         # The old pods are gone: taking the new ones down would leave nothing that serves.
         return stand(ctx, Reason.PROMOTING, f"{ctx.observed.key}: its last pods start", RECHECK)
     if Command.ABORT in target.commands:
-        return acted(Command.ABORT, refuse(ctx, Reason.ABORTED, by(ctx, "aborted")))
+        return acted(
+            ctx, Command.ABORT, refuse(ctx, Reason.ABORTED, by(ctx, "aborted", Command.ABORT))
+        )
     if target.rollout_failed:
         return refuse(ctx, Reason.REFUSED, target.rollout_failed)
     strategy = ctx.observed.strategy
@@ -198,7 +200,7 @@ def _idle(ctx: Context) -> Decision:
     if target.promoting_mark or target.stable_mark or target.seen_mark:
         actions.append(settle())
     if target.commands:
-        actions.append(clear(target.commands))
+        actions.append(clear(target, target.commands))
     if target.hold is Hold.NONE and state.stable != ctx.candidate:
         message = f"{ctx.observed.key} was updated without a canary"
         state = replace(state, stable=ctx.candidate)

@@ -20,8 +20,9 @@ from canary.contract import (
     Reason,
 )
 from canary.model.fates import Incident
+from canary.model.signatures import giver_of, givers_of, signature
 from canary.model.state import Phase, State
-from canary.model.world import CanaryAbsent, CanaryPresent, Hold
+from canary.model.world import CanaryAbsent, CanaryPresent, Hold, Target
 from canary.rules.actions import (
     MAX_WHY,
     Action,
@@ -252,9 +253,11 @@ def forget_refused() -> MarkTarget:
     return MarkTarget(dict.fromkeys((REFUSED, REFUSED_WHY)))
 
 
-def clear(commands: frozenset[Command]) -> MarkTarget:
+def clear(target: Target, commands: frozenset[Command]) -> MarkTarget:
     """Return the write that removes commands that were acted on, and who wrote them."""
-    return MarkTarget(dict.fromkeys((*sorted(map(str, commands)), REQUESTED_BY)))
+    gone = dict.fromkeys(sorted(map(str, commands)))
+    left = givers_of(target.requested_by, target.commands - commands)
+    return MarkTarget({**gone, REQUESTED_BY: signature(left)})
 
 
 def promote(ctx: Context, why: str, state: State | None = None) -> Decision:
@@ -367,12 +370,12 @@ def _half_made(ctx: Context) -> tuple[Action, ...]:
     return (DeleteCanary(),) if absent and ctx.state.denied_since is not None else ()
 
 
-def by(ctx: Context, what: str) -> str:
+def by(ctx: Context, what: str, command: Command) -> str:
     """Say who asked for something, as the API server authenticated them."""
-    return f"{what} by {ctx.observed.target.requested_by or 'an annotation'}"
+    return f"{what} by {giver_of(ctx.observed.target.requested_by, command)}"
 
 
-def acted(command: Command, decision: Decision, *more: Action) -> Decision:
+def acted(ctx: Context, command: Command, decision: Decision, *more: Action) -> Decision:
     """Remove the command once everything it asked for is written."""
-    done = clear(frozenset({command}))
+    done = clear(ctx.observed.target, frozenset({command}))
     return replace(decision, actions=(*decision.actions, *more, done))

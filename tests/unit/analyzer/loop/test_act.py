@@ -113,7 +113,7 @@ async def test_several_writes_of_one_decision_rest_on_each_other() -> None:
         release(STATE),
         HOLD_AGAIN,
         MarkRefused("too slow"),
-        clear(frozenset({Command.PAUSE})),
+        clear(scene.observed.target, frozenset({Command.PAUSE})),
         SaveState(),
         state=later,
     )
