@@ -1,11 +1,13 @@
 # The image that runs every process of Headgate, and the load tester made from it.
 #   docker build --target headgate -t headgate/headgate:dev .
 #   docker build --target loadtester -t headgate/loadtester:dev .
-# BASE_IMAGE must bring python3 (3.11 or later) with venv; PIP_OPTIONS is for machines that
-# install from a folder of wheels.
+# BASE_IMAGE must bring python3 (3.11 or later) with venv. A tag can be moved: for a release give the digest
+# that you have looked at, --build-arg BASE_DIGEST=sha256:... PIP_OPTIONS is for machines that install from a
+# folder of wheels. `make sbom` lists what is installed.
 ARG BASE_IMAGE=docker.io/library/python:3.11-slim-bookworm
+ARG BASE_DIGEST=""
 
-FROM ${BASE_IMAGE} AS build
+FROM ${BASE_IMAGE}${BASE_DIGEST:+@${BASE_DIGEST}} AS build
 ARG PIP_OPTIONS=""
 COPY requirements.lock /src/requirements.lock
 RUN python3 -m venv /opt/headgate \
@@ -13,7 +15,13 @@ RUN python3 -m venv /opt/headgate \
       --require-hashes -r /src/requirements.lock \
  && /opt/headgate/bin/pip uninstall -y -q pip setuptools
 
-FROM ${BASE_IMAGE} AS headgate
+FROM ${BASE_IMAGE}${BASE_DIGEST:+@${BASE_DIGEST}} AS headgate
+# Nothing that installs is left: neither the base image's pip nor what venv would make another one of.
+RUN rm -rf /usr/share/python-wheels /usr/lib/python3*/ensurepip /usr/local/lib/python3*/ensurepip \
+      /usr/bin/pip* /usr/local/bin/pip* \
+ && find /usr/lib /usr/local/lib -depth -regextype posix-extended -regex \
+      '.*/(site|dist)-packages/(pip|setuptools|wheel|pkg_resources|_distutils_hack|distutils-precedence.pth)(-.*)?' \
+      -exec rm -rf {} +
 COPY --from=build /opt/headgate /opt/headgate
 COPY canary /app/canary
 COPY runtime /app/runtime

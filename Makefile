@@ -19,6 +19,10 @@ lock: $(VENV)/.ready ## Write the lock files anew from pyproject.toml (needs uv 
 	$(VENV)/bin/uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.lock
 	$(VENV)/bin/uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --extra dev --extra cli pyproject.toml -o requirements-dev.lock
 
+sbom: $(VENV)/.ready ## List what the image holds of others, with hashes, as CycloneDX: build/sbom.json
+	mkdir -p build
+	$(VENV)/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --of JSON -o build/sbom.json
+
 lint: $(VENV)/.ready ## Style, import contracts
 	$(VENV)/bin/ruff check $(CHECKED)
 	$(VENV)/bin/ruff format --check $(CHECKED)
@@ -59,4 +63,4 @@ install: $(VENV)/.ready ## Install Headgate into the cluster of KUBECONFIG
 uninstall: $(VENV)/.ready ## End every run and remove Headgate; MODE=stable (default) or release
 	$(PYTHON) -m analyzer.uninstall --candidates $(or $(MODE),stable)
 
-.PHONY: help venv lock lint typecheck unit sandbox-up sandbox-down integration integration-fast soak test bench demo install uninstall
+.PHONY: help venv lock sbom lint typecheck unit sandbox-up sandbox-down integration integration-fast soak test bench demo install uninstall

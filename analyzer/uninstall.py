@@ -48,6 +48,7 @@ from runtime.resources import (
     MUTATINGWEBHOOKCONFIGURATIONS,
     NAMESPACES,
     PODS,
+    PRIORITYCLASSES,
     SERVICES,
     Resource,
 )
@@ -189,7 +190,7 @@ class Uninstall:
         self._say("the CRDs are gone")
 
     async def _delete_ourselves(self) -> None:
-        for resource in (CLUSTERROLEBINDINGS, CLUSTERROLES):
+        for resource in (CLUSTERROLEBINDINGS, CLUSTERROLES, PRIORITYCLASSES):
             for obj in await self._list(resource, PART_OF):
                 await deleted(self._cluster, resource, obj)
         await self._cluster.delete(NAMESPACES, "", SYSTEM_NAMESPACE)

@@ -106,6 +106,9 @@ ADMISSIONPOLICYBINDINGS: Final = Resource(
     "ValidatingAdmissionPolicyBinding",
     namespaced=False,
 )
+PRIORITYCLASSES: Final = Resource(
+    "scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", namespaced=False
+)
 CRDS: Final = Resource(
     "apiextensions.k8s.io",
     "v1",

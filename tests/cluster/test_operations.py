@@ -221,3 +221,4 @@ def test_uninstall_is_not_felt(
     assert alone.find("validatingadmissionpolicy", "headgate-records") is None
     wait_for("no namespace", lambda: alone.find("namespace", "headgate-system") is None, 120)
     assert alone.find("clusterrole", "headgate-analyzer") is None
+    assert alone.find("priorityclass", "headgate-webhook") is None

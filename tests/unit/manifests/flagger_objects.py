@@ -207,6 +207,22 @@ ACCEPTED: dict[str, Json] = {
     ),
     "alerts to an address": alerts(type="slack", address="http://x/", channel="c", username="u"),
     "alerts by a secret": alerts(type="slack", secretRef={"name": "s"}, proxy="http://p/"),
+    "200 metrics, hooks and alerts": canary(
+        analysis={
+            "metrics": [{"name": f"m{n}", "query": "vector(1)"} for n in range(200)],
+            "webhooks": [{**HOOK, "name": f"h{n}"} for n in range(200)],
+            "alerts": [{"name": f"a{n}", "providerRef": {"name": "p"}} for n in range(200)],
+        }
+    ),
+    "a thousand steps and hosts": canary(
+        "analysis.stepWeight",
+        analysis={"stepWeights": [n / 10 for n in range(1, 1001)]},
+        service={"port": 80, "hosts": [f"h{n}.example" for n in range(1000)]},
+    ),
+    "a query of 64 KiB": canary(analysis={"metrics": [{"name": "m", "query": "q" * 65536}]}),
+    "a script of 256 KiB": canary(
+        analysis={"webhooks": [{**HOOK, "metadata": {"script": "s" * 262144}}]}
+    ),
     **{f"target {kind}": canary(targetRef=ref(kind)) for kind in ("DaemonSet", "Service")},
     **{f"scaler {it}": canary(autoscalerRef=ref(it)) for it in ("HorizontalPodAutoscaler",)},
     **{f"provider {it}": canary(provider=it) for it in PROVIDERS},
@@ -277,6 +293,24 @@ REJECTED: dict[str, Json] = {
     "alert for a panic": canary(
         analysis={"alerts": [{"name": "a", "severity": "panic", "providerRef": {"name": "p"}}]}
     ),
+    "201 metrics": canary(
+        analysis={"metrics": [{"name": f"m{n}", "query": "1"} for n in range(201)]}
+    ),
+    "201 hooks": canary(analysis={"webhooks": [{**HOOK, "name": f"h{n}"} for n in range(201)]}),
+    "a thousand steps and one": canary("analysis.stepWeight", analysis={"stepWeights": [1] * 1001}),
+    "a query of more than 64 KiB": canary(
+        analysis={"metrics": [{"name": "m", "query": "q" * 65537}]}
+    ),
+    "a url of more than 8 KiB": canary(
+        analysis={"webhooks": [{**HOOK, "url": "http://x/" + "y" * 8192}]}
+    ),
+    "metadata of a thousand fields and one": canary(
+        analysis={"webhooks": [{**HOOK, "metadata": {f"k{n}": "" for n in range(1001)}}]}
+    ),
+    "a template of more than 64 KiB": {
+        **template(),
+        "spec": {"provider": {"type": "prometheus"}, "query": "q" * 65537},
+    },
     "hook without url": canary(analysis={"webhooks": [{"name": "h"}]}),
     "hook of an unknown type": canary(analysis={"webhooks": [{**HOOK, "type": "rollin"}]}),
     "hook timeout without unit": canary(analysis={"webhooks": [{**HOOK, "timeout": "15"}]}),

@@ -100,6 +100,26 @@ def test_every_field_of_a_spec_is_in_an_object_that_is_tried_on_a_cluster(kind: 
 
 
 @each
+def test_everything_that_a_team_writes_has_a_bound(kind: str) -> None:
+    assert list(unbounded(properties(kind)["spec"])) == []
+
+
+def unbounded(schema: Json, path: str = "") -> Iterator[str]:
+    """Every field that takes as much as an object can hold."""
+    text = schema.get("type") == "string" or "x-kubernetes-int-or-string" in schema
+    if text and not {"maxLength", "enum"} & schema.keys():
+        yield path
+    if schema.get("type") == "array":
+        yield from () if "maxItems" in schema else (path,)
+        yield from unbounded(schema["items"], f"{path}[]")
+    if isinstance(more := schema.get("additionalProperties"), dict):
+        yield from () if "maxProperties" in schema else (path,)
+        yield from unbounded(more, f"{path}.*")
+    for name, field in schema.get("properties", {}).items():
+        yield from unbounded(field, f"{path}.{name}")
+
+
+@each
 def test_a_spec_is_closed(kind: str) -> None:
     assert "x-kubernetes-preserve-unknown-fields" not in str(properties(kind)["spec"])
 

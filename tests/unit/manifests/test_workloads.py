@@ -22,6 +22,8 @@ from webhook.settings import read_settings
 
 DEPLOYMENTS = {it["metadata"]["name"]: it for it in of_kind("Deployment")}
 PROCESSES = ("headgate-webhook", "headgate-analyzer", "headgate-certs")
+HIGHEST_OF_USERS = 1_000_000_000
+"""The API server keeps what is above for itself (scheduling.HighestUserDefinablePriority)."""
 every_deployment = pytest.mark.parametrize("name", DEPLOYMENTS)
 every_process = pytest.mark.parametrize("name", PROCESSES)
 
@@ -193,6 +195,16 @@ def test_the_component_for_clients_changes_the_webhook_as_its_settings_say() -> 
     assert (mount["name"], mount["readOnly"]) == (volume["name"], True)
     assert settings.client_ca == Path(mount["mountPath"]) / "ca.crt"
     assert settings.client_names == {"kube-apiserver"}
+
+
+def test_the_webhook_is_the_last_to_be_put_out() -> None:
+    (named,) = of_kind("PriorityClass")
+
+    assert pod("headgate-webhook")["priorityClassName"] == named["metadata"]["name"]
+    assert named["value"] == HIGHEST_OF_USERS
+    assert named["globalDefault"] is False
+    others = {name for name in DEPLOYMENTS if "priorityClassName" in pod(name)}
+    assert others == {"headgate-webhook"}
 
 
 def test_namespace_admits_hardened_pods_only() -> None:
