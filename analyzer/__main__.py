@@ -4,7 +4,7 @@ import asyncio
 import sys
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
@@ -110,18 +110,15 @@ async def serve(settings: Settings) -> None:
     log.info("starting", identity=settings.identity)
     running = process.Process()
     guard = Guard(settings.allowed_addresses)
-    async with (
-        Cluster.connect() as cluster,
-        build(settings, cluster, running.registry, guard) as (
-            index,
-            controller,
-            gatherer,
-            inquirer,
-        ),
-    ):
-        await say_what_the_crd_lacks(cluster)
+    async with AsyncExitStack() as stack:
+        cluster = await stack.enter_async_context(Cluster.connect())
         elector = elector_of(settings, cluster, running.registry)
-
+        # What acts writes through this alone.
+        leaders = cluster.fenced(lambda: elector.is_leader)
+        index, controller, gatherer, inquirer = await stack.enter_async_context(
+            build(settings, leaders, running.registry, guard)
+        )
+        await say_what_the_crd_lacks(cluster)
         neighbours = Neighbours(cluster, guard, settings.namespace)
 
         async def act() -> None:
@@ -130,7 +127,7 @@ async def serve(settings: Settings) -> None:
                 group.create_task(controller.run(), name="controller")
                 group.create_task(gatherer.run(controller.enqueue), name="evidence")
                 group.create_task(inquirer.run(controller.enqueue), name="questions")
-                sweeper = Sweeper(cluster, controller.enqueue)
+                sweeper = Sweeper(leaders, controller.enqueue)
                 group.create_task(sweeper.run(), name="parked")
 
         await running.run(

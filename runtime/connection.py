@@ -11,10 +11,11 @@ import random
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 from weakref import WeakSet
 
 import aiohttp
@@ -24,7 +25,14 @@ from aiohttp.http_exceptions import LineTooLong
 
 from runtime.backoff import Backoff, parse_retry_after
 from runtime.clock import ServerClock
-from runtime.errors import ConfigurationError, Expired, Throttled, Unavailable, from_response
+from runtime.errors import (
+    ConfigurationError,
+    Expired,
+    LeadershipLost,
+    Throttled,
+    Unavailable,
+    from_response,
+)
 from runtime.proxies import proxy_for
 
 
@@ -133,6 +141,13 @@ class Connection:
         self._deadline = deadline
         self._rng = rng
         self.clock = clock or ServerClock()
+        self._holds: Callable[[], bool] = lambda: True
+
+    def fenced(self, holds: Callable[[], bool]) -> Self:
+        """Return the same connection, on which nothing is written unless `holds`."""
+        other = copy(self)
+        other._holds = holds  # noqa: SLF001 - of its own kind
+        return other
 
     async def aclose(self) -> None:
         """Close the sockets, also those of requests that were cancelled just now."""
@@ -204,12 +219,16 @@ class Connection:
         """Send once; return an answer that is 2xx, with its body unread."""
         sent = self.clock.monotonic()
         try:
+            headers = await self._headers(request)
+            # At the last moment: whoever was stopped until now learns here that its time is over.
+            if request.method != "GET" and not self._holds():
+                raise LeadershipLost(f"{request.method} {request.path} is not ours any more")
             # Without preloading: the library would log every body, Secrets too, at debug level.
             response: aiohttp.ClientResponse = await self._rest.request(
                 request.method,
                 self._configuration.host + request.path,
                 query_params=request.query,
-                headers=await self._headers(request),
+                headers=headers,
                 body=request.body,
                 _preload_content=False,
                 _request_timeout=aiohttp.ClientTimeout(total=None, sock_read=request.silence),

@@ -7,7 +7,7 @@ things are repeated: a lost connection and 429. Whatever else goes wrong becomes
 
 import os
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -80,6 +80,13 @@ class Cluster:
             yield cls(connection, access.namespace)
         finally:
             await connection.aclose()
+
+    def fenced(self, holds: Callable[[], bool]) -> "Cluster":
+        """Return the same API server for one who may write only while `holds`; reads go on.
+
+        What is not sent raises `LeadershipLost`.
+        """
+        return Cluster(self._connection.fenced(holds), self.namespace)
 
     def now(self) -> datetime:
         """Return the API server's time, aware, as `runtime.clock` tells it.

@@ -20,7 +20,7 @@ from canary.model.names import canary_of
 from canary.model.values import Json, Key
 from canary.objects.conditions import outlived
 from canary.spec.made import Whose, whose
-from runtime.errors import ApiError, patience_of
+from runtime.errors import ApiError, LeadershipLost, patience_of
 from runtime.informer import Handler
 
 log = structlog.get_logger("analyzer")
@@ -155,7 +155,7 @@ class Controller:
                 self._metrics.reconciles.labels(outcome).inc()
             for error in failed:
                 delay = queue.add_rate_limited(key, at_least=patience_of(error))
-                shown = None if isinstance(error, ApiError) else error
+                shown = None if isinstance(error, ApiError | LeadershipLost) else error
                 log.warning("reconcile failed", retry_in=delay, error=repr(error), exc_info=shown)
                 self._metrics.reconciles.labels("error").inc()
         self._metrics.seconds.observe(time.monotonic() - started)
@@ -173,7 +173,7 @@ class Controller:
                 with guarded(failed.append):
                     await self._reconciler.reopen(target)
                 for error in failed:
-                    shown = None if isinstance(error, ApiError) else error
+                    shown = None if isinstance(error, ApiError | LeadershipLost) else error
                     log.warning("reopening failed", error=repr(error), exc_info=shown)
             patience = max(map(patience_of, failed), default=0.0)
             if patience and self._queue is not None:

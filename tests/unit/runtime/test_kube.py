@@ -5,6 +5,7 @@ requests that must not arrive twice, pages of a list, and the ends of a watch.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -310,3 +311,50 @@ async def test_a_context_that_is_not_there_is_named(api: ScriptedApi) -> None:
     with pytest.raises(errors.ConfigurationError, match="nowhere"):
         async with Cluster.connect(api.kubeconfig("t0"), context="nowhere"):
             pass
+
+
+# --- a leader's writes ----------------------------------------------------------------------------
+
+WRITES: dict[str, Callable[[Cluster], Awaitable[object]]] = {
+    "create": lambda cluster: cluster.create(PODS, OBJ),
+    "apply": lambda cluster: cluster.apply(PODS, OBJ),
+    "replace": lambda cluster: cluster.replace(PODS, OBJ),
+    "json patch": lambda cluster: cluster.json_patch(PODS, "shop", "web", []),
+    "merge patch": lambda cluster: cluster.merge_patch(PODS, "shop", "web", {}),
+    "delete": lambda cluster: cluster.delete(PODS, "shop", "web"),
+}
+each_write = pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
+
+
+@each_write
+async def test_whoever_leads_no_more_writes_nothing_and_reads_on(
+    api: ScriptedApi, write: Callable[[Cluster], Awaitable[object]]
+) -> None:
+    api.answers = [ok(**OBJ)]
+    async with api.cluster() as cluster:
+        fenced = cluster.fenced(lambda: False)
+        with pytest.raises(errors.LeadershipLost):
+            await write(fenced)
+        assert await fenced.get(PODS, "shop", "web") == OBJ
+    assert [request.method for request in api.requests] == ["GET"]
+
+
+@each_write
+async def test_who_leads_writes_and_who_writes_beside_it_is_not_asked(
+    api: ScriptedApi, write: Callable[[Cluster], Awaitable[object]]
+) -> None:
+    api.answers = [ok(**OBJ), ok(**OBJ)]
+    async with api.cluster() as cluster:
+        await write(cluster.fenced(lambda: True))
+        cluster.fenced(lambda: False)
+        await write(cluster)
+    assert len(api.requests) == 2
+
+
+async def test_a_write_is_not_repeated_once_another_leads(api: ScriptedApi) -> None:
+    leads = [True, False]
+    api.answers = [status(429, "TooManyRequests", Retry_After="0.1")]
+    async with api.cluster() as cluster:
+        with pytest.raises(errors.LeadershipLost):
+            await cluster.fenced(lambda: leads.pop(0)).apply(PODS, OBJ)
+    assert len(api.requests) == 1
