@@ -185,7 +185,20 @@ class Router(Protocol):
         """
 
     async def ensure(self, key: Key, strategy: Strategy, owner: Json) -> None:
-        """Make the own route as the strategy asks for it, at weight 0; adopt otherwise."""
+        """Make the own route as the strategy asks for it, at weight 0; adopt otherwise.
+
+        What has its name and was not made for the owner is left as it is.
+        """
+
+    async def in_the_way(self, key: Key, strategy: Strategy, canary: Json) -> tuple[str, ...]:
+        """Say what has the own route's name and is not ours, where nothing leads to the stable.
+
+        Args:
+            key: the target.
+            strategy: one that asks for a route of its own.
+            canary: the Canary that the route is to belong to, with its type.
+
+        """
 
 
 class Cluster(Swappable, Writable, Protocol):

@@ -183,3 +183,6 @@ class Reason(StrEnum):
     FLAGGER = "FlaggerAtWork"
     CREATED_ANEW = "CreatedAnew"
     LEFTOVER = "LeftoverSplitRemoved"
+    LEFTOVERS = "LeftoversRemoved"
+    TAKEN = "NameTaken"
+    RIVAL = "AnotherCanaryInForce"

@@ -33,6 +33,7 @@ from canary.measuring.watch import Watch
 from canary.measuring.windowed import WindowCount
 from canary.model.names import target_label
 from canary.model.values import Key
+from canary.objects.ownership import told_apart
 from canary.queries.provider import ProviderSpec
 from runtime.errors import ApiError
 from runtime.resources import PODS
@@ -201,8 +202,9 @@ class Gatherer:
             except (ApiError, TimeoutError) as error:
                 self._report(one, _LIST, f"the pods cannot be listed: {str(error) or 'no answer'}")
                 return
+            own, _ = told_apart(watch.key.name, canary.items)
             one.run.pods = arms_of(
-                canary.items,
+                own,
                 target.items,
                 watch.revisions,
                 candidate=watch.candidate,

@@ -10,10 +10,10 @@ import structlog
 from analyzer.loop.observe import Scene, replica_sets
 from analyzer.loop.parked import park, put_back
 from analyzer.loop.records import Records, state_of
+from analyzer.loop.standing import canary_services, own_service
 from analyzer.ports import Cluster, Router, SplitRefused
 from canary.contract import NOTE, SEEN, Reason
 from canary.model.former import outdated_marks
-from canary.model.names import canary_of
 from canary.model.values import Json
 from canary.model.world import Place
 from canary.objects.conditions import (
@@ -25,7 +25,6 @@ from canary.objects.conditions import (
     with_condition,
 )
 from canary.objects.desired import (
-    canary_name,
     canary_service_of,
     canary_workload,
     keeps_selector,
@@ -55,7 +54,7 @@ from canary.rules.actions import (
 from canary.spec.made import Whose, whose
 from runtime.errors import AlreadyExists, Forbidden, Invalid
 from runtime.resources import DEPLOYMENTS, EVENTS, REPLICASETS, SERVICES
-from runtime.writes import Still, applied, asks_the_same, deleted, patched, stored, swapped
+from runtime.writes import Still, applied, asks_the_same, deleted, patched, swapped
 
 log = structlog.get_logger("analyzer")
 TAKEN_OVER: Final = (
@@ -303,7 +302,8 @@ class Actor:
         service = canary_service_of(
             scene.target, labels=labels, strategy=scene.strategy, stable=scene.service
         )
-        await applied(self.cluster, SERVICES, service, await self._canary_service(scene))
+        found = await own_service(self.cluster, scene.target, service["metadata"]["name"])
+        await applied(self.cluster, SERVICES, service, found)
         if standing is not None and not keeps_selector(standing, labels):
             # Its selector can never be changed, and what goes may have no traffic.
             await self._set_weight(scene, 0, now)
@@ -317,18 +317,10 @@ class Actor:
 
     async def _delete_canary(self, scene: Scene) -> None:
         await self.router.clean(scene.key)
-        for resource, found in (
-            (SERVICES, await self._canary_service(scene)),
-            (DEPLOYMENTS, scene.canary_deployment),
-        ):
-            if found is not None:
-                await deleted(self.cluster, resource, found)
-
-    async def _canary_service(self, scene: Scene) -> Json | None:
-        """Return the canary's Service; what has its name and is somebody else's is left alone."""
-        name = canary_name(scene.strategy.service_name)
-        found = await stored(self.cluster, SERVICES, scene.key.namespace, name)
-        return found if found is not None and canary_of(found) == scene.key.name else None
+        for service in await canary_services(self.cluster, scene.target):
+            await deleted(self.cluster, SERVICES, service)
+        if scene.canary_deployment is not None:
+            await deleted(self.cluster, DEPLOYMENTS, scene.canary_deployment)
 
     async def _patch_target(self, scene: Scene, patch: Json) -> Scene:
         return await self._update(scene, lambda _: patch)

@@ -14,6 +14,7 @@ from canary.model.selection import selects, service_selector
 from canary.model.state import RUNNING_PHASES, Phase, State
 from canary.model.strategy import InvalidStrategy, Strategy
 from canary.model.values import Json, Key
+from canary.objects.ownership import is_in_front
 from canary.objects.workloads import annotations
 from canary.rules.context import IDLE_PHASES
 from canary.spec.canary import parse_strategy
@@ -89,7 +90,7 @@ def course_of(canary: Json, target: Json, services: Sequence[Json], now: Default
         if isinstance(before, Strategy):
             asked, not_followed = before, problems
     strategy = _stand_in(canary) if isinstance(asked, InvalidStrategy) else asked
-    if strategy.any_service and service_named(services, strategy.service_name) is None:
+    if strategy.any_service:
         strategy = replace(strategy, service_name=_in_front(services, target, strategy))
     return Course(
         asked=asked,
@@ -137,7 +138,13 @@ def _stand_in(canary: Json) -> Strategy:
 
 
 def _in_front(services: Sequence[Json], target: Json, strategy: Strategy) -> str:
-    """Return the name of a Service of another name in front of the target's pods, if one is."""
+    """Return the name of the Service in front of the target's pods: of its own name, or another's.
+
+    One that has the name and is another app's is no choice where there is a better one.
+    """
     labels = target["spec"]["template"]["metadata"].get("labels") or {}
+    named = service_named(services, strategy.service_name)
+    if named is not None and is_in_front(named, [labels]):
+        return strategy.service_name
     found = (one["metadata"]["name"] for one in services if selects(service_selector(one), labels))
     return next(found, strategy.service_name)

@@ -8,13 +8,8 @@ from typing import Final
 
 from analyzer.loop.course import course_of, goes_on, missing_service
 from analyzer.loop.sampling import Sampler
-from analyzer.loop.surroundings import (
-    Surroundings,
-    labels_of,
-    misfit,
-    not_ours,
-    service_named,
-)
+from analyzer.loop.standing import StandingCanary, left_over, misfit_of, strangers_of
+from analyzer.loop.surroundings import Surroundings, labels_of, service_named
 from analyzer.ports import (
     Cluster,
     ProviderError,
@@ -35,13 +30,13 @@ from canary.model.asking import Standing
 from canary.model.canary_labels import CanaryLabels
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
-from canary.model.names import canary_name, canary_of, target_label
+from canary.model.names import canary_name, target_label
 from canary.model.selection import listed_by
 from canary.model.state import Phase, State, current_state
 from canary.model.strategy import Strategy
 from canary.model.values import Json, Key
-from canary.model.world import CanaryAbsent, CanaryPresent, Unsuitable
-from canary.objects.desired import keeps_selector
+from canary.model.world import CanaryPresent, Unsuitable
+from canary.objects.ownership import Ownership, ownership, told_apart
 from canary.objects.workloads import (
     annotations,
     known_templates,
@@ -56,7 +51,7 @@ from canary.rules.context import Observed
 from canary.spec.defaults import Defaults, recorded
 from canary.spec.in_force import in_force
 from runtime.errors import NotFound
-from runtime.resources import DEPLOYMENTS, PODS, REPLICASETS, SERVICES
+from runtime.resources import CANARIES, DEPLOYMENTS, PODS, REPLICASETS, SERVICES
 
 _UNDER_WAY: Final = frozenset({Phase.PROGRESSING, Phase.PROMOTING})
 
@@ -143,13 +138,14 @@ class Observer:
             standing=standing,
             problems=(
                 *missing_service(key, strategy, service),
-                *not_ours(target, standing_canary.found, _kinded(service_named(services, own))),
                 *problems,
                 *(() if labels is None else unworn(queries, labels)),
             ),
             unclear=tuple(f"metric {it.metric.name}: {it.note}" for it in queries if it.note),
             unsuitable=unsuitable,
-            misfit=_misfit(services, standing_canary, labels, own),
+            taken=strangers_of(target, services, standing_canary, own),
+            left_over=left_over(target, services, standing_canary),
+            misfit=misfit_of(services, standing_canary, labels, own),
         )
         scene = Scene(
             key=key,
@@ -173,7 +169,7 @@ class Observer:
         target: Json,
         services: list[Json],
         service: Json | None,
-        standing: "_Standing",
+        standing: StandingCanary,
         strategy: Strategy,
     ) -> tuple[CanaryLabels | None, Unsuitable | None]:
         """Choose what tells the canary from the target; a canary that stands keeps its labels."""
@@ -192,6 +188,8 @@ class Observer:
         """Read what stands beside the target, where a rule may ask for it."""
         key, observed, strategy = scene.key, scene.observed, scene.strategy
         beside = Surroundings(self.cluster)
+        strange = await self._strange(scene, beside)
+        observed = replace(observed, taken=(*observed.taken, *strange))
         held, own = HOLD in annotations(scene.target), canary_name(strategy.service_name)
         if held or PROMOTING in annotations(scene.target):
             observed = replace(observed, exclusive=await beside.exclusive(scene.target))
@@ -207,6 +205,15 @@ class Observer:
             why = await beside.unserved(key.namespace, own)
             observed = replace(observed, unserved=why)
         return observed
+
+    async def _strange(self, scene: Scene, beside: Surroundings) -> tuple[str, ...]:
+        """Name what is not this target's and would be split, or stands in the own route's place."""
+        target, service, strategy = scene.target, scene.service, scene.strategy
+        found = () if service is None else await beside.not_in_front(target, service)
+        if strategy.own_route is None or scene.observed.split.routes:
+            return found
+        owner = {"kind": CANARIES.kind, **scene.canary}
+        return (*found, *await self.router.in_the_way(scene.key, strategy, owner))
 
     def _gone(self, scene: Scene, services: list[Json]) -> tuple[str, ...]:
         """Name what belongs to the run that is under way and is not there."""
@@ -243,60 +250,29 @@ class Observer:
                 specs[query.metric.name] = await self.sampler.spec_of(query)
         return specs
 
-    async def _canary(self, key: Key, target: Json) -> "_Standing":
+    async def _canary(self, key: Key, target: Json) -> StandingCanary:
         name = canary_name(key.name)
         try:
             obj = await self.cluster.get(DEPLOYMENTS, key.namespace, name)
         except NotFound:
-            return _Standing()
+            return StandingCanary()
         obj = {"kind": DEPLOYMENTS.kind, **obj}
-        if canary_of(obj) != key.name:
-            return _Standing(found=obj)
+        whose = ownership(obj, target)
+        if whose is Ownership.STRANGERS:
+            return StandingCanary(found=obj)
         selector = f"{TARGET_LABEL}={target_label(key.name)}"
-        pods = list((await self.cluster.list(PODS, key.namespace, label_selector=selector)).items)
+        listed = (await self.cluster.list(PODS, key.namespace, label_selector=selector)).items
+        pods, strange = told_apart(key.name, listed)
         # One of an earlier candidate is made anew, so that no other template needs to be known.
         made_from = Identities((target["spec"]["template"],))
-        return _Standing(
-            canary=read_canary(obj, pods, made_from), found=obj, ours=obj, pods=tuple(pods)
+        return StandingCanary(
+            canary=read_canary(obj, pods, made_from),
+            found=obj,
+            ours=obj,
+            whose=whose,
+            pods=tuple(pods),
+            strange=tuple(strange),
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Standing:
-    """What has the canary's name: its Deployment and pods, if they are ours."""
-
-    canary: CanaryAbsent | CanaryPresent = CanaryAbsent()
-    found: Json | None = None
-    ours: Json | None = None
-    pods: tuple[Json, ...] = ()
-
-    def worn(self, candidate: str) -> dict[str, str] | None:
-        """Return the labels of the pods of a canary of this very candidate."""
-        if isinstance(self.canary, CanaryAbsent) or self.canary.template_hash != candidate:
-            return None
-        return self.labels()
-
-    def labels(self) -> dict[str, str]:
-        """Return the labels that the canary's pods are made with; none where there is no canary."""
-        template = {} if self.ours is None else self.ours["spec"]["template"]["metadata"]
-        return dict(template.get("labels") or {})
-
-
-def _misfit(
-    services: list[Json], standing: _Standing, labels: CanaryLabels | None, own: str
-) -> str:
-    """Say why a canary that stands has to go before it is made again; "" where it may stay."""
-    if standing.ours is None:
-        return ""
-    pods = [dict(pod["metadata"].get("labels") or {}) for pod in standing.pods]
-    if found := misfit(services, (standing.labels(), *pods), own):
-        return found
-    keeps = labels is None or keeps_selector(standing.ours, labels)
-    return "" if keeps else "the canary's selector does not tell its pods from the target's"
-
-
-def _kinded(service: Json | None) -> Json | None:
-    return None if service is None else {"kind": SERVICES.kind, **service}
 
 
 async def replica_sets(cluster: Cluster, target: Json) -> list[Json]:

@@ -10,9 +10,10 @@ from typing import Final
 
 from analyzer.ports import Cluster
 from canary.model.canary_labels import CanaryLabels, UnsuitableTarget, canary_labels, strangers
-from canary.model.names import canary_of
+from canary.model.selection import listed_by, selects, service_selector
 from canary.model.values import Json
 from canary.objects.exclusive import claims_of, in_the_way
+from canary.objects.ownership import is_in_front, not_in_front_said
 from canary.objects.policies import left_behind, message
 from canary.routes.elsewhere import found_elsewhere
 from runtime.errors import Forbidden, NotFound
@@ -25,6 +26,7 @@ from runtime.resources import (
     HTTPROUTES,
     INGRESSES,
     NETWORKPOLICIES,
+    PODS,
     VIRTUALSERVICES,
     Resource,
 )
@@ -93,6 +95,28 @@ class Surroundings:
             return ""
         return f"its Service {service} has no ready endpoint"
 
+    async def not_in_front(self, target: Json, service: Json) -> tuple[str, ...]:
+        """Say that a Service is another app's, where it sends no traffic to a target's pods.
+
+        The template of today tells of most, and those that serve of the others: a release may
+        change the very labels, and a leader gives some to itself.
+
+        Args:
+            target: the Deployment.
+            service: the one whose traffic would be split.
+
+        """
+        template = target["spec"]["template"].get("metadata", {}).get("labels") or {}
+        if is_in_front(service, [template]):
+            return ()
+        metadata = target["metadata"]
+        selector = listed_by(target)
+        found = await self.cluster.list(PODS, metadata["namespace"], label_selector=selector)
+        worn = [pod["metadata"].get("labels") or {} for pod in found.items]
+        if any(selects(service_selector(service), labels) for labels in worn):
+            return ()
+        return (not_in_front_said(metadata["name"], service),)
+
     async def _readable(self, resource: Resource, namespace: str | None) -> Sequence[Json]:
         """Return all objects of a kind; none where there is no such kind, or no right to it.
 
@@ -108,23 +132,6 @@ class Surroundings:
 def service_named(services: Iterable[Json], name: str) -> Json | None:
     """Return the Service of a name."""
     return next((one for one in services if one["metadata"]["name"] == name), None)
-
-
-def not_ours(target: Json, *found: Json | None) -> tuple[str, ...]:
-    """Name the objects that stand where the canary's are to be, and are not this target's.
-
-    Args:
-        target: the Deployment the team owns.
-        found: what has the name of the canary Deployment or the canary Service.
-
-    """
-    name = target["metadata"]["name"]
-    return tuple(
-        f"{one.get('kind', 'object')} {one['metadata']['name']} exists and is not the canary of "
-        f"deployment {name}; rename or delete it"
-        for one in found
-        if one is not None and canary_of(one) != name
-    )
 
 
 def labels_of(

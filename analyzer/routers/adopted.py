@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from analyzer.ports import Cluster, SplitRefused
-from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, SPLIT
+from canary.contract import SPLIT
 from canary.model.strategy import Strategy
 from canary.model.values import Json, Key
 from canary.model.world import Split
-from canary.objects.desired import canary_name
+from canary.objects.desired import canary_name, owner_reference
+from canary.objects.ownership import Ownership, owned_by, whose_it_is
 from canary.routes.dialect import Dialect, Written
 from canary.routes.from_service import route_from_service
 from canary.routes.known import DIALECTS
@@ -69,22 +70,16 @@ class AdoptedRoutes:
             raise SplitRefused(f"cannot split {'; '.join(sorted(said))}")
 
     async def clean(self, key: Key) -> bool:
-        """Take the target's canary out of every route, and tell whether it was in any."""
-        service = canary_name(key.name)
+        """Take the target's canary out of every route, and tell whether it was in any.
+
+        A backend that has the canary's name and is not in our mark is the team's own.
+        """
         found = [
             (dialect, route)
             for dialect, route in await self._list(key.namespace)
-            if text_of(route)
-            and (key.name in _mark(route).splits or dialect.leads_to(route, service))
+            if key.name in _mark(route).splits
         ]
-        # Another target's mark may have come in this one's place, before marks were by target.
-        orphan = TargetSplit(stable=key.name, canary=service, weight=0)
-
-        def leave(mark: Mark) -> Mark:
-            known = mark if key.name in mark.splits else mark.having(key.name, orphan)
-            return known.leaving(key.name)
-
-        failures = await self._bring_all(found, leave)
+        failures = await self._bring_all(found, lambda mark: mark.leaving(key.name))
         for _, error in failures:
             raise error
         return bool(found)
@@ -95,23 +90,43 @@ class AdoptedRoutes:
             return
         wanted = route_from_service(key, strategy, owner)
         leading = await self._leading(key, _split(strategy, 0))
-        if not all(_is_ours(route, wanted) for _, route in leading):
+        if not all(_is_own(route, wanted, owner) for _, route in leading):
             return
         found = await stored(self._cluster, HTTPROUTES, key.namespace, _name(wanted))
-        if found is None or _is_ours(found, wanted):
+        if found is None or _is_own(found, wanted, owner):
             await applied(self._cluster, HTTPROUTES, wanted, found)
 
+    async def in_the_way(self, key: Key, strategy: Strategy, canary: Json) -> tuple[str, ...]:
+        """Name the route that has the own route's name and was not made for this Canary."""
+        owner = owner_reference(canary)
+        wanted = route_from_service(key, strategy, owner)
+        found = await stored(self._cluster, HTTPROUTES, key.namespace, _name(wanted))
+        if found is None or _is_own(found, wanted, owner):
+            return ()
+        said = (
+            f"HTTPRoute {_name(wanted)} exists and is not the one of Canary {owner['name']} "
+            f"({whose_it_is(found)}), and it does not lead to Service {strategy.service_name}; "
+            "rename or delete it, or let it lead there"
+        )
+        return (said,)
+
     async def _leading(self, key: Key, split: TargetSplit) -> list[tuple[Dialect, Json]]:
-        """Return all routes that lead to either Service of a split."""
-        routes = await self._list(key.namespace)
-        return [(dialect, route) for dialect, route in routes if _leads(dialect, route, split)]
+        """Return all routes that have traffic for a split, the team's or by our mark."""
+        return [
+            (dialect, route)
+            for dialect, route in await self._concerning(key, split)
+            if dialect.leads_to(route, split.stable) or dialect.leads_to(route, split.canary)
+        ]
 
     async def _concerning(self, key: Key, split: TargetSplit) -> list[tuple[Dialect, Json]]:
-        """Return all routes that lead to either Service of a split, or are marked with one."""
+        """Return all routes that lead to the stable Service, or are marked with the split.
+
+        One that leads to the canary alone, without our mark, is the team's own way to look at it.
+        """
         return [
             (dialect, route)
             for dialect, route in await self._list(key.namespace)
-            if _leads(dialect, route, split) or key.name in _mark(route).splits
+            if dialect.leads_to(route, split.stable) or key.name in _mark(route).splits
         ]
 
     async def _list(self, namespace: str) -> list[tuple[Dialect, Json]]:
@@ -202,10 +217,6 @@ def _missing(dialect: Dialect, route: Json) -> Written | None:
     return None if is_there else written
 
 
-def _leads(dialect: Dialect, route: Json, split: TargetSplit) -> bool:
-    return dialect.leads_to(route, split.stable) or dialect.leads_to(route, split.canary)
-
-
 def _shares(dialect: Dialect, route: Json, split: TargetSplit) -> frozenset[int]:
     """Return the canary's shares on a route; without a mark nothing there is ours."""
     found = dialect.shares(route, split)
@@ -247,8 +258,11 @@ def _name(route: Json) -> str:
     return str(route["metadata"]["name"])
 
 
-def _is_ours(route: Json, wanted: Json) -> bool:
-    """Tell whether a route is the one that was made from the Canary, perhaps an older one."""
-    found, made = route["metadata"], wanted["metadata"]
-    label = (found.get("labels") or {}).get(MANAGED_BY_LABEL)
-    return bool(found["name"] == made["name"] and label == MANAGED_BY)
+def _is_own(route: Json, wanted: Json, owner: Json) -> bool:
+    """Tell whether a route is the one that was made from the Canary, perhaps an older one.
+
+    One of a Canary of that name that has gone is taken over, before the cluster deletes it.
+    """
+    canary = {"kind": owner["kind"], "metadata": {"name": owner["name"], "uid": owner["uid"]}}
+    is_made = owned_by(route, canary) is not Ownership.STRANGERS
+    return _name(route) == _name(wanted) and is_made

@@ -41,9 +41,10 @@ def target_label(target: str) -> str:
 
 
 def canary_of(workload: Json) -> str:
-    """Return the name of the target whose canary a Deployment is, "" if it is no canary.
+    """Return the name of the target for which an object says it was made, "" if for none.
 
-    The label has no room for every name, so that the name is read from the owner.
+    The label has no room for every name, so that the name is read from the owner. Whether that is
+    the target of today is for `canary.objects.ownership` to say.
     """
     metadata = workload["metadata"]
     labels = metadata.get("labels") or {}

@@ -135,7 +135,7 @@ def invalid(ctx: Context) -> Decision | None:
     """What cannot be followed is said; the hold stays and nothing is half made."""
     strategy = ctx.observed.strategy
     problems = strategy.problems if isinstance(strategy, InvalidStrategy) else ()
-    problems += ctx.observed.problems
+    problems += (*ctx.observed.taken, *ctx.observed.problems)
     if ctx.observed.unsuitable is not None:
         problems += (ctx.observed.unsuitable.why,)
     if not problems or (ctx.state.phase is Phase.FAILED and ctx.same_candidate):

@@ -323,7 +323,7 @@ def clean_up(ctx: Context) -> tuple[tuple[Action, ...], timedelta | None]:
         return to_share(ctx, kept), _GROWS
     if actions := to_stable(ctx):
         return actions, timing.drain
-    if not isinstance(ctx.observed.canary, CanaryPresent):
+    if not isinstance(ctx.observed.canary, CanaryPresent) and not ctx.observed.left_over:
         return (), None
     since = ctx.since_change()
     if not split.confirmed and since < timing.confirm:

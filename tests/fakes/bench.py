@@ -67,6 +67,10 @@ class OneRoute:
     async def ensure(self, key: Key, strategy: Strategy, owner: Json) -> None:
         del key, strategy, owner
 
+    async def in_the_way(self, key: Key, strategy: Strategy, canary: Json) -> tuple[str, ...]:
+        del key, strategy, canary
+        return ()
+
 
 class NoWeigher:
     """Gathers nothing."""

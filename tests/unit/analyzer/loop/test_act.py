@@ -61,6 +61,9 @@ class NoRoutes:
     async def ensure(self, key: Key, strategy: Strategy, owner: Json) -> None:
         raise AssertionError(key, strategy, owner)
 
+    async def in_the_way(self, key: Key, strategy: Strategy, canary: Json) -> tuple[str, ...]:
+        raise AssertionError(key, strategy, canary)
+
 
 def scene_of(store: Stored, target: Json = HELD, **fields: Any) -> Scene:
     stored = store.put(DEPLOYMENTS, target)

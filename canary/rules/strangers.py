@@ -1,0 +1,30 @@
+"""What has a name of the run's and is not its own gets no traffic and is not written over."""
+
+from dataclasses import replace
+
+from canary.contract import Reason
+from canary.rules.actions import Decision, Emit, EnsureCanary, EnsureRoute, SetWeight
+from canary.rules.context import Context
+
+
+def kept_from_strangers(ctx: Context, decision: Decision) -> Decision:
+    """Return a decision that gives no share to what is not ours, and makes nothing in its place.
+
+    Args:
+        ctx: the world.
+        decision: what the rules say, none of which has to know of it.
+
+    """
+    if not ctx.observed.taken:
+        return decision
+    kept = tuple(
+        SetWeight(0) if isinstance(action, SetWeight) else action
+        for action in decision.actions
+        if not isinstance(action, EnsureCanary | EnsureRoute)
+    )
+    if ctx.observed.split.weight and SetWeight(0) not in kept:
+        kept = (SetWeight(0), *kept)
+    if kept == decision.actions:
+        return decision
+    said = f"{ctx.observed.key}: {'; '.join(ctx.observed.taken)}"
+    return replace(decision, actions=(*kept, Emit(str(Reason.TAKEN), said, warning=True)))
