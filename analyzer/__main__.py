@@ -18,6 +18,7 @@ from analyzer.loop import alarms
 from analyzer.loop.act import Actor
 from analyzer.loop.controller import Controller, Metrics
 from analyzer.loop.index import ClusterIndex, with_owners_of_made
+from analyzer.loop.leftovers import LeftoverSweep
 from analyzer.loop.neighbours import Neighbours
 from analyzer.loop.observe import Observer
 from analyzer.loop.questions import Questions
@@ -129,6 +130,8 @@ async def serve(settings: Settings) -> None:
                 group.create_task(inquirer.run(controller.enqueue), name="questions")
                 sweeper = Sweeper(leaders, controller.enqueue)
                 group.create_task(sweeper.run(), name="parked")
+                leftovers = LeftoverSweep(cluster, index, controller.enqueue)
+                group.create_task(leftovers.run(), name="leftovers")
 
         await running.run(
             running.probes(

@@ -16,9 +16,9 @@ from analyzer.loop.index import ClusterIndex
 from analyzer.loop.reconciler import Result
 from analyzer.loop.records import target_of
 from analyzer.loop.workqueue import WorkQueue
-from canary.model.names import canary_of
 from canary.model.values import Json, Key
 from canary.objects.conditions import outlived
+from canary.objects.ownership import canary_deployment_of
 from canary.spec.made import Whose, whose
 from runtime.errors import ApiError, LeadershipLost, patience_of
 from runtime.informer import Handler
@@ -190,7 +190,7 @@ class Controller:
 
     def _on_target(self, namespace: str, name: str, old: Json | None, new: Json | None) -> None:
         self._index.learn_target(Key(namespace=namespace, name=name), new)
-        owner = canary_of(new or old or {"metadata": {}})
+        owner = canary_deployment_of(new or old or {"metadata": {}})
         if owner:
             self.enqueue(Key(namespace=namespace, name=owner))
             return

@@ -1,4 +1,4 @@
-"""What the informers have heard last, by key: see `analyzer.loop.reconciler.Index`."""
+"""What the informers have heard last, by key: see `analyzer.loop.known.Index`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from canary.model.values import Json, Key
 from canary.objects.flaggers import Sign, at_work, sign_of
 from canary.objects.workloads import annotations
 from canary.routes.mark import NO_MARK, mark_of
-from canary.spec.made import outdone, preferred
+from canary.spec.made import outdone, preferred, rivals
 from runtime.informer import Informer, without_managed_fields
 
 
@@ -40,6 +40,7 @@ class ClusterIndex:
     _signs: dict[Key, Sign] = field(init=False, default_factory=dict)
     _splits: dict[Key, set[tuple[str, str]]] = field(init=False, default_factory=dict)
     _in_run: dict[str, set[str]] = field(init=False, default_factory=dict)
+    _doubted: set[Key] = field(init=False, default_factory=set)
 
     @property
     def informers(self) -> tuple[Informer, ...]:
@@ -57,6 +58,21 @@ class ClusterIndex:
     def outdone(self, key: Key) -> Json | None:
         """Return the Canary that was made for a target and gave way to its team's."""
         return outdone(self._canaries_of(key))
+
+    def rivals(self, key: Key) -> tuple[Json, ...]:
+        """Return the team's Canaries of a target beside the one that it follows."""
+        return rivals(self._canaries_of(key))
+
+    def doubt(self, key: Key) -> None:
+        """Have the next look at a target read what there is, whatever is known of it."""
+        self._doubted.add(key)
+
+    def doubted(self, key: Key) -> bool:
+        """Tell whether there may be more of a target than is known; told once."""
+        if key not in self._doubted:
+            return False
+        self._doubted.remove(key)
+        return True
 
     def _canaries_of(self, key: Key) -> list[Json]:
         names = self._canary_names.get(key, ())

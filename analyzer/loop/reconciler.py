@@ -4,11 +4,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Protocol
 
 import structlog
 
 from analyzer.loop.act import Actor
+from analyzer.loop.known import Index
+from analyzer.loop.leftovers import Leftovers, is_marked
 from analyzer.loop.losses import Losses
 from analyzer.loop.observe import Observer, Scene
 from analyzer.loop.questions import Questions
@@ -19,6 +20,7 @@ from analyzer.loop.resting import (
     is_under_way,
     rests,
 )
+from analyzer.loop.rivals import tell_rivals
 from analyzer.loop.telemetry import RunMetrics
 from analyzer.ports import Cluster, Inquirer, Router
 from canary.contract import (
@@ -33,6 +35,7 @@ from canary.model.state import State, current_state
 from canary.model.values import Json, Key
 from canary.model.world import Timing
 from canary.objects.desired import canary_name
+from canary.objects.ownership import Ownership, ownership
 from canary.objects.workloads import annotations, read_target
 from canary.rules.actions import Emit
 from canary.rules.beside_flagger import left_alone
@@ -59,31 +62,6 @@ class Result:
     """What a reconcile says of the next one; None where only a change calls for it."""
 
     requeue_after: timedelta | None = None
-
-
-class Index(Protocol):
-    """What the informers have heard last."""
-
-    def target(self, key: Key) -> Json | None:
-        """Return the Deployment of a key."""
-
-    def canary(self, key: Key) -> Json | None:
-        """Return the Canary that a target follows."""
-
-    def outdone(self, key: Key) -> Json | None:
-        """Return the Canary that was made for a target and gave way to its team's."""
-
-    def enabled(self, namespace: str) -> bool:
-        """Tell whether a namespace carries the label."""
-
-    def ending(self, namespace: str) -> bool:
-        """Tell whether a namespace is being deleted."""
-
-    def flagger(self, namespace: str) -> str:
-        """Return what tells that a Flagger works on a namespace, "" where nothing does."""
-
-    def split(self, key: Key) -> bool:
-        """Tell whether a route carries a split of a target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,21 +157,27 @@ class Reconciler:
 
     async def _look(self, key: Key) -> Result:
         known, canary = self.index.target(key), self.index.canary(key)
+        doubted = self.index.doubted(key)
+        if canary is not None:
+            await self._tell_rivals(key, canary)
         if known is not None:
-            done = await self._by_what_is_known(key, known, canary)
+            done = await self._by_what_is_known(key, known, canary, doubted=doubted)
             if done is not None:
                 return done
         target = await stored(self.cluster, DEPLOYMENTS, key.namespace, key.name)
         if target is None or "deletionTimestamp" in target["metadata"]:
-            # Its canary goes with it, by owner reference; a route has no such owner.
-            await self.router.clean(key)
-            self._forget(key)
-            return Result()
+            return await self._ended(key, doubted=doubted)
+        return await self._look_at(key, target, canary, doubted=doubted)
+
+    async def _look_at(
+        self, key: Key, target: Json, canary: Json | None, *, doubted: bool
+    ) -> Result:
+        """Look at a target that is there, and was just read."""
         enabled = self.index.enabled(key.namespace)
         if canary is None:
             if not enabled or HOLD not in annotations(target):
                 self.inquirer.forget(key)
-                return Result()
+                return await self._without_run(key, target, doubted=doubted)
             canary = await self.records.create(target)
         try:
             canary = await self._record(key, canary)
@@ -203,6 +187,44 @@ class Reconciler:
             return Result(requeue_after=timedelta(0))
         return await self._reconcile(key, target, canary, enabled=enabled)
 
+    async def _ended(self, key: Key, *, doubted: bool) -> Result:
+        """Leave nothing of a target that is going: a route has no such owner as its canary has."""
+        self._forget(key)
+        if not doubted and self._beside(key) is None:
+            await self.router.clean(key)
+            return Result()
+        return await self._taken_back(key, None)
+
+    async def _without_run(self, key: Key, target: Json, *, doubted: bool) -> Result:
+        """Take back what is there of a target that no Canary speaks of, if anything may be."""
+        beside = self._beside(key)
+        stands = beside is not None and ownership(beside, target) is not Ownership.STRANGERS
+        if doubted or stands or is_marked(target) or self.index.split(key):
+            return await self._taken_back(key, target)
+        return Result()
+
+    async def _taken_back(self, key: Key, target: Json | None) -> Result:
+        try:
+            after = await self._leftovers().take_back(key, target, self.clock())
+        except (NotFound, Overtaken):
+            return Result(requeue_after=self.timing.poll)
+        return Result(requeue_after=after)
+
+    def _leftovers(self) -> Leftovers:
+        return Leftovers(self.cluster, self.router, self.actor, self.timing)
+
+    def _beside(self, key: Key) -> Json | None:
+        """Return what has the name of a target's canary Deployment."""
+        return self.index.target(Key(namespace=key.namespace, name=canary_name(key.name)))
+
+    async def _tell_rivals(self, key: Key, canary: Json) -> None:
+        """Say which Canary is in force where there are two; where Flagger works, it is its say."""
+        rivals = self.index.rivals(key)
+        if not rivals or not self.index.enabled(key.namespace):
+            return
+        if not self.index.flagger(key.namespace):
+            await tell_rivals(self.actor, rivals, canary, self.index.target(key), self.clock())
+
     async def _record(self, key: Key, canary: Json) -> Json:
         """Return a target's Canary as it is stored now, with what is known of the target."""
         canary = await self.records.read(canary)
@@ -211,30 +233,21 @@ class Reconciler:
             return canary
         return await self.records.hand_over(made, canary, self.clock())
 
-    async def _by_what_is_known(self, key: Key, known: Json, canary: Json | None) -> Result | None:
+    async def _by_what_is_known(
+        self, key: Key, known: Json, canary: Json | None, *, doubted: bool
+    ) -> Result | None:
         """Do what can be done by what the informers tell; None where more is to be read."""
         if NOTE in annotations(known):
             return await self._pass_on(known)
         enabled = self.index.enabled(key.namespace)
-        beside = self.index.target(Key(namespace=key.namespace, name=canary_name(key.name)))
-        if beside is None:
-            if rests(known, canary, enabled=enabled):
+        if self._beside(key) is None:
+            if not doubted and rests(known, canary, enabled=enabled):
                 self.inquirer.forget(key)
                 return await self._rest(key, known, canary, enabled=enabled)
             flagger = self.index.flagger(key.namespace) if enabled else ""
             if flagger and not is_under_way(known, canary):
                 return await self._leave(key, known, flagger)
         return None
-
-    async def _take_back(self, key: Key, target: Json) -> None:
-        """Take a split off that no run has: its run died with its target or Canary, or was forged.
-
-        What the informer has heard can be older than a run's own end, which says what it does.
-        """
-        if await self.router.clean(key):
-            said = "a split that belongs to no run was taken off the routes"
-            event = Emit(str(Reason.LEFTOVER), said, warning=True)
-            await self.actor.report(target, event, self.clock())
 
     async def _pass_on(self, target: Json) -> Result:
         """Write what admission had to say of a creation into an event, and take its note off.
@@ -265,7 +278,8 @@ class Reconciler:
     async def _rest(self, key: Key, target: Json, canary: Json | None, *, enabled: bool) -> Result:
         """Do the little that is wanted of a target at rest; nothing is read for it."""
         if self.index.split(key):
-            await self._take_back(key, target)
+            # Heard of later than a run's own end, perhaps, which says what it does.
+            await self._leftovers().take_off(key, target, self.clock())
         if canary is None:
             return await self._look_at_resting(key, target, enabled=enabled)
         before = state_of(canary)

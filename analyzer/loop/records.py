@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from analyzer.ports import Cluster
-from canary.model.names import canary_name
+from canary.model.names import MOST_IN_A_NAME, canary_name, suffixed
 from canary.model.state import State
 from canary.model.values import Json, Key
 from canary.objects.crd import MANIFEST, NAME
@@ -35,20 +35,24 @@ class Records:
     async def create(self, target: Json) -> Json:
         """Make the Canary of a target whose team has written none, owned by the target.
 
+        A Canary may have any name: one that is for another target is left alone.
+
         Args:
             target: the Deployment.
 
         Raises:
             Invalid: the API server does not take it; the message says what to apply where the
-                cluster's definition of a Canary is another one.
+                cluster's definition of a Canary is another one. Or no name is free.
 
         """
-        metadata = target["metadata"]
-        found = await self._created(target, metadata["name"])
-        if target_of(found).name != metadata["name"]:
-            # A Canary may have any name: this one is for another target.
-            found = await self._created(target, canary_name(metadata["name"]))
-        return found
+        metadata, others = target["metadata"], list[str]()
+        for name in _names(metadata["name"], metadata["uid"]):
+            found = await self._created(target, name)
+            if target_of(found).name == metadata["name"]:
+                return found
+            others.append(f"Canary {name} is for {target_of(found).name}")
+        said = f"no Canary can be made for {metadata['name']}: {', '.join(others)}"
+        raise Invalid(0, "NamesTaken", said)
 
     async def _created(self, target: Json, name: str) -> Json:
         """Make a target's Canary under a name, or return the one that has it."""
@@ -149,6 +153,11 @@ class Records:
             # Nothing that is decided would be remembered: better to do nothing, and say why.
             raise Invalid(0, "Pruned", f"{_NOT_OURS}: it keeps no status.run")
         return saved
+
+
+def _names(target: str, uid: str) -> tuple[str, ...]:
+    """Return the names that the Canary of a target may get, the usual one first."""
+    return target, canary_name(target), suffixed(target, f"-{uid[:8]}", MOST_IN_A_NAME)
 
 
 def state_of(canary: Json) -> State:

@@ -6,7 +6,7 @@ every few minutes.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from typing import Final, Never
@@ -29,6 +29,23 @@ EVERY: Final = timedelta(minutes=5)
 log = structlog.get_logger("analyzer")
 
 
+async def again_and_again(
+    sweep: Callable[[], Awaitable[None]], every: timedelta, cannot: str
+) -> Never:
+    """Sweep at once, and again and again; what the API server cannot do is tried the next time.
+
+    Args:
+        sweep: looks at everything once.
+        every: the time between two sweeps.
+        cannot: what is said of one that failed.
+
+    """
+    while True:
+        with guarded(partial(told, cannot)):
+            await sweep()
+        await asyncio.sleep(every.total_seconds())
+
+
 class Sweeper:
     """Looks at everything that is parked, wherever it is.
 
@@ -48,10 +65,7 @@ class Sweeper:
 
     async def run(self) -> Never:
         """Sweep at once, and again and again."""
-        while True:
-            with guarded(partial(_told, "parked ReplicaSets cannot be listed")):
-                await self.sweep()
-            await asyncio.sleep(self._every.total_seconds())
+        await again_and_again(self.sweep, self._every, "parked ReplicaSets cannot be listed")
 
     async def sweep(self, *, all_of_them: bool = False) -> None:
         """Look at all that is parked, once; what one target does not allow keeps no other's.
@@ -69,7 +83,7 @@ class Sweeper:
             found.setdefault((metadata["namespace"], metadata["labels"][PARKED]), []).append(obj)
         for (namespace, uid), replica_sets in found.items():
             names = [obj["metadata"]["name"] for obj in replica_sets]
-            tell = partial(_told, "parked ReplicaSets stay", namespace=namespace, names=names)
+            tell = partial(told, "parked ReplicaSets stay", namespace=namespace, names=names)
             with guarded(tell):
                 await self._look_at(namespace, uid, replica_sets, all_of_them=all_of_them)
 
@@ -95,6 +109,7 @@ class Sweeper:
         return next((obj for obj in everyone if obj["metadata"]["uid"] == uid), None)
 
 
-def _told(event: str, error: BaseException, **what: object) -> None:
+def told(event: str, error: BaseException, **what: object) -> None:
+    """Log what failed, with its trace where nobody expects it."""
     shown = None if isinstance(error, HeadgateError) else error
     log.warning(event, why=str(error) or repr(error), exc_info=shown, **what)

@@ -13,7 +13,6 @@ from canary.model.names import canary_name, canary_of, target_label
 from canary.model.selection import service_selector
 from canary.model.values import Json
 
-
 MOST_NAMED: Final = 3
 """Pods of another workload that are named."""
 

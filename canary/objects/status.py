@@ -170,7 +170,7 @@ def _condition(state: State, previous: Json, now: datetime) -> Json:
         Phase.SUCCEEDED: "True",
         Phase.FAILED: "False",
     }.get(state.phase, "Unknown")
-    if state.reason == Reason.INVALID:
+    if state.reason in {Reason.INVALID, Reason.RIVAL}:
         status = "False"
     before: Json = next(iter(previous.get("conditions") or ()), {})
     same = before.get("status") == status

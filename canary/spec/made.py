@@ -10,7 +10,15 @@ from dataclasses import replace
 from enum import Enum
 from typing import Any, Final
 
-from canary.contract import AUTO_LABEL, AUTO_VALUE, FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL
+from canary.contract import (
+    AUTO_LABEL,
+    AUTO_VALUE,
+    FIELD_MANAGER,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    Reason,
+)
+from canary.model.state import State
 from canary.model.strategy import Builtin
 from canary.model.values import Json
 from canary.spec import parsers, settings
@@ -100,14 +108,44 @@ def is_ours(canary: Json) -> bool:
 def preferred(canaries: Iterable[Json]) -> Json | None:
     """Return the Canary that a target follows, of all that speak of it; None where there is none.
 
-    A team's may have another name than the target: then it stands beside the one that was made.
+    A team's may have another name than the target: then it stands beside the one that was made. Of
+    two of a team's the elder is in force, so that nobody takes a run over by a name; one that is
+    being deleted comes last.
 
     Args:
         canaries: of one target.
 
     """
-    found = sorted(canaries, key=lambda one: (is_ours(one), one["metadata"]["name"]))
-    return found[0] if found else None
+    return min(canaries, key=_rank, default=None)
+
+
+def rivals(canaries: Sequence[Json]) -> tuple[Json, ...]:
+    """Return the Canaries of a team that a target does not follow, as another one is in force."""
+    chosen = preferred(canaries)
+    return tuple(one for one in canaries if one is not chosen and not is_ours(one))
+
+
+def not_in_force(rival: Json, canary: Json) -> State:
+    """Return what a Canary is to show that its target does not follow.
+
+    Args:
+        rival: a team's, which remembers no run.
+        canary: the one that is followed.
+
+    """
+    names = [one["metadata"]["name"] for one in (canary, rival)]
+    message = (
+        f"Canary {names[0]} and Canary {names[1]} are both for deployment "
+        f"{rival['spec']['targetRef']['name']}: {names[0]} is in force, as it was there first; "
+        f"delete one of them"
+    )
+    return State(reason=str(Reason.RIVAL), message=message)
+
+
+def _rank(canary: Json) -> tuple[bool, bool, str, str]:
+    metadata = canary["metadata"]
+    made_at = str(metadata.get("creationTimestamp") or "")
+    return bool(metadata.get("deletionTimestamp")), is_ours(canary), made_at, metadata["name"]
 
 
 def outdone(canaries: Sequence[Json]) -> Json | None:

@@ -28,7 +28,7 @@ from canary.model.world import Split, Timing
 from canary.objects.flaggers import at_work, sign_of
 from canary.queries.provider import ProviderSpec
 from canary.spec.canary import Defaults
-from canary.spec.made import outdone, preferred
+from canary.spec.made import outdone, preferred, rivals
 from runtime.resources import CANARIES, DEPLOYMENTS, ENDPOINTSLICES, REPLICASETS, SERVICES
 from tests.fakes import objects
 from tests.fakes.inquirer import FakeInquirer
@@ -106,6 +106,7 @@ class Bench:
     losses: Losses = field(default_factory=Losses)
     adopted: Router | None = None
     questions: Questions = Questions()
+    doubts: frozenset[Key] = frozenset()
 
     # --- what the informers know ---------------------------------------------------------------
 
@@ -117,6 +118,13 @@ class Bench:
 
     def outdone(self, key: Key) -> Json | None:
         return outdone(self.canaries(key))
+
+    def rivals(self, key: Key) -> tuple[Json, ...]:
+        return rivals(self.canaries(key))
+
+    def doubted(self, key: Key) -> bool:
+        found, self.doubts = key in self.doubts, self.doubts - {key}
+        return found
 
     def canaries(self, key: Key) -> list[Json]:
         found = (obj for (kind, _, _), obj in self.cluster.objects.items() if kind == "canaries")

@@ -192,6 +192,14 @@ class Analyzer:
         del namespace
         return ""
 
+    def rivals(self, key: Key) -> tuple[Json, ...]:
+        del key
+        return ()
+
+    def doubted(self, key: Key) -> bool:
+        del key
+        return False
+
     def split(self, key: Key) -> bool:
         """No route is left over."""
         del key

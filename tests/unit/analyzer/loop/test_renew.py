@@ -205,6 +205,14 @@ class Index:
     def enabled(self, namespace: str) -> bool:
         return namespace == KEY.namespace
 
+    def rivals(self, key: Key) -> tuple[Json, ...]:
+        del key
+        return ()
+
+    def doubted(self, key: Key) -> bool:
+        del key
+        return False
+
     def split(self, key: Key) -> bool:
         del key
         return False

@@ -1,0 +1,36 @@
+"""What a reconcile asks of the informers, so that idle targets cost no call."""
+
+from typing import Protocol
+
+from canary.model.values import Json, Key
+
+
+class Index(Protocol):
+    """What the informers have heard last."""
+
+    def target(self, key: Key) -> Json | None:
+        """Return the Deployment of a key."""
+
+    def canary(self, key: Key) -> Json | None:
+        """Return the Canary that a target follows."""
+
+    def outdone(self, key: Key) -> Json | None:
+        """Return the Canary that was made for a target and gave way to its team's."""
+
+    def enabled(self, namespace: str) -> bool:
+        """Tell whether a namespace carries the label."""
+
+    def ending(self, namespace: str) -> bool:
+        """Tell whether a namespace is being deleted."""
+
+    def flagger(self, namespace: str) -> str:
+        """Return what tells that a Flagger works on a namespace, "" where nothing does."""
+
+    def split(self, key: Key) -> bool:
+        """Tell whether a route carries a split of a target."""
+
+    def rivals(self, key: Key) -> tuple[Json, ...]:
+        """Return the team's Canaries of a target beside the one that it follows."""
+
+    def doubted(self, key: Key) -> bool:
+        """Tell whether there may be more of a target than is known; told once."""

@@ -1,0 +1,196 @@
+"""What belongs to no run any more is taken back: routes first, then Services, then Deployments.
+
+A run can lose its target or its Canary while nobody looks, or its namespace the label. What is left
+of it is found by our labels, at a leader's start and again every few minutes, and its target is
+looked at. Only what was made for a target is taken, told by its owner, as it was read (uid and
+resourceVersion).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Never, Protocol
+
+import structlog
+
+from analyzer.loop.act import Actor
+from analyzer.loop.records import target_of
+from analyzer.loop.sweeper import EVERY, again_and_again
+from analyzer.ports import Cluster, Router
+from canary.contract import (
+    HOLD,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    PROMOTING,
+    STABLE,
+    TARGET_LABEL,
+    Reason,
+)
+from canary.model.names import target_label
+from canary.model.values import Json, Key
+from canary.model.world import Timing
+from canary.objects.ownership import canary_deployment_of, canary_service_owner
+from canary.objects.workloads import annotations
+from canary.rules.actions import Action, Emit
+from canary.rules.transitions import settle
+from runtime.resources import CANARIES, DEPLOYMENTS, SERVICES, Resource
+from runtime.writes import deleted
+
+OURS: Final = f"{MANAGED_BY_LABEL}={MANAGED_BY},{TARGET_LABEL}"
+"""Selects all Deployments and Services that Headgate makes."""
+OWNERS: Final[tuple[tuple[Resource, Callable[[Json], str]], ...]] = (
+    (SERVICES, canary_service_owner),
+    (DEPLOYMENTS, canary_deployment_of),
+)
+"""The kinds of a canary's objects in the order in which they go, and who tells whose one is."""
+_SPLIT: Final = "a split that belongs to no run was taken off the routes"
+
+log = structlog.get_logger("analyzer")
+
+
+def is_marked(target: Json) -> bool:
+    """Tell whether a target carries the marks of a run."""
+    return any(mark in annotations(target) for mark in (HOLD, PROMOTING, STABLE))
+
+
+class Doubts(Protocol):
+    """Remembers of which targets there may be more than is known."""
+
+    def doubt(self, key: Key) -> None:
+        """Have the next look at a target read what there is."""
+
+    def split_targets(self) -> tuple[Key, ...]:
+        """Return the targets of all splits, whether they are there or not."""
+
+
+class LeftoverSweep:
+    """Has all targets looked at for which something of ours is there, wherever that is.
+
+    Args:
+        cluster: the API server.
+        index: is told of which targets there may be more than it knows.
+        wake: has a target looked at.
+        every: the time between two sweeps.
+
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        index: Doubts,
+        wake: Callable[[Key], None],
+        every: timedelta = EVERY,
+    ) -> None:
+        self._cluster = cluster
+        self._index = index
+        self._wake = wake
+        self._every = every
+
+    async def run(self) -> Never:
+        """Sweep at once, and again and again."""
+        await again_and_again(self.sweep, self._every, "canaries' objects cannot be listed")
+
+    async def sweep(self) -> None:
+        """Find whose objects are there; the looks say which of them belong to a run.
+
+        Raises:
+            ApiError: they cannot be listed.
+
+        """
+        keys = set(self._index.split_targets())
+        for resource, owner_of in OWNERS:
+            for obj in (await self._cluster.list(resource, label_selector=OURS)).items:
+                if owner := owner_of(obj):
+                    keys.add(Key(namespace=obj["metadata"]["namespace"], name=owner))
+        for key in sorted(keys):
+            self._index.doubt(key)
+            self._wake(key)
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """Takes back what is there of a target that has no run, and no Canary that would say so.
+
+    Args:
+        cluster: the API server.
+        router: the routes.
+        actor: writes to the target.
+        timing: the admin's times.
+
+    """
+
+    cluster: Cluster
+    router: Router
+    actor: Actor
+    timing: Timing
+
+    async def take_off(self, key: Key, target: Json | None, now: datetime) -> bool:
+        """Take a split off that no run has: its run died with its target or Canary, or was forged.
+
+        Returns:
+            Whether there was one.
+
+        """
+        if not await self.router.clean(key):
+            return False
+        if target is not None:
+            event = Emit(str(Reason.LEFTOVER), _SPLIT, warning=True)
+            await self.actor.report(target, event, now)
+        return True
+
+    async def take_back(self, key: Key, target: Json | None, now: datetime) -> timedelta | None:
+        """Take back all that there is, one step after the other.
+
+        Args:
+            key: a target without a Canary.
+            target: the Deployment as it was read; None where there is none.
+            now: the time of this reconcile.
+
+        Returns:
+            When to go on; None when nothing is left.
+
+        Raises:
+            Overtaken: something of it is another one meanwhile; look again.
+
+        """
+        if target is not None and await self._has_canary(key):
+            return self.timing.poll  # it has just come, and the informer is about to tell
+        if await self.take_off(key, target, now):
+            return self.timing.drain
+        gone = await self._delete(key)
+        await self._settle(key, target, gone, now)
+        if gone:
+            log.info("leftovers taken back", objects=gone)
+        return None
+
+    async def _has_canary(self, key: Key) -> bool:
+        found = (await self.cluster.list(CANARIES, key.namespace)).items
+        return any(target_of(canary) == key for canary in found)
+
+    async def _delete(self, key: Key) -> list[str]:
+        """Delete a canary's objects, as they were read, and return what they were."""
+        gone = list[str]()
+        selector = f"{MANAGED_BY_LABEL}={MANAGED_BY},{TARGET_LABEL}={target_label(key.name)}"
+        for resource, owner_of in OWNERS:
+            listed = await self.cluster.list(resource, key.namespace, label_selector=selector)
+            for obj in listed.items:
+                if owner_of(obj) == key.name:
+                    await deleted(self.cluster, resource, obj)
+                    gone.append(f"{resource.kind} {obj['metadata']['name']}")
+        return gone
+
+    async def _settle(self, key: Key, target: Json | None, gone: list[str], now: datetime) -> None:
+        """Leave a target to its team, and say what was taken back."""
+        if target is None or not (gone or is_marked(target)):
+            return
+        said = f"{key} has no run any more"
+        if gone:
+            said = f"{said}: {' and '.join(gone)} was taken back"
+        if HOLD in annotations(target):
+            said = (
+                f"{said}; if it is paused, its new version is released by `kubectl rollout resume` "
+                "and given up by setting the previous template"
+            )
+        marks: tuple[Action, ...] = (settle(),) if is_marked(target) else ()
+        event = Emit(str(Reason.LEFTOVERS), said, warning=True)
+        await self.actor.on_target(target, (event, *marks), now)
