@@ -11,7 +11,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
-from analyzer.adapters import router_of
+from analyzer.adapters import ROUTES, router_of
+from analyzer.loop.leftovers import OURS, OWNERS
 from analyzer.loop.observe import replica_sets
 from analyzer.loop.parked import put_back
 from analyzer.loop.sweeper import Sweeper
@@ -21,17 +22,15 @@ from canary.contract import (
     AUTO_VALUE,
     HOLD,
     INTERNAL_ANNOTATIONS,
-    MANAGED_BY,
-    MANAGED_BY_LABEL,
     POD_TEMPLATE_HASH,
     STABLE,
     SYSTEM_NAMESPACE,
-    TARGET_LABEL,
 )
-from canary.model.names import canary_of
 from canary.model.values import Json, Key
 from canary.model.world import Place
+from canary.objects.ownership import canary_deployment_of
 from canary.objects.workloads import annotations, known_templates, read_revisions
+from canary.routes.mark import NO_MARK, mark_of
 from canary.spec.made import Whose, renewed, whose
 from runtime import kube
 from runtime.errors import NotFound
@@ -49,7 +48,6 @@ from runtime.resources import (
     NAMESPACES,
     PODS,
     PRIORITYCLASSES,
-    SERVICES,
     Resource,
 )
 from runtime.writes import deleted, patched
@@ -58,7 +56,6 @@ ANALYZER: Final = "headgate-analyzer"
 WEBHOOKS: Final = "headgate"
 PART_OF: Final = "app.kubernetes.io/part-of=headgate"
 ANALYZER_PODS: Final = "app.kubernetes.io/component=analyzer"
-OURS: Final = f"{MANAGED_BY_LABEL}={MANAGED_BY},{TARGET_LABEL}"
 ADOPTION: Final = 30
 """Seconds for the Deployment controller to adopt a ReplicaSet: it takes some 10 ms."""
 USER_KINDS: Final = (CANARIES, METRICTEMPLATES, ALERTPROVIDERS)
@@ -128,10 +125,14 @@ class Uninstall:
     async def _plain_routes(self) -> None:
         router = router_of(self._cluster)
         keys = {
-            Key(namespace=obj["metadata"]["namespace"], name=canary_of(obj))
+            Key(namespace=obj["metadata"]["namespace"], name=owner)
             for obj in await self._list(DEPLOYMENTS, OURS)
-            if canary_of(obj)
+            if (owner := canary_deployment_of(obj))
         }
+        for resource in ROUTES:  # a split may have outlived its canary
+            for route in await self._list(resource):
+                namespace, mark = route["metadata"]["namespace"], mark_of(route) or NO_MARK
+                keys |= {Key(namespace=namespace, name=target) for target in mark.splits}
         for key in sorted(keys):
             await router.clean(key)
             self._say(f"all traffic of {key} goes to its stable pods")
@@ -164,15 +165,15 @@ class Uninstall:
                 await asyncio.sleep(0.1)
 
     async def _delete_canaries(self) -> None:
-        deployments = await self._list(DEPLOYMENTS, OURS)
+        """Delete canaries; a stable Service that was made for a team, and copies, stay with it."""
+        deployments = [it for it in await self._list(DEPLOYMENTS, OURS) if canary_deployment_of(it)]
         if deployments:
             self._say(f"connections to {len(deployments)} canaries get {self._drain:g} s to end")
             await asyncio.sleep(self._drain)
-        for resource in (SERVICES, DEPLOYMENTS):
+        for resource, owner_of in OWNERS:
             for obj in await self._list(resource, OURS):
-                if resource is SERVICES and not obj["metadata"]["name"].endswith("-canary"):
-                    continue  # a stable Service that was made for a team stays with it
-                await deleted(self._cluster, resource, obj)
+                if owner_of(obj):
+                    await deleted(self._cluster, resource, obj)
 
     async def _delete_records(self) -> None:
         for canary in await self._list(CANARIES, f"{AUTO_LABEL}={AUTO_VALUE}"):

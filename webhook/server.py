@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from canary.admission.creations import Creation, admit_creation, bare_creation
 from canary.admission.facts import Allowed, Answer, Write
-from canary.admission.routes import RouteWrite, admit_route
+from canary.admission.routes import RouteWrite, admit_route, admit_route_creation
 from canary.admission.targets import admit, bare_hold
 from canary.model.canary_labels import finding
 from canary.model.values import Json
@@ -101,10 +101,12 @@ def create_app(
         return _forewarned(admit(write, settings.allowances), review.new)
 
     def judge_route(review: Review) -> tuple[bytes, str]:
-        if review.old is None:
-            return answer_write(review.uid, review.new, Allowed(outcome="created")), "created"
         by_analyzer = review.user == settings.analyzer_user
-        answer = admit_route(RouteWrite(old=review.old, new=review.new, by_analyzer=by_analyzer))
+        if review.old is None:
+            answer = admit_route_creation(review.new, by_analyzer=by_analyzer)
+        else:
+            write = RouteWrite(old=review.old, new=review.new, by_analyzer=by_analyzer)
+            answer = admit_route(write)
         return answer_route(review.uid, review.new, answer), answer.outcome
 
     app = web.Application(client_max_size=MAX_BODY)

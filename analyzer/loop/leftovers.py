@@ -34,7 +34,7 @@ from canary.objects.workloads import annotations
 from canary.rules.actions import Action, Emit
 from canary.rules.transitions import settle
 from runtime.resources import CANARIES, DEPLOYMENTS, SERVICES, Resource
-from runtime.writes import deleted
+from runtime.writes import deleted, stored
 
 OURS: Final = f"{MANAGED_BY_LABEL}={MANAGED_BY},{TARGET_LABEL}"
 """Selects all Deployments and Services that Headgate makes."""
@@ -153,31 +153,36 @@ class Leftovers:
             Overtaken: something of it is another one meanwhile; look again.
 
         """
-        if target is not None and await self._has_canary(key):
-            return self.timing.poll  # it has just come, and the informer is about to tell
+        found = await self._made_for(key)
+        # Only now: what is made from here on is another version of these, or none of them.
+        if await self._is_another_s(key, target):
+            return self.timing.poll  # the informer is about to tell
         if await self.take_off(key, target, now):
             return self.timing.drain
-        gone = await self._delete(key)
+        for resource, obj in found:
+            await deleted(self.cluster, resource, obj)
+        gone = [f"{resource.kind} {obj['metadata']['name']}" for resource, obj in found]
         await self._settle(key, target, gone, now)
         if gone:
             log.info("leftovers taken back", objects=gone)
         return None
 
-    async def _has_canary(self, key: Key) -> bool:
-        found = (await self.cluster.list(CANARIES, key.namespace)).items
-        return any(target_of(canary) == key for canary in found)
-
-    async def _delete(self, key: Key) -> list[str]:
-        """Delete a canary's objects, as they were read, and return what they were."""
-        gone = list[str]()
+    async def _made_for(self, key: Key) -> list[tuple[Resource, Json]]:
+        """Return a canary's objects in the order in which they go."""
         selector = f"{MANAGED_BY_LABEL}={MANAGED_BY},{TARGET_LABEL}={target_label(key.name)}"
+        found = list[tuple[Resource, Json]]()
         for resource, owner_of in OWNERS:
             listed = await self.cluster.list(resource, key.namespace, label_selector=selector)
-            for obj in listed.items:
-                if owner_of(obj) == key.name:
-                    await deleted(self.cluster, resource, obj)
-                    gone.append(f"{resource.kind} {obj['metadata']['name']}")
-        return gone
+            found += ((resource, obj) for obj in listed.items if owner_of(obj) == key.name)
+        return found
+
+    async def _is_another_s(self, key: Key, target: Json | None) -> bool:
+        """Tell whether a target or Canary has come meanwhile, which may have a run."""
+        if target is None:
+            there = await stored(self.cluster, DEPLOYMENTS, key.namespace, key.name)
+            return there is not None and "deletionTimestamp" not in there["metadata"]
+        canaries = (await self.cluster.list(CANARIES, key.namespace)).items
+        return any(target_of(canary) == key for canary in canaries)
 
     async def _settle(self, key: Key, target: Json | None, gone: list[str], now: datetime) -> None:
         """Leave a target to its team, and say what was taken back."""

@@ -48,6 +48,31 @@ def admit_route(write: RouteWrite) -> RouteAnswer:
     return RouteAnswer(outcome="split" if written.mark.splits else "clean", route=split)
 
 
+def admit_route_creation(new: Json, *, by_analyzer: bool) -> RouteAnswer:
+    """Decide the creation of a route that brings a mark along: nobody adds one but the analyzer.
+
+    A copy that was saved in mid-run becomes the route that its team wrote. Should a run be under
+    way that it leads to, the analyzer splits it as it hears of it.
+
+    Args:
+        new: the route. Its name may not be given yet.
+        by_analyzer: whether the analyzer makes it.
+
+    """
+    brought, dialect = mark_of(new), dialect_of(new)
+    if by_analyzer or not text_of(new):
+        return RouteAnswer(outcome="created", route=new)
+    taken = marked(new, "")
+    name = new["metadata"].get("name") or new["metadata"].get("generateName", "")
+    said = f"headgate: HTTPRoute {name} is made from a copy that was saved in a run: its split was"
+    if brought is None or dialect is None:
+        warning = f"{said} taken off, and what its weights were before cannot be read"
+        return RouteAnswer(outcome="copied", route=taken, warnings=(warning,))
+    plain = {**taken, "spec": dialect.without_traffic(new, brought)}
+    warning = f"{said} taken off, and its weights are those of before"
+    return RouteAnswer(outcome="copied", route=plain, warnings=(warning,))
+
+
 def _with_standing_mark(write: RouteWrite) -> Json:
     """Return the route with the mark that counts: nobody but the analyzer moves a share.
 

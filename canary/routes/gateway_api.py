@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from canary.model.values import FULL, Json
 from canary.routes.dialect import Written
-from canary.routes.mark import Mark, TargetSplit
+from canary.routes.mark import NO_MARK, Mark, TargetSplit, mark_of
 
 MOST: Final = 1_000_000
 """The largest weight that the API takes."""
@@ -58,8 +58,13 @@ class HttpRoutes:
 
     def shares(self, route: Json, split: TargetSplit) -> frozenset[int]:
         """Return the share in each rule that has traffic for stable or canary."""
-        space = _space(route)
-        found = (_share(rule, split, space) for rule in _rules(route))
+        space, mark = _space(route), mark_of(route) or NO_MARK
+        mine = {split.canary: split}
+        found = (
+            _share(rule, split, space)
+            for rule in _rules(route)
+            if _put_in(rule, mine, mark, space) or not _is_shared(rule, mine, space)
+        )
         return frozenset(share for share in found if share is not None)
 
     def accepted(self, route: Json) -> bool:
@@ -205,18 +210,38 @@ class _Memory:
 def _plain(rules: list[Json], mark: Mark, space: str) -> list[Json]:
     """Return the rules as the team wrote them: those without a canary are so already."""
     ours = _by(lambda split: split.canary, mark.splits)
-    split = [index for index, rule in enumerate(rules) if _is_shared(rule, ours, space)]
+    put_in = [_put_in(rule, ours, mark, space) for rule in rules]
+    split = [index for index, rule in enumerate(rules) if _is_shared(rule, put_in[index], space)]
     kept = _read_kept(mark)
     memory = _Memory(kept, in_order=len(kept) == len(split))
     plain = list(rules)
     for place, index in enumerate(split):
-        rule = rules[index]
-        backends = _backends(rule, ours, space)
+        rule, mine = rules[index], put_in[index]
+        backends = _backends(rule, mine, space)
         refs = memory.plain(backends, _rest(rule), place)
         if refs is None:
-            refs = _divided(backends, _canaries(rule, ours, space))
+            refs = _divided(backends, _canaries(rule, mine, space))
         plain[index] = {**rule, "backendRefs": refs}
     return plain
+
+
+def _put_in(rule: Json, ours: Splits, mark: Mark, space: str) -> Splits:
+    """Return the splits whose canaries we have put into a rule, by their canary.
+
+    Each stands beside its stable, or did when the rule was split; elder marks keep nothing of that.
+    A rule that leads to a canary alone is the team's own, such as one by which it looks at it.
+    """
+    rest = _rest(rule)
+    before = {
+        _service(name) for it in _read_kept(mark) if it.rest == rest for name, _ in it.weights
+    }
+    return {
+        canary: split
+        for canary, split in ours.items()
+        if mark.elder
+        or split.stable in before
+        or any(_is(ref, split.stable, space) for ref in _refs(rule))
+    }
 
 
 def _backends(rule: Json, ours: Splits, space: str) -> list[_Backend]:
@@ -309,6 +334,11 @@ def _name(ref: Json) -> str:
 
 
 # --- reading ------------------------------------------------------------------------------------
+
+
+def _service(name: str) -> str:
+    """Return the Service of a backend's name as it is kept."""
+    return name.partition(":")[0].rpartition("/")[2]
 
 
 def _share(rule: Json, split: TargetSplit, space: str) -> int | None:

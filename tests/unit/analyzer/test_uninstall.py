@@ -59,7 +59,7 @@ def cluster() -> Stored:
                     "labels": ours,
                     "ownerReferences": [{"kind": "Deployment", "name": "web", "uid": uid}],
                 },
-                "spec": {},
+                "spec": {"selector": {"app": "web"} if name == "web" else {TARGET_LABEL: "web"}},
             },
         )
     return store

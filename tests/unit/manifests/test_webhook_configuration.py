@@ -35,21 +35,21 @@ def test_there_are_two_webhooks_for_targets_and_one_for_routes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "group", "resource", "operation"),
+    ("name", "group", "resource", "operations"),
     [
-        (TARGETS, "apps", "deployments", "UPDATE"),
-        (CREATIONS, "apps", "deployments", "CREATE"),
-        (ROUTES, "gateway.networking.k8s.io", "httproutes", "UPDATE"),
+        (TARGETS, "apps", "deployments", ["UPDATE"]),
+        (CREATIONS, "apps", "deployments", ["CREATE"]),
+        (ROUTES, "gateway.networking.k8s.io", "httproutes", ["CREATE", "UPDATE"]),
     ],
 )
 def test_only_writes_of_the_objects_themselves_are_sent(
-    name: str, group: str, resource: str, operation: str
+    name: str, group: str, resource: str, operations: list[str]
 ) -> None:
     assert WEBHOOKS[name]["rules"] == [
         {
             "apiGroups": [group],
             "apiVersions": ["v1"],
-            "operations": [operation],
+            "operations": operations,
             "resources": [resource],
             "scope": "Namespaced",
         }
@@ -105,6 +105,12 @@ def test_conditions_name_the_annotations_of_the_contract() -> None:
     assert f'startsWith("{DOMAIN}/")' in condition(CREATIONS, "brings-a-mark")
     assert f'!(key in ["{OPT_OUT}", "{SEEN}"])' in condition(CREATIONS, "brings-a-mark")
     assert f'"{SPLIT}" in' in condition(ROUTES, "has-or-gets-a-split")
+
+
+def test_a_creation_has_no_old_object_to_look_at() -> None:
+    expression = condition(ROUTES, "has-or-gets-a-split")
+    assert expression.count("oldObject.") == 2
+    assert expression.startswith("(oldObject != null && ")
 
 
 @of_targets
