@@ -7,13 +7,16 @@ from canary.contract import (
     HOLD,
     MANAGED_BY,
     MANAGED_BY_LABEL,
+    SPLIT,
     STABLE,
     SYSTEM_NAMESPACE,
     TARGET_LABEL,
 )
 from canary.model.hashing import short_hash, template_hash
 from canary.model.values import Json
-from runtime.resources import CANARIES, DEPLOYMENTS, REPLICASETS, SERVICES
+from canary.routes.gateway_api import HttpRoutes
+from canary.routes.mark import Mark, TargetSplit
+from runtime.resources import CANARIES, DEPLOYMENTS, HTTPROUTES, REPLICASETS, SERVICES, Resource
 from tests.fakes.made import FLAGGERS, applied, former, made
 from tests.fakes.objects import annotated, deployment
 from tests.fakes.stored import Stored
@@ -132,3 +135,37 @@ async def test_what_was_made_goes_and_what_a_team_has_written_over_it_stays() ->
     (left,) = [obj for (kind, _, _), obj in store.objects.items() if kind == CANARIES.plural]
     assert not left["metadata"].get("ownerReferences")
     assert left["spec"]["analysis"] == FLAGGERS
+
+
+async def test_what_only_has_our_labels_stays_and_a_split_without_a_canary_goes() -> None:
+    store = cluster()
+    ours = {MANAGED_BY_LABEL: MANAGED_BY, TARGET_LABEL: "web"}
+    target = store.now(DEPLOYMENTS, "prod", "web")
+    assert target is not None
+    owner = {"kind": "Deployment", "name": "web", "uid": target["metadata"]["uid"]}
+    copies: list[tuple[Resource, Json]] = [
+        (DEPLOYMENTS, {"name": "web-copy", "labels": ours, "ownerReferences": [owner]}),
+        (SERVICES, {"name": "orphan-canary", "labels": ours}),
+    ]
+    for resource, metadata in copies:
+        spec = {"selector": {TARGET_LABEL: "web"}} if resource is SERVICES else {}
+        store.put(resource, {"metadata": {**metadata, "namespace": "prod"}, "spec": spec})
+    mark = Mark(splits={"gone": TargetSplit(stable="gone", canary="gone-canary", weight=50)})
+    backends = [{"name": "gone", "port": 80, "weight": 1}]
+    metadata = {"name": "gone", "namespace": "prod", "annotations": {SPLIT: mark.dump()}}
+    plain: Json = {"rules": [{"backendRefs": backends}]}
+    split = HttpRoutes().with_traffic({"metadata": metadata, "spec": plain}, mark)
+    metadata["annotations"] = {SPLIT: split.mark.dump()}
+    store.put(HTTPROUTES, {"kind": "HTTPRoute", "metadata": metadata, "spec": split.spec})
+    await Uninstall(store, Candidates.STABLE, 0.0, lambda _: None).run()
+    left = {(plural, name) for plural, _, name in store.objects if plural != "replicasets"}
+    assert left == {
+        ("deployments", "web"),
+        ("deployments", "web-copy"),
+        ("services", "web"),
+        ("services", "orphan-canary"),
+        ("httproutes", "gone"),
+    }
+    route = store.now(HTTPROUTES, "prod", "gone")
+    assert route is not None
+    assert route["spec"] == plain

@@ -244,6 +244,19 @@ async def test_the_analyzer_may_take_the_split_away(server: Server) -> None:
     assert stored["spec"] == route(None)["spec"]
 
 
+async def test_a_route_that_is_created_from_a_copy_of_mid_run_is_its_team_s(server: Server) -> None:
+    old, new = route(None), route(MARK.dump())
+    user = Settings().analyzer_user
+    saved = patched(new, await server.review(old, new, path="/routes", user=user))
+    answer = await server.review(None, saved, path="/routes", operation="CREATE")
+    assert patched(saved, answer)["spec"] == old["spec"]
+    assert not patched(saved, answer)["metadata"].get("annotations")
+    assert "saved in a run" in answer["warnings"][0]
+    assert server.count("routes", "copied") == 1
+    by_us = await server.review(None, saved, path="/routes", operation="CREATE", user=user)
+    assert "patch" not in by_us
+
+
 async def test_a_route_that_cannot_be_judged_passes(server: Server) -> None:
     broken = {**route(None), "spec": {"rules": [1]}}
     response = await server.review(route(MARK.dump()), broken, path="/routes")

@@ -9,6 +9,13 @@ from prometheus_client import CollectorRegistry
 from analyzer.loop.controller import Controller, Metrics
 from analyzer.loop.index import ClusterIndex, with_owners_of_made
 from analyzer.loop.reconciler import Result
+from canary.contract import (
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    NAMESPACE_ENABLED,
+    NAMESPACE_LABEL,
+    TARGET_LABEL,
+)
 from canary.model.values import Json, Key
 from runtime.informer import Informer
 from runtime.resources import CANARIES, DEPLOYMENTS, NAMESPACES, ListResult, Resource, WatchEvent
@@ -128,6 +135,41 @@ async def test_a_team_s_canary_is_followed_whatever_its_name_and_whoever_came_fi
         assert (it.followed(), it.index.outdone(KEY)) == ("web", None)
         await it.hear(CANARIES, "DELETED", made.made())
         assert it.followed() is None
+
+
+async def test_of_two_of_a_team_s_the_elder_is_followed_and_the_other_is_known() -> None:
+    async with following() as it:
+        elder, younger = a_team_s("z"), a_team_s("a")
+        elder["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+        younger["metadata"]["creationTimestamp"] = "2026-01-02T00:00:00Z"
+        await it.hear(CANARIES, "ADDED", elder)
+        assert it.index.rivals(KEY) == ()
+        assert await it.hear(CANARIES, "ADDED", younger) == [KEY]
+        assert it.followed() == "z"
+        assert [one["metadata"]["name"] for one in it.index.rivals(KEY)] == ["a"]
+        await it.hear(CANARIES, "DELETED", elder)
+        assert (it.followed(), it.index.rivals(KEY)) == ("a", ())
+
+
+async def test_a_copy_of_a_canary_under_another_name_is_a_target_of_its_own() -> None:
+    canary = objects.deployment(name="web-canary")
+    canary["metadata"] |= {
+        "labels": {MANAGED_BY_LABEL: MANAGED_BY, TARGET_LABEL: "web"},
+        "ownerReferences": [{"kind": "Deployment", "name": "web", "uid": "uid-web"}],
+    }
+    copied = {**canary, "metadata": {**canary["metadata"], "name": "copied"}}
+    labels = {NAMESPACE_LABEL: NAMESPACE_ENABLED}
+    async with following() as it:
+        await it.hear(NAMESPACES, "ADDED", {"metadata": {"name": "prod", "labels": labels}})
+        assert await it.hear(DEPLOYMENTS, "ADDED", canary) == [KEY]
+        assert await it.hear(DEPLOYMENTS, "ADDED", copied) == [Key(namespace="prod", name="copied")]
+
+
+async def test_a_doubt_is_told_once() -> None:
+    async with following() as it:
+        assert not it.index.doubted(KEY)
+        it.index.doubt(KEY)
+        assert [it.index.doubted(KEY), it.index.doubted(KEY)] == [True, False]
 
 
 async def test_one_that_turns_to_another_target_is_not_followed_any_more() -> None:

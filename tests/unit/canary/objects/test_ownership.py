@@ -93,7 +93,7 @@ def test_a_service_that_was_made_for_a_team_s_own_pods_is_no_canary_s(
     assert canary_service_owner(service) == owner
 
 
-# --- pods -------------------------------------------------------------------------------------
+# --- pods -----------------------------------------------------------------------------------------
 
 
 def pod(called: str, worn: dict[str, str] | None = None, **controller: str) -> Json:
@@ -124,7 +124,7 @@ def test_pods_of_other_workloads_that_wear_the_label_are_not_the_canary_s() -> N
     assert "ReplicaSet web-canary-copy-5d9f7c8b9d" in said
 
 
-# --- the Service whose traffic is split ----------------------------------------------------------
+# --- the Service whose traffic is split -----------------------------------------------------------
 
 WEB, LEADER = {"app": "web", "tier": "front"}, {"app": "web", "role": "leader"}
 
