@@ -14,7 +14,7 @@ from canary.model.selection import selects, service_selector
 from canary.model.state import RUNNING_PHASES, Phase, State
 from canary.model.strategy import InvalidStrategy, Strategy
 from canary.model.values import Json, Key
-from canary.objects.ownership import is_in_front
+from canary.objects.ownership import may_be_in_front
 from canary.objects.workloads import annotations
 from canary.rules.context import IDLE_PHASES
 from canary.spec.canary import parse_strategy
@@ -144,7 +144,7 @@ def _in_front(services: Sequence[Json], target: Json, strategy: Strategy) -> str
     """
     labels = target["spec"]["template"]["metadata"].get("labels") or {}
     named = service_named(services, strategy.service_name)
-    if named is not None and is_in_front(named, [labels]):
+    if named is not None and may_be_in_front(named, labels):
         return strategy.service_name
     found = (one["metadata"]["name"] for one in services if selects(service_selector(one), labels))
     return next(found, strategy.service_name)

@@ -18,6 +18,7 @@ from analyzer.loop.parked import put_back
 from analyzer.ports import Cluster
 from canary.contract import HOLD, PARKED, PROMOTING, STABLE
 from canary.model.values import Json, Key
+from canary.objects.ownership import is_controlled
 from canary.objects.parking import deployment_of
 from canary.objects.workloads import annotations
 from runtime.errors import HeadgateError
@@ -93,7 +94,8 @@ class Sweeper:
         target = await self._deployment(namespace, uid, deployment_of(replica_sets[0]))
         if target is None:
             for obj in replica_sets:  # as the cluster does with all that a Deployment owned
-                await deleted(self._cluster, REPLICASETS, obj)
+                if not is_controlled(obj):
+                    await deleted(self._cluster, REPLICASETS, obj)
             return
         notes = annotations(target)
         if all_of_them or not any(mark in notes for mark in (HOLD, PROMOTING, STABLE)):

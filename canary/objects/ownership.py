@@ -4,13 +4,13 @@ Names are unique while an object is there. So an owner of the same kind and name
 gone, and what it owned is left over: the cluster is about to delete it, and so may we.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Final
 
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, POD_TEMPLATE_HASH, TARGET_LABEL
 from canary.model.names import canary_name, canary_of, target_label
-from canary.model.selection import service_selector
+from canary.model.selection import Requirement, Selector, service_selector
 from canary.model.values import Json
 
 MOST_NAMED: Final = 3
@@ -143,7 +143,7 @@ def strange_pods_said(target: str, pods: Sequence[Json]) -> tuple[str, ...]:
     return (said,)
 
 
-def is_in_front(service: Json, wearers: Iterable[Json]) -> bool:
+def is_in_front(service: Json, wearers: Iterable[Mapping[str, str]]) -> bool:
     """Tell whether a Service sends traffic to pods with any of these labels, as far as they tell.
 
     What it asks beyond a template, pods are given while they run; so only what both speak of
@@ -154,13 +154,26 @@ def is_in_front(service: Json, wearers: Iterable[Json]) -> bool:
         wearers: labels of pod templates, or of pods.
 
     """
-    selection = service_selector(service)
-    asked = getattr(selection, "requirements", ())
     for labels in wearers:
-        told = [one for one in asked if one.key in labels]
+        told = _told(service, labels)
         if told and all(one.accepts(labels) for one in told):
             return True
     return False
+
+
+def may_be_in_front(service: Json, labels: Mapping[str, str]) -> bool:
+    """Tell whether a Service may send traffic to pods of a template: nothing in it says no."""
+    selection = service_selector(service)
+    asks = isinstance(selection, Selector) and bool(selection.requirements)
+    return asks and all(one.accepts(labels) for one in _told(service, labels))
+
+
+def _told(service: Json, labels: Mapping[str, str]) -> tuple[Requirement, ...]:
+    """Return what a Service asks of labels that are told."""
+    selection = service_selector(service)
+    if not isinstance(selection, Selector):
+        return ()
+    return tuple(one for one in selection.requirements if one.key in labels)
 
 
 def not_in_front_said(target: str, service: Json) -> str:
@@ -172,6 +185,11 @@ def not_in_front_said(target: str, service: Json) -> str:
         f"{target} (it selects by {selects}), so that its traffic is not split; name the Service "
         "of this deployment in spec.service.name of its Canary"
     )
+
+
+def is_controlled(obj: Json) -> bool:
+    """Tell whether somebody's controller has taken an object over: it is not left to us."""
+    return any(one.get("controller") for one in _owners(obj))
 
 
 def _may_be_of(deployment: str, pod: Json) -> bool:

@@ -204,6 +204,19 @@ async def test_a_sweep_deletes_what_a_deployment_that_has_gone_left(
     assert places(store, target) == {"web-a": OWNED}  # the cluster's own to collect
 
 
+async def test_a_replica_set_that_a_controller_has_taken_over_is_not_deleted() -> None:
+    store, target = await parked_scene()
+    taken = store.now(REPLICASETS, "prod", "web-b")
+    assert taken is not None
+    owner = {"kind": "Deployment", "name": "api", "uid": "uid-api", "controller": True}
+    taken["metadata"]["ownerReferences"] = [owner]
+    stored = store.put(REPLICASETS, taken)
+    gone(store)
+    await Sweeper(store, lambda _: None).sweep()
+    assert store.now(REPLICASETS, "prod", "web-b") == stored
+    assert set(places(store, target)) == {"web-a", "web-b"}
+
+
 async def test_an_uninstall_puts_back_all() -> None:
     store, target = await parked_scene()
     await Sweeper(store, lambda _: None).sweep(all_of_them=True)

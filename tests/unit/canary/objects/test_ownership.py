@@ -9,6 +9,7 @@ from canary.objects.ownership import (
     canary_deployment_of,
     canary_service_owner,
     is_in_front,
+    may_be_in_front,
     owned_by,
     ownership,
     strange_pods_said,
@@ -149,6 +150,24 @@ def test_a_service_is_in_front_of_what_it_selects_as_far_as_labels_tell(
 ) -> None:
     service = {"metadata": {"name": "x"}, "spec": {"selector": selector}}
     assert is_in_front(service, labels) is front
+
+
+@pytest.mark.parametrize(
+    ("selector", "may"),
+    [
+        ({"app": "web"}, True),
+        ({"role": "leader"}, True),
+        ({"app": "api"}, False),
+        ({"app": "api", "role": "leader"}, False),
+        ({}, False),
+        (None, False),
+    ],
+)
+def test_one_by_labels_that_pods_give_themselves_may_be_in_front(
+    selector: dict[str, str] | None, *, may: bool
+) -> None:
+    service = {"metadata": {"name": "x"}, "spec": {"selector": selector}}
+    assert may_be_in_front(service, WEB) is may
 
 
 def test_a_name_of_another_host_is_in_front_of_nothing() -> None:
