@@ -18,7 +18,8 @@ class Followed:
     """A run with what of it is being read, and the times at which it is looked at next.
 
     `rhythm` says when, `task` reads it while the gatherer runs, `listing` is the last list of its
-    pods, `sampling` the last sample of a plan, `looked` whether its pods have been looked for.
+    pods, `sampling` the last sample of a plan, `looked` whether its pods have been looked for,
+    `to_learn` is set while something may be learned from the stable's past.
     `listed_at` and `tried` (by pod) are on the loop's own clock, `sampled_next` (by plan) is on the
     clock of the evidence. `asked` is the beat at which a metric was asked for last. `troubles` is
     by what it keeps from being read.
@@ -29,6 +30,7 @@ class Followed:
     rhythm: Rhythm
     task: asyncio.Task[None] | None = None
     listing: asyncio.Task[None] | None = None
+    to_learn: asyncio.Event = field(default_factory=asyncio.Event)
     looked: bool = False
     listed_at: float = float("-inf")
     tried: dict[str, float] = field(default_factory=dict)
@@ -40,8 +42,8 @@ class Followed:
 
     @property
     def canary_runs(self) -> bool:
-        """Whether a pod of the canary has been seen to run."""
-        return any(pod.arm is Arm.CANARY and pod.runs for pod in self.run.pods)
+        """Whether a pod of this run's canary has been seen to run."""
+        return any(pod.arm is Arm.CANARY and pod.runs and not pod.former for pod in self.run.pods)
 
     def wants_list(self, now: float) -> bool:
         """Tell whether to list the pods: those of a canary that does not run at every reading."""
@@ -61,7 +63,7 @@ class Followed:
         The canary's are few and decide; of the others, whoever has waited longest.
         """
         return sorted(
-            (pod for pod in self.run.pods if pod.url),
+            (pod for pod in self.run.pods if pod.url and not pod.former),
             key=lambda pod: (pod.arm is not Arm.CANARY, self.tried.get(pod.name, float("-inf"))),
         )
 

@@ -18,7 +18,7 @@ from analyzer.gathering import limits
 from analyzer.gathering.calibrator import Calibrator
 from analyzer.gathering.followed import Followed, due
 from analyzer.gathering.pace import Pace
-from analyzer.gathering.rhythm import Rhythm, pause
+from analyzer.gathering.rhythm import Rhythm
 from analyzer.guards import Guarded, guarded
 from analyzer.places import Places
 from analyzer.ports import Cluster, ProviderError, Scraper, SeriesSource
@@ -156,14 +156,14 @@ class Gatherer:
             one.task = self._group.create_task(self._keep_reading(one), name=name)
 
     async def _keep_reading(self, one: Followed) -> None:
-        teaching = partial(pause, limits.TEACH_EVERY)
         async with asyncio.TaskGroup() as group:
             reading = partial(self._read_pods, group)
             group.create_task(self._keep(one, _PAGES, reading, one.rhythm.pause))
-            group.create_task(self._keep(one, _PAST, self._learn, teaching))
+            # At once: what comes after the first request of the canary comes too late.
+            group.create_task(self._keep(one, _PAST, self._learn, lambda _: one.to_learn.wait()))
 
     async def _keep(
-        self, one: Followed, what: str, look: _Look, rest: Callable[[float], Awaitable[None]]
+        self, one: Followed, what: str, look: _Look, rest: Callable[[float], Awaitable[object]]
     ) -> Never:
         """Look again and again; `rest` waits, given the start of the last look."""
         loop = asyncio.get_running_loop()
@@ -210,6 +210,7 @@ class Gatherer:
                 candidate=watch.candidate,
                 stable=watch.stable,
                 began=watch.began,
+                taken_over=watch.taken_over,
             )
             one.troubles.pop(_LIST, None)
 
@@ -276,6 +277,7 @@ class Gatherer:
     async def _learn(self, one: Followed) -> None:
         """Have a run learn from the past once, a metric as soon as its counters are found."""
         one.troubles.pop(_PAST, None)
+        one.to_learn.clear()
         if trouble := await self._calibrator.teach(one.run, one.specs):
             self._report(one, _PAST, trouble)
 
@@ -358,6 +360,8 @@ class Gatherer:
         with self._guard([(one, what)]):
             one.run.trouble = ""
             count()
+            if one.run.lessons():
+                one.to_learn.set()
             if one.run.trouble:
                 one.troubles[what] = one.run.trouble
             one.run.trouble = next(iter(one.troubles.values()), "")

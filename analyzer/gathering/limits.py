@@ -17,4 +17,3 @@ SERVER_DEADLINE: Final = 15.0
 LESSON_DEADLINE: Final = 60.0
 TICK: Final = 0.5
 """Seconds between two looks for what is to be asked of the metrics servers."""
-TEACH_EVERY: Final = 1.0

@@ -46,10 +46,5 @@ class Rhythm:
         self._risen.clear()
 
 
-async def pause(pace: float, started: float) -> None:
-    """Wait until `pace` seconds after the start of what was done last."""
-    await asyncio.sleep(_rest(pace, started, asyncio.get_running_loop().time()))
-
-
 def _rest(pace: float, started: float, now: float) -> float:
     return max(_SHORTEST_PAUSE, pace - (now - started))

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
+from analyzer.loop.absences import Absences
 from analyzer.loop.records import target_of
 from canary.contract import AUTO_LABEL, HOLD, NAMESPACE_ENABLED, NAMESPACE_LABEL, PROMOTING
 from canary.model.values import Json, Key
@@ -29,6 +31,7 @@ class ClusterIndex:
         canaries: all Canaries.
         routes: one informer for each kind of route; one whose kind the cluster does not have knows
             of none.
+        absences: whose Canary was deleted a moment ago.
 
     """
 
@@ -36,6 +39,7 @@ class ClusterIndex:
     targets: Informer
     canaries: Informer
     routes: tuple[Informer, ...] = ()
+    absences: Absences = field(default_factory=Absences)
     _canary_names: dict[Key, set[str]] = field(init=False, default_factory=dict)
     _signs: dict[Key, Sign] = field(init=False, default_factory=dict)
     _splits: dict[Key, set[tuple[str, str]]] = field(init=False, default_factory=dict)
@@ -73,6 +77,10 @@ class ClusterIndex:
             return False
         self._doubted.remove(key)
         return True
+
+    def made_in(self, key: Key) -> timedelta:
+        """Return after what time a Canary may be made for a target that has none."""
+        return self.absences.left(key)
 
     def _canaries_of(self, key: Key) -> list[Json]:
         names = self._canary_names.get(key, ())
@@ -125,6 +133,9 @@ class ClusterIndex:
         if new is not None:
             keys.append(target_of(new))
             self._canary_names.setdefault(target_of(new), set()).add(new["metadata"]["name"])
+            self.absences.end(target_of(new))
+        elif keys and not self._canary_names.get(keys[0]):
+            self.absences.begin(keys[0])
         return tuple(dict.fromkeys(keys))
 
     def learn_route(self, old: Json | None, new: Json | None) -> tuple[Key, ...]:

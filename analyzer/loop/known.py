@@ -1,5 +1,6 @@
 """What a reconcile asks of the informers, so that idle targets cost no call."""
 
+from datetime import timedelta
 from typing import Protocol
 
 from canary.model.values import Json, Key
@@ -16,6 +17,9 @@ class Index(Protocol):
 
     def outdone(self, key: Key) -> Json | None:
         """Return the Canary that was made for a target and gave way to its team's."""
+
+    def made_in(self, key: Key) -> timedelta:
+        """Return after what time a Canary may be made for a target that has none."""
 
     def enabled(self, namespace: str) -> bool:
         """Tell whether a namespace carries the label."""

@@ -48,6 +48,7 @@ from canary.queries.metric import Query
 from canary.queries.provider import ProviderSpec
 from canary.queries.worn import unworn
 from canary.rules.context import Observed
+from canary.rules.former import takes_over
 from canary.spec.defaults import Defaults, recorded
 from canary.spec.in_force import in_force
 from runtime.errors import NotFound
@@ -311,7 +312,7 @@ def _is_judged(scene: Scene) -> bool:
 
 def watch_of(scene: Scene) -> Watch:
     """Return what the judge has to know of a run."""
-    state, strategy = scene.state, scene.strategy
+    state, strategy, canary = scene.state, scene.strategy, scene.observed.canary
     found = [counted(query, strategy) for query in scene.queries]
     return Watch(
         key=scene.key,
@@ -329,4 +330,7 @@ def watch_of(scene: Scene) -> Watch:
         traffic_since=state.traffic_since.timestamp() if state.traffic_since else None,
         former_until=state.former_until.timestamp() if state.former_until else None,
         weight=scene.observed.share(state),
+        taken_over=isinstance(canary, CanaryPresent)
+        and canary.current
+        and takes_over(canary, state),
     )

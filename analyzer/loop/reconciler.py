@@ -26,6 +26,7 @@ from analyzer.ports import Cluster, Inquirer, Router
 from canary.contract import (
     HOLD,
     NOTE,
+    PROMOTING,
     SEEN,
     Reason,
 )
@@ -175,10 +176,16 @@ class Reconciler:
         """Look at a target that is there, and was just read."""
         enabled = self.index.enabled(key.namespace)
         if canary is None:
-            if not enabled or HOLD not in annotations(target):
+            if not enabled or not _is_in_a_run(target):
                 self.inquirer.forget(key)
                 return await self._without_run(key, target, doubted=doubted)
+            if left := self.index.made_in(key):
+                # Who replaces a Canary deletes it first, and creates the new one under its name.
+                return Result(requeue_after=left)
             canary = await self.records.create(target)
+        return await self._look_with(key, target, canary, enabled=enabled)
+
+    async def _look_with(self, key: Key, target: Json, canary: Json, *, enabled: bool) -> Result:
         try:
             canary = await self._record(key, canary)
             if carries_anothers_verdict(target, canary):
@@ -369,3 +376,10 @@ class Reconciler:
             return Result(requeue_after=timedelta(0))
         log.info("denied", why=state.denied_why)
         return Result(requeue_after=ask_again_in(state, now))
+
+
+def _is_in_a_run(target: Json) -> bool:
+    """Tell whether a target is held, or the version that was promoted is still the one it has."""
+    notes, template = annotations(target), target["spec"]["template"]
+    promoted = Identities((template,)).current(notes.get(PROMOTING, ""))
+    return HOLD in notes or promoted == template_hash(template)

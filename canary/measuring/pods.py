@@ -5,13 +5,18 @@ canary's side then, whoever their Deployment is.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from canary.counting.endpoint import endpoint_of
 from canary.evidence.counters import Arm, Pod
 from canary.model.values import Json
 from canary.model.world import Revision
+from canary.objects.fates import of_newest_template
+
+SKEW: Final = 2.0
+"""Seconds by which the times of two clocks, and whole seconds, may be off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +25,8 @@ class ArmPod:
 
     `url` is that of its metrics page, None where it names none; `runs` whether it has been started,
     `leaving` whether it is being deleted. `created` is its own time, in seconds since the epoch;
-    what runs the candidate is `born` in its run, whatever the clock of the API server says.
+    what runs the candidate is `born` in its run, unless it is older by more than clocks differ.
+    `former` is whether it is of a canary before this run's: whatever it says is of another version.
     """
 
     name: str
@@ -30,6 +36,7 @@ class ArmPod:
     runs: bool = True
     leaving: bool = False
     created: float = 0.0
+    former: bool = False
 
     def known(self) -> Pod:
         """Return what counting has to know of it."""
@@ -44,6 +51,7 @@ def arms_of(
     candidate: str,
     stable: str,
     began: float,
+    taken_over: bool = False,
 ) -> tuple[ArmPod, ...]:
     """Return every pod that serves one of the two versions.
 
@@ -53,8 +61,9 @@ def arms_of(
         revisions: the target's ReplicaSets.
         candidate: template hash of the version that is judged.
         stable: template hash of the version that serves.
-        began: when the run began, in seconds since the epoch. What runs the candidate was born
-            later, whatever the clock of the API server says.
+        began: when the run began, in seconds since the epoch.
+        taken_over: whether pods of an earlier run of the same candidate serve in this one. They
+            count from where they are first read; without it older pods are a former canary's.
 
     """
     sides = {
@@ -62,9 +71,11 @@ def arms_of(
         for revision in revisions
         if revision.template_hash in {candidate, stable}
     }
+    canary_pods = list(canary_pods)
+    newest = of_newest_template(canary_pods) if taken_over else []
     owned = ((pod, sides.get(_owner(pod))) for pod in target_pods)
     return (
-        *(_pod(pod, Arm.CANARY, began) for pod in canary_pods),
+        *(_canary_pod(pod, began, own=pod in newest) for pod in canary_pods),
         *(_pod(pod, arm, began) for pod, arm in owned if arm is not None),
     )
 
@@ -75,6 +86,13 @@ def _owner(pod: Json) -> str:
         if owner.get("controller") and owner.get("kind") == "ReplicaSet":
             return str(owner["name"])
     return ""
+
+
+def _canary_pod(pod: Json, began: float, *, own: bool) -> ArmPod:
+    found = _pod(pod, Arm.CANARY, began)
+    if found.created >= began - SKEW:
+        return found
+    return replace(found, born=found.created, former=not own)
 
 
 def _pod(pod: Json, arm: Arm, began: float) -> ArmPod:

@@ -236,7 +236,7 @@ class Run:
         """
         # A value that looks back into a pod's warm-up would be of the warm-up.
         since = time - self.watch.policy.warmup - scalar.window
-        warm = {pod.name: pod.arm for pod in self.pods if pod.born <= since}
+        warm = {pod.name: pod.arm for pod in self.pods if pod.born <= since and not pod.former}
         values: dict[Arm, dict[str, list[float]]] = {Arm.CANARY: {}, Arm.STABLE: {}}
         for one in (*canary, *stable):
             if is_measure(one.value) and (name := named_in(one.labels, warm)):
@@ -343,7 +343,8 @@ class Run:
             what = f"{tally.metric.metric.name}: nothing is counted of {', '.join(sorted(odd))}"
             self.trouble = f"{what}, whose histogram has no bucket as {settled} asks for"
             readings = [one for one in readings if one.pod not in odd]
-        pods = {**{name: pod.known() for name, pod in self.known.items()}, **self.sides}
+        own = {name: pod.known() for name, pod in self.known.items() if not pod.former}
+        pods = {**own, **self.sides}
         serving = self.watch.weight > 0
         scrape = Scrape(time=time, pods=pods, readings=tuple(readings), serving=serving)
         found = count(tally.counters, scrape)

@@ -17,6 +17,7 @@ class Watch:
 
     `began` is in seconds since the epoch, and so are `traffic_since`, when the canary had its first
     traffic, and `former_until`, when pods of a canary of before were there last; these two move.
+    `taken_over` is whether pods of an earlier run of the same candidate serve in this one.
     `selector` is what the target's pods are listed by, as `labelSelector` takes it. `record` is
     what an earlier process has stored. `asked` tells what the Canary asks of a judge from what it
     asked before it was edited. `weight` is the canary's share of the traffic in percent, which
@@ -38,6 +39,7 @@ class Watch:
     traffic_since: float | None = None
     former_until: float | None = None
     weight: int = 100
+    taken_over: bool = False
 
     @property
     def identity(self) -> tuple[str, float, str]:

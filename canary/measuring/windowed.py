@@ -21,7 +21,7 @@ from canary.counting.derive import Derived, Quantile, Ratio
 from canary.counting.series import LE, NAME, TARGET_LABELS, Series, bound, named_in
 from canary.evidence.counters import Arm, is_count
 from canary.measuring.countable import Place, Way
-from canary.measuring.pods import ArmPod
+from canary.measuring.pods import SKEW, ArmPod
 from canary.measuring.settling import Settled, identity, side_name
 from canary.measuring.watch import Watch
 from canary.model.asking import OwnCount, Sample
@@ -35,8 +35,6 @@ _MOST_ROLES: Final = 10_000
 _BAD: Final = -1.0
 _ALL: Final = math.inf
 """Parts of a ratio: its bad requests, and all of them. Those of a quantile are buckets' bounds."""
-_SKEW: Final = 2.0
-"""Seconds by which the times of two clocks, and whole seconds, may be off."""
 
 Parts = dict[float, float]
 """What was counted, by part."""
@@ -295,7 +293,7 @@ class Windows:
         return pod is not None and (pod.arm is Arm.STABLE or self._is_fresh(pod))
 
     def _is_fresh(self, pod: ArmPod) -> bool:
-        return pod.created >= self.began - _SKEW
+        return pod.created >= self.began - SKEW
 
     def _entries(
         self, window: Window, series: Sequence[Series], pods: Mapping[str, ArmPod]

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Self
 
 from prometheus_client import CollectorRegistry
@@ -148,6 +149,10 @@ class Scaled:
 
     def outdone(self, key: Key) -> None:
         del key
+
+    def made_in(self, key: Key) -> timedelta:
+        del key
+        return timedelta(0)
 
     def flagger(self, namespace: str) -> str:
         del namespace

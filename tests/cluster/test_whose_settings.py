@@ -139,6 +139,29 @@ def test_edits_in_mid_run_hold_from_the_next_tick_and_no_weight_falls(
     assert log.shares == [0, 20, 30, 35, 70, 0], log.statuses
 
 
+def test_a_held_target_s_canary_is_replaced_by_force_again_and_again(
+    namespace: Kubectl, host: str
+) -> None:
+    namespace.apply(own(stepWeights=[20]))
+    deploy(namespace, host)
+    update(namespace)
+    wait_for("the first weight", lambda: share(namespace) == 20, 60)
+    for weight in (21, 22, 23, 24, 25):
+        text = yaml.safe_dump(own(stepWeights=[weight], interval="10m"))
+        namespace("replace", "--force", "-f", "-", stdin=text)
+        assert is_a_team_s(namespace)
+        force = {"stepWeights": [weight], "interval": "10m"}
+        wait_for("its settings in force", lambda: force.items() <= in_force(namespace).items(), 30)
+    wait_for("the weight of the last one", lambda: share(namespace) == 25, 60)
+    # The one that was made is replaced as well; and a deletion gives back to the defaults.
+    namespace("delete", "canary", "web")
+    wait_for("one that is made", lambda: is_made(namespace), 30)
+    text = yaml.safe_dump(own(stepWeights=[40], interval="10m"))
+    namespace("replace", "--force", "-f", "-", stdin=text)
+    wait_for("the weight of the new one", lambda: share(namespace) == 40, 60)
+    assert is_a_team_s(namespace)
+
+
 def as_the_release_before_made_it(target: Json) -> Json:
     owner = {
         "apiVersion": "apps/v1",

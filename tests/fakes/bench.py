@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -107,6 +107,7 @@ class Bench:
     adopted: Router | None = None
     questions: Questions = Questions()
     doubts: frozenset[Key] = frozenset()
+    made_after: timedelta = timedelta(0)
 
     # --- what the informers know ---------------------------------------------------------------
 
@@ -125,6 +126,10 @@ class Bench:
     def doubted(self, key: Key) -> bool:
         found, self.doubts = key in self.doubts, self.doubts - {key}
         return found
+
+    def made_in(self, key: Key) -> timedelta:
+        del key
+        return self.made_after
 
     def canaries(self, key: Key) -> list[Json]:
         found = (obj for (kind, _, _), obj in self.cluster.objects.items() if kind == "canaries")

@@ -188,6 +188,10 @@ class Analyzer:
     def outdone(self, key: Key) -> None:
         del key
 
+    def made_in(self, key: Key) -> timedelta:
+        del key
+        return timedelta(0)
+
     def flagger(self, namespace: str) -> str:
         del namespace
         return ""

@@ -22,7 +22,11 @@ class Panic(BaseException):
 
 
 NEVER_CALLED = frozenset(
-    (("Router", "ensure"), *(("Cluster", it) for it in ("apply", "delete", "json_patch")))
+    (
+        ("Router", "ensure"),
+        ("Router", "in_the_way"),
+        *(("Cluster", it) for it in ("apply", "delete", "json_patch")),
+    )
 )
 """What a run has no use for that goes well, is aborted and has no route of its own."""
 ERRORS = {"error": ZeroDivisionError, "panic": Panic, "cancelled": asyncio.CancelledError}

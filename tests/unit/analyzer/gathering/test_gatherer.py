@@ -299,6 +299,78 @@ async def test_promoted_pods_are_the_candidates() -> None:
     assert isinstance(weighing.verdict, Refuse)
 
 
+FORMER_POD, FORMER_PAGE = "web-canary-a-1", "http://10.0.2.1:8080/metrics"
+
+
+def beside_former(age: float = 60.0) -> Bench:
+    """Return a bench where the pod of the canary before is there still, and has failed a lot."""
+    bench = Bench()
+    former = pod(FORMER_POD, "web-canary-a", BEGAN - age, address="10.0.2.1")
+    for one, template in ((former, "a"), (bench.pods.canary[0], "b")):
+        one["metadata"]["labels"] = {"pod-template-hash": template}
+    bench.pods.canary.insert(0, former)
+    bench.scraper.page(FORMER_PAGE, page(900, 900))
+    return bench
+
+
+async def test_what_the_canary_before_has_counted_is_not_held_against_the_fix() -> None:
+    bench = beside_former()
+    bench.gatherer.follow(watch(), {})
+    assert await bench.rounds(6, (10, 0), (90, 0)) == []
+    bench.scraper.page(FORMER_PAGE, page(950, 990))
+    assert await bench.rounds(6, (10, 0), (90, 0)) == []
+    weighing = bench.gatherer.follow(watch(), {})
+    assert weighing is not None
+    assert weighing.outlook is not None
+    assert weighing.outlook.leading is not None
+    finding = weighing.outlook.leading
+    assert (finding.canary_bad, finding.canary_all) == (0, 12 * 10)
+
+
+async def test_nor_by_the_metrics_server_which_has_scraped_it_late() -> None:
+    bench = beside_former()
+    for one in (*bench.pods.canary, *bench.pods.target):
+        one["metadata"]["annotations"] = {"prometheus.io/scrape": "false"}
+    bench.totals[FORMER_POD] = [900.0, 900.0]
+    bench.gatherer.follow(watch(), {"request-success-rate": SERVER})
+    for number in range(12):
+        bench.time += 2
+        bench.serve((10, 0), (90, 0))
+        bench.totals[FORMER_POD] = [900.0, 900.0 + min(number, 5) * 40]
+        answer_all(bench)
+        assert await bench.gather() == []
+    weighing = bench.gatherer.follow(watch(), {})
+    assert weighing is not None
+    assert weighing.outlook is not None
+    assert weighing.outlook.leading is not None
+    assert weighing.outlook.leading.canary_bad == 0
+
+
+async def test_the_pods_of_a_fix_are_looked_for_while_those_of_the_canary_before_run() -> None:
+    bench = beside_former()
+    own = bench.pods.canary.pop()
+    bench.gatherer.follow(watch(), {})
+    await bench.rounds(1, (0, 0), (90, 0))
+    bench.pods.canary.append(own)
+    await bench.rounds(1, (0, 0), (90, 0))
+    assert bench.pods.lists == 2
+
+
+async def test_pods_that_a_run_takes_over_count_from_where_they_are_first_read() -> None:
+    bench = beside_former()
+    bench.pods.canary = bench.pods.canary[:1]
+    taken = replace(watch(), taken_over=True)
+    bench.gatherer.follow(taken, {})
+    for number in range(6):
+        bench.scraper.page(FORMER_PAGE, page(900, 900 + 10 * number))
+        bench.serve((0, 0), (90, 0))
+        await bench.gather()
+    weighing = bench.gatherer.follow(taken, {})
+    assert weighing is not None
+    assert isinstance(weighing.verdict, Refuse)
+    assert weighing.verdict.finding.canary_all <= 50
+
+
 async def test_another_candidate_begins_anew() -> None:
     bench = Bench()
     bench.gatherer.follow(watch(), {})
@@ -541,6 +613,21 @@ async def test_a_run_learns_from_the_stables_past_before_its_first_request() -> 
     assert plan.calibration.known
     assert plan.calibration.errors == 2 * 24 * 60
     assert plan.calibration.learned == pytest.approx(1 / 181, rel=0.2)
+
+
+async def test_it_learns_as_soon_as_its_counters_are_found() -> None:
+    bench = learner()
+    bench.serve((0, 0), (180, 1))
+    async with asyncio.TaskGroup() as group:
+        gathering = group.create_task(bench.gatherer.run(lambda _: None))
+        await asyncio.sleep(0.2)
+        gathering.cancel()
+    await bench.rounds(3, (20, 0), (180, 1))
+    weighing = bench.gatherer.follow(watch(), {})
+    assert weighing is not None
+    (plan,) = weighing.judge.plans
+    assert isinstance(plan, CountPlan)
+    assert plan.calibration is not None
 
 
 async def test_a_metric_that_is_waited_for_costs_no_other_its_lessons() -> None:

@@ -170,7 +170,7 @@ VALUES = (math.nan, math.inf, -math.inf, -5.0, 1.7e308, 1e18, 5e-324)
 async def test_a_point_of_no_time_teaches_nothing_and_is_said(
     time: float, logs: list[MutableMapping[str, object]]
 ) -> None:
-    past = [(LABELS, tuple((BEGAN - 30 * i, 1e6 - i) for i in range(40)) + ((time, 7.0),))]
+    past = [(LABELS, (*((BEGAN - 30 * i, 1e6 - i) for i in range(40)), (time, 7.0)))]
     async with gathering(Server(past=past)) as (gatherer, woken):
         gatherer.follow(
             watch(counted(SUCCESS, key=WELL), key=WELL), {"request-success-rate": SERVER}

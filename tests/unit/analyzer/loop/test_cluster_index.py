@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from prometheus_client import CollectorRegistry
 
+from analyzer.loop.absences import REPLACED_WITHIN
 from analyzer.loop.controller import Controller, Metrics
 from analyzer.loop.index import ClusterIndex, with_owners_of_made
 from analyzer.loop.reconciler import Result
@@ -170,6 +172,24 @@ async def test_a_doubt_is_told_once() -> None:
         assert not it.index.doubted(KEY)
         it.index.doubt(KEY)
         assert [it.index.doubted(KEY), it.index.doubted(KEY)] == [True, False]
+
+
+async def test_one_that_was_deleted_a_moment_ago_is_given_time_to_be_replaced() -> None:
+    async with following() as it:
+        assert it.index.made_in(KEY) == timedelta(0)
+        await it.hear(CANARIES, "ADDED", a_team_s("web"))
+        await it.hear(CANARIES, "DELETED", a_team_s("web"))
+        assert timedelta(seconds=8) < it.index.made_in(KEY) <= REPLACED_WITHIN
+        await it.hear(CANARIES, "ADDED", a_team_s("web"))
+        assert it.index.made_in(KEY) == timedelta(0)
+
+
+async def test_one_of_two_that_is_deleted_leaves_nobody_without() -> None:
+    async with following() as it:
+        await it.hear(CANARIES, "ADDED", a_team_s("z"))
+        await it.hear(CANARIES, "ADDED", made.made())
+        await it.hear(CANARIES, "DELETED", a_team_s("z"))
+        assert it.index.made_in(KEY) == timedelta(0)
 
 
 async def test_one_that_turns_to_another_target_is_not_followed_any_more() -> None:

@@ -1,7 +1,7 @@
 """What the release before has stored is written anew, by one write for each object."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -193,6 +193,10 @@ class Index:
 
     def outdone(self, key: Key) -> None:
         del key
+
+    def made_in(self, key: Key) -> timedelta:
+        del key
+        return timedelta(0)
 
     def flagger(self, namespace: str) -> str:
         del namespace
