@@ -167,6 +167,7 @@ class Reason(StrEnum):
     SUPERSEDED = "Superseded"
     UNDOING = "UndoingPromotion"
     INVALID = "InvalidConfiguration"
+    IGNORED = "FieldsIgnored"
     UNSUITABLE = "UnsuitableTarget"
     MISFIT = "CanaryNotApart"
     NO_ROUTE = "NoRoute"

@@ -13,7 +13,7 @@ from analyzer.loop.leftovers import Leftovers, is_marked
 from analyzer.loop.losses import Losses
 from analyzer.loop.observe import Observer, Scene
 from analyzer.loop.questions import Questions
-from analyzer.loop.records import Records, state_of
+from analyzer.loop.records import Records, state_of, target_of
 from analyzer.loop.resting import (
     carries_anothers_verdict,
     is_nobodys_update,
@@ -43,6 +43,8 @@ from canary.rules.beside_flagger import left_alone
 from canary.rules.context import RECHECK
 from canary.rules.decide import decide
 from canary.rules.denied import ask_again_in, denied
+from canary.rules.notices import noticed_at_rest
+from canary.spec.canary import parse_strategy
 from canary.spec.made import Whose, whose
 from runtime.errors import (
     ApiError,
@@ -291,6 +293,8 @@ class Reconciler:
             return await self._look_at_resting(key, target, enabled=enabled)
         before = state_of(canary)
         state = current_state(before, Identities((target["spec"]["template"],)))
+        if enabled and not self.index.flagger(key.namespace):
+            state = await self._notice(target, canary, state)
         with suppress(Overtaken, NotFound):  # the informer is about to tell what is stored now
             if state != before:
                 canary = await self.records.save(canary, state, self.clock())
@@ -298,6 +302,20 @@ class Reconciler:
             if enabled or whose(canary) is Whose.TAKEN:
                 await self.actor.take_in(canary, self.clock())
         return Result()
+
+    async def _notice(self, target: Json, canary: Json, state: State) -> State:
+        """Say what of a resting target's Canary nobody follows, and return what was said.
+
+        Said first: after a death in between it is said again, under the same name.
+        """
+        metadata, now = canary["metadata"], self.clock()
+        strategy = parse_strategy(canary, self.observer.defaults)
+        state, events = noticed_at_rest(target_of(canary), state, strategy)
+        for event in events:
+            for subject in (canary, target):
+                version = str(metadata.get("resourceVersion"))
+                await self.actor.report(subject, event, now, run=version)
+        return state
 
     async def _look_at_resting(self, key: Key, target: Json, *, enabled: bool) -> Result:
         """Say aloud that an update came past the webhook to a target that has no Canary.

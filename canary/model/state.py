@@ -57,6 +57,14 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What was said of a Canary's own words that nobody follows."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     """What a run remembers between two reconciles; lives in `Canary.status` and nowhere else.
 
@@ -78,7 +86,7 @@ class State:
     `target_uid` is the Deployment that all of this is about, "" where an earlier release wrote it.
     `defaults` are the admin's as they were when the run began, which hold until its end; `in_force`
     is what it is judged by, for people to see. `accepted` is what its Canary said when that could
-    be followed last.
+    be followed last. `noticed` is what was said last of words of the Canary that nobody follows.
     `evidence` is the judge's own record.
     """
 
@@ -122,6 +130,7 @@ class State:
     defaults: Mapping[str, str] = field(default_factory=dict)
     in_force: Mapping[str, Any] = field(default_factory=dict)
     accepted: Mapping[str, Any] = field(default_factory=dict)
+    noticed: tuple[Notice, ...] = ()
 
     @property
     def run(self) -> str:

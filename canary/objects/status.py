@@ -9,12 +9,14 @@ from typing import Any
 
 from canary.contract import Reason
 from canary.model.asking import Asked, HookAsk, Unanswered, Word
-from canary.model.state import Check, Outcome, Phase, State
+from canary.model.state import Check, Notice, Outcome, Phase, State
 from canary.model.steps import BEFORE_FIRST
 from canary.model.strategy import HookType
 from canary.model.values import Json
 
 CONDITION = "Promoted"
+UNDERSTOOD = "Understood"
+"""Condition that is there, and False, while the Canary says what nobody follows."""
 _TIMES = (
     "started_at",
     "changed_at",
@@ -69,6 +71,10 @@ def state_from_status(status: Json) -> State:
         defaults=_mapping(run.get("defaults")),
         in_force=_mapping(run.get("inForce")),
         accepted=_from_text(run.get("accepted")),
+        noticed=tuple(
+            Notice(reason=one.get("reason", ""), message=one.get("message", ""))
+            for one in run.get("noticed") or ()
+        ),
         **{name: _read_time(run.get(_camel(name))) for name in _TIMES},
     )
     if run.get("stepOf") != state.run:
@@ -100,7 +106,7 @@ def status_from_state(state: State, *, previous: Json, generation: int, now: dat
         "lastPromotedSpec": state.stable,
         "lastTransitionTime": _transition_time(state, previous, now),
         "observedGeneration": generation,
-        "conditions": [_condition(state, previous, now)],
+        "conditions": [_condition(state, previous, now), *_understood(state, previous, now)],
         "run": {
             "step": state.step,
             # What another version stores of a later run is merged into this and leaves it as it is.
@@ -127,6 +133,8 @@ def status_from_state(state: State, *, previous: Json, generation: int, now: dat
             "checks": [_dump(check) for check in state.checks],
             "evidence": dict(state.evidence) or None,
             # Whole, or a merge would leave what another run had beside it.
+            "noticed": [{"reason": one.reason, "message": one.message} for one in state.noticed]
+            or None,
             "defaults": _instead(previous, "defaults", state.defaults),
             "inForce": _instead(previous, "inForce", state.in_force),
             # As text: a merge into what is stored could not take a field of it away.
@@ -183,6 +191,24 @@ def _condition(state: State, previous: Json, now: datetime) -> Json:
         "lastUpdateTime": _seconds(now),
         "lastTransitionTime": before["lastTransitionTime"] if same else _seconds(now),
     }
+
+
+def _understood(state: State, previous: Json, now: datetime) -> list[Json]:
+    """Return the condition that tells what of the Canary is not followed; none where all is."""
+    if not state.noticed:
+        return []
+    known = (one for one in previous.get("conditions") or () if one.get("type") == UNDERSTOOD)
+    before = next(known, {}).get("lastTransitionTime")
+    return [
+        {
+            "type": UNDERSTOOD,
+            "status": "False",
+            "reason": state.noticed[0].reason,
+            "message": "; ".join(one.message for one in state.noticed),
+            "lastUpdateTime": _seconds(now),
+            "lastTransitionTime": before or _seconds(now),
+        }
+    ]
 
 
 def _says_denied(state: State) -> bool:

@@ -18,6 +18,7 @@ from canary.rules.context import Context, Observed
 from canary.rules.denied import no_longer_denied
 from canary.rules.former import remembered
 from canary.rules.hooks import heard, hooks_put
+from canary.rules.notices import noticed
 from canary.rules.parking import kept_apart
 from canary.rules.strangers import kept_from_strangers
 from canary.rules.ticks import located
@@ -47,7 +48,7 @@ def decide(
     unsaved = decision.state.asked != state.asked and SaveState() not in decision.actions
     actions = (*decision.actions, SaveState()) if unsaved else decision.actions
     decision = replace(decision, actions=actions, asks=(*decision.asks, *hooks))
-    decision = remembered(ctx, decision)
+    decision = noticed(ctx, remembered(ctx, decision))
     decision = _shown(no_longer_denied(state, decision), observed)
     return _of_this_target(decision, observed.target.uid)
 

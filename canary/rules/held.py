@@ -27,6 +27,7 @@ from canary.rules.asleep import alone, asleep, awake
 from canary.rules.context import IDLE_PHASES, RECHECK, Context, Tick, wait, warned
 from canary.rules.denied import denied_too_long
 from canary.rules.hooks import after_rollout
+from canary.rules.notices import passed_over
 from canary.rules.parking import serving
 from canary.rules.reach import MENDED, misfit, released
 from canary.rules.transitions import (
@@ -169,6 +170,7 @@ def _start(ctx: Context, why: str) -> Decision:
         message += f"; {text}"
     half_way = before.phase is Phase.PROMOTING
     once_more = ctx.same_candidate and before.phase is Phase.FAILED
+    ignored = passed_over(ctx.observed.strategy)
     reopen = (ReopenProgress(),) if before.phase is Phase.FAILED else ()
     state = State(
         phase=Phase.PROGRESSING,
@@ -187,7 +189,7 @@ def _start(ctx: Context, why: str) -> Decision:
         actions=(
             *to_stable(ctx),
             Emit(str(reason), message),
-            *_say_ignored(ctx),
+            *(Emit(one.reason, one.message, warning=True) for one in ignored),
             *_forewarn(ctx),
             *still_owed(ctx),
             SaveState(),
@@ -195,18 +197,6 @@ def _start(ctx: Context, why: str) -> Decision:
         ),
         requeue_after=timedelta(0),
     )
-
-
-def _say_ignored(ctx: Context) -> tuple[Action, ...]:
-    strategy = ctx.observed.strategy
-    if isinstance(strategy, InvalidStrategy):
-        return ()
-    said = (
-        ("not supported yet and passed over", strategy.ignored),
-        ("passed over", strategy.unknown),
-    )
-    texts = [f"{how}: {', '.join(what)}" for how, what in said if what]
-    return tuple(Emit("FieldsIgnored", text, warning=True) for text in texts)
 
 
 def _forewarn(ctx: Context) -> tuple[Action, ...]:

@@ -48,6 +48,7 @@ def sections(options: argparse.Namespace) -> Iterator[Section]:
         "a good release on the sandbox": releases.promotion,
         "a bad release on the sandbox": releases.refusal,
         "bad releases, judged on the sandbox": judged_releases.figures,
+        "bad releases over a stable with a history": judged_releases.known,
         "memory in the cluster": api_writes.memory,
     }
     target, missing = _cluster(wanted=not options.no_cluster)

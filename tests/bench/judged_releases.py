@@ -1,10 +1,12 @@
 """Bad releases on the sandbox: how long each had traffic, and how many of its answers failed."""
 
+import statistics
 from typing import Final
 
 from tests.bench.figures import Figure
 from tests.bench.target_cluster import NoClusterError, Target
 from tests.cluster.judged import Fault, judged_canary, lane
+from tests.cluster.kept_past import RATE, WEIGHT, refusals_over_a_known_stable
 
 FAULTS: Final = (
     Fault(name="errors-50", errors=0.5),
@@ -18,6 +20,8 @@ LOW, HIGH = 10.0, 80.0
 FLAGGER: Final = 240.0
 """Seconds that an interval of a minute with a threshold of 3 takes (threshold + 1 ticks)."""
 DEADLINE: Final = 300.0
+AIM: Final = 3.0
+"""Seconds from the first answer to weight 0, where the stable is known."""
 
 
 def figures(target: Target) -> list[Figure]:
@@ -32,6 +36,40 @@ def figures(target: Target) -> list[Figure]:
     envoy = target.kubectl.within("projectcontour").get("service", "envoy")
     gateway = f"http://{envoy['spec']['clusterIP']}"
     return [_figure(target, gateway, fault, rate) for rate in (HIGH, LOW) for fault in FAULTS]
+
+
+def known(target: Target) -> list[Figure]:
+    """Release three versions over a stable whose past is known, one upon the other.
+
+    Raises:
+        NoClusterError: as `figures`, or the analyzer cannot call this machine.
+
+    """
+    if not target.local:
+        raise NoClusterError("releases are measured on the sandbox only")
+    envoy = target.kubectl.within("projectcontour").get("service", "envoy")
+    with target.namespace(enabled=True) as kubectl:
+        try:
+            outcomes = refusals_over_a_known_stable(
+                kubectl, f"http://{envoy['spec']['clusterIP']}", f"{kubectl.namespace}.example"
+            )
+        except OSError as error:
+            raise NoClusterError(f"the analyzer cannot call this machine: {error}") from error
+    name = f"errors-20 at {RATE * WEIGHT / 100:.0f} canary requests/s, median of {len(outcomes)}"
+    return [
+        Figure(
+            name=name,
+            value=statistics.median(one.seconds for one in outcomes),
+            unit="s",
+            aim=AIM,
+            note="; ".join(map(str, outcomes)),
+        ),
+        Figure(
+            name=f"{name}: failed answers",
+            value=statistics.median(one.failed for one in outcomes),
+            unit="",
+        ),
+    ]
 
 
 def _figure(target: Target, gateway: str, fault: Fault, rate: float) -> Figure:

@@ -10,10 +10,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import pytest
+from tests.cluster.judged import Fault, Outcome, judged_canary, lane
+from tests.cluster.kit import Kubectl, metric_template
 
-from tests.cluster.kit import Kubectl
-
+RATE, WEIGHT = 100.0, 10
+"""Requests per second through the gateway, and the canary's share of them: 10 per second."""
+FIFTH = Fault(name="fifth", errors=0.2)
 _PODS = ("web-past-1", "web-past-2")
 _PER_STEP, _BAD = 1500, 1.5
 """Answers of a pod in a step of 30 s, and how many of them failed on average."""
@@ -73,14 +75,16 @@ class _Past(BaseHTTPRequestHandler):
 
 @contextmanager
 def kept_past(admin: Kubectl) -> Iterator[str]:
-    """Serve the past to the analyzer, by the address of its node; give the server's address."""
+    """Serve the past to the analyzer, by the address of its node; give the server's address.
+
+    Raises:
+        OSError: the node is another machine.
+
+    """
     (node, *_) = admin.items("nodes")
     addresses = {one["type"]: one["address"] for one in node["status"]["addresses"]}
-    try:
-        handler = partial(_Past, admin.namespace)
-        server = ThreadingHTTPServer((addresses["InternalIP"], 0), handler)
-    except OSError:
-        pytest.skip("the analyzer cannot call this machine by the address of its node")
+    handler = partial(_Past, admin.namespace)
+    server = ThreadingHTTPServer((addresses["InternalIP"], 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -89,3 +93,29 @@ def kept_past(admin: Kubectl) -> Iterator[str]:
         server.shutdown()
         thread.join(timeout=10)
         server.server_close()
+
+
+def refusals_over_a_known_stable(
+    kubectl: Kubectl, gateway: str, host: str, *, runs: int = 3
+) -> list[Outcome]:
+    """Release versions that fail every fifth request, each as soon as the one before is refused.
+
+    Raises:
+        OSError: the analyzer cannot call this machine by the address of its node.
+
+    """
+    canary = judged_canary(interval="10m", weight=WEIGHT)
+    template = metric_template(kubectl.namespace)
+    canary["spec"]["analysis"]["metrics"] = [
+        {
+            "name": "error-rate",
+            "templateRef": {"name": "error-rate"},
+            "thresholdRange": {"max": 1},
+            "interval": "1m",
+        }
+    ]
+    with kept_past(kubectl) as past:
+        template["spec"]["provider"]["address"] = past
+        kubectl.apply(template)
+        with lane(kubectl, gateway, host, RATE, canary) as there:
+            return [there.release(FIFTH, 60) for _ in range(runs)]

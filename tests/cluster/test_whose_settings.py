@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -79,6 +80,10 @@ def in_force(kubectl: Kubectl) -> Mapping[str, Any]:
     return found
 
 
+def is_in_force(kubectl: Kubectl, weight: int) -> bool:
+    return in_force(kubectl).get("stepWeights") == [weight]
+
+
 def said(kubectl: Kubectl, reason: str) -> list[Json]:
     ours = [e for e in kubectl.items("events") if e["source"].get("component") == "headgate"]
     return [event for event in ours if event["reason"] == reason]
@@ -150,8 +155,7 @@ def test_a_held_target_s_canary_is_replaced_by_force_again_and_again(
         text = yaml.safe_dump(own(stepWeights=[weight], interval="10m"))
         namespace("replace", "--force", "-f", "-", stdin=text)
         assert is_a_team_s(namespace)
-        force = {"stepWeights": [weight], "interval": "10m"}
-        wait_for("its settings in force", lambda: force.items() <= in_force(namespace).items(), 30)
+        wait_for("its settings in force", partial(is_in_force, namespace, weight), 30)
     wait_for("the weight of the last one", lambda: share(namespace) == 25, 60)
     # The one that was made is replaced as well; and a deletion gives back to the defaults.
     namespace("delete", "canary", "web")
@@ -160,6 +164,32 @@ def test_a_held_target_s_canary_is_replaced_by_force_again_and_again(
     namespace("replace", "--force", "-f", "-", stdin=text)
     wait_for("the weight of the new one", lambda: share(namespace) == 40, 60)
     assert is_a_team_s(namespace)
+
+
+def understood(kubectl: Kubectl) -> str:
+    """Return what the Canary's status says of words that nobody follows, "" where all are."""
+    conditions = canary_of(kubectl).get("status", {}).get("conditions", ())
+    found = (one["message"] for one in conditions if one["type"] == "Understood")
+    return next(found, "")
+
+
+def test_a_typo_is_said_within_seconds_of_the_write_while_the_target_rests(
+    namespace: Kubectl, host: str
+) -> None:
+    namespace.apply(own(stepWeights=[40]))
+    deploy(namespace, host)
+    wait_for("the target is known", lambda: phase(namespace) == "Initialized", 30)
+    namespace("annotate", "canary", "web", "headgate.dev/baek=5m")
+    wait_for("the status", lambda: "did you mean headgate.dev/bake?" in understood(namespace), 5)
+    assert {e["involvedObject"]["kind"] for e in said(namespace, "FieldsIgnored")} == {
+        "Canary",
+        "Deployment",
+    }
+    namespace("annotate", "canary", "web", "headgate.dev/baek-", "headgate.dev/bake=soon")
+    wait_for("what would hold", lambda: "would stay held" in understood(namespace), 5)
+    assert said(namespace, "InvalidConfiguration")
+    namespace("annotate", "canary", "web", "headgate.dev/bake-")
+    wait_for("nothing to be said", lambda: not understood(namespace), 5)
 
 
 def as_the_release_before_made_it(target: Json) -> Json:

@@ -1,0 +1,183 @@
+"""What a Canary says that nobody follows is said when it is written, whatever its target does."""
+
+from datetime import timedelta
+
+import pytest
+
+from canary.contract import HOLD, Reason
+from canary.model.state import State
+from canary.model.values import Json
+from canary.objects.status import state_from_status, status_from_state
+from runtime.errors import Invalid
+from runtime.resources import CANARIES
+from tests.fakes import made, objects
+from tests.fakes.bench import KEY, START, Bench, hash_of, held, service, status
+
+TYPO = {"headgate.dev/baek": "5m"}
+MEANT = "passed over: headgate.dev/baek is not known; did you mean headgate.dev/bake?"
+
+
+def idle(canary: Json | None = None) -> Bench:
+    """Return a target at rest that has this Canary."""
+    bench = Bench()
+    target = bench.write("web:1")
+    service(bench)
+    state = State(stable=hash_of(target), changed_at=START, target_uid=target["metadata"]["uid"])
+    stored = status_from_state(state, previous={}, generation=1, now=START)
+    bench.cluster.put(CANARIES, {**(canary or objects.canary()), "status": stored})
+    return bench
+
+
+def annotated(bench: Bench, notes: Json) -> None:
+    """Write the Canary's annotations as a team does."""
+    found = bench.canary(KEY)
+    assert found is not None
+    found["metadata"]["annotations"] = notes
+    bench.cluster.put(CANARIES, found)
+
+
+def specified(bench: Bench, **analysis: object) -> None:
+    """Write some of the Canary's analysis as a team does."""
+    found = bench.canary(KEY)
+    assert found is not None
+    spec = found["spec"]
+    bench.cluster.put(
+        CANARIES, {**found, "spec": {**spec, "analysis": {**spec["analysis"], **analysis}}}
+    )
+
+
+def said(bench: Bench, reason: str = "FieldsIgnored", kind: str = "Canary") -> list[str]:
+    return [
+        obj["message"]
+        for (plural, _, _), obj in bench.cluster.objects.items()
+        if plural == "events" and obj["involvedObject"]["kind"] == kind and obj["reason"] == reason
+    ]
+
+
+def understood(bench: Bench) -> Json | None:
+    conditions: list[Json] = status(bench)["conditions"]
+    assert conditions[0]["type"] == "Promoted"
+    return next((one for one in conditions if one["type"] == "Understood"), None)
+
+
+async def test_a_typo_is_said_at_once_while_the_target_rests_and_once() -> None:
+    bench = idle()
+    annotated(bench, TYPO)
+    for _ in range(3):
+        await bench.reconcile()
+    assert said(bench) == said(bench, kind="Deployment") == [MEANT]
+    condition = understood(bench)
+    assert condition is not None
+    assert (condition["status"], condition["reason"]) == ("False", "FieldsIgnored")
+    assert condition["message"] == MEANT
+
+
+async def test_it_is_gone_when_it_is_mended_and_said_again_when_it_is_back() -> None:
+    bench = idle()
+    for notes, count in ((TYPO, 1), ({}, 1), (TYPO, 2)):
+        annotated(bench, dict(notes))
+        await bench.reconcile()
+        assert len(said(bench)) == count
+        assert (understood(bench) is None) == (not notes)
+
+
+async def test_what_is_understood_costs_no_call() -> None:
+    bench = idle()
+    await bench.reconcile()
+    assert bench.cluster.calls == []
+
+
+@pytest.mark.parametrize("canary", [made.made(), made.former()])
+async def test_the_one_that_is_made_is_looked_at_too(canary: Json) -> None:
+    bench = idle(canary)
+    annotated(bench, TYPO)
+    for _ in range(3):
+        await bench.reconcile()
+    assert said(bench) == [MEANT]
+
+
+async def test_a_field_that_is_passed_over_is_said_at_rest() -> None:
+    bench = idle()
+    specified(bench, alerts=[{"name": "chat"}])
+    await bench.reconcile()
+    (text,) = said(bench)
+    assert text == "not supported yet and passed over: analysis.alerts"
+
+
+async def test_what_would_hold_the_next_version_is_said_before_it_is_pushed() -> None:
+    bench = idle()
+    specified(bench, interval="soon")
+    await bench.reconcile()
+    (text,) = said(bench, str(Reason.INVALID))
+    assert "the next version of web.prod would stay held" in text
+    assert "analysis.interval" in text
+    condition = understood(bench)
+    assert condition is not None
+    assert condition["reason"] == "InvalidConfiguration"
+    specified(bench, interval="30s")
+    await bench.reconcile()
+    assert understood(bench) is None
+
+
+async def test_what_holds_a_version_already_is_said_in_one_event() -> None:
+    bench = held(Bench(), interval="soon")
+    for _ in range(3):
+        await bench.reconcile()
+    (text,) = said(bench, str(Reason.INVALID))
+    assert "stays held" in text
+    assert understood(bench) is not None
+
+
+async def test_in_the_middle_of_a_run_it_is_said_by_the_next_look() -> None:
+    bench = held(Bench())
+    for _ in range(3):
+        await bench.reconcile()
+    annotated(bench, TYPO)
+    await bench.reconcile()
+    assert said(bench) == [MEANT]
+    assert understood(bench) is not None
+    bench.now += timedelta(seconds=60)
+    await bench.reconcile()
+    assert said(bench) == [MEANT]
+
+
+async def test_a_run_that_starts_says_it_once() -> None:
+    bench = held(Bench())
+    annotated(bench, TYPO)
+    for _ in range(4):
+        await bench.reconcile()
+    assert said(bench) == [MEANT]
+
+
+async def test_it_is_said_again_after_a_death_between_the_event_and_the_write() -> None:
+    bench = idle()
+    annotated(bench, TYPO)
+    denied = ("merge_patch status", CANARIES.plural)
+    bench.cluster.denials[denied] = Invalid(422, "Invalid", "not now")
+    with pytest.raises(Invalid):
+        await bench.reconcile()
+    del bench.cluster.denials[denied]
+    await bench.reconcile()
+    assert said(bench) == [MEANT]
+    assert understood(bench) is not None
+
+
+async def test_a_namespace_without_the_label_is_left_alone() -> None:
+    bench = idle()
+    bench.labelled = False
+    annotated(bench, TYPO)
+    await bench.reconcile()
+    assert (said(bench), bench.cluster.calls) == ([], [])
+
+
+async def test_it_outlives_a_run_and_a_new_version() -> None:
+    bench = idle()
+    annotated(bench, TYPO)
+    await bench.reconcile()
+    obj = objects.deployment(image="web:2")
+    bench.write("web:2", {HOLD: hash_of(obj)}, paused=True)
+    for _ in range(3):
+        await bench.reconcile()
+    assert status(bench)["phase"] != "Initialized"
+    assert understood(bench) is not None
+    assert state_from_status(status(bench)).noticed
