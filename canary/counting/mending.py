@@ -6,6 +6,9 @@
   that fits the canary too (`web-.*`) leaves the canary's out.
 - **Containers.** `container="web-canary"` becomes `container="web"`: a container is called alike in
   both versions.
+- **Services of another name than the workload.** A label of Services, backends or clusters that
+  names the workload means its Service, and a label of Deployments that names the Service means
+  its workload: nothing else is called so there.
 - **Names that are written out.** Where a query names the canary without an action, the stable's
   query names the stable; else both would be the same.
 
@@ -13,6 +16,7 @@ What cannot be read stays as it is. Each is found out once per text, as every lo
 for the same ones.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
 from typing import Final
@@ -29,10 +33,13 @@ from canary.counting.versions import (
     names_things,
     read_by,
     reads_of,
+    words_of,
 )
 from canary.model.names import MOST_BEFORE_RANDOM, pod_names, usual_pod_name
 
 _NOT: Final = frozenset({"!=", "!~"})
+_OF_SERVICES: Final = frozenset({"service", "svc", "backend", "upstream", "cluster"})
+_OF_WORKLOADS: Final = frozenset({"deployment", "workload"})
 
 MARK: Final = "headgate-baseline"
 """Stands for the stable's workload where a query names it on purpose."""
@@ -70,20 +77,38 @@ def _changed(query: str, change: Change) -> str:
 
 
 def _of_canary(versions: Versions, conditions: tuple[Matcher, ...]) -> Iterator[Matcher]:
+    namespace = versions.namespace
     for one in conditions:
         if _is_of_containers(one.label) and one.value == versions.canary.workload:
             yield Matcher(label=one.label, op=one.op, value=versions.stable.workload)
-        elif MARK in one.value:
+        elif MARK in one.value and versions.canary.workload not in one.value:
             value = one.value.replace(MARK, versions.stable.workload)
             meant = Matcher(label=one.label, op=one.op, value=value)
             yield from _without_canary(meant, conditions, versions)
         else:
-            yield _widened(one, versions.canary)
+            yield _widened(_as_called(one, versions.canary, namespace), versions.canary)
 
 
 def _of_stable(versions: Versions, conditions: tuple[Matcher, ...]) -> Iterator[Matcher]:
     for one in conditions:
-        yield from _without_canary(one, conditions, versions)
+        called = _as_called(one, versions.stable, versions.namespace)
+        yield from _without_canary(called, conditions, versions)
+
+
+def _as_called(one: Matcher, version: Version, namespace: str) -> Matcher:
+    """Let a condition name a Service by its own name, and so a workload."""
+    words = set(words_of(one.label))
+    if words & _OF_SERVICES and not words & _OF_WORKLOADS:
+        found, name = version.workload, version.service
+    elif words & _OF_WORKLOADS and not words & _OF_SERVICES:
+        found, name = version.service, version.workload
+    else:
+        return one
+    if found == name or not names_things(one.label) or name in one.value.replace("\\", ""):
+        return one
+    before = rf"(?:(?<![0-9A-Za-z-])|(?<={re.escape(namespace)}-))"
+    value = re.sub(rf"{before}{re.escape(found)}(?![0-9A-Za-z]|-[A-Za-z])", name, one.value)
+    return Matcher(label=one.label, op=one.op, value=value)
 
 
 def _without_canary(

@@ -22,6 +22,7 @@ nothing at all. Of a whole query:
 | one of them neither | neither |
 | one of them both | both |
 | the stable on one side of an `or` | the stable |
+| the stable where its value is from: left of `and`, `unless` or a comparison | the stable |
 | one of them the canary, others whatever else | the canary: it may compare the two |
 | one of them the stable, others unknown | the stable |
 | all unknown | unknown |
@@ -118,8 +119,14 @@ _ENDINGS: Final = (
 Contour, Envoy, Istio, Kuma, Gloo, Traefik, Linkerd."""
 _SUFFIXED: Final = re.compile(r"-(canary|primary)(?![0-9A-Za-z])")
 _PLAIN: Final = re.compile(r"[\w/:@|.-]*")
-_PAIRS: Final = re.compile(r"(?<![\w.])([A-Za-z_][\w.]*+)\s*+(=~|=|:)\s*+[\"']?([^\"',;{}()\s]+)")
+_PAIRS: Final = re.compile(
+    r"(?<![\w.])([A-Za-z_][\w.]*+)[\"'`]?\s*+(=~|=|:)\s*+[\"'`]?([^\"'`,;{}()\s]+)"
+)
 """What looks like a label with its value in any language; in time linear in the text."""
+_LITERAL: Final = re.compile(r"[\w/:@.-]*")
+"""Regular expressions that say no more than the text itself."""
+_FILTERS: Final = frozenset({"and", "unless", "==", "!=", ">", "<", ">=", "<="})
+"""Operators whose value is that of their left side, where it is not dropped."""
 
 
 @lru_cache(maxsize=4096)
@@ -134,7 +141,8 @@ def read_by(query: str, versions: Versions) -> Attribution:
     try:
         expression = parsed(query)
         found = [_selector(conditions_of(one), versions) for one in selectors_in(expression)]
-        return _fallback(expression, versions) or _together(found)
+        found_in = _fallback(expression, versions) or _source(expression, versions)
+        return found_in or _together(found)
     except NotCounts:
         return _scanned(query, versions)
 
@@ -174,8 +182,13 @@ def _leaves_out(condition: Matcher, version: Version) -> bool:
 
 def names_things(label: str) -> bool:
     """Tell whether a label names pods, workloads, Services or the like."""
-    words = label.lower().split("_")
-    return not _is_elsewhere(label) and (label in _NAMING_ALONE or not _NAMING.isdisjoint(words))
+    named = label in _NAMING_ALONE or not _NAMING.isdisjoint(words_of(label))
+    return named and not _is_elsewhere(label)
+
+
+def words_of(label: str) -> list[str]:
+    """Return the words in a label's name: `destination_service`, `k8s.deployment.name`."""
+    return label.lower().replace(".", "_").split("_")
 
 
 def _is_elsewhere(label: str) -> bool:
@@ -190,7 +203,7 @@ def is_of_pods(label: str) -> bool:
 
 def is_called_plainly(label: str) -> bool:
     """Tell whether a label's values are names as Kubernetes has them, with nothing around them."""
-    return is_of_pods(label) or not _PLAINLY.isdisjoint(label.lower().split("_"))
+    return is_of_pods(label) or not _PLAINLY.isdisjoint(words_of(label))
 
 
 def _selector(conditions: Iterable[Matcher], versions: Versions) -> Attribution:
@@ -245,6 +258,36 @@ def _fallback(expression: promql.Expr, versions: Versions) -> Attribution | None
     return next((one for one in found if one.reads is Reads.STABLE), None)
 
 
+def _source(expression: promql.Expr, versions: Versions) -> Attribution | None:
+    """Find the stable where the value of a query is from, whatever it is filtered by."""
+    filtered = isinstance(expression, promql.BinaryExpr) and _is_filter(expression)
+    parts = [expression.lhs] if filtered else _parts(expression)
+    parts = [part for part in parts if any(True for _ in selectors_in(part))]
+    if len(parts) != 1:
+        return None
+    found = [_selector(conditions_of(it), versions) for it in selectors_in(parts[0])]
+    read = _together(found)
+    return read if read.reads is Reads.STABLE else _source(parts[0], versions)
+
+
+def _is_filter(expression: promql.BinaryExpr) -> bool:
+    """Tell whether an operator only drops values; with `bool` it makes others of them."""
+    makes = expression.modifier is not None and bool(expression.modifier.return_bool)
+    return str(expression.op) in _FILTERS and not makes
+
+
+def _parts(expression: promql.Expr) -> list[promql.Expr]:
+    match expression:
+        case promql.ParenExpr() | promql.AggregateExpr() | promql.UnaryExpr():
+            return [expression.expr]
+        case promql.Call():
+            return list(expression.args)
+        case promql.BinaryExpr():
+            return [expression.lhs, expression.rhs]
+        case _:
+            return []
+
+
 def selectors_in(expression: promql.Expr) -> Iterator[promql.VectorSelector]:
     """Return everything that a query selects, wherever it stands."""
     found: list[promql.VectorSelector] = []
@@ -267,11 +310,13 @@ def _texts(condition: Matcher, version: Version, versions: Versions) -> Iterator
         yield from pod_names(version.workload)
         return
     namespace = versions.namespace
+    value = condition.value.replace("\\", "")
+    literal = condition.op == "=" or bool(_LITERAL.fullmatch(value))
     around = [("", "")] if condition.op == "=~" else []
     around += [
-        (before, rest if condition.op == "=" else "")
-        for before, rest in _named(condition.value.replace("\\", ""), version, namespace)
-        if _PLAIN.fullmatch(before) and not (condition.op == "=" and _is_more(rest))
+        (before, rest if literal else "")
+        for before, rest in _named(value, version, namespace)
+        if _PLAIN.fullmatch(before) and not (literal and _is_more(rest))
     ]
     for name in version.names:
         for before, rest in around:

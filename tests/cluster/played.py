@@ -22,14 +22,14 @@ RATE = 30.0
 class Form:
     """Who judges: both layers, or the checks alone.
 
-    `window` is that of the checks' queries. With a `threshold` of many checks they only hold a
-    step, and the evidence alone refuses.
+    A minute's window of the checks' queries is six times their interval: what the versions before
+    have answered lies within it most of the time, and two failed checks refuse.
     """
 
     name: str
     evidence: bool
-    window: str
-    threshold: int
+    window: str = "1m"
+    threshold: int = 2
 
     def canary(self, weights: Sequence[int]) -> Json:
         """Return the Canary of this form, with the shortest interval that admins allow."""
@@ -59,8 +59,8 @@ class Form:
         }
 
 
-BY_EVIDENCE = Form(name="evidence", evidence=True, window="15s", threshold=20)
-BY_CHECKS = Form(name="checks", evidence=False, window="1m", threshold=2)
+BY_EVIDENCE = Form(name="evidence", evidence=True)
+BY_CHECKS = Form(name="checks", evidence=False)
 
 
 def play(

@@ -93,6 +93,23 @@ def test_what_is_clear_is_rendered_rightly(template: str, canary: str, stable: s
         ('x{pod=~"web-.*"}', 'pod=~"web-.*" fits both versions, web and web-canary'),
         ('sum(x{app="{{ target }}-canary-canary"}) or vector(0)', "fits neither version"),
         ("avg:errors{service:web}", "service:web names web"),
+        (
+            '100 * (sum(x{app="web"}) and sum(x{app="{{ target }}"}))',
+            'app="web" names web, which is the stable here',
+        ),
+        ('sum(x{app="web"}) unless x{app="{{ target }}"}', 'app="web" names web'),
+        ('sum(x{app="web"}) > sum(x{app="{{ target }}"})', 'app="web" names web'),
+        ('clamp_max(x{app="web"} and on () x{app="{{ target }}"}, 5)', 'app="web" names web'),
+        ('x{"k8s.deployment.name"="web"}', '"k8s.deployment.name"="web" names web'),
+        ('{"query": "errors", "deployment": "web"}', "deployment:web names web"),
+        (
+            'x{exported_service=~"{{ namespace }}-{{ service }}-80@kubernetes"}',
+            'exported_service=~"prod-web-80@kubernetes" names web',
+        ),
+        (
+            'x{pod=~"({{ target }}|{{ baseline }})-.*"}',
+            'pod=~"(web-canary|web)-.*" fits both versions',
+        ),
         ('x{ingress="{{ ingress }}"}', "{{ ingress }} at line 1, column 12 is empty"),
     ],
 )
@@ -104,6 +121,60 @@ def test_what_does_not_read_the_canary_is_refused_with_what_to_write(
     assert said in str(caught.value)
     assert "{{ target }}" in str(caught.value)
     assert "headgate-baseline" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        'sum(x{app="{{ target }}"}) > sum(x{app="web"})',
+        'sum(x{app="{{ target }}"}) > bool sum(x{app="web"})',
+        'sum(x{app="{{ target }}"}) / (sum(x{app="web"}) > 0)',
+        'sum(x{app="{{ target }}"}) and sum(x{app="web"}) > 0',
+    ],
+)
+def test_a_canary_that_is_held_against_the_stable_is_read(template: str) -> None:
+    found = both(template)
+    assert found.apart
+    assert not found.note
+
+
+@pytest.mark.parametrize(
+    ("template", "canary", "stable"),
+    [
+        ('x{service="{{ target }}-canary"}', 'x{service="front-canary"}', 'x{service="front"}'),
+        ('x{service=~"{{ target }}"}', 'x{service=~"front-canary"}', 'x{service=~"front"}'),
+        (
+            'x{envoy_cluster_name=~"{{ namespace }}_{{ target }}-canary_[0-9]+"}',
+            'x{envoy_cluster_name=~"prod_front-canary_[0-9]+"}',
+            'x{envoy_cluster_name=~"prod_front_[0-9]+"}',
+        ),
+        (
+            'x{backend="{{ namespace }}-{{ target }}-80"}',
+            'x{backend="prod-front-canary-80"}',
+            'x{backend="prod-front-80"}',
+        ),
+        (
+            'x{deployment="{{ service }}-canary"}',
+            'x{deployment="web-canary"}',
+            'x{deployment="web"}',
+        ),
+        ('x{service="{{ service }}-canary"}', 'x{service="front-canary"}', 'x{service="front"}'),
+        ('x{app="{{ target }}"}', 'x{app="web-canary"}', 'x{app="web"}'),
+    ],
+)
+def test_a_service_of_another_name_is_asked_for_by_its_own(
+    template: str, canary: str, stable: str
+) -> None:
+    found = both(f"{template} or vector(0)", "web", "front")
+    assert found.canary == f"{canary} or vector(0)"
+    assert found.stable == f"{stable} or vector(0)"
+    assert found.apart
+
+
+def test_a_service_that_only_begins_like_the_workload_is_another_one() -> None:
+    found = both('x{app="{{ target }}",service="web-db"}', "web", "front")
+    assert 'service="web-db"' in found.canary
+    assert 'service="web-db"' in found.stable
 
 
 @pytest.mark.parametrize(
