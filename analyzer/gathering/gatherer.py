@@ -210,7 +210,7 @@ class Gatherer:
                 candidate=watch.candidate,
                 stable=watch.stable,
                 began=watch.began,
-                taken_over=watch.taken_over,
+                newest=watch.newest,
             )
             one.troubles.pop(_LIST, None)
 

@@ -24,6 +24,7 @@ from canary.measuring.countable import (
     counted,
     is_load_tested,
 )
+from canary.measuring.pods import Newest
 from canary.measuring.watch import Watch
 from canary.measuring.windowed import own_counts
 from canary.model.asking import Standing
@@ -312,7 +313,7 @@ def _is_judged(scene: Scene) -> bool:
 
 def watch_of(scene: Scene) -> Watch:
     """Return what the judge has to know of a run."""
-    state, strategy, canary = scene.state, scene.strategy, scene.observed.canary
+    state, strategy = scene.state, scene.strategy
     found = [counted(query, strategy) for query in scene.queries]
     return Watch(
         key=scene.key,
@@ -330,7 +331,13 @@ def watch_of(scene: Scene) -> Watch:
         traffic_since=state.traffic_since.timestamp() if state.traffic_since else None,
         former_until=state.former_until.timestamp() if state.former_until else None,
         weight=scene.observed.share(state),
-        taken_over=isinstance(canary, CanaryPresent)
-        and canary.current
-        and takes_over(canary, state),
+        newest=_newest(scene),
     )
+
+
+def _newest(scene: Scene) -> Newest:
+    """Tell whose the canary's newest pods are."""
+    canary, state = scene.observed.canary, scene.state
+    if not (isinstance(canary, CanaryPresent) and (state.begun or canary.current)):
+        return Newest.FORMER
+    return Newest.TAKEN_OVER if takes_over(canary, state) else Newest.OWN

@@ -260,9 +260,7 @@ def _fallback(expression: promql.Expr, versions: Versions) -> Attribution | None
 
 def _source(expression: promql.Expr, versions: Versions) -> Attribution | None:
     """Find the stable where the value of a query is from, whatever it is filtered by."""
-    filtered = isinstance(expression, promql.BinaryExpr) and _is_filter(expression)
-    parts = [expression.lhs] if filtered else _parts(expression)
-    parts = [part for part in parts if any(True for _ in selectors_in(part))]
+    parts = [part for part in _parts(expression) if any(True for _ in selectors_in(part))]
     if len(parts) != 1:
         return None
     found = [_selector(conditions_of(it), versions) for it in selectors_in(parts[0])]
@@ -277,11 +275,14 @@ def _is_filter(expression: promql.BinaryExpr) -> bool:
 
 
 def _parts(expression: promql.Expr) -> list[promql.Expr]:
+    """Return what an expression makes its value of."""
     match expression:
         case promql.ParenExpr() | promql.AggregateExpr() | promql.UnaryExpr():
             return [expression.expr]
         case promql.Call():
             return list(expression.args)
+        case promql.BinaryExpr() if _is_filter(expression):
+            return [expression.lhs]
         case promql.BinaryExpr():
             return [expression.lhs, expression.rhs]
         case _:

@@ -7,6 +7,7 @@ canary's side then, whoever their Deployment is.
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import Enum
 from typing import Final
 
 from canary.counting.endpoint import endpoint_of
@@ -17,6 +18,19 @@ from canary.objects.fates import of_newest_template
 
 SKEW: Final = 2.0
 """Seconds by which the times of two clocks, and whole seconds, may be off."""
+
+
+class Newest(Enum):
+    """Whose the newest pods of the canary Deployment are.
+
+    FORMER: a canary's before, however young, until the first pod of the run is made. OWN: the
+    run's. TAKEN_OVER: of an earlier run of the same candidate, which count from where they are
+    first read.
+    """
+
+    FORMER = "former"
+    OWN = "own"
+    TAKEN_OVER = "taken over"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +65,7 @@ def arms_of(
     candidate: str,
     stable: str,
     began: float,
-    taken_over: bool = False,
+    newest: Newest = Newest.OWN,
 ) -> tuple[ArmPod, ...]:
     """Return every pod that serves one of the two versions.
 
@@ -62,8 +76,7 @@ def arms_of(
         candidate: template hash of the version that is judged.
         stable: template hash of the version that serves.
         began: when the run began, in seconds since the epoch.
-        taken_over: whether pods of an earlier run of the same candidate serve in this one. They
-            count from where they are first read; without it older pods are a former canary's.
+        newest: whose the canary's newest pods are. Those of an older template are a former's.
 
     """
     sides = {
@@ -72,10 +85,13 @@ def arms_of(
         if revision.template_hash in {candidate, stable}
     }
     canary_pods = list(canary_pods)
-    newest = of_newest_template(canary_pods) if taken_over else []
+    latest = of_newest_template(canary_pods)
     owned = ((pod, sides.get(_owner(pod))) for pod in target_pods)
     return (
-        *(_canary_pod(pod, began, own=pod in newest) for pod in canary_pods),
+        *(
+            _canary_pod(pod, began, newest if pod in latest else Newest.FORMER)
+            for pod in canary_pods
+        ),
         *(_pod(pod, arm, began) for pod, arm in owned if arm is not None),
     )
 
@@ -88,11 +104,11 @@ def _owner(pod: Json) -> str:
     return ""
 
 
-def _canary_pod(pod: Json, began: float, *, own: bool) -> ArmPod:
+def _canary_pod(pod: Json, began: float, whose: Newest) -> ArmPod:
     found = _pod(pod, Arm.CANARY, began)
     if found.created >= began - SKEW:
-        return found
-    return replace(found, born=found.created, former=not own)
+        return replace(found, former=whose is Newest.FORMER)
+    return replace(found, born=found.created, former=whose is not Newest.TAKEN_OVER)
 
 
 def _pod(pod: Json, arm: Arm, began: float) -> ArmPod:

@@ -7,6 +7,7 @@ from typing import Any
 from canary.evidence.counters import Counters, Stratum
 from canary.evidence.policy import Policy
 from canary.measuring.countable import Comparable, Countable, Counted, Uncountable
+from canary.measuring.pods import Newest
 from canary.model.values import Key
 from canary.model.world import Revision
 
@@ -17,7 +18,7 @@ class Watch:
 
     `began` is in seconds since the epoch, and so are `traffic_since`, when the canary had its first
     traffic, and `former_until`, when pods of a canary of before were there last; these two move.
-    `taken_over` is whether pods of an earlier run of the same candidate serve in this one.
+    `newest` is whose the canary's newest pods are.
     `selector` is what the target's pods are listed by, as `labelSelector` takes it. `record` is
     what an earlier process has stored. `asked` tells what the Canary asks of a judge from what it
     asked before it was edited. `weight` is the canary's share of the traffic in percent, which
@@ -39,7 +40,7 @@ class Watch:
     traffic_since: float | None = None
     former_until: float | None = None
     weight: int = 100
-    taken_over: bool = False
+    newest: Newest = Newest.OWN
 
     @property
     def identity(self) -> tuple[str, float, str]:

@@ -293,7 +293,7 @@ class Windows:
         return pod is not None and (pod.arm is Arm.STABLE or self._is_fresh(pod))
 
     def _is_fresh(self, pod: ArmPod) -> bool:
-        return pod.created >= self.began - SKEW
+        return pod.created >= self.began - SKEW and not pod.former
 
     def _entries(
         self, window: Window, series: Sequence[Series], pods: Mapping[str, ArmPod]

@@ -197,8 +197,8 @@ def _understood(state: State, previous: Json, now: datetime) -> list[Json]:
     """Return the condition that tells what of the Canary is not followed; none where all is."""
     if not state.noticed:
         return []
-    known = (one for one in previous.get("conditions") or () if one.get("type") == UNDERSTOOD)
-    before = next(known, {}).get("lastTransitionTime")
+    stored: list[Json] = previous.get("conditions") or []
+    known = (one.get("lastTransitionTime") for one in stored if one.get("type") == UNDERSTOOD)
     return [
         {
             "type": UNDERSTOOD,
@@ -206,7 +206,7 @@ def _understood(state: State, previous: Json, now: datetime) -> list[Json]:
             "reason": state.noticed[0].reason,
             "message": "; ".join(one.message for one in state.noticed),
             "lastUpdateTime": _seconds(now),
-            "lastTransitionTime": before or _seconds(now),
+            "lastTransitionTime": next(known, None) or _seconds(now),
         }
     ]
 

@@ -20,6 +20,7 @@ from canary.evidence.report import why_refused
 from canary.evidence.verdict import Refuse
 from canary.measuring.countable import Comparable, Uncountable, countable
 from canary.measuring.history import Past
+from canary.measuring.pods import Newest
 from canary.measuring.watch import Watch
 from canary.model.strategy import Metric
 from canary.model.values import Json, Key
@@ -356,10 +357,27 @@ async def test_the_pods_of_a_fix_are_looked_for_while_those_of_the_canary_before
     assert bench.pods.lists == 2
 
 
+async def test_a_young_pod_of_the_version_pushed_a_second_before_is_another_version_s() -> None:
+    bench = beside_former(age=-0.5)
+    own = bench.pods.canary.pop()
+    unsettled = replace(watch(), newest=Newest.FORMER)
+    bench.gatherer.follow(unsettled, {})
+    await bench.rounds(2, (0, 0), (90, 0))
+    bench.pods.canary.append(own)
+    bench.gatherer.follow(watch(), {})
+    assert await bench.rounds(6, (10, 0), (90, 0)) == []
+    weighing = bench.gatherer.follow(watch(), {})
+    assert weighing is not None
+    assert weighing.outlook is not None
+    assert weighing.outlook.leading is not None
+    finding = weighing.outlook.leading
+    assert (finding.canary_bad, finding.canary_all) == (0, 6 * 10)
+
+
 async def test_pods_that_a_run_takes_over_count_from_where_they_are_first_read() -> None:
     bench = beside_former()
     bench.pods.canary = bench.pods.canary[:1]
-    taken = replace(watch(), taken_over=True)
+    taken = replace(watch(), newest=Newest.TAKEN_OVER)
     bench.gatherer.follow(taken, {})
     for number in range(6):
         bench.scraper.page(FORMER_PAGE, page(900, 900 + 10 * number))
