@@ -8,7 +8,7 @@ from typing import Final
 
 from analyzer.loop.course import course_of, goes_on, missing_service
 from analyzer.loop.sampling import Sampler
-from analyzer.loop.standing import StandingCanary, left_over, misfit_of, strangers_of
+from analyzer.loop.standing import StandingCanary, apart, left_over, misfit_of, strangers_of
 from analyzer.loop.surroundings import Surroundings, labels_of, service_named
 from analyzer.ports import (
     Cluster,
@@ -123,9 +123,10 @@ class Observer:
             prepared = group.create_task(self.sampler.prepare(key, strategy))
         queries, problems = prepared.result()
         standing_canary = present.result()
-        labels, unsuitable = self._labels(target, services, service, standing_canary, strategy)
-        known = known_templates(target, revisions.result())
         own = canary_name(strategy.service_name)
+        others = apart(services, target, own)
+        labels, unsuitable = self._labels(target, others, service, standing_canary, strategy)
+        known = known_templates(target, revisions.result())
         observed = Observed(
             key=key,
             target=read_target(target, enabled=enabled, known=known),
@@ -147,7 +148,7 @@ class Observer:
             unsuitable=unsuitable,
             taken=strangers_of(target, services, standing_canary, own),
             left_over=left_over(target, services, standing_canary),
-            misfit=misfit_of(services, standing_canary, labels, own),
+            misfit=misfit_of(others, standing_canary, labels, own),
         )
         scene = Scene(
             key=key,

@@ -101,6 +101,24 @@ def left_over(target: Json, services: Iterable[Json], standing: StandingCanary) 
     return standing.ours is None and any(in_front_of_canary(it, target) for it in services)
 
 
+def apart(services: Iterable[Json], target: Json, own: str) -> list[Json]:
+    """Return the Services without those in front of the canary under a name of before an edit.
+
+    They take nothing in that no route of ours sends there, and go with the canary.
+
+    Args:
+        services: all of the namespace.
+        target: the Deployment the team owns.
+        own: name of the canary's Service as it is to be called now.
+
+    """
+    return [
+        one
+        for one in services
+        if one["metadata"]["name"] == own or not in_front_of_canary(one, target)
+    ]
+
+
 def in_front_of_canary(service: Json, target: Json) -> bool:
     """Tell whether a Service was made for the canary of a target, or of one that has gone."""
     name, whose = target["metadata"]["name"], ownership(service, target)

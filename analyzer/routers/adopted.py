@@ -48,7 +48,7 @@ class AdoptedRoutes:
         """Return the split as it stands on every route that has traffic for the stable Service."""
         split = _split(strategy, 0)
         routes = await self._leading(key, split)
-        shares = {_name(route): _shares(dialect, route, split) for dialect, route in routes}
+        shares = {_name(route): _shares(dialect, route, key, split) for dialect, route in routes}
         weights = frozenset[int]().union(*shares.values())
         return Split(
             weight=max(weights, default=0),
@@ -63,6 +63,11 @@ class AdoptedRoutes:
         split = _split(strategy, weight)
         # Also where the team has taken the stable out: were it to come back, so would its share.
         routes = await self._concerning(key, split)
+        # Its Service may have been edited in mid-run: by the new mark nobody would find the old.
+        if renamed := [(it, route) for it, route in routes if _is_renamed(route, key, split)]:
+            await self._leave(key, renamed)
+            routes = await self._concerning(key, split)
+        routes = [(it, route) for it, route in routes if not _is_another_s(route, key, split)]
         failures = await self._bring_all(routes, lambda mark: mark.having(key.name, split))
         _raise_other(failures)
         if failures:
@@ -79,10 +84,19 @@ class AdoptedRoutes:
             for dialect, route in await self._list(key.namespace)
             if key.name in _mark(route).splits
         ]
-        failures = await self._bring_all(found, lambda mark: mark.leaving(key.name))
+        await self._leave(key, found)
+        return bool(found)
+
+    async def _leave(self, key: Key, routes: Iterable[tuple[Dialect, Json]]) -> None:
+        """Take a target's canary out of routes.
+
+        Raises:
+            ApiError: a route could not be written; all others were.
+
+        """
+        failures = await self._bring_all(routes, lambda mark: mark.leaving(key.name))
         for _, error in failures:
             raise error
-        return bool(found)
 
     async def ensure(self, key: Key, strategy: Strategy, owner: Json) -> None:
         """Make the own route as the strategy asks for it now, where the team has none."""
@@ -217,10 +231,24 @@ def _missing(dialect: Dialect, route: Json) -> Written | None:
     return None if is_there else written
 
 
-def _shares(dialect: Dialect, route: Json, split: TargetSplit) -> frozenset[int]:
+def _shares(dialect: Dialect, route: Json, key: Key, split: TargetSplit) -> frozenset[int]:
     """Return the canary's shares on a route; without a mark nothing there is ours."""
     found = dialect.shares(route, split)
-    return found if text_of(route) or not found else frozenset({0})
+    ours = text_of(route) and not _is_another_s(route, key, split)
+    return found if ours or not found else frozenset({0})
+
+
+def _is_another_s(route: Json, key: Key, split: TargetSplit) -> bool:
+    """Tell whether a canary's Service is in a route by another target's mark alone."""
+    splits = _mark(route).splits
+    others = {one.canary for target, one in splits.items() if target != key.name}
+    return key.name not in splits and split.canary in others
+
+
+def _is_renamed(route: Json, key: Key, split: TargetSplit) -> bool:
+    """Tell whether a target is split on a route by a canary's Service of another name."""
+    before = _mark(route).splits.get(key.name)
+    return before is not None and before.canary != split.canary
 
 
 def _uneven(shares: dict[str, frozenset[int]]) -> str:

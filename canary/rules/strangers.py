@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from canary.contract import Reason
-from canary.rules.actions import Decision, Emit, EnsureCanary, EnsureRoute, SetWeight
+from canary.rules.actions import Action, Decision, Emit, EnsureCanary, EnsureRoute, SetWeight
 from canary.rules.context import Context
 
 
@@ -17,12 +17,9 @@ def kept_from_strangers(ctx: Context, decision: Decision) -> Decision:
     """
     if not ctx.observed.taken:
         return decision
-    kept = tuple(
-        SetWeight(0) if isinstance(action, SetWeight) else action
-        for action in decision.actions
-        if not isinstance(action, EnsureCanary | EnsureRoute)
-    )
-    if ctx.observed.split.weight and SetWeight(0) not in kept:
+    made = (EnsureCanary, EnsureRoute, SetWeight)
+    kept: tuple[Action, ...] = tuple(it for it in decision.actions if not isinstance(it, made))
+    if ctx.observed.split.weight:
         kept = (SetWeight(0), *kept)
     if kept == decision.actions:
         return decision

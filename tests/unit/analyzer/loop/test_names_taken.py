@@ -259,6 +259,17 @@ async def test_a_target_without_a_canary_takes_the_service_in_front_of_it() -> N
     assert bench.cluster.now(SERVICES, "prod", "web-canary") is None
 
 
+async def test_a_canary_s_service_under_the_name_before_an_edit_is_in_nobody_s_way() -> None:
+    bench = run()
+    await looks(bench, 4)
+    service(bench, "shop", app="web")
+    naming(bench, "shop")
+    await looks(bench, 6, served_by="shop-canary")
+    assert now(bench, SERVICES, "shop-canary")["spec"]["selector"] == {TARGET_LABEL: "web"}
+    assert bench.router.weight >= 10
+    assert "Service web-canary" not in said(bench)
+
+
 # --- Canaries of that name ------------------------------------------------------------------------
 
 

@@ -114,6 +114,37 @@ async def test_a_copy_that_is_created_in_mid_run_is_plain_until_the_run_splits_i
     assert store.now("shop")["spec"] == saved["spec"]
 
 
+@ADMISSIONS
+async def test_a_service_that_is_edited_in_mid_run_leaves_nothing_of_the_one_before(
+    admission: Admission,
+) -> None:
+    written = route(rule("/", ("web", 1)), rule("/shop", ("shop", 1)))
+    store, router = stored(written, admission=admission)
+    await router.write_split(WEB, PLAIN, 50)
+    edited = replace(PLAIN, service_name="shop")
+    await router.write_split(WEB, edited, 30)
+    first, second = store.now("shop")["spec"]["rules"]
+    assert first == written["spec"]["rules"][0]
+    assert [ref["name"] for ref in second["backendRefs"]] == ["shop", "shop-canary"]
+    await router.clean(WEB)
+    assert store.now("shop")["spec"] == written["spec"]
+
+
+@ADMISSIONS
+async def test_another_target_s_split_of_the_same_service_is_neither_read_nor_written(
+    admission: Admission,
+) -> None:
+    """A Canary that names another app's Service, and comes first by its name."""
+    store, router = stored(route(rule("/", ("web", 1))), admission=admission)
+    await router.write_split(WEB, PLAIN, 50)
+    before = store.now("shop")
+    assert (await router.read_split(API, PLAIN)).weight == 0
+    await router.write_split(API, PLAIN, 20)
+    assert store.now("shop") == before
+    assert not await router.clean(API)
+    assert store.now("shop") == before
+
+
 # --- an own route ---------------------------------------------------------------------------------
 
 LABEL = {MANAGED_BY_LABEL: MANAGED_BY}

@@ -28,10 +28,11 @@ def ctx(weight: int, *taken: str) -> Context:
     ("weight", "actions", "kept"),
     [
         (0, (OTHER,), (OTHER,)),
-        (0, (SetWeight(10), OTHER), (SetWeight(0), OTHER, SAID)),
+        (0, (SetWeight(10), OTHER), (OTHER, SAID)),
+        (0, (OTHER, SetWeight(0)), (OTHER, SAID)),
         (50, (OTHER,), (SetWeight(0), OTHER, SAID)),
         (50, (SetWeight(0), OTHER), (SetWeight(0), OTHER)),
-        (50, (OTHER, SetWeight(60)), (OTHER, SetWeight(0), SAID)),
+        (50, (OTHER, SetWeight(60)), (SetWeight(0), OTHER, SAID)),
         (0, (EnsureCanary(2), EnsureRoute(), OTHER), (OTHER, SAID)),
     ],
 )
