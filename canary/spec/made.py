@@ -122,7 +122,19 @@ def preferred(canaries: Iterable[Json]) -> Json | None:
 def rivals(canaries: Sequence[Json]) -> tuple[Json, ...]:
     """Return the Canaries of a team that a target does not follow, as another one is in force."""
     chosen = preferred(canaries)
-    return tuple(one for one in canaries if one is not chosen and not is_ours(one))
+    return tuple(
+        one
+        for one in canaries
+        if one is not chosen and not is_ours(one) and _is_for_a_deployment(one) and not _goes(one)
+    )
+
+
+def _is_for_a_deployment(canary: Json) -> bool:
+    return bool(canary["spec"]["targetRef"].get("kind", "Deployment") == "Deployment")
+
+
+def _goes(canary: Json) -> bool:
+    return "deletionTimestamp" in canary["metadata"]
 
 
 def not_in_force(rival: Json, canary: Json) -> State:
@@ -142,10 +154,15 @@ def not_in_force(rival: Json, canary: Json) -> State:
     return State(reason=str(Reason.RIVAL), message=message)
 
 
-def _rank(canary: Json) -> tuple[bool, bool, str, str]:
+def _rank(canary: Json) -> tuple[bool, bool, bool, str, str]:
     metadata = canary["metadata"]
-    made_at = str(metadata.get("creationTimestamp") or "")
-    return bool(metadata.get("deletionTimestamp")), is_ours(canary), made_at, metadata["name"]
+    return (
+        not _is_for_a_deployment(canary),
+        _goes(canary),
+        is_ours(canary),
+        str(metadata.get("creationTimestamp") or ""),
+        metadata["name"],
+    )
 
 
 def outdone(canaries: Sequence[Json]) -> Json | None:

@@ -8,7 +8,15 @@ from canary.contract import AUTO_LABEL, AUTO_VALUE, BAKE, MANAGED_BY_LABEL
 from canary.model.strategy import Strategy
 from canary.model.values import Json
 from canary.spec.canary import Defaults, parse_strategy
-from canary.spec.made import LAST_APPLIED, Whose, made_canary, renewed, whose
+from canary.spec.made import (
+    LAST_APPLIED,
+    Whose,
+    made_canary,
+    preferred,
+    renewed,
+    rivals,
+    whose,
+)
 from tests.fakes.made import (
     FLAGGERS,
     FORMER,
@@ -179,3 +187,41 @@ def test_one_of_the_release_before_is_followed_as_it_was() -> None:
     assert [metric.minimum for metric in found.metrics] == [99, None]
     assert all(metric.leeway for metric in found.metrics)
     assert (found.health_is_enough, found.any_service) == (True, True)
+
+
+# --- two of them for one target -----------------------------------------------------------------
+
+
+def dated(name: str, day: int, *, kind: str = "Deployment", going: bool = False) -> Json:
+    obj = canary()
+    obj["metadata"] |= {"name": name, "creationTimestamp": f"2026-01-{day:02}T00:00:00Z"}
+    obj["spec"]["targetRef"]["kind"] = kind
+    if going:
+        obj["metadata"]["deletionTimestamp"] = "2026-02-01T00:00:00Z"
+    return obj
+
+
+@pytest.mark.parametrize(
+    ("canaries", "followed", "told"),
+    [
+        ([], None, []),
+        ([made()], "web", []),
+        ([dated("b", 2), dated("a", 3)], "b", ["a"]),
+        ([dated("b", 2), dated("a", 2)], "a", ["b"]),
+        ([dated("b", 2, going=True), dated("a", 3)], "a", []),
+        ([dated("b", 2, going=True)], "b", []),
+        ([made(), dated("a", 3)], "a", []),
+        ([made(), dated("a", 3, going=True)], "web", []),
+        ([dated("c", 4), dated("b", 2), dated("a", 3)], "b", ["c", "a"]),
+        ([dated("b", 2, kind="DaemonSet"), dated("a", 3)], "a", []),
+        ([dated("b", 2, kind="DaemonSet"), made()], "web", []),
+        ([dated("b", 2, kind="DaemonSet")], "b", []),
+    ],
+)
+def test_the_elder_of_a_team_s_is_followed_and_the_others_are_told(
+    canaries: list[Json], followed: str | None, told: list[str]
+) -> None:
+    for found in (canaries, canaries[::-1]):
+        chosen = preferred(found)
+        assert (chosen and chosen["metadata"]["name"]) == followed
+        assert sorted(one["metadata"]["name"] for one in rivals(found)) == sorted(told)
