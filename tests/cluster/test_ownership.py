@@ -4,10 +4,12 @@ The interval of the runs here is so long that no tick does it.
 """
 
 import json
+import uuid
 
 import pytest
 
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, SPLIT, TARGET_LABEL, Reason
+from tests.cluster.conftest import enabled_namespace
 from tests.cluster.kit import (
     Json,
     Kubectl,
@@ -101,7 +103,7 @@ def test_a_copy_of_the_canary_s_deployment_is_neither_taken_for_it_nor_deleted(
     started(namespace)
     copied = namespace.get("deployment", "web-canary")
     for field in ("uid", "resourceVersion", "creationTimestamp", "managedFields"):
-        del copied["metadata"][field]
+        copied["metadata"].pop(field, None)
     copied["metadata"]["name"] = "copied"
     del copied["status"]
     namespace.apply(copied)
@@ -202,3 +204,29 @@ def test_what_was_made_for_a_target_without_a_run_is_taken_back(
     )
     assert "web-canary was taken back" in found[0]["message"]
     assert namespace.find("service", "web-strange")
+
+
+def test_what_a_run_left_while_no_analyzer_was_there_is_taken_back_at_the_start(
+    exclusive: Kubectl,
+) -> None:
+    name = f"prod-{uuid.uuid4().hex[:6]}"
+    system = exclusive.within("headgate-system")
+    analyzers = ("-l", "app.kubernetes.io/component=analyzer")
+    with enabled_namespace(exclusive, name) as team:
+        deploy(team, f"{name}.example")
+        plain = team.get("httproute", "web")["spec"]
+        started(team)
+        try:
+            system("scale", "deployment/headgate-analyzer", "--replicas=0")
+            wait_for("no analyzer", lambda: not system.items("pods", *analyzers), 60)
+            team("delete", "canary", "web")
+            team("set", "image", "deployment/web", f"web={GOOD}")
+            assert share(team) == 50
+        finally:
+            system("scale", "deployment/headgate-analyzer", "--replicas=2")
+        wait_for("the team's own text", lambda: team.get("httproute", "web")["spec"] == plain, 60)
+        wait_for("no Deployment", lambda: team.find("deployment", "web-canary") is None, SOON)
+        wait_for("no Service", lambda: team.find("service", "web-canary") is None, SOON)
+        fields = ("--field-selector", f"reason={Reason.LEFTOVERS}")
+        wait_for("an event", lambda: team.items("events", *fields), SOON)
+    system("rollout", "status", "deployment/headgate-analyzer", "--timeout=120s", deadline=130)
