@@ -6,7 +6,7 @@ looked at. Only what was made for a target is taken, told by its owner, as it wa
 resourceVersion).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Never, Protocol
@@ -31,7 +31,7 @@ from canary.model.values import Json, Key
 from canary.model.world import Timing
 from canary.objects.ownership import canary_deployment_of, canary_service_owner
 from canary.objects.workloads import annotations
-from canary.rules.actions import Action, Emit
+from canary.rules.actions import Emit
 from canary.rules.transitions import settle
 from runtime.resources import CANARIES, DEPLOYMENTS, SERVICES, Resource
 from runtime.writes import deleted, stored
@@ -62,6 +62,9 @@ class Doubts(Protocol):
     def split_targets(self) -> tuple[Key, ...]:
         """Return the targets of all splits, whether they are there or not."""
 
+    async def synced(self) -> None:
+        """Wait until it knows anything."""
+
 
 class LeftoverSweep:
     """Has all targets looked at for which something of ours is there, wherever that is.
@@ -87,7 +90,8 @@ class LeftoverSweep:
         self._every = every
 
     async def run(self) -> Never:
-        """Sweep at once, and again and again."""
+        """Sweep at once, and again and again; nobody would be woken before the first lists."""
+        await self._index.synced()
         await again_and_again(self.sweep, self._every, "canaries' objects cannot be listed")
 
     async def sweep(self) -> None:
@@ -159,10 +163,14 @@ class Leftovers:
             return self.timing.poll  # the informer is about to tell
         if await self.take_off(key, target, now):
             return self.timing.drain
+        gone = [f"{resource.kind} {obj['metadata']['name']}" for resource, obj in found]
+        # Said first: after a death in between, what is left is said again.
+        for subject in _subjects(target, found):
+            await self.actor.report(subject, _said(key, target, gone), now)
         for resource, obj in found:
             await deleted(self.cluster, resource, obj)
-        gone = [f"{resource.kind} {obj['metadata']['name']}" for resource, obj in found]
-        await self._settle(key, target, gone, now)
+        if target is not None and is_marked(target):
+            await self.actor.on_target(target, (settle(),), now)
         if gone:
             log.info("leftovers taken back", objects=gone)
         return None
@@ -184,18 +192,21 @@ class Leftovers:
         canaries = (await self.cluster.list(CANARIES, key.namespace)).items
         return any(target_of(canary) == key for canary in canaries)
 
-    async def _settle(self, key: Key, target: Json | None, gone: list[str], now: datetime) -> None:
-        """Leave a target to its team, and say what was taken back."""
-        if target is None or not (gone or is_marked(target)):
-            return
-        said = f"{key} has no run any more"
-        if gone:
-            said = f"{said}: {' and '.join(gone)} was taken back"
-        if HOLD in annotations(target):
-            said = (
-                f"{said}; if it is paused, its new version is released by `kubectl rollout resume` "
-                "and given up by setting the previous template"
-            )
-        marks: tuple[Action, ...] = (settle(),) if is_marked(target) else ()
-        event = Emit(str(Reason.LEFTOVERS), said, warning=True)
-        await self.actor.on_target(target, (event, *marks), now)
+
+def _subjects(target: Json | None, found: Sequence[tuple[Resource, Json]]) -> list[Json]:
+    """Return what an event of a clean-up is about: the target, or what goes where there is none."""
+    if target is not None:
+        return [target] if found or is_marked(target) else []
+    return [{"apiVersion": it.api_version, "kind": it.kind, **obj} for it, obj in found]
+
+
+def _said(key: Key, target: Json | None, gone: Sequence[str]) -> Emit:
+    said = f"{key} has no run any more"
+    if gone:
+        said = f"{said}: {' and '.join(gone)} is taken back"
+    if target is not None and HOLD in annotations(target):
+        said = (
+            f"{said}; if it is paused, its new version is released by `kubectl rollout resume` "
+            "and given up by setting the previous template"
+        )
+    return Emit(str(Reason.LEFTOVERS), said, warning=True)

@@ -202,7 +202,7 @@ def test_what_was_made_for_a_target_without_a_run_is_taken_back(
     found = wait_for(
         "an event", lambda: namespace.items("events", "--field-selector", reason), SOON
     )
-    assert "web-canary was taken back" in found[0]["message"]
+    assert "web-canary is taken back" in found[0]["message"]
     assert namespace.find("service", "web-strange")
 
 

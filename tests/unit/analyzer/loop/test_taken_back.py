@@ -1,5 +1,6 @@
 """What belongs to no run any more: a sweep finds it by its labels; it is taken back in order."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -24,6 +25,7 @@ from runtime.resources import CANARIES, DEPLOYMENTS, ENDPOINTSLICES, SERVICES, R
 from tests.fakes.bench import KEY, Bench, held, ready, status
 from tests.fakes.objects import deployment, endpoints
 from tests.fakes.stored import Stored
+from tests.fakes.watched import seen
 
 LOOK = timedelta(seconds=6)
 MARKS = {MANAGED_BY_LABEL: MANAGED_BY, TARGET_LABEL: "web"}
@@ -72,6 +74,9 @@ class Swept:
     def split_targets(self) -> tuple[Key, ...]:
         return (KEY,) if self.bench.router.weight else ()
 
+    async def synced(self) -> None:
+        """Return at once: a bench knows what there is."""
+
     async def sweep(self, looks: int = 4) -> None:
         """Sweep, and look at what it found, as long as there is something to do."""
         await LeftoverSweep(self.bench.cluster, self, self.woken.append).sweep()
@@ -116,7 +121,7 @@ async def test_what_a_canary_s_deletion_left_is_taken_back_routes_first(marks: s
     assert not {HOLD, STABLE, PROMOTING} & notes.keys()
     assert len(events(bench, Reason.LEFTOVER)) == 1
     (said,) = events(bench, Reason.LEFTOVERS)
-    assert "Service web-canary and Deployment web-canary was taken back" in said
+    assert "Service web-canary and Deployment web-canary is taken back" in said
     await bench.reconcile()
     calls = list(bench.cluster.calls)
     await bench.reconcile()
@@ -205,6 +210,15 @@ async def test_what_is_left_of_a_target_that_is_gone_goes_routes_first() -> None
     assert (bench.router.weight, left(bench)) == (0, ["Service", "Deployment"])
     await bench.reconcile()
     assert left(bench) == []
+    said = events(bench, Reason.LEFTOVERS)
+    assert (
+        said
+        == [
+            "web.prod has no run any more: Service web-canary and Deployment web-canary"
+            " is taken back"
+        ]
+        * 2
+    )
 
 
 async def test_a_target_that_goes_and_comes_meanwhile_keeps_its_own() -> None:
@@ -321,6 +335,26 @@ async def test_what_only_looks_like_ours_stays(what: str, *, there: bool) -> Non
     bench.doubts |= {KEY}
     await bench.reconcile()
     assert bench.cluster.now(resource, "prod", obj["metadata"]["name"]) == stored
+
+
+async def test_a_sweep_begins_when_there_is_somebody_to_wake_and_comes_again() -> None:
+    class Late(Swept):
+        known = asyncio.Event()
+
+        async def synced(self) -> None:
+            await self.known.wait()
+
+    bench = await at_weight_10()
+    swept = Late(bench)
+    sweep = LeftoverSweep(bench.cluster, swept, swept.woken.append, timedelta(0))
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(sweep.run())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert swept.woken == []
+        swept.known.set()
+        await seen("two sweeps", lambda: swept.woken.count(KEY) > 1)
+        task.cancel()
 
 
 async def test_a_sweep_of_nothing_costs_two_lists() -> None:
