@@ -210,15 +210,8 @@ async def test_what_is_left_of_a_target_that_is_gone_goes_routes_first() -> None
     assert (bench.router.weight, left(bench)) == (0, ["Service", "Deployment"])
     await bench.reconcile()
     assert left(bench) == []
-    said = events(bench, Reason.LEFTOVERS)
-    assert (
-        said
-        == [
-            "web.prod has no run any more: Service web-canary and Deployment web-canary"
-            " is taken back"
-        ]
-        * 2
-    )
+    told = "Service web-canary and Deployment web-canary is taken back"
+    assert events(bench, Reason.LEFTOVERS) == [f"web.prod has no run any more: {told}"] * 2
 
 
 async def test_a_target_that_goes_and_comes_meanwhile_keeps_its_own() -> None:
