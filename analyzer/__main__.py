@@ -174,7 +174,7 @@ def elector_of(settings: Settings, cluster: Cluster, registry: CollectorRegistry
     """
     # The host name alone would be taken for its successor's after a restart in place.
     identity = f"{settings.identity}_{uuid.uuid4().hex[:8]}"
-    elector = LeaderElector(cluster, settings.namespace, LEASE, identity)
+    elector = LeaderElector(cluster, settings.namespace, LEASE, identity, clock=cluster.clock)
     leading = Gauge("headgate_analyzer_leader", "1 on the process that acts.", registry=registry)
     leading.set_function(lambda: float(elector.is_leader))
     return elector

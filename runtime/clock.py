@@ -13,13 +13,18 @@ fastest answers take, because they come at all fractions of a second.
 Error bound: half a second and half the round trip of the first answer, and never more than that
 while the server's clock runs evenly; `error` tells what it is now. Two processes agree within
 the sum of their errors. Servers behind one address have to agree among themselves: where answers
-contradict each other, as after a step of the server's clock, the last one is believed, and the
-time told moves no further than that asks for.
+contradict each other, the last one is believed, and the time told moves no further than that asks
+for.
+
+After a step of the server's clock, by an hour say, the time told does not jump after it: what has
+been waited for would be over at once, or begin anew. It goes a tenth faster or slower until the two
+agree again. A successor, who may have come after the step, goes on with the time of its predecessor
+(`agree`).
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -28,6 +33,11 @@ CUT: Final = 1.0
 """Seconds that the server may have been past what the header says."""
 DRIFT: Final = 0.0005
 """Seconds per second by which two clocks can part: the most that NTP slews by."""
+
+FOLLOWED: Final = 5.0
+"""Seconds by which the time told may jump: less than any interval that an admin would allow."""
+SLEW: Final = 0.1
+"""Seconds per second by which it makes up for more."""
 
 
 def machine_time() -> float:
@@ -98,15 +108,30 @@ class ServerClock:
         if said is None:
             return
         low, high = said - received, said + CUT - sent
-        before = self._offset
-        if before is None:
+        if self._offset is None:
             self._offset = _Offset(low, high, (low + high) / 2, received)
             return
-        before = before.aged(received)
+        passed = max(0.0, received - self._offset.at)
+        before = self._offset.aged(received)
         # Empty where the server's clock has stepped, or another server answers.
         if max(low, before.low) <= min(high, before.high):
             low, high = max(low, before.low), min(high, before.high)
-        self._offset = _Offset(low, high, min(max(before.told, low), high), received)
+        wanted = min(max(before.told, low), high)
+        if abs(wanted - before.told) > FOLLOWED:
+            most = SLEW * passed
+            wanted = before.told + min(max(wanted - before.told, -most), most)
+        self._offset = _Offset(low, high, wanted, received)
+
+    def agree(self, when: datetime) -> None:
+        """Tell another's time from now on, where it is far from one's own.
+
+        Args:
+            when: what the other has told just now.
+
+        """
+        told = when.timestamp() - self.monotonic()
+        if self._offset is not None and abs(told - self._offset.told) > FOLLOWED:
+            self._offset = replace(self._offset, told=told)
 
 
 def _seconds(date: str | None) -> float | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from canary.contract import FIELD_MANAGER
+from runtime.clock import ServerClock
 from runtime.connection import (
     DEFAULT_NAMESPACE,
     Connection,
@@ -89,12 +90,13 @@ class Cluster:
         return Cluster(self._connection.fenced(holds), self.namespace)
 
     def now(self) -> datetime:
-        """Return the API server's time, aware, as `runtime.clock` tells it.
+        """Return the API server's time, aware, as `clock` tells it."""
+        return self.clock.now()
 
-        Before the first answer that is the machine's. A step of the machine's clock does not step
-        it, and processes that ask the same server agree on it to a fraction of a second.
-        """
-        return self._connection.clock.now()
+    @property
+    def clock(self) -> ServerClock:
+        """Learns the API server's time from every answer."""
+        return self._connection.clock
 
     # --- reading ------------------------------------------------------------------------------
 

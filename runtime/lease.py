@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from runtime.clock import ServerClock
 from runtime.errors import (
     AlreadyExists,
     ApiError,
@@ -34,6 +35,8 @@ from runtime.errors import (
 from runtime.resources import LEASES, Resource
 
 Json = dict[str, Any]
+
+_MICRO_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 _log = structlog.get_logger()
 
@@ -88,7 +91,8 @@ class LeaderElector:
         name: of the lease.
         identity: unique per process, such as the pod's name and a random part.
         terms: times of the election.
-        clock: the time that is written into the lease, for people to read.
+        clock: the time that is written into the lease. One that has seen its holder renew it goes
+            by the holder's: what that has stored is to be read by the clock that it was written by.
 
     """
 
@@ -100,14 +104,14 @@ class LeaderElector:
         identity: str,
         *,
         terms: Terms = Terms(),  # frozen
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: ServerClock | None = None,
     ) -> None:
         self._cluster = cluster
         self._namespace = namespace
         self._name = name
         self._identity = identity
         self._terms = terms
-        self._clock = clock
+        self._clock = clock or ServerClock()
         self._lease: Json = {}
         self._sight = _Sight()
         self._until = 0.0
@@ -185,11 +189,19 @@ class LeaderElector:
 
     def _is_free(self, spec: Json) -> bool:
         if spec != self._sight.spec:
+            self._agree(spec)
             self._sight = _Sight(spec, _monotonic())
         if spec.get("holderIdentity", "") in {"", self._identity}:
             return True
         duration = float(spec.get("leaseDurationSeconds") or self._terms.duration)
         return _monotonic() >= self._sight.at + duration
+
+    def _agree(self, spec: Json) -> None:
+        """Go by the holder's time, where it was seen to renew just now."""
+        renewed = _time_of(spec)
+        seen = self._sight.spec.get("holderIdentity")
+        if renewed is not None and seen and seen == spec.get("holderIdentity") != self._identity:
+            self._clock.agree(renewed)
 
     # --- leader -------------------------------------------------------------------------------
 
@@ -232,7 +244,7 @@ class LeaderElector:
         return True
 
     def _spec(self, old: Json) -> Json:
-        now = self._clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        now = self._clock.now().strftime(_MICRO_TIME)
         ours = old.get("holderIdentity") == self._identity
         return {
             "holderIdentity": self._identity,
@@ -265,6 +277,14 @@ class LeaderElector:
             if (stored.get("spec") or {}).get("holderIdentity") != self._identity:
                 raise
             await self._cluster.replace(LEASES, _freed(stored))
+
+
+def _time_of(spec: Json) -> datetime | None:
+    """Return when a lease was renewed last, None where it does not say so."""
+    try:
+        return datetime.strptime(str(spec.get("renewTime", "")), _MICRO_TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def _freed(lease: Json) -> Json:

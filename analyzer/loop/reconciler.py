@@ -39,6 +39,7 @@ from canary.objects.desired import canary_name
 from canary.objects.ownership import Ownership, ownership
 from canary.objects.workloads import annotations, read_target
 from canary.rules.actions import Emit
+from canary.rules.ahead import in_step
 from canary.rules.beside_flagger import left_alone
 from canary.rules.context import RECHECK
 from canary.rules.decide import decide
@@ -350,7 +351,7 @@ class Reconciler:
         weather = self.losses.look(key, scene.state, scene.observed.canary, now)
         observed = replace(scene.observed, weather=weather)
         try:
-            if await self.actor.renew(scene, now):
+            if await self.actor.renew(scene, now) or await self._brought_in_step(scene, now):
                 return Result(requeue_after=timedelta(0))
             decision = decide(scene.state, observed, now, self.timing)
             await self.actor.run(scene, decision, now)
@@ -375,6 +376,15 @@ class Reconciler:
             asks=len(decision.asks),
         )
         return Result(requeue_after=decision.requeue_after)
+
+    async def _brought_in_step(self, scene: Scene, now: datetime) -> bool:
+        """Move times that lie in the future to now, and tell whether there were any."""
+        state = in_step(scene.state, scene.observed.strategy, now)
+        if state == scene.state:
+            return False
+        log.warning("the stored times were ahead", now=now.isoformat())
+        await self.records.save(scene.canary, state, now)
+        return True
 
     async def _denied(self, scene: Scene, error: ApiError, now: datetime) -> Result:
         """Say what the API server denies, once per message, and ask again ever more rarely.

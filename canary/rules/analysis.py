@@ -20,6 +20,7 @@ from canary.rules.actions import (
     ScaleDownRevision,
     SetWeight,
 )
+from canary.rules.ahead import SLACK
 from canary.rules.capacity import canary_pods, missing
 from canary.rules.checks import overall
 from canary.rules.context import RECHECK, Context, Tick, wait, warned
@@ -159,7 +160,8 @@ def _unready_for(ctx: Context) -> timedelta:
     canary = ctx.observed.canary
     made = canary.made_at if isinstance(canary, CanaryPresent) else None
     known = (state.started_at, state.checked_at, made, *heard)
-    times = [one for one in known if one is not None]
+    # The server writes when it was made, whose clock may have stepped ahead of the run's.
+    times = [one for one in known if one is not None and one <= ctx.now + SLACK]
     return timedelta(0) if state.out else ctx.now - max(times, default=ctx.now)
 
 
