@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from sandbox import downloads, network, paths, pki, processes, shell
+from sandbox import audit, downloads, network, paths, pki, processes, shell
 from sandbox.versions import ETCD, KUBECTL, KUBERNETES_BUILD
 
 CONTROLLER_USER = "system:kube-controller-manager"
@@ -164,6 +164,7 @@ def api_server_command() -> list[str | Path]:
         "--authorization-mode=Node,RBAC",
         "--allow-privileged=true",
         "--profiling=false",
+        *audit.flags(),
     ]
 
 

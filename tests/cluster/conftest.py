@@ -34,9 +34,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(START_DEADLINE))
 
 
-def _order(item: pytest.Item) -> tuple[bool, bool, bool]:
+def _order(item: pytest.Item) -> tuple[bool, bool, bool, bool]:
     alone = {"alone", "exclusive"} & set(getattr(item, "fixturenames", ()))
-    return "slow" not in item.keywords, bool(alone), "manifests" in item.nodeid
+    # What was used is known when all others have run.
+    last = "rights_used" in item.nodeid
+    return last, "slow" not in item.keywords, bool(alone), "manifests" in item.nodeid
 
 
 @contextmanager
