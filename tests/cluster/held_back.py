@@ -13,7 +13,7 @@ import aiohttp
 import yaml
 from aiohttp import web
 
-_HOP = {"connection", "transfer-encoding", "content-length", "content-encoding", "host"}
+_HOP = {"connection", "transfer-encoding", "content-length", "host"}
 Chosen = Callable[[str, str, str], bool]
 """Tells by method, path and body whether a write is kept back."""
 

@@ -31,6 +31,8 @@ GOOD, BETTER = "headgate/demo:1.0", "headgate/demo:1.1"
 LEASE = "/leases/headgate-analyzer"
 NAMES = ("weight", "status", "release")
 """Targets, by the write of theirs that is kept back."""
+QUIET = 6
+"""Looks, half a second apart, that see the same: nothing is written any more."""
 LOOKS = 25
 """Times that it is looked whether anything was undone, a fifth of a second each."""
 
@@ -98,7 +100,7 @@ async def analyzer(
 
 def objects(namespace: str, name: str) -> list[Json]:
     """Return a target with its route; only the steps of the first one go on by themselves."""
-    interval = "4s" if name == "weight" else "60m"
+    interval = "8s" if name == "weight" else "60m"
     analysis = canary(namespace, interval=interval, metrics=[], webhooks=[])
     analysis["metadata"]["name"] = analysis["spec"]["targetRef"]["name"] = name
     del analysis["spec"]["service"]
@@ -128,12 +130,24 @@ def picture(kubectl: Kubectl) -> dict[str, Any]:
     return found
 
 
+async def at_rest(kubectl: Kubectl) -> dict[str, Any]:
+    """Return the picture when it changes no more."""
+    before, same = await asyncio.to_thread(picture, kubectl), 0
+    for _ in range(60):
+        await asyncio.sleep(0.5)
+        now = await asyncio.to_thread(picture, kubectl)
+        same, before = (same + 1 if now == before else 0), now
+        if same == QUIET:
+            return before
+    raise AssertionError("it never comes to rest")
+
+
 async def until(what: str, look: Callable[[], object], deadline: float) -> None:
     await asyncio.to_thread(wait_for, what, look, deadline)
 
 
 def annotate(kubectl: Kubectl, name: str, *commands: str) -> None:
-    words = [f"headgate.dev/{command}=now" for command in commands]
+    words = [f"headgate.dev/{command}" for command in commands]
     kubectl("annotate", "deployment", name, "--overwrite", *words)
 
 
@@ -156,10 +170,10 @@ async def test_a_stopped_leader_undoes_nothing(
         await keep_writes_back(team, first)
         first.process.send_signal(signal.SIGSTOP)
         for name in NAMES:
-            await asyncio.to_thread(annotate, team, name, "abort")
+            await asyncio.to_thread(annotate, team, name, "abort=now", "promote-")
         await until("a successor", lambda: second.says("leadership_acquired"), 60)
         await until("the end of each run", lambda: all(ended(team, name) for name in NAMES), 90)
-        before = await asyncio.to_thread(picture, team)
+        before = await at_rest(team)
 
         written = len(first.way.writes)
         first.way.go.set()  # what was on its way arrives, while its sender still sleeps
@@ -192,18 +206,18 @@ async def keep_writes_back(team: Kubectl, first: Analyzer) -> None:
         )
 
     way = first.way
-    for name in NAMES:
-        await asyncio.to_thread(team, "set", "image", f"deployment/{name}", f"{name}={BETTER}")
     others = [name for name in NAMES if name != "weight"]
-    await until("splits", lambda: all(share(team, name) for name in others), 90)
-    weight = way.choose("weight", writes("/httproutes/weight", '"weight"'))
+    for name in (*others, "weight"):
+        await asyncio.to_thread(team, "set", "image", f"deployment/{name}", f"{name}={BETTER}")
+        await until("a split", partial(share, team, name), 90)
+    weight = way.choose("weight", writes("/httproutes/weight"))
     await asyncio.wait_for(weight.wait(), 60)
     kept = [
         way.choose("status", writes("/canaries/status/status", "Promoting")),
         way.choose("release", writes("/deployments/release", "headgate.dev/promoting")),
     ]
     for name in others:
-        await asyncio.to_thread(annotate, team, name, "promote")
+        await asyncio.to_thread(annotate, team, name, "promote=now")
     for event in kept:
         await asyncio.wait_for(event.wait(), 8)
 
