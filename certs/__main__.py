@@ -34,7 +34,7 @@ async def serve(settings: Settings, *, job: Job) -> None:
 
     """
     async with Cluster.connect() as cluster:
-        bootstrap = Bootstrap(cluster, settings, cluster.now)
+        bootstrap = Bootstrap(cluster, settings, cluster.clock.shown)
         match job:
             case Job.ONCE:
                 await bootstrap.ensure()

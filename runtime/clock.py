@@ -95,6 +95,17 @@ class ServerClock:
             return datetime.fromtimestamp(self._machine(), UTC)
         return datetime.fromtimestamp(self._offset.told + self.monotonic(), UTC)
 
+    def shown(self) -> datetime:
+        """Return what the API server's own clock shows, right after a step too.
+
+        For what the API server compares with it, such as the beginning of a certificate.
+        """
+        if self._offset is None:
+            return self.now()
+        offset = self._offset.aged(self.monotonic())
+        seconds = min(max(offset.told, offset.low), offset.high) + self.monotonic()
+        return datetime.fromtimestamp(seconds, UTC)
+
     def hear(self, date: str | None, *, sent: float, received: float) -> None:
         """Take in one answer.
 

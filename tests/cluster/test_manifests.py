@@ -469,6 +469,26 @@ def test_network_policies_are_valid(
     assert done.stdout.count("networkpolicy.networking.k8s.io/") == (1 if base else 3)
 
 
+@pytest.mark.usefixtures("crds")
+def test_the_component_for_clients_is_valid(
+    kubectl: Kubectl, tmp_path: Path, namespace: str
+) -> None:
+    component = MANIFESTS / "client-authentication"
+    kustomization = {
+        "resources": [os.path.relpath(MANIFESTS, tmp_path.resolve())],
+        "components": [os.path.relpath(component, tmp_path.resolve())],
+        "namespace": namespace,
+        "namePrefix": f"{namespace}-",
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+
+    dry = ("apply", *SERVER_SIDE, "--dry-run=server", "--validate=strict", "-o", "yaml")
+    done = kubectl.run(*dry, "-k", str(tmp_path))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "HEADGATE_CLIENT_CA" in done.stdout
+
+
 RBAC_KINDS = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 
 

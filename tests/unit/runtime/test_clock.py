@@ -121,7 +121,7 @@ def test_before_the_first_answer_it_is_the_machine_s() -> None:
     assert clock.error is None
     for date in (None, "", "yesterday", "Thu, 99 Foo 2026"):
         clock.hear(date, sent=0, received=1)
-        assert clock.now() == datetime.fromtimestamp(7, UTC)
+        assert clock.now() == clock.shown() == datetime.fromtimestamp(7, UTC)
 
 
 @pytest.mark.parametrize("step", [-3.0, 3.0])
@@ -165,6 +165,7 @@ def test_an_hour_s_step_of_the_server_s_clock_ends_no_wait_and_begins_none_anew(
         assert told == pytest.approx(scene.passed - passed, rel=0.11)
         assert clock.error is not None
         assert abs(scene.wrong_by(clock)) <= clock.error + 1e-5
+        assert abs(clock.shown().timestamp() - scene.server) < 1
 
 
 @pytest.mark.parametrize("step", [-HOUR, HOUR])
