@@ -14,6 +14,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ GOOD, BETTER = "headgate/demo:1.0", "headgate/demo:1.1"
 LEASE = "/leases/headgate-analyzer"
 NAMES = ("weight", "status", "release")
 """Targets, by the write of theirs that is kept back."""
+REFUSED = {404, 409, 422}
+"""What is answered to a write that rests on what is no more."""
 QUIET = 6
 """Looks, half a second apart, that see the same: nothing is written any more."""
 LOOKS = 25
@@ -151,8 +154,25 @@ def annotate(kubectl: Kubectl, name: str, *commands: str) -> None:
     kubectl("annotate", "deployment", name, "--overwrite", *words)
 
 
+class Back(StrEnum):
+    """When the first comes back, and what it wrote."""
+
+    WRITES_FIRST = "its writes come first, then it wakes, when the runs have ended"
+    AWAKE_FIRST = "it wakes first, then its writes come, when the runs have ended"
+    AT_THE_HAND_OVER = "both at once, as soon as there is a successor"
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        Back.WRITES_FIRST,
+        pytest.param(Back.AWAKE_FIRST, marks=pytest.mark.soak),
+        pytest.param(Back.AT_THE_HAND_OVER, marks=pytest.mark.soak),
+    ],
+    ids=lambda back: back.name,
+)
 async def test_a_stopped_leader_undoes_nothing(
-    team: Kubectl, cluster_kubeconfig: Path, tmp_path: Path
+    team: Kubectl, cluster_kubeconfig: Path, tmp_path: Path, back: Back
 ) -> None:
     for name in NAMES:
         team.apply(*objects(team.namespace, name))
@@ -172,22 +192,16 @@ async def test_a_stopped_leader_undoes_nothing(
         for name in NAMES:
             await asyncio.to_thread(annotate, team, name, "abort=now", "promote-")
         await until("a successor", lambda: second.says("leadership_acquired"), 60)
+        if back is Back.AT_THE_HAND_OVER:
+            await come_back(first, back)
         await until("the end of each run", lambda: all(ended(team, name) for name in NAMES), 90)
         before = await at_rest(team)
-
-        written = len(first.way.writes)
-        first.way.go.set()  # what was on its way arrives, while its sender still sleeps
-        await until("their ends", lambda: all(map(first.way.of, NAMES)), 30)
-        for name in NAMES:
-            write = first.way.of(name)
-            assert write is not None
-            assert write.status in {404, 409, 422}, write
-        first.process.send_signal(signal.SIGCONT)
-        await until("an end of its lead", lambda: first.says("leadership_lost"), 30)
+        if back is not Back.AT_THE_HAND_OVER:
+            await come_back(first, back)
+            assert {it.status for name in NAMES if (it := first.way.of(name))} <= REFUSED
         for _ in range(LOOKS):
             assert await asyncio.to_thread(picture, team) == before
             await asyncio.sleep(0.2)
-        assert first.effects(written) == []
         assert first.process.poll() is None
 
         second.process.terminate()  # the one that was stopped is as good as any other
@@ -195,6 +209,19 @@ async def test_a_stopped_leader_undoes_nothing(
         await until("the first leads again", again, 40)
         for name in NAMES:
             assert ended(team, name)
+
+
+async def come_back(first: Analyzer, back: Back) -> None:
+    """Let what the first wrote arrive, and wake it; see that it changes nothing else."""
+    before = len(first.way.writes)
+    if back is Back.WRITES_FIRST:
+        first.way.go.set()
+        await until("what was on its way", lambda: all(map(first.way.of, NAMES)), 30)
+    first.process.send_signal(signal.SIGCONT)
+    await until("an end of its lead", lambda: first.says("leadership_lost"), 30)
+    first.way.go.set()
+    await until("what was on its way", lambda: all(map(first.way.of, NAMES)), 30)
+    assert first.effects(before) == []
 
 
 async def keep_writes_back(team: Kubectl, first: Analyzer) -> None:
