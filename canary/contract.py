@@ -170,6 +170,7 @@ class Reason(StrEnum):
     IGNORED = "FieldsIgnored"
     UNSUITABLE = "UnsuitableTarget"
     MISFIT = "CanaryNotApart"
+    NO_TARGET = "TargetNotFound"
     NO_ROUTE = "NoRoute"
     NO_ENDPOINT = "NoReadyEndpoint"
     MADE_AGAIN = "MadeAgain"

@@ -1,4 +1,4 @@
-"""Canaries that somebody has deleted, and until when nothing is made in their place."""
+"""What somebody has deleted a moment ago, and may be about to create anew."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Final
 from canary.model.values import Key
 
 REPLACED_WITHIN: Final = timedelta(seconds=10)
-"""How long whoever replaces a Canary may take from deleting the old one to creating the new one.
+"""How long whoever replaces an object may take from deleting the old one to creating the new one.
 
 `kubectl replace --force` deletes all objects of a file, looks once a second whether they have gone,
 and then creates them: one that is made in between has their name.
@@ -18,10 +18,10 @@ and then creates them: one that is made in between has their name.
 
 @dataclass(slots=True)
 class Absences:
-    """Remembers, for a short while, whose Canary was deleted.
+    """Remembers for a short while what was deleted, by target.
 
-    A process that starts remembers none: what it makes too early is met by those few who replace
-    a Canary at that moment.
+    A process that starts remembers nothing: what it does too early is met by those few who replace
+    something at that moment.
 
     Args:
         clock: seconds that only grow.
@@ -32,17 +32,17 @@ class Absences:
     _since: dict[Key, float] = field(init=False, default_factory=dict)
 
     def begin(self, key: Key) -> None:
-        """Take in that a target's Canary was deleted and none is left."""
+        """Take in that something was deleted and none is left."""
         self._drop_the_old()
         self._since.pop(key, None)
         self._since[key] = self.clock()
 
     def end(self, key: Key) -> None:
-        """Take in that a target has a Canary again."""
+        """Take in that it is there again."""
         self._since.pop(key, None)
 
     def left(self, key: Key) -> timedelta:
-        """Return how long nothing is to be made for a target yet; zero where it may be."""
+        """Return how long it may still be about to be created anew; zero where it is not."""
         since = self._since.get(key)
         if since is None:
             return timedelta(0)

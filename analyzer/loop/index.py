@@ -32,6 +32,7 @@ class ClusterIndex:
         routes: one informer for each kind of route; one whose kind the cluster does not have knows
             of none.
         absences: whose Canary was deleted a moment ago.
+        gone: which targets were.
 
     """
 
@@ -40,6 +41,7 @@ class ClusterIndex:
     canaries: Informer
     routes: tuple[Informer, ...] = ()
     absences: Absences = field(default_factory=Absences)
+    gone: Absences = field(default_factory=Absences)
     _canary_names: dict[Key, set[str]] = field(init=False, default_factory=dict)
     _signs: dict[Key, Sign] = field(init=False, default_factory=dict)
     _splits: dict[Key, set[tuple[str, str]]] = field(init=False, default_factory=dict)
@@ -82,6 +84,10 @@ class ClusterIndex:
         """Return after what time a Canary may be made for a target that has none."""
         return self.absences.left(key)
 
+    def missed_in(self, key: Key) -> timedelta:
+        """Return after what time a target that was deleted is not about to be created anew."""
+        return self.gone.left(key)
+
     def _canaries_of(self, key: Key) -> list[Json]:
         names = self._canary_names.get(key, ())
         found = (self.canaries.get(key.namespace, name) for name in names)
@@ -113,6 +119,10 @@ class ClusterIndex:
     def learn_target(self, key: Key, new: Json | None) -> None:
         """Take in a change of a Deployment."""
         notes = {} if new is None else annotations(new)
+        if new is None:
+            self.gone.begin(key)
+        else:
+            self.gone.end(key)
         in_run = self._in_run.setdefault(key.namespace, set())
         if HOLD in notes or PROMOTING in notes:
             in_run.add(key.name)

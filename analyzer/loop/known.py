@@ -21,6 +21,9 @@ class Index(Protocol):
     def made_in(self, key: Key) -> timedelta:
         """Return after what time a Canary may be made for a target that has none."""
 
+    def missed_in(self, key: Key) -> timedelta:
+        """Return after what time a target that was deleted is not about to be created anew."""
+
     def enabled(self, namespace: str) -> bool:
         """Tell whether a namespace carries the label."""
 

@@ -11,9 +11,10 @@ from analyzer.loop.act import Actor
 from analyzer.loop.known import Index
 from analyzer.loop.leftovers import Leftovers, is_marked
 from analyzer.loop.losses import Losses
+from analyzer.loop.notices import Notices
 from analyzer.loop.observe import Observer, Scene
 from analyzer.loop.questions import Questions
-from analyzer.loop.records import Records, state_of, target_of
+from analyzer.loop.records import Records, state_of
 from analyzer.loop.resting import (
     carries_anothers_verdict,
     is_nobodys_update,
@@ -44,8 +45,6 @@ from canary.rules.beside_flagger import left_alone
 from canary.rules.context import RECHECK
 from canary.rules.decide import decide
 from canary.rules.denied import ask_again_in, denied
-from canary.rules.notices import noticed_at_rest
-from canary.spec.canary import parse_strategy
 from canary.spec.made import Whose, whose
 from runtime.errors import (
     ApiError,
@@ -100,6 +99,10 @@ class Reconciler:
     metrics: RunMetrics
     losses: Losses = field(default_factory=Losses)
     questions: Questions = Questions()
+
+    @property
+    def _notices(self) -> Notices:
+        return Notices(self.actor, self.observer.defaults)
 
     async def reconcile(self, key: Key) -> Result:
         """Look at one target and do what it needs.
@@ -170,7 +173,7 @@ class Reconciler:
                 return done
         target = await stored(self.cluster, DEPLOYMENTS, key.namespace, key.name)
         if target is None or "deletionTimestamp" in target["metadata"]:
-            return await self._ended(key, doubted=doubted)
+            return await self._ended(key, canary, doubted=doubted)
         return await self._look_at(key, target, canary, doubted=doubted)
 
     async def _look_at(
@@ -188,6 +191,15 @@ class Reconciler:
             canary = await self.records.create(target)
         return await self._look_with(key, target, canary, enabled=enabled)
 
+    async def _look_without_target(self, key: Key, canary: Json | None) -> Result:
+        """Say that a Canary's target is not there, unless it may be about to be created."""
+        beside = not self.index.enabled(key.namespace) or self.index.flagger(key.namespace)
+        if canary is None or beside or self.index.target(key) is not None:
+            return Result()
+        left = self.index.missed_in(key)
+        left = left or await self._notices.without_target(canary, self.clock())
+        return Result(requeue_after=left or None)
+
     async def _look_with(self, key: Key, target: Json, canary: Json, *, enabled: bool) -> Result:
         try:
             canary = await self._record(key, canary)
@@ -197,12 +209,12 @@ class Reconciler:
             return Result(requeue_after=timedelta(0))
         return await self._reconcile(key, target, canary, enabled=enabled)
 
-    async def _ended(self, key: Key, *, doubted: bool) -> Result:
+    async def _ended(self, key: Key, canary: Json | None, *, doubted: bool) -> Result:
         """Leave nothing of a target that is going: a route has no such owner as its canary has."""
         self._forget(key)
         if not doubted and self._beside(key) is None:
             await self.router.clean(key)
-            return Result()
+            return await self._look_without_target(key, canary)
         return await self._taken_back(key, None)
 
     async def _without_run(self, key: Key, target: Json, *, doubted: bool) -> Result:
@@ -295,7 +307,7 @@ class Reconciler:
         before = state_of(canary)
         state = current_state(before, Identities((target["spec"]["template"],)))
         if enabled and not self.index.flagger(key.namespace):
-            state = await self._notice(target, canary, state)
+            state = await self._notices.at_rest(target, canary, state, self.clock())
         with suppress(Overtaken, NotFound):  # the informer is about to tell what is stored now
             if state != before:
                 canary = await self.records.save(canary, state, self.clock())
@@ -303,20 +315,6 @@ class Reconciler:
             if enabled or whose(canary) is Whose.TAKEN:
                 await self.actor.take_in(canary, self.clock())
         return Result()
-
-    async def _notice(self, target: Json, canary: Json, state: State) -> State:
-        """Say what of a resting target's Canary nobody follows, and return what was said.
-
-        Said first: after a death in between it is said again, under the same name.
-        """
-        metadata, now = canary["metadata"], self.clock()
-        strategy = parse_strategy(canary, self.observer.defaults)
-        state, events = noticed_at_rest(target_of(canary), state, strategy)
-        for event in events:
-            for subject in (canary, target):
-                version = str(metadata.get("resourceVersion"))
-                await self.actor.report(subject, event, now, run=version)
-        return state
 
     async def _look_at_resting(self, key: Key, target: Json, *, enabled: bool) -> Result:
         """Say aloud that an update came past the webhook to a target that has no Canary.

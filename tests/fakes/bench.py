@@ -108,6 +108,7 @@ class Bench:
     questions: Questions = Questions()
     doubts: frozenset[Key] = frozenset()
     made_after: timedelta = timedelta(0)
+    missed_after: timedelta = timedelta(0)
 
     # --- what the informers know ---------------------------------------------------------------
 
@@ -130,6 +131,10 @@ class Bench:
     def made_in(self, key: Key) -> timedelta:
         del key
         return self.made_after
+
+    def missed_in(self, key: Key) -> timedelta:
+        del key
+        return self.missed_after
 
     def canaries(self, key: Key) -> list[Json]:
         found = (obj for (kind, _, _), obj in self.cluster.objects.items() if kind == "canaries")

@@ -192,6 +192,10 @@ class Analyzer:
         del key
         return timedelta(0)
 
+    def missed_in(self, key: Key) -> timedelta:
+        del key
+        return timedelta(0)
+
     def flagger(self, namespace: str) -> str:
         del namespace
         return ""

@@ -181,3 +181,45 @@ async def test_it_outlives_a_run_and_a_new_version() -> None:
     assert status(bench)["phase"] != "Initialized"
     assert understood(bench) is not None
     assert state_from_status(status(bench)).noticed
+
+
+def targetless(age: timedelta = timedelta(minutes=1), **changes: object) -> Bench:
+    """Return a bench that has a team's Canary alone."""
+    bench = Bench(**changes)  # type: ignore[arg-type]
+    canary = objects.canary()
+    canary["metadata"]["creationTimestamp"] = (START - age).isoformat()
+    bench.cluster.put(CANARIES, canary)
+    return bench
+
+
+async def test_a_target_that_is_not_there_is_said_once() -> None:
+    bench = targetless()
+    for _ in range(3):
+        await bench.reconcile()
+    (text,) = said(bench, "TargetNotFound")
+    assert "there is no Deployment web.prod" in text
+
+
+@pytest.mark.parametrize(
+    "bench",
+    [targetless(timedelta(seconds=3)), targetless(missed_after=timedelta(seconds=7))],
+    ids=["a new Canary", "a target that was deleted"],
+)
+async def test_one_that_may_be_about_to_be_created_is_waited_for(bench: Bench) -> None:
+    assert (await bench.reconcile()).requeue_after == timedelta(seconds=7)
+    assert said(bench, "TargetNotFound") == []
+
+
+@pytest.mark.parametrize("how", ["unlabelled", "made", "leaving"])
+async def test_nothing_is_missed_where_nobody_asks_for_it(how: str) -> None:
+    bench = targetless()
+    if how == "unlabelled":
+        bench.labelled = False
+    elif how == "made":
+        bench.cluster.put(CANARIES, made.made())
+    else:
+        leaving = objects.canary()
+        leaving["metadata"]["deletionTimestamp"] = START.isoformat()
+        bench.cluster.put(CANARIES, leaving)
+    assert (await bench.reconcile()).requeue_after is None
+    assert said(bench, "TargetNotFound") == []

@@ -1,0 +1,79 @@
+"""Says what of a Canary nobody follows, where no run does: its target rests, or is not there."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from analyzer.loop.act import Actor
+from analyzer.loop.records import target_of
+from canary.contract import Reason
+from canary.model.state import State
+from canary.model.values import Json
+from canary.rules.actions import Emit
+from canary.rules.notices import noticed_at_rest
+from canary.spec.canary import parse_strategy
+from canary.spec.defaults import Defaults
+from canary.spec.made import is_ours
+
+COMES_WITHIN: Final = timedelta(seconds=10)
+"""How much later than its Canary a target may be created, as by one apply of both."""
+_NO_TIME: Final = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Notices:
+    """Says it in events.
+
+    Args:
+        actor: writes them.
+        defaults: the admin's settings.
+
+    """
+
+    actor: Actor
+    defaults: Defaults
+
+    async def at_rest(self, target: Json, canary: Json, state: State, now: datetime) -> State:
+        """Say what of a resting target's Canary nobody follows, once each time it changes.
+
+        Said before it is stored: after a death in between it is said again, under the same name.
+
+        Args:
+            target: the Deployment.
+            canary: its Canary, as the informer has heard of it.
+            state: what is stored in that one.
+            now: the time of this reconcile.
+
+        Returns:
+            The state with what was said; to be stored where it is another one.
+
+        """
+        strategy = parse_strategy(canary, self.defaults)
+        state, events = noticed_at_rest(target_of(canary), state, strategy)
+        version = str(canary["metadata"].get("resourceVersion"))
+        for event in events:
+            for subject in (canary, target):
+                await self.actor.report(subject, event, now, run=version)
+        return state
+
+    async def without_target(self, canary: Json, now: datetime) -> timedelta:
+        """Say of a team's Canary that there is no such target, which may be a typo.
+
+        Args:
+            canary: the object.
+            now: the time of this reconcile.
+
+        Returns:
+            After what time to look again: the target may be about to be created. Zero for never.
+
+        """
+        metadata = canary["metadata"]
+        if is_ours(canary) or "deletionTimestamp" in metadata:
+            return _NO_TIME
+        made = metadata.get("creationTimestamp")
+        age = COMES_WITHIN if made is None else now - datetime.fromisoformat(made)
+        if age < COMES_WITHIN:
+            return COMES_WITHIN - max(age, _NO_TIME)
+        said = f"there is no Deployment {target_of(canary)}, which spec.targetRef names"
+        await self.actor.report(canary, Emit(str(Reason.NO_TARGET), said, warning=True), now)
+        return _NO_TIME
