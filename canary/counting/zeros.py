@@ -67,7 +67,13 @@ def completed(query: str, names: Collection[str] = ()) -> Completed | None:
     """
     try:
         expression = parsed(query)
-        sums = {as_text(one): _unborn(one, expression, names) for one in _sums_of(expression)}
+        found = [(one, _unborn(one, expression, names)) for one in _sums_of(expression)]
+        sums = {
+            unborn.asked: unborn
+            for one, unborn in found
+            # What is split by the very label has no other value to be 0 instead.
+            if _groups(one).isdisjoint(unborn.labels)
+        }
         return Completed(query=_filled(expression, sums), sums=tuple(sums.values()))
     except NotCounts:
         return None
@@ -88,7 +94,7 @@ def _filled(expression: promql.Expr, sums: dict[str, Unborn]) -> str:
 
 
 def _sums_of(expression: promql.Expr) -> Iterator[promql.AggregateExpr]:
-    """Return the sums that leave one value of the series of one selector."""
+    """Return the sums of the series of one selector that are not split by pods."""
     found: list[promql.AggregateExpr] = []
 
     def look(one: promql.Expr) -> None:
@@ -100,10 +106,14 @@ def _sums_of(expression: promql.Expr) -> Iterator[promql.AggregateExpr]:
 
 
 def _is_plain(one: promql.AggregateExpr) -> bool:
-    grouped = one.modifier is not None and (
-        one.modifier.type == promql.AggModifierType.Without or bool(one.modifier.labels)
-    )
-    return str(one.op) == "sum" and not grouped and _selector_of(one.expr) is not None
+    split = one.modifier is not None and one.modifier.type == promql.AggModifierType.Without
+    split = split or not _groups(one).isdisjoint(POD_LABELS)
+    return str(one.op) == "sum" and not split and _selector_of(one.expr) is not None
+
+
+def _groups(one: promql.AggregateExpr) -> frozenset[str]:
+    """Return the labels that a sum keeps: `by (app)` leaves one value of one version."""
+    return frozenset() if one.modifier is None else frozenset(one.modifier.labels)
 
 
 def _selector_of(expression: promql.Expr) -> promql.VectorSelector | None:

@@ -33,6 +33,11 @@ def same(query: str) -> str:
             'sum(increase(a{P,m="got",s="500"}[1m] offset 5m))',
             'sum(increase(a{P,m="got",s!=""}[1m] offset 5m))',
         ),
+        (
+            "E / sum by (app) (rate(a{P}[1m]))",
+            'sum by (app) (rate(a{P,status=~"5.."}[1m]))',
+            'sum by (app) (rate(a{P,status!=""}[1m]))',
+        ),
         ("E / sum(a{P})", 'sum(a{P,s="500"})', 'sum(a{P,s!=""})'),
         (
             "E",
@@ -40,7 +45,7 @@ def same(query: str) -> str:
             'sum(rate(b{cluster_name="prod_web-canary_80",code!=""}[1m]))',
         ),
     ],
-    ids=["a ratio", "the good", "no ratio", "windows and more", "raw", "a gateway"],
+    ids=["a ratio", "the good", "no ratio", "windows and more", "by app", "raw", "a gateway"],
 )
 def test_a_sum_of_errors_falls_back_to_0_where_requests_carry_its_label(
     query: str, errors: str, requests: str
@@ -57,11 +62,19 @@ def test_a_sum_of_errors_falls_back_to_0_where_requests_carry_its_label(
     [
         "sum(rate(errors{P}[1m])) / sum(rate(requests{P}[1m]))",
         'sum by (pod) (rate(a{P,status="503"}[1m])) / sum by (pod) (rate(a{P}[1m]))',
+        'sum by (app, status) (rate(a{P,status="503"}[1m])) / sum by (app) (rate(a{P}[1m]))',
         "histogram_quantile(0.99, sum by (le) (rate(a_bucket{P}[1m])))",
         'avg(a{P,status="503"})',
         'sum(rate(a{namespace="prod",P,le="0.5",job="x"}[1m]))',
     ],
-    ids=["errors of their own", "more than one value", "a quantile", "a mean", "none on errors"],
+    ids=[
+        "of their own",
+        "by pods",
+        "by what is asked for",
+        "a quantile",
+        "a mean",
+        "none on errors",
+    ],
 )
 def test_what_has_no_condition_on_errors_stays_empty(query: str) -> None:
     asked = query.replace("P", PODS)
