@@ -53,7 +53,8 @@ def noticed(ctx: Context, decision: Decision) -> Decision:
     """
     strategy, before = ctx.observed.strategy, ctx.state.noticed
     notices = _notices(ctx.observed.key, strategy)
-    if isinstance(strategy, InvalidStrategy) and decision.state.phase in RUNNING_PHASES:
+    said = isinstance(strategy, InvalidStrategy) and decision.state.phase in RUNNING_PHASES
+    if said or not ctx.observed.target.enabled:
         notices = before
     state = replace(decision.state, noticed=notices)
     if notices == before:

@@ -170,6 +170,17 @@ async def test_a_namespace_without_the_label_is_left_alone() -> None:
     assert (said(bench), bench.cluster.calls) == ([], [])
 
 
+async def test_nor_is_anything_said_of_a_run_that_ends_because_the_label_went() -> None:
+    bench = held(Bench())
+    for _ in range(3):
+        await bench.reconcile()
+    bench.labelled = False
+    annotated(bench, TYPO)
+    for _ in range(3):
+        await bench.reconcile()
+    assert said(bench) == []
+
+
 async def test_it_outlives_a_run_and_a_new_version() -> None:
     bench = idle()
     annotated(bench, TYPO)
