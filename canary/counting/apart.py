@@ -22,7 +22,7 @@ _ENDINGS: Final = ("", _POD, "_80", "-80", ":80", ".80", "/80")
 _PLAIN: Final = re.compile(r"[\w/:@-]*")
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def tells_apart(canary: str, stable: str, *, workload: str, target: str) -> bool:
     """Tell whether the stable's query reads nothing of the canary's, as far as names can tell.
 

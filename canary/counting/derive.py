@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from canary.counting.algebra import Percentile, Share, single
+from canary.counting.algebra import Percentile, Share, Value, single
 from canary.counting.errors import NotCounts
 from canary.counting.expressions import exact, read
 from canary.counting.form import Form, Signs, formed
@@ -147,8 +147,13 @@ def derive(query: str, *, minimum: float | None, maximum: float | None) -> Deriv
         NotCounts: the value is not the share of counters nor the quantile of a histogram.
 
     """
-    value = single(read(query))
-    low, high = _usable(minimum), _usable(maximum)
+    try:
+        return _derived(single(read(query)), _usable(minimum), _usable(maximum))
+    except ArithmeticError as error:
+        raise NotCounts("it calculates with numbers that are too large or too small") from error
+
+
+def _derived(value: Value, low: Fraction | None, high: Fraction | None) -> Derived:
     match value:
         case Share():
             return _ratio(formed(value), low, high)

@@ -6,10 +6,10 @@ evidence anyway. Whatever else changes the value is refused, with the reason.
 """
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -17,18 +17,10 @@ import promql_parser as promql
 
 from canary.counting import algebra, selectors
 from canary.counting.algebra import Combination, Constant, Percentile, Share, Value
+from canary.counting.bounds import check
 from canary.counting.errors import NotCounts
 from canary.counting.form import formed
 from canary.counting.series import LE
-
-MOST_CHARACTERS: Final = 4096
-"""Of a query; those in use have a few hundred."""
-MOST_OPERATORS: Final = 200
-"""And parentheses. The parser goes as deep as they nest, on the stack of the thread: too deep ends
-the process, and teams write queries."""
-_TEXT: Final = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`[^`]*`|#[^\n]*""")
-"""Strings and comments."""
-_OPERATOR: Final = re.compile(r"[-+*/%^(<>!=]+?|\b(?:and|or|unless|atan2)\b", re.IGNORECASE)
 
 _COMPARISONS: Final = frozenset({">", ">=", "<", "<=", "==", "!="})
 _WITH_ZERO: Final = frozenset({">", ">=", "!="})
@@ -53,6 +45,7 @@ def read(query: str) -> Value:
         raise NotCounts(f"it is no PromQL that can be read: {error}") from error
 
 
+@lru_cache(maxsize=64)
 def parsed(query: str) -> promql.Expr:
     """Parse a query, within bounds.
 
@@ -60,10 +53,7 @@ def parsed(query: str) -> promql.Expr:
         NotCounts: it is no PromQL, or too long or too deep to be read safely.
 
     """
-    if len(query) > MOST_CHARACTERS:
-        raise NotCounts(f"it has more than {MOST_CHARACTERS} characters")
-    if len(_OPERATOR.findall(_TEXT.sub("", query))) > MOST_OPERATORS:
-        raise NotCounts(f"it has more than {MOST_OPERATORS} operators and parentheses")
+    check(query)
     try:
         return promql.parse(query)
     except ValueError as error:

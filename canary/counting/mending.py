@@ -45,7 +45,7 @@ MARK: Final = "headgate-baseline"
 """Stands for the stable's workload where a query names it on purpose."""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def for_canary(query: str, versions: Versions) -> str:
     """Return the canary's query as it was meant.
 
@@ -58,7 +58,7 @@ def for_canary(query: str, versions: Versions) -> str:
     return found.replace(MARK, versions.stable.workload)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def for_stable(query: str, versions: Versions) -> str:
     """Return the stable's query as it was meant."""
     if read_by(query, versions).reads is Reads.CANARY:
@@ -69,11 +69,10 @@ def for_stable(query: str, versions: Versions) -> str:
 def _changed(query: str, change: Change) -> str:
     try:
         expression = parsed(query)
-        before = as_text(expression)
-        after = as_text(rewritten(expression, change))
+        changed = rewritten(expression, change)
     except NotCounts:
         return query
-    return query if after == before else after
+    return query if changed is expression else as_text(changed)
 
 
 def _of_canary(versions: Versions, conditions: tuple[Matcher, ...]) -> Iterator[Matcher]:

@@ -29,17 +29,22 @@ def conditions_of(vector: promql.VectorSelector) -> tuple[Matcher, ...]:
 
 
 def rewritten(expression: promql.Expr, change: Change) -> promql.Expr:
-    """Return an expression with the conditions of all its selectors changed.
+    """Return an expression with the conditions of all its selectors changed, itself where none is.
 
     Raises:
         NotCounts: a condition cannot be read.
 
     """
+    changed = False
 
     def renew(found: promql.Expr) -> promql.Expr | None:
-        return _renewed(found, change) if isinstance(found, promql.VectorSelector) else None
+        nonlocal changed
+        after = _renewed(found, change) if isinstance(found, promql.VectorSelector) else None
+        changed |= after is not None
+        return after
 
-    return promql.transform(expression, post_visit=renew)
+    after = promql.transform(expression, post_visit=renew)
+    return after if changed else expression
 
 
 def _renewed(vector: promql.VectorSelector, change: Change) -> promql.Expr | None:

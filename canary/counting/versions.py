@@ -110,6 +110,10 @@ _NOT_NAMING: Final = frozenset(
 )
 _ELSEWHERE: Final = "namespace"
 """In the names of labels, whatever else is in them."""
+_MOST_MENTIONS: Final = 12
+"""Of a version in one condition; behind what stands before each all endings are tried."""
+_MOST_PAIRS: Final = 100
+"""Of what looks like a label with its value, in what is no PromQL."""
 _PREFIXES: Final = ("", "{ns}_", "{ns}-", "{ns}/", "{ns}.", "{ns}:", "outbound|80||")
 _ENDINGS: Final = (
     *("", "_80", "-80", ":80", ".80", "/80", "_http", "-5d9f7c8b9d", ".{ns}", "_{ns}", "-{ns}"),
@@ -129,7 +133,7 @@ _FILTERS: Final = frozenset({"and", "unless", "==", "!=", ">", "<", ">=", "<="})
 """Operators whose value is that of their left side, where it is not dropped."""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def read_by(query: str, versions: Versions) -> Attribution:
     """Return which version a query reads.
 
@@ -147,8 +151,14 @@ def read_by(query: str, versions: Versions) -> Attribution:
         return _scanned(query, versions)
 
 
+@lru_cache(maxsize=1024)
 def reads_of(condition: Matcher, versions: Versions) -> Reads:
-    """Return which version a condition picks."""
+    """Return which version a condition picks.
+
+    Raises:
+        NotCounts: it names the versions more often than can be tried.
+
+    """
     value = condition.value.replace("\\", "")
     named = _named(value, versions.canary, versions.namespace)
     if not (names_things(condition.label) or (named and not _is_elsewhere(condition.label))):
@@ -319,6 +329,8 @@ def _texts(condition: Matcher, version: Version, versions: Versions) -> Iterator
         for before, rest in _named(value, version, namespace)
         if _PLAIN.fullmatch(before) and not (literal and _is_more(rest))
     ]
+    if len(around) > _MOST_MENTIONS:
+        raise NotCounts("it names the versions more often than can be tried")
     for name in version.names:
         for before, rest in around:
             for prefix in {before, *(it.format(ns=namespace) for it in _PREFIXES)}:
@@ -346,7 +358,10 @@ def _named(text: str, version: Version, namespace: str) -> list[tuple[str, str]]
 def _scanned(query: str, versions: Versions) -> Attribution:
     """Look through what is no PromQL for what plainly names the stable alone."""
     found = []
-    for label, op, value in _PAIRS.findall(query):
+    pairs = dict.fromkeys(one.groups() for one in _PAIRS.finditer(query))
+    if len(pairs) > _MOST_PAIRS:
+        return Attribution(reads=Reads.UNKNOWN)
+    for label, op, value in pairs:
         condition = Matcher(label=label.replace(".", "_"), op="=", value=value)
         try:
             reads = reads_of(condition, versions)

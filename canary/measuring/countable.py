@@ -231,13 +231,13 @@ def _derive(query: SourceQuery, metric: Metric) -> Derived:
     return _derived(query.query, minimum, metric.maximum)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def _derived(query: str, minimum: float | None, maximum: float | None) -> Derived:
     """Derive once per text: every look at a run asks for the same ones."""
     return derive(query, minimum=minimum, maximum=maximum)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def _window(query: str) -> float:
     return window_of(query)
 

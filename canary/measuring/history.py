@@ -37,8 +37,8 @@ def histories(
     """Return what each pod counted in every step.
 
     A step whose beginning or end is missing counts nothing; a value that fell is a restart, which
-    began at 0. Points of no time in the past that was asked for, and values that no counter has,
-    are left out, and so are pods beyond the first thousand.
+    began at 0. Points of no time in the past that was asked for, values that no counter has, and
+    pods beyond the first thousand are left out.
 
     Args:
         counted: what counts, for the stable.

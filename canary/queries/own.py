@@ -85,7 +85,7 @@ def _finds_former(one: Read, past: Past, *, named: bool) -> bool:
     return whose is Scope.OPEN or (whose is Scope.OWN and not named)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def _by_name(query: str, pods: RunPods) -> str | None:
     try:
         return narrowed(query, pods)

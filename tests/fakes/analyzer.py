@@ -158,7 +158,7 @@ class Outside:
 
     async def call(self, hook: Hook, payload: Mapping[str, Any]) -> HookResult:
         del payload
-        return HookResult(hook=hook.name, ok=True)
+        return HookResult(hook=hook, ok=True)
 
 
 @dataclass

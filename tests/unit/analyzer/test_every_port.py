@@ -14,7 +14,7 @@ from tests.fakes.loop import ImpatientLoop
 LOOP = ImpatientLoop
 METHODS = [(port, method) for port, methods in all_ports().items() for method in methods]
 NEEDED = 20
-"""The weight that a run comes to which nothing ails: it has been through checks, hooks and steps."""
+"""The weight that a run comes to that nothing ails: it has been through checks, hooks and steps."""
 
 
 class Panic(BaseException):

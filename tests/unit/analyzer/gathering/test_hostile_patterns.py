@@ -148,7 +148,8 @@ async def test_three_metrics_of_one_canary_cost_no_other_run_its_verdict(
     server = Server()
     async with gathering(server) as (gatherer, woken):
         sick, own = hostile(conditions), watch(counted(SUCCESS, key=WELL), key=WELL)
-        names = [it.metric.name for it in (*sick.metrics, *sick.scalars)]
+        names = [it.metric.name for it in sick.metrics]
+        names += [it.metric.name for it in sick.scalars]
         gatherer.follow(sick, dict.fromkeys(names, SERVER))
         gatherer.follow(own, {"request-success-rate": SERVER})
         async with asyncio.timeout(600):
@@ -170,7 +171,8 @@ VALUES = (math.nan, math.inf, -math.inf, -5.0, 1.7e308, 1e18, 5e-324)
 async def test_a_point_of_no_time_teaches_nothing_and_is_said(
     time: float, logs: list[MutableMapping[str, object]]
 ) -> None:
-    past = [(LABELS, (*((BEGAN - 30 * i, 1e6 - i) for i in range(40)), (time, 7.0)))]
+    points = [(BEGAN - 30 * i, 1e6 - i) for i in range(40)]
+    past = [(LABELS, (*points, (time, 7.0)))]
     async with gathering(Server(past=past)) as (gatherer, woken):
         gatherer.follow(
             watch(counted(SUCCESS, key=WELL), key=WELL), {"request-success-rate": SERVER}
