@@ -76,6 +76,7 @@ async def build(
             adapters.providers,
             settings.metrics_server,
             cross_namespace=settings.cross_namespace_refs,
+            deriver=adapters.deriver,
         )
         inquirer = Inquirer(adapters.hooks, sampler, registry=registry)
         index = ClusterIndex(
@@ -96,7 +97,7 @@ async def build(
             timing=settings.timing,
             clock=cluster.now,
             metrics=RunMetrics.create(registry),
-            questions=Questions(scrape=settings.pace.server),
+            questions=Questions(scrape=settings.pace.server, deriver=adapters.deriver),
         )
         yield index, Controller(index, reconciler, Metrics.create(registry)), gatherer, inquirer
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from analyzer.addresses import Guard
+from analyzer.deriving.process import open_deriver
 from analyzer.hooks.http import HttpHookCaller
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from analyzer.pod_pages.scraper import open_scraper
 from analyzer.ports import (
     Cluster,
+    Deriver,
     HistorySource,
     HookCaller,
     MetricProvider,
@@ -41,6 +43,7 @@ class Adapters:
     histories: Mapping[str, HistorySource]
     scraper: Scraper
     hooks: HookCaller
+    deriver: Deriver
 
 
 def router_of(cluster: Cluster) -> Router:
@@ -62,7 +65,7 @@ async def open_adapters(
     """
     prometheus = PrometheusProvider(guard, trusted=metrics_server)
     try:
-        async with open_scraper() as scraper:
+        async with open_scraper() as scraper, open_deriver() as deriver:
             yield Adapters(
                 router=router_of(cluster),
                 providers={PROMETHEUS: prometheus},
@@ -70,6 +73,7 @@ async def open_adapters(
                 histories={PROMETHEUS: prometheus},
                 scraper=scraper,
                 hooks=HttpHookCaller(guard),
+                deriver=deriver,
             )
     finally:
         await prometheus.aclose()

@@ -1,9 +1,9 @@
 """The seams of the daemon. Adapters implement them; the loop knows nothing else of the outside."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, TypeVarTuple, Unpack
 
 from canary.counting.series import Series
 from canary.evidence.report import Weighing
@@ -25,6 +25,10 @@ class ProviderError(Exception):
 
     The message is for the reader of `Canary.status`: what failed and how to mend it.
     """
+
+
+class UnderivableError(ProviderError):
+    """What a team's query means could not be worked out within bounds, or at all."""
 
 
 class SplitRefused(Exception):  # noqa: N818 - what the API server did, told to the run's people
@@ -96,6 +100,38 @@ class Scraper(Protocol):
             ProviderError: the page cannot be had, or is no page of metrics.
 
         """
+
+
+_T = TypeVar("_T")
+_Given = TypeVarTuple("_Given")
+
+
+class Deriver(Protocol):
+    """Works out what teams' queries mean, beside the loop and within bounds."""
+
+    async def derive(self, asker: str, work: Callable[[Unpack[_Given]], _T], *given: *_Given) -> _T:
+        """Return what a pure function makes of what is given; the same at once the next time.
+
+        Args:
+            asker: the namespace whose query it is.
+            work: a function of `canary/`, by its name in its module.
+            given: its arguments; equal ones are written alike by `repr`.
+
+        Raises:
+            UnderivableError: it takes too long or too much memory, or fails; that is remembered.
+            ValueError: what the function itself raises of `canary/`'s own errors.
+            TimeoutError: others' were being worked out all the time.
+
+        """
+
+
+class AtOnce:
+    """Works out on the spot: for a command, which serves the one person who gave it."""
+
+    async def derive(self, asker: str, work: Callable[[Unpack[_Given]], _T], *given: *_Given) -> _T:
+        """Call the function; see the port."""
+        del asker
+        return work(*given)
 
 
 class Asker(Protocol):

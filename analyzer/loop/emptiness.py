@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from canary.counting.zeros import Completed, Unborn, completed
+from canary.counting.zeros import Completed, Unborn
 
 Ask = Callable[[str], Awaitable[tuple[float, ...]]]
 """Asks a query of the provider that gave the empty result."""
@@ -26,19 +26,17 @@ class Emptiness:
     problem: str = ""
 
 
-async def look_into(query: str, names: tuple[str, ...], ask: Ask) -> Emptiness:
+async def look_into(found: Completed | None, ask: Ask) -> Emptiness:
     """Find out what an empty result means, by the rules of `canary.counting.zeros`.
 
     Args:
-        query: PromQL, rendered, whose result was empty.
-        names: of the versions.
+        found: what the query with an empty result can be completed to.
         ask: asks the same provider.
 
     Raises:
         ProviderError: as `ask` does.
 
     """
-    found = completed(query, names)
     if found is None or not 0 < len(found.sums) <= _MOST_SUMS:
         return Emptiness()
     if values := await _with_zeros(found, ask):

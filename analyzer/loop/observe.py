@@ -1,12 +1,13 @@
 """Reads the world around one target into the values that `decide` works on."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
 from analyzer.loop.course import course_of, goes_on, missing_service
+from analyzer.loop.derived import counted, unworn
 from analyzer.loop.sampling import Sampler
 from analyzer.loop.standing import StandingCanary, apart, left_over, misfit_of, strangers_of
 from analyzer.loop.surroundings import Surroundings, labels_of, service_named
@@ -21,8 +22,8 @@ from canary.measuring.countable import (
     Comparable,
     Countable,
     Uncountable,
-    counted,
     is_load_tested,
+    within_bounds,
 )
 from canary.measuring.pods import Newest
 from canary.measuring.watch import Watch
@@ -47,7 +48,6 @@ from canary.objects.workloads import (
 )
 from canary.queries.metric import Query
 from canary.queries.provider import ProviderSpec
-from canary.queries.worn import unworn
 from canary.rules.context import Observed
 from canary.rules.former import takes_over
 from canary.spec.defaults import Defaults, recorded
@@ -142,7 +142,7 @@ class Observer:
             problems=(
                 *missing_service(key, strategy, service),
                 *problems,
-                *(() if labels is None else unworn(queries, labels)),
+                *await unworn(self.sampler.deriver, key.namespace, queries, labels),
             ),
             unclear=tuple(f"metric {it.metric.name}: {it.note}" for it in queries if it.note),
             unsuitable=unsuitable,
@@ -237,7 +237,11 @@ class Observer:
         if not _is_judged(scene):
             self.weigher.forget(scene.key)
             return observed
-        watch = watch_of(scene)
+        found = [
+            await counted(self.sampler.deriver, scene.key.namespace, query, scene.strategy)
+            for query in scene.queries
+        ]
+        watch = watch_of(scene, within_bounds(found))
         wanted = {one.metric.name for one in watch.metrics}
         wanted |= {one.metric.name for one in watch.scalars}
         specs = await self._specs(query for query in scene.queries if query.metric.name in wanted)
@@ -312,10 +316,15 @@ def _is_judged(scene: Scene) -> bool:
     )
 
 
-def watch_of(scene: Scene) -> Watch:
-    """Return what the judge has to know of a run."""
+def watch_of(scene: Scene, found: Sequence[Countable | Comparable | Uncountable]) -> Watch:
+    """Return what the judge has to know of a run.
+
+    Args:
+        scene: what was read.
+        found: how its metrics are read.
+
+    """
     state, strategy = scene.state, scene.strategy
-    found = [counted(query, strategy) for query in scene.queries]
     return Watch(
         key=scene.key,
         candidate=state.candidate,

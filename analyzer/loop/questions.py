@@ -4,15 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from analyzer.loop.derived import as_asked
 from analyzer.loop.observe import Scene
-from analyzer.ports import HookInquiry, Inquiry, MetricsInquiry
+from analyzer.ports import AtOnce, Deriver, HookInquiry, Inquiry, MetricsInquiry
 from canary.counting.narrowing import RunPods
 from canary.model.asking import HookAsk, MetricsAsk
 from canary.model.names import canary_name
 from canary.model.state import State
 from canary.model.values import Json, Key
 from canary.model.world import CanaryPresent
-from canary.queries.own import Past, as_asked
+from canary.queries.own import Past
 from canary.rules.actions import Decision
 from canary.rules.former import takes_over
 from canary.spec.settings import SCRAPE_INTERVAL
@@ -25,12 +26,13 @@ _LONGEST_HEAD: Final = 58
 class Questions:
     """Makes questions ready to be put.
 
-    `scrape` is the scrape interval of the metrics servers.
+    `scrape` is the scrape interval of the metrics servers, `deriver` reads what teams have written.
     """
 
     scrape: timedelta = SCRAPE_INTERVAL.default
+    deriver: Deriver = AtOnce()
 
-    def of(self, scene: Scene, decision: Decision, now: datetime) -> tuple[Inquiry, ...]:
+    async def of(self, scene: Scene, decision: Decision, now: datetime) -> tuple[Inquiry, ...]:
         """Return a decision's questions with what it takes to carry them out.
 
         A hook that the Canary does not name any more is not called.
@@ -48,12 +50,12 @@ class Questions:
             match ask:
                 case MetricsAsk():
                     past = self._past(scene, decision.state)
-                    queries = tuple(
-                        as_asked(query, past, now)
+                    queries = [
+                        await as_asked(self.deriver, scene.key.namespace, query, past, now)
                         for query in scene.queries
                         if query.metric.name not in ask.counted
-                    )
-                    found.append(MetricsInquiry(ask=ask, queries=queries))
+                    ]
+                    found.append(MetricsInquiry(ask=ask, queries=tuple(queries)))
                 case HookAsk() if (ask.hook, ask.type) in hooks:
                     hook = hooks[ask.hook, ask.type]
                     found.append(HookInquiry(ask=ask, hook=hook, payload=payload))

@@ -362,7 +362,7 @@ class Reconciler:
         except (Invalid, Forbidden) as error:
             return await self._denied(scene, error, now)
         # Only now: that a hook is called is stored before it is called.
-        self.inquirer.put(key, self.questions.of(scene, decision, now))
+        self.inquirer.put(key, await self.questions.of(scene, decision, now))
         self.metrics.record(key, scene.state, decision)
         log.info(
             "reconciled",

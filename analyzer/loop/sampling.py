@@ -8,13 +8,15 @@ from functools import partial
 from typing import Final
 
 from analyzer.loop.emptiness import Emptiness, look_into
-from analyzer.ports import Cluster, MetricProvider, ProviderError
+from analyzer.ports import AtOnce, Cluster, Deriver, MetricProvider, ProviderError, UnderivableError
+from canary.counting.zeros import completed
 from canary.model.asking import Sample
 from canary.model.strategy import Builtin, Metric, Strategy, TemplateRef
 from canary.model.values import Key
 from canary.queries.builtin import SourceQuery
-from canary.queries.metric import Query, builtin_query, template_query
+from canary.queries.metric import Query, builtin_query, team_query, template_values
 from canary.queries.provider import ProviderSpec, provider_spec, with_secret
+from canary.queries.sides import sides, versions_of
 from canary.queries.templates import TemplateError
 from canary.queries.values import least_excusing, told, worst
 from canary.rules.checks import misses
@@ -33,6 +35,7 @@ class Sampler:
         metrics_server: address of the Prometheus for metrics without a template.
         cross_namespace: whether a Canary may name a MetricTemplate of another namespace, and so
             have that namespace's Secret used.
+        deriver: reads what teams have written; without any it is read on the spot.
 
     """
 
@@ -43,11 +46,13 @@ class Sampler:
         metrics_server: str,
         *,
         cross_namespace: bool = False,
+        deriver: Deriver | None = None,
     ) -> None:
         self._cluster = cluster
         self._providers = providers
         self._metrics_server = metrics_server
         self._cross_namespace = cross_namespace
+        self.deriver = deriver or AtOnce()
 
     async def prepare(
         self, key: Key, strategy: Strategy
@@ -85,7 +90,20 @@ class Sampler:
         spec = ProviderSpec(type=DEFAULT_PROVIDER, address=address, asker=key.namespace)
         if isinstance(source, Builtin):
             return builtin_query(key, strategy, metric, spec)
-        return template_query(key, strategy, metric, source, spec)
+        return await self._of_team(key, strategy, metric, source, spec, "query")
+
+    async def _of_team(
+        self,
+        key: Key,
+        strategy: Strategy,
+        metric: Metric,
+        template: str,
+        spec: ProviderSpec,
+        source: str,
+    ) -> Query:
+        canary, stable = template_values(key, strategy, metric)
+        found = await self.deriver.derive(key.namespace, sides, template, canary, stable)
+        return team_query(metric, spec, found, versions_of(canary, stable), source=source)
 
     async def _from_template(
         self, key: Key, strategy: Strategy, metric: Metric, ref: TemplateRef
@@ -106,14 +124,9 @@ class Sampler:
             known = ", ".join(sorted(self._providers))
             raise ProviderError(f"{where}: unknown provider {provider['type']}; known: {known}")
         secret = (provider.get("secretRef") or {}).get("name")
-        query = template_query(
-            key,
-            strategy,
-            metric,
-            template["spec"]["query"],
-            provider_spec(provider, self._metrics_server, key.namespace),
-            source=ref.name,
-        )
+        spec = provider_spec(provider, self._metrics_server, key.namespace)
+        text = template["spec"]["query"]
+        query = await self._of_team(key, strategy, metric, text, spec, ref.name)
         return replace(query, secret=(ref.namespace, secret) if secret else None)
 
     async def _sample(self, query: Query, *, baselines: bool) -> Sample:
@@ -147,8 +160,12 @@ class Sampler:
         provider = self._providers[spec.type]
         if query.versions is None or query.texts[0].waits_until is not None:
             return Emptiness()
-        ask = partial(provider.query, spec)
-        return await look_into(query.texts[0].query, query.versions.names, ask)
+        text, names = query.texts[0].query, query.versions.names
+        try:
+            found = await self.deriver.derive(query.versions.namespace, completed, text, names)
+        except (UnderivableError, TimeoutError):
+            return Emptiness()  # An empty result says nothing then.
+        return await look_into(found, partial(provider.query, spec))
 
     async def _excuse(self, spec: ProviderSpec, query: Query, source: str) -> float | None:
         """Return the stable's value; a miss that it cannot excuse stays the canary's."""

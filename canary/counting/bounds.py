@@ -92,8 +92,12 @@ def _check_depth(tokens: list[re.Match[str]]) -> None:
                 operators += 1
             case "word":
                 operators += one.group().lower() in _WORDY
+            case _:
+                pass
     _within(operators, MOST_OPERATORS, "operators and parentheses")
     _within(deepest, MOST_DEEP, "brackets inside each other")
+    # Each power is inside of the one before it.
+    _within(sum(one.group() == "^" for one in tokens), MOST_DEEP, "powers")
 
 
 def _check_numbers(tokens: list[re.Match[str]]) -> None:

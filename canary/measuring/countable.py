@@ -30,6 +30,11 @@ FROZEN: Final = {f"{PART}p{100 * quantile:g}": quantile for quantile in QUANTILE
 _WINDOWS_APART: Final = 2.0
 """Two values whose windows overlap say the same thing twice (statistics: rate[1m] every 120 s)."""
 
+MOST_COUNTED: Final = 30
+"""Metrics of one run."""
+MOST_READ: Final = 65_536
+"""Characters of all that is read for one run."""
+
 Counted = Ratio | Slower
 """Counters whose part in the counts is settled."""
 
@@ -244,10 +249,53 @@ def _window(query: str) -> float:
 
 def counted(query: Query, strategy: Strategy) -> Countable | Comparable | Uncountable:
     """Return how the evidence layer reads a metric of a strategy."""
-    return countable(
-        query.metric,
-        query.texts,
-        query.stable,
-        alone=is_load_tested(strategy),
-        gate=strategy.gate,
-    )
+    alone, gate = is_load_tested(strategy), strategy.gate
+    return count_of(query.metric, query.texts, query.stable, alone, gate)
+
+
+def count_of(
+    metric: Metric,
+    canary: tuple[SourceQuery, ...],
+    stable: tuple[SourceQuery, ...],
+    alone: bool,  # noqa: FBT001 - a task is given by position
+    gate: bool,  # noqa: FBT001
+) -> Countable | Comparable | Uncountable:
+    """Return `countable` of these."""
+    return countable(metric, canary, stable, alone=alone, gate=gate)
+
+
+def within_bounds(
+    found: Iterable[Countable | Comparable | Uncountable],
+) -> tuple[Countable | Comparable | Uncountable, ...]:
+    """Return how metrics of one run are read, so that they leave room for other runs'.
+
+    What all runs read of a metrics server is asked for together, several times a minute.
+    """
+    kept: list[Countable | Comparable | Uncountable] = []
+    metrics, left = 0, MOST_READ
+    for one in found:
+        size = _size(one)
+        metrics += size > 0
+        left -= size
+        if size and (metrics > MOST_COUNTED or left < 0):
+            why = f"the metrics before it are all that is counted of one run, {MOST_COUNTED} or so"
+            kept.append(Uncountable(metric=_name(one), why=why))
+        else:
+            kept.append(one)
+    return tuple(kept)
+
+
+def _name(one: Countable | Comparable | Uncountable) -> str:
+    return one.metric if isinstance(one, Uncountable) else one.metric.name
+
+
+def _size(one: Countable | Comparable | Uncountable) -> int:
+    """Return how many characters what is read of a metric takes to be asked for."""
+    match one:
+        case Countable():
+            sides = [side for way in one.ways for side in (way.canary, way.stable)]
+            return sum(len(str(it)) for side in sides for it in side.selectors)
+        case Comparable():
+            return len(one.canary) + len(one.stable)
+        case Uncountable():
+            return 0

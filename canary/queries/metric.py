@@ -9,7 +9,7 @@ from canary.model.strategy import Builtin, Metric, Strategy
 from canary.model.values import Key
 from canary.queries.builtin import SourceQuery, builtin_queries
 from canary.queries.provider import ProviderSpec
-from canary.queries.sides import sides, versions_of
+from canary.queries.sides import Rendered, sides, versions_of
 from canary.queries.templates import TemplateValues
 
 
@@ -68,9 +68,31 @@ def template_query(
         TemplateError: the text cannot be rendered, or does not read the canary.
 
     """
-    canary = _values(key, strategy, metric, canary_name)
-    stable = _values(key, strategy, metric, str)
+    canary, stable = template_values(key, strategy, metric)
     found = sides(template, canary, stable)
+    return team_query(metric, spec, found, versions_of(canary, stable), source=source)
+
+
+def template_values(
+    key: Key, strategy: Strategy, metric: Metric
+) -> tuple[TemplateValues, TemplateValues]:
+    """Return what a team's text may name, for the canary and for the stable."""
+    return _values(key, strategy, metric, canary_name), _values(key, strategy, metric, str)
+
+
+def team_query(
+    metric: Metric, spec: ProviderSpec, found: Rendered, versions: Versions, *, source: str
+) -> Query:
+    """Return a metric whose text is the team's, and rendered already.
+
+    Args:
+        metric: the metric.
+        spec: where it is asked.
+        found: its text for both versions.
+        versions: what both are called.
+        source: what the text is called in messages.
+
+    """
     return Query(
         metric,
         spec,
@@ -78,7 +100,7 @@ def template_query(
         (SourceQuery(source=source, query=found.stable),),
         apart=found.apart,
         note=found.note,
-        versions=versions_of(canary, stable),
+        versions=versions,
     )
 
 

@@ -50,7 +50,26 @@ def as_asked(query: Query, past: Past, now: datetime) -> Query:
     """Return a metric with its queries as they are to be asked now."""
     if past.former_until is None:
         return query
-    return replace(query, texts=tuple(_asked(text, past, now) for text in query.texts))
+    return with_texts(query, own_texts(query.texts, past, now))
+
+
+def with_texts(query: Query, texts: tuple[SourceQuery, ...]) -> Query:
+    """Return a metric with other texts."""
+    return replace(query, texts=texts)
+
+
+def own_texts(texts: tuple[SourceQuery, ...], past: Past, now: datetime) -> tuple[SourceQuery, ...]:
+    """Return a metric's texts as they are to be asked now."""
+    return tuple(_asked(text, past, now) for text in texts)
+
+
+def late_texts(
+    texts: tuple[SourceQuery, ...], past: Past, now: datetime
+) -> tuple[SourceQuery, ...]:
+    """Return a metric's texts where they cannot be read: they wait for all that they may reach."""
+    return tuple(
+        _late(text, _reach_of_text(text.query) + past.recorded, past, now) for text in texts
+    )
 
 
 def _asked(text: SourceQuery, past: Past, now: datetime) -> SourceQuery:
@@ -58,7 +77,7 @@ def _asked(text: SourceQuery, past: Past, now: datetime) -> SourceQuery:
     try:
         reads = reads_of(text.query)
     except NotCounts:
-        return _late(text, _reach_of_text(text.query) + past.recorded, past, now)
+        return late_texts((text,), past, now)[0]
     if not any(_touches(one, past, now) for one in reads):
         return text
     written = _by_name(text.query, past.pods)

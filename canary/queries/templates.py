@@ -15,6 +15,8 @@ from typing import Final
 from canary.durations import format_duration
 from canary.queries.literals import LiteralError, Literals
 
+MOST_CHARACTERS: Final = 65_536
+"""Of a template, and of what it is rendered to; those in use have a few hundred."""
 _OPEN: Final = "{{"
 _CLOSE: Final = "}}"
 _SPACE: Final = " \t\r\n"
@@ -96,7 +98,9 @@ def render(template: str, values: TemplateValues) -> str:
             or a value cannot stand where it is to.
 
     """
+    _check_length(len(template))
     parts: list[str] = []
+    length = 0
     functions, literals = values.functions(), Literals()
     position, trim = 0, False
     while (start := template.find(_OPEN, position)) >= 0:
@@ -112,6 +116,8 @@ def render(template: str, values: TemplateValues) -> str:
         meant, position = (None, position) if trim else _suffix(template, position, action, values)
         try:
             value = _value(action, functions, values.variables) if meant is None else meant
+            length += len(text) + len(value)
+            _check_length(length)
             parts += [text, literals.fit(value)]
         except (TemplateError, LiteralError) as error:
             raise TemplateError(
@@ -119,6 +125,11 @@ def render(template: str, values: TemplateValues) -> str:
             ) from error
     rest = template[position:]
     return "".join([*parts, rest.lstrip(_SPACE) if trim else rest])
+
+
+def _check_length(characters: int) -> None:
+    if characters > MOST_CHARACTERS:
+        raise TemplateError(f"its query is longer than {MOST_CHARACTERS} characters")
 
 
 def _unmark(inside: str) -> tuple[str, bool, bool]:

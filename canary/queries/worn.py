@@ -16,6 +16,9 @@ from canary.counting.versions import Reads, Versions, reads_of, selectors_in
 from canary.model.canary_labels import CanaryLabels
 from canary.queries.metric import Query
 
+Worn = tuple[tuple[str, tuple[str, str]], ...]
+"""What Prometheus calls a label, with its name and value on the canary's pods."""
+
 
 def unworn(queries: Iterable[Query], labels: CanaryLabels) -> tuple[str, ...]:
     """Return what is wrong with queries of teams, in words.
@@ -25,14 +28,38 @@ def unworn(queries: Iterable[Query], labels: CanaryLabels) -> tuple[str, ...]:
         labels: what the canary's pods wear.
 
     """
-    worn = {as_label(name): (name, value) for name, value in labels.pods.items()}
+    worn = worn_of(labels)
     return tuple(
-        f"metric {query.metric.name}: {problem}"
+        problem
         for query in queries
-        if query.versions is not None
-        for text in query.texts
-        for problem in _problems(text.query, query.versions, worn)
+        for name, text, versions in texts_of(query)
+        for problem in unworn_text(name, text, versions, worn)
     )
+
+
+def worn_of(labels: CanaryLabels) -> Worn:
+    """Return what the canary's pods wear, by what Prometheus calls it."""
+    return tuple((as_label(name), (name, value)) for name, value in labels.pods.items())
+
+
+def texts_of(query: Query) -> Iterator[tuple[str, str, Versions]]:
+    """Return a metric's name, each of its texts and what both versions are called, if a team's."""
+    if query.versions is not None:
+        for text in query.texts:
+            yield query.metric.name, text.query, query.versions
+
+
+def unworn_text(name: str, text: str, versions: Versions, worn: Worn) -> tuple[str, ...]:
+    """Return what is wrong with one query of a team, in words.
+
+    Args:
+        name: the metric's.
+        text: the query.
+        versions: what both are called.
+        worn: what the canary's pods wear.
+
+    """
+    return tuple(f"metric {name}: {problem}" for problem in _problems(text, versions, dict(worn)))
 
 
 def as_label(name: str) -> str:

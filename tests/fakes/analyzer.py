@@ -26,6 +26,7 @@ from analyzer.loop.controller import Controller, Metrics
 from analyzer.loop.index import ClusterIndex
 from analyzer.loop.neighbours import Neighbours
 from analyzer.loop.observe import Observer
+from analyzer.loop.questions import Questions
 from analyzer.loop.reconciler import Reconciler
 from analyzer.loop.records import Records
 from analyzer.loop.sampling import Sampler
@@ -291,7 +292,8 @@ def _parts(world: Analyzer) -> tuple[ClusterIndex, list[Callable[[], Any]]]:
         registry=registry,
     )
     providers = {"prometheus": world.port("MetricProvider", outside)}
-    sampler = Sampler(cluster, providers, "http://prometheus")
+    deriver = world.port("Deriver", ports.AtOnce())
+    sampler = Sampler(cluster, providers, "http://prometheus", deriver=deriver)
     inquirer = Inquirer(
         world.port("HookCaller", outside), world.port("Asker", sampler), registry=registry
     )
@@ -313,6 +315,7 @@ def _parts(world: Analyzer) -> tuple[ClusterIndex, list[Callable[[], Any]]]:
         timing=Timing(),
         clock=world.clock,
         metrics=RunMetrics.create(registry),
+        questions=Questions(deriver=deriver),
     )
     controller = Controller(index, reconciler, Metrics.create(registry))
     return index, [

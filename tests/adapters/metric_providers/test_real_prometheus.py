@@ -28,6 +28,7 @@ from canary.counting.mending import for_canary, for_stable
 from canary.counting.narrowing import RunPods, narrowed
 from canary.counting.shortening import shortened
 from canary.counting.versions import Version, Versions
+from canary.counting.zeros import completed
 from canary.model.names import canary_name, pod_names
 from canary.model.strategy import Builtin
 from canary.queries.builtin import APP, GATEWAY, builtin_queries
@@ -343,7 +344,7 @@ async def test_no_errors_is_told_from_no_data(
         return await provider.query(spec, text)
 
     assert await ask(query) == ()
-    found = await look_into(query, (workload,), ask)
+    found = await look_into(completed(query, (workload,)), ask)
 
     assert found.values == (() if value is None else (value,))
     assert said in found.note + found.problem
