@@ -17,6 +17,8 @@ MOST_CHARACTERS: Final = 4096
 """Of a query; those in use have a few hundred."""
 MOST_OPERATORS: Final = 200
 """And parentheses."""
+MOST_JOINED: Final = 60
+"""Operators between values."""
 MOST_DEEP: Final = 30
 """Brackets inside each other."""
 MOST_SELECTORS: Final = 40
@@ -96,7 +98,13 @@ def _check_depth(tokens: list[re.Match[str]]) -> None:
                 pass
     _within(operators, MOST_OPERATORS, "operators and parentheses")
     _within(deepest, MOST_DEEP, "brackets inside each other")
-    # Each power is inside of the one before it.
+    # Each of a chain is inside of the one before it.
+    joined = sum(
+        one.lastgroup == "operator" or one.group().lower() in _WORDY
+        for one in tokens
+        if one.lastgroup != "string"
+    )
+    _within(joined, MOST_JOINED, "operators")
     _within(sum(one.group() == "^" for one in tokens), MOST_DEEP, "powers")
 
 
@@ -118,7 +126,7 @@ def _selectors(tokens: list[re.Match[str]]) -> int:
             found, closes = found + 1, "}"
         elif one.lastgroup == "word" and text.lower() in _LISTING and after == "(":
             closes = ")"
-        elif one.lastgroup == "word" and after not in {"(", "{"}:
+        elif one.lastgroup == "word" and after.lower() not in {"(", "{", "by", "without"}:
             found += text.lower() not in _KEYWORDS
     return found
 

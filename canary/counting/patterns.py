@@ -13,7 +13,9 @@ from typing import Any, Final
 import re2
 
 MOST_CHARACTERS: Final = 1024
-"""Of a value that is tried, in bytes; labels have a few dozen."""
+"""Of a value that is tried; labels have a few dozen."""
+_MOST_STEPS: Final = 200_000
+"""A pattern's instructions times a value's characters: RE2 needs a millisecond at worst."""
 _MOST_MEMORY: Final = 128 * 1024
 """Bytes of one pattern: two thirds for its program, the rest for what has been met so far."""
 _KEPT: Final = 128
@@ -88,7 +90,7 @@ def matches(pattern: str, value: str) -> bool:
 
     Args:
         pattern: as Prometheus has it.
-        value: for which `can_be_tried` is true.
+        value: for which `can_be_tried` is true, or it takes a while.
 
     Raises:
         PatternError: the pattern cannot be read.
@@ -98,9 +100,15 @@ def matches(pattern: str, value: str) -> bool:
     return found is not None
 
 
-def can_be_tried(value: str) -> bool:
-    """Tell whether a value is short enough for every pattern to be done with it quickly."""
-    return len(value) <= MOST_CHARACTERS
+def can_be_tried(pattern: str, value: str) -> bool:
+    """Tell whether a value is short enough for a pattern to be done with it at once.
+
+    Raises:
+        PatternError: the pattern cannot be read.
+
+    """
+    length = len(value)
+    return length <= MOST_CHARACTERS and length * size(pattern) <= _MOST_STEPS
 
 
 def size(pattern: str) -> int:

@@ -6,16 +6,24 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from analyzer.deriving.process import Bounds, DerivingProcess, open_deriver
 from analyzer.ports import UnderivableError
-from canary.queries.sides import sides
+from canary.counting.narrowing import RunPods
+from canary.counting.zeros import completed
+from canary.measuring.countable import Countable, count_of
+from canary.model.strategy import Metric
+from canary.queries.builtin import SourceQuery
+from canary.queries.own import Past, own_texts
+from canary.queries.sides import sides, versions_of
 from canary.queries.templates import TemplateError, TemplateValues
+from canary.queries.worn import unworn_text
 from tests.adapters import hostile_tasks as tasks
+from tests.fakes.evidence import DURATION, SUCCESS, queries
 
 BOUNDS = Bounds(deadline=3.0, memory=64 << 20, failures=600, strikes=3)
 STABLE = TemplateValues(
@@ -187,3 +195,41 @@ async def test_the_process_ends_with_the_one_that_started_it(deriver: DerivingPr
     process.stdin.close()  # as the end of the other process does
     async with asyncio.timeout(10):
         assert await process.wait() == 0
+
+
+WHOLE = RATIO.replace("{app", '{code=~"5..",app') + " / " + RATIO
+
+
+async def test_all_that_the_loop_has_worked_out_is_the_same_there(
+    deriver: DerivingProcess,
+) -> None:
+    metric = Metric(name="errors", source=WHOLE, maximum=0.1, variables={"a": "b"})
+    rendered = await deriver.derive("prod", sides, WHOLE, CANARY, STABLE)
+    texts = (SourceQuery(source="query", query=rendered.canary),)
+    stable = (SourceQuery(source="query", query=rendered.stable),)
+    given = (metric, texts, stable, False, True)
+    counted = await deriver.derive("prod", count_of, *given)
+    assert isinstance(counted, Countable)
+    assert counted == count_of(*given)
+    for builtin in (SUCCESS, DURATION):
+        ours, theirs = queries(builtin, "web-canary"), queries(builtin, "web")
+        of_builtin = (builtin, ours, theirs, False, False)
+        assert await deriver.derive("prod", count_of, *of_builtin) == count_of(*of_builtin)
+    names = ("web-canary", "web")
+    assert await deriver.derive("prod", completed, rendered.canary, names) == completed(
+        rendered.canary, names
+    )
+    now = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    past = Past(
+        former_until=now,
+        traffic_since=now,
+        pods=RunPods(names=("web-canary-b-1",), stable="web-a-1", former="web-canary-a-1"),
+        scrape=timedelta(seconds=15),
+        recorded=timedelta(0),
+    )
+    assert await deriver.derive("prod", own_texts, texts, past, now) == own_texts(texts, past, now)
+    versions = versions_of(CANARY, STABLE)
+    worn = (("app", ("app", "web")),)
+    problems = await deriver.derive("prod", unworn_text, "errors", texts[0].query, versions, worn)
+    assert problems == unworn_text("errors", texts[0].query, versions, worn)
+    assert problems

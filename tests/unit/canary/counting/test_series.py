@@ -51,6 +51,27 @@ def test_accepts(condition: tuple[str, str, str], labels: dict[str, str], accept
     assert not one.accepts({"__name__": "b_total", **labels})
 
 
+@pytest.mark.parametrize("op", ["=~", "!~"])
+@pytest.mark.parametrize(
+    ("pattern", "value"), [("a.*", "a" * 2000), ("(?:a?b?c?d?){500}", "ab" * 50)]
+)
+def test_what_would_take_long_is_not_picked(op: str, pattern: str, value: str) -> None:
+    one = selector("a_total", ("s", op, pattern))
+    assert not one.accepts({"__name__": "a_total", "s": value})
+
+
+def test_a_server_is_asked_in_parts_that_it_can_take() -> None:
+    many = [selector("a_total", ("pod", "=", f"web-{i:060}")) for i in range(3000)]
+    many += [selector("a_total", ("pod", "=~", f"x{i}.{{900}}")) for i in range(30)]
+    many += [selector("a_total", ("pod", "=~", f"(?P<n>x{i})"), ("s", "=~", "5..")) for i in "ab"]
+    queries = merged(many)
+    assert 1 < len(queries) < 10
+    assert all(len(query) <= 65_536 for query in queries)
+    for i in (0, 1500, 2999):
+        labels = {"__name__": "a_total", "pod": f"web-{i:060}"}
+        assert sum(picked(query, labels) for query in queries) == 1
+
+
 def test_labels_that_prometheus_adds_are_satisfied_where_they_are_missing() -> None:
     one = selector("a_total", ("pod", "=~", "web-.+"), ("namespace", "!=", ""), ("s", "=", "5"))
     page = {"__name__": "a_total", "s": "5"}
