@@ -40,7 +40,7 @@ class Bounds:
     deadline: float = 5.0
     start: float = 30.0
     wait: float = 20.0
-    memory: int = 96 << 20
+    memory: int = 48 << 20
     failures: float = 600.0
     strikes: int = 10
     strikes_within: float = 600.0

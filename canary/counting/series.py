@@ -82,7 +82,8 @@ class Matcher:
 
         """
         if self.op in ("=~", "!~"):
-            return can_be_tried(self.value, value) and matches(self.value, value) == (self.op == "=~")
+            wanted = self.op == "=~"
+            return can_be_tried(self.value, value) and matches(self.value, value) == wanted
         return self._same(value) == (self.op == "=")
 
     def plainly_accepts(self, value: str) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 import pytest
 
@@ -29,6 +29,8 @@ from canary.queries.sides import sides
 from canary.spec.steps import linear
 from tests.fakes.stored import Stored
 
+_T = TypeVar("_T")
+_Given = TypeVarTuple("_Given")
 KEY = Key(namespace="prod", name="web")
 SPEC = ProviderSpec(type="prometheus", address="http://prometheus:9090")
 RATIO = (
@@ -59,7 +61,7 @@ class Unable:
 
     but: tuple[Callable[..., Any], ...] = ()
 
-    async def derive(self, asker: str, work: Callable[..., Any], *given: Any) -> Any:
+    async def derive(self, asker: str, work: Callable[[Unpack[_Given]], _T], *given: *_Given) -> _T:
         assert asker == "prod"
         if work in self.but:
             return work(*given)
