@@ -32,10 +32,8 @@ from canary.evidence.learned import quick_upper_rate
 from canary.evidence.policy import Policy
 
 _HIGHEST: Final = 0.5
-_LONGEST: Final = 3.0
-"""How many seconds of an arm's requests are as good as one at most."""
-_BELIEF: Final = 5.0
-"""How many blocks of the stable's own weigh as much as what is taken for granted."""
+_RARER: Final = 3
+"""By which power of the time that has passed bursts which were not seen disperse less."""
 
 
 class Block(NamedTuple):
@@ -57,6 +55,8 @@ class Bursts(NamedTuple):
     bad: float
     requests: float
     blocks: tuple[Block, ...]
+    served: float = 0.0
+    seconds: float = 0.0
 
 
 def nothing_seen(policy: Policy) -> Bursts:
@@ -79,37 +79,67 @@ def counted(bursts: Bursts, policy: Policy, bad: float, requests: float, seconds
             for block, length in zip(bursts.blocks, policy.blocks, strict=True)
         ]
     )
-    return Bursts(bursts.bad + bad, bursts.requests + requests, blocks)
+    return Bursts(
+        bursts.bad + bad,
+        bursts.requests + requests,
+        blocks,
+        bursts.served + requests,
+        bursts.seconds + seconds,
+    )
 
 
-def rate(bursts: Bursts) -> float:
-    """Return the stable's bad rate: with one more bad request than there was, to be cautious."""
-    return min(_HIGHEST, (bursts.bad + 1) / (bursts.requests + 1))
+def rate(bursts: Bursts, policy: Policy, usual: float, *, rarer: int = 1) -> float:
+    """Return the stable's bad rate, at its highest where bursts may not have been seen yet.
+
+    With one more bad request than there was, to be cautious. On top of what was counted come bursts
+    that were not: up to the `usual` rate at first, less the longer the stable has served.
+
+    Args:
+        bursts: what was counted so far.
+        policy: see there.
+        usual: the most that bursts which were not seen may add to the mean.
+        rarer: above 1 where it also counts how rare and short they are then, and not only how high.
+
+    """
+    found = (bursts.bad + 1) / (bursts.requests + 1)
+    fading = policy.burst_memory / (policy.burst_memory + served_for(bursts))
+    most = found + usual * fading**rarer
+    return min(_HIGHEST, max(found, min(most, policy.usual_rate)))
 
 
-def dispersion(bursts: Bursts, policy: Policy, volume: float) -> float:
+def served_for(bursts: Bursts) -> float:
+    """Return for how many seconds the stable has served, if it always did as it does in the run."""
+    return bursts.requests * bursts.seconds / bursts.served if bursts.served else 0.0
+
+
+def dispersion(bursts: Bursts, policy: Policy, volume: float, *, usual: float) -> float:
     """Return how dispersed the counts of an arm with this volume are, in requests per second."""
-    believed = 1 + volume * min(_LONGEST, policy.burst_seconds * rate(bursts))
-    return max(policy.unknown_dispersion, *(_weighed(block, believed) for block in bursts.blocks))
+    longest = policy.burst_seconds * rate(bursts, policy, usual, rarer=_RARER)
+    believed = 1 + volume * min(policy.burst_longest, longest)
+    weighed = [
+        _weighed(block, believed, policy.burst_memory / length)
+        for block, length in zip(bursts.blocks, policy.blocks, strict=True)
+    ]
+    return max(policy.unknown_dispersion, *weighed)
 
 
-def highest(bursts: Bursts, policy: Policy, volume: float, *, margin: float, level: float) -> float:
+def highest(bursts: Bursts, policy: Policy, *, margin: float, level: float, usual: float) -> float:
     """Return the rate that a healthy canary's is never above, in a burst either.
 
     Args:
         bursts: what was counted so far.
         policy: see there.
-        volume: of the stable, in requests per second.
         margin: how many times the stable's rate is still healthy.
         level: the chance that the stable's rate is above its upper bound.
+        usual: see `rate`.
 
     """
-    phi = dispersion(bursts, policy, volume)
     upper = _HIGHEST
     if bursts.requests > 0:
+        phi = policy.unknown_dispersion
         upper = margin * quick_upper_rate(bursts.bad, bursts.requests, phi, level)
     peak = margin * max(block.peak for block in bursts.blocks)
-    return min(_HIGHEST, max(policy.burst_height * rate(bursts), upper, peak))
+    return min(_HIGHEST, max(policy.burst_height * rate(bursts, policy, usual), upper, peak))
 
 
 def _closed(block: Block, length: float, bad: float, requests: float, seconds: float) -> Block:
@@ -126,7 +156,7 @@ def _closed(block: Block, length: float, bad: float, requests: float, seconds: f
     )
 
 
-def _weighed(block: Block, believed: float) -> float:
+def _weighed(block: Block, believed: float, belief: float) -> float:
     """Return the dispersion over one length of blocks: between the belief and what is seen."""
     free = block.closed - 1
     if free < 1:
@@ -136,4 +166,4 @@ def _weighed(block: Block, believed: float) -> float:
     seen = chi / (rate * (1 - rate)) / free
     # Blocks without a bad request say nothing of how those come.
     weight = min(free, block.bad)
-    return (_BELIEF * believed + weight * seen) / (_BELIEF + weight)
+    return (belief * believed + weight * seen) / (belief + weight)

@@ -287,11 +287,22 @@ class CountTrial:
 
     def passing(self, evidence: CountEvidence) -> float:
         """Return the logarithm of the evidence that the candidate is not inferior."""
-        worst = self.worst.value(evidence.bad, evidence.requests)
+        worst = self.worst.value(*self.thinned(evidence))
         if not self.comparison:
             return worst
-        ratio = log_mean(self.comparison.passing(evidence.dues, evidence.bad))
-        return log_mean((worst, ratio))
+        return log_mean((worst, log_mean(self.inferior_logs(evidence))))
+
+    def inferior_logs(self, evidence: CountEvidence) -> Logs:
+        """Return the evidence of the comparison that the candidate is not inferior."""
+        if evidence.bursty:
+            return evidence.bursty.gate or (NOTHING,)
+        return self.comparison.passing(evidence.dues, evidence.bad) if self.comparison else ()
+
+    def thinned(self, evidence: CountEvidence) -> tuple[float, float]:
+        """Return the canary's bad and all requests, divided by what is known of its dispersion."""
+        if evidence.bursty:
+            return evidence.bursty.bad, evidence.bursty.requests
+        return evidence.bad, evidence.requests
 
 
 def _rates(
@@ -321,7 +332,13 @@ def _bursty(
         return None
     level = (policy.alpha_history or policy.alpha / 10) * (share or 1.0)
     ratio = RatioTest(margin=calibration.margin, cap=cap)
-    return BurstTests(policy=policy, ratio=ratio, level=level)
+    return BurstTests(
+        policy=policy,
+        ratio=ratio,
+        inferior=against_stable(policy.inferior_margin) if plan.promotes else None,
+        level=level,
+        usual=min(plan.maximum or policy.usual_rate, 2 * policy.usual_rate),
+    )
 
 
 def _volume(before: float, requests: float, seconds: float) -> float:

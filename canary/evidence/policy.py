@@ -71,8 +71,11 @@ class Policy:
     cap_bursty: float = 0.5
     bursty: float = 1.5
     unknown_dispersion: float = 2.0
-    burst_seconds: float = 300.0
-    burst_height: float = 10.0
+    burst_seconds: float = 500.0
+    burst_longest: float = 5.0
+    burst_height: float = 9.0
+    burst_memory: float = 2400.0
+    usual_rate: float = 0.01
     blocks: tuple[float, ...] = (5.0, 30.0, 60.0)
     pod_deviations: float = 2.6
     history_seconds: float = 3 * 3600.0

@@ -62,15 +62,21 @@ class Bursts:
     def factors(self, rng: np.random.Generator, seconds: int) -> tuple[Array, Array]:
         """Draw for every second how many times the mean both arms' rates are."""
         size = 1 + (PODS if self.by_pod else 1)
+        columns = [self.factor(rng, seconds) for _ in range(size)]
+        return columns[0], np.mean(columns[1:], axis=0)
+
+    def factor(self, rng: np.random.Generator, seconds: int) -> Array:
+        """Draw for every second how many times the mean the rate of one arm or pod is."""
         low = (1 - self.share * self.high) / (1 - self.share)
-        ends, begins = 1 / self.dwell, self.share / (self.dwell * (1 - self.share))
-        drawn = rng.random((seconds, size))
-        high = np.empty((seconds, size), bool)
-        high[0] = rng.random(size) < self.share
-        for at in range(1, seconds):
-            high[at] = np.where(high[at - 1], drawn[at] >= ends, drawn[at] < begins)
-        factors = np.where(high, self.high, low)
-        return factors[:, 0], factors[:, 1:].mean(axis=1)
+        calm = self.dwell * (1 - self.share) / self.share
+        first = int(rng.random() >= self.share)
+        factors, at = np.empty(seconds), 0
+        while at < seconds:
+            calms = bool(first % 2)
+            lasts = rng.geometric(1 / (calm if calms else self.dwell))
+            factors[at : at + lasts] = low if calms else self.high
+            at, first = at + lasts, first + 1
+        return factors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,10 +148,7 @@ def _one(case: Case, judge: Judge, rng: np.random.Generator, rhythm: Rhythm) -> 
     drawn = _Drawn(_totals(case, rng))
     state = judge.start()
     if case.lived:
-        served = case.rps * case.lived
-        before = Stratum(
-            0, 0, before_bad=float(rng.poisson(served * case.stable)), before_all=served
-        )
+        before = _before(case, rng)
         state = judge.update(state, {NAME: before})
     then, last, opened = 0.0, drawn.at(rhythm.warmup), math.inf
     for time in rhythm.readings(float(rng.random()), case.seconds):
@@ -161,6 +164,16 @@ def _one(case: Case, judge: Judge, rng: np.random.Generator, rhythm: Rhythm) -> 
             ended = time + ACTING
             return Ended(seconds=ended, failed=float(drawn.at(ended)[0]))
     return Ended()
+
+
+def _before(case: Case, rng: np.random.Generator) -> Stratum:
+    """Draw what the stable's pods have counted before: bursts, if there are any, then too."""
+    served, seconds = case.rps * case.lived, round(case.lived)
+    mean = 1.0
+    if case.bursts:
+        mean = float(case.bursts.factors(rng, seconds)[1].mean())
+    bad = float(rng.poisson(served * case.stable * mean))
+    return Stratum(0, 0, before_bad=bad, before_all=served)
 
 
 def _totals(case: Case, rng: np.random.Generator) -> Array:
