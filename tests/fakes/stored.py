@@ -68,7 +68,7 @@ class Stored:
             for (plural, place, _), obj in self.objects.items()
             if plural == resource.plural
             and namespace in {None, place}
-            and _matches(obj["metadata"].get("labels") or {}, label_selector)
+            and matches(obj["metadata"].get("labels") or {}, label_selector)
         ]
         return ListResult(found, str(self._version))
 
@@ -116,7 +116,7 @@ class Stored:
         """Run RFC 6902 operations, all or none, on what is stored when they arrive."""
         self._arrive(f"json_patch {subresource}".strip(), resource)
         before = self._read(resource, namespace, name)
-        if any(_is_written_otherwise(op) for op in ops):
+        if any(is_written_otherwise(op) for op in ops):
             raise Invalid(422, "Invalid", "the server rejected our request")
         try:
             after: Json = jsonpatch.apply_patch(before, ops)
@@ -164,7 +164,7 @@ class Stored:
             raise Conflict(409, "Conflict", "the object has been modified")
 
 
-def _is_written_otherwise(op: Json) -> bool:
+def is_written_otherwise(op: Json) -> bool:
     """Tell whether a test fails at a real API server although the values are the same.
 
     It compares the bytes of both as they are written in JSON, where its own has `>` escaped and
@@ -174,7 +174,7 @@ def _is_written_otherwise(op: Json) -> bool:
     return op["op"] == "test" and (not text.isascii() or any(it in text for it in "<>&"))
 
 
-def _matches(labels: dict[str, str], selector: str) -> bool:
+def matches(labels: dict[str, str], selector: str) -> bool:
     """Tell whether labels fit a selector of `key=value` and `key`, with commas between."""
     for part in filter(None, selector.split(",")):
         key, equals, value = part.partition("=")

@@ -1,0 +1,219 @@
+"""One process's way to the API server in memory, which can be cut and can lose answers."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Protocol, TypeVar
+
+from canary.contract import ANALYZER_USER, FIELD_MANAGER
+from canary.model.values import Json
+from runtime.errors import NotFound
+from runtime.resources import ListResult, Resource, WatchEvent
+from tests.harness.api import ApiServer, Writer
+
+T = TypeVar("T")
+ANALYZER: Final = Writer(user=ANALYZER_USER, manager=FIELD_MANAGER)
+TEAM: Final = Writer(user="alice", manager="kubectl")
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write that a process is about to make."""
+
+    verb: str
+    resource: Resource
+    subresource: str
+    namespace: str
+    name: str
+
+    @property
+    def kind(self) -> str:
+        """The verb and what it is about, such as `merge_patch canaries/status`."""
+        beneath = f"/{self.subresource}" if self.subresource else ""
+        return f"{self.verb} {self.resource.plural}{beneath}"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+class Gate(Protocol):
+    """Stands between a process and the API server."""
+
+    async def passes(self, write: Write, arrive: Callable[[], T]) -> T:
+        """Let a write arrive, or do to it what is to be tried."""
+
+
+class Open:
+    """A gate that every write passes."""
+
+    async def passes(self, write: Write, arrive: Callable[[], T]) -> T:
+        """Let it arrive."""
+        del write
+        return arrive()
+
+
+@dataclass
+class Client:
+    """What `runtime.kube.Cluster` is to the product; see there for the contract.
+
+    Args:
+        api: the API server.
+        writer: who this is.
+        gate: what every write has to pass.
+
+    """
+
+    api: ApiServer
+    writer: Writer = ANALYZER
+    gate: Gate = field(default_factory=Open)
+    alive: bool = True
+
+    def now(self) -> datetime:
+        """Return the API server's time."""
+        return self.api.clock()
+
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Json:
+        await self._reached()
+        return self.api.get(resource, namespace or "", name)
+
+    async def list(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
+    ) -> ListResult:
+        await self._reached()
+        return self.api.list(resource, namespace, label_selector)
+
+    async def watch(
+        self,
+        resource: Resource,
+        *,
+        resource_version: str,
+        namespace: str | None = None,
+        label_selector: str = "",
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """Yield the changes after a version, for ever."""
+        assert (namespace, label_selector) == (None, "")
+        told = int(resource_version)
+        while True:
+            await self._reached()
+            for version, event in tuple(self.api.events(resource, told)):
+                told = version
+                yield event
+            await self.api.news(resource)
+
+    async def create(
+        self, resource: Resource, obj: Json, *, field_manager: str = FIELD_MANAGER
+    ) -> Json:
+        writer = Writer(self.writer.user, self._named(field_manager))
+        return await self._write(
+            "create", resource, obj, lambda: self.api.create(resource, obj, writer)
+        )
+
+    async def apply(
+        self,
+        resource: Resource,
+        obj: Json,
+        *,
+        field_manager: str = FIELD_MANAGER,
+        force: bool = True,
+    ) -> Json:
+        writer = Writer(self.writer.user, self._named(field_manager))
+        return await self._write(
+            "apply", resource, obj, lambda: self.api.apply(resource, obj, writer, force=force)
+        )
+
+    async def merge_patch(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        patch: Json,
+        *,
+        subresource: str = "",
+    ) -> Json:
+        place = (namespace or "", name)
+
+        def arrive() -> Json:
+            return self.api.merge_patch(resource, place, patch, self.writer, subresource)
+
+        return await self._write("merge_patch", resource, _at(place), arrive, subresource)
+
+    async def json_patch(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        ops: Sequence[Json],
+        *,
+        subresource: str = "",
+    ) -> Json:
+        place = (namespace or "", name)
+
+        def arrive() -> Json:
+            return self.api.json_patch(resource, place, ops, self.writer, subresource)
+
+        return await self._write("json_patch", resource, _at(place), arrive, subresource)
+
+    async def replace(self, resource: Resource, obj: Json) -> Json:
+        metadata = obj["metadata"]
+        place = (metadata.get("namespace", ""), metadata["name"])
+
+        def change(old: Json) -> Json:
+            known = {
+                key: old["metadata"][key]
+                for key in ("resourceVersion", "managedFields")
+                if key in old["metadata"]
+            }
+            return {**obj, "metadata": {**known, **metadata}}
+
+        return await self._write(
+            "replace", resource, obj, lambda: self.api.patch(resource, place, change, self.writer)
+        )
+
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        *,
+        uid: str | None = None,
+        resource_version: str | None = None,
+    ) -> None:
+        place = (namespace or "", name)
+
+        def arrive() -> None:
+            self.api.delete(resource, place, self.writer, uid=uid, version=resource_version)
+
+        try:
+            await self._write("delete", resource, _at(place), arrive)
+        except NotFound:
+            return
+
+    def _named(self, manager: str) -> str:
+        """Return the name that fields are owned under; a team does not go by ours."""
+        return self.writer.manager if manager == FIELD_MANAGER else manager
+
+    async def _write(
+        self,
+        verb: str,
+        resource: Resource,
+        obj: Json,
+        arrive: Callable[[], T],
+        subresource: str = "",
+    ) -> T:
+        await self._reached()
+        metadata = obj["metadata"]
+        write = Write(
+            verb, resource, subresource, metadata.get("namespace", ""), metadata["name"]
+        )
+        return await self.gate.passes(write, arrive)
+
+    async def _reached(self) -> None:
+        """Let others go on; the dead reach nobody any more."""
+        await asyncio.sleep(0)
+        if not self.alive:
+            await asyncio.Event().wait()
+
+
+def _at(place: tuple[str, str]) -> Json:
+    return {"metadata": {"namespace": place[0], "name": place[1]}}

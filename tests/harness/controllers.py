@@ -1,0 +1,278 @@
+"""What lives in a cluster beside the API server: controllers, kubelets, a gateway.
+
+One `step` lets each of them look once; what they do takes as many steps as it has parts.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from canary.model.selection import selects, service_selector
+from canary.model.values import Json
+from runtime.resources import (
+    CANARIES,
+    DEPLOYMENTS,
+    ENDPOINTSLICES,
+    HTTPROUTES,
+    PODS,
+    REPLICASETS,
+    SERVICES,
+    Resource,
+)
+from tests.harness.api import ApiServer, Writer
+from tests.harness.rollouts import Rollout
+
+KUBELET: Final = Writer("system:node:one", "kubelet")
+GATEWAY: Final = Writer("system:serviceaccount:gateway:gateway", "gateway")
+COLLECTOR: Final = Writer("system:serviceaccount:kube-system:generic-garbage-collector", "kcm")
+_OWNED: Final = (CANARIES, DEPLOYMENTS, REPLICASETS, PODS, SERVICES, HTTPROUTES)
+
+
+class Health(Enum):
+    """What the containers of an image do."""
+
+    GOOD = "good"
+    NEVER_READY = "never ready"
+    CRASHES = "crashes"
+
+
+def _all_good(image: str) -> Health:
+    del image
+    return Health.GOOD
+
+
+@dataclass
+class Surroundings:
+    """The controllers of a cluster.
+
+    `health` says what an image does; `gateway_up` whether routes are taken over; `lost` are names of
+    pods whose node is gone.
+    """
+
+    api: ApiServer
+    health: Callable[[str], Health] = _all_good
+    gateway_up: bool = True
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def step(self) -> bool:
+        """Let everybody look once; tell whether anything was written."""
+        before = self.api.version
+        self._collect()
+        for one in self.api.peek(DEPLOYMENTS):
+            Rollout(self.api, one).sync()
+        for one in self.api.peek(REPLICASETS):
+            self._replicate(one)
+        for pod in self.api.peek(PODS):
+            self._run(pod)
+        for service in self.api.peek(SERVICES):
+            self._endpoints(service)
+        if self.gateway_up:
+            for route in self.api.peek(HTTPROUTES):
+                self._take_route(route)
+        return self.api.version != before
+
+    def settle(self, most: int = 200) -> None:
+        """Let everybody look until nobody has anything to do."""
+        for _ in range(most):
+            if not self.step():
+                return
+        raise AssertionError("the controllers never come to rest")
+
+    # --- garbage ----------------------------------------------------------------------------------
+
+    def _collect(self) -> None:
+        """Delete what is owned by nobody who is there any more."""
+        uids = {
+            one["metadata"]["uid"] for resource in _OWNED for one in self.api.peek(resource)
+        }
+        for resource in (*_OWNED, ENDPOINTSLICES):
+            for one in self.api.peek(resource):
+                owners = one["metadata"].get("ownerReferences") or ()
+                if owners and not any(owner["uid"] in uids for owner in owners):
+                    self._delete(resource, one)
+
+    def _delete(self, resource: Resource, obj: Json) -> None:
+        metadata = obj["metadata"]
+        place = (metadata.get("namespace", ""), metadata["name"])
+        if self.api.look(resource, *place) is not None:
+            self.api.delete(resource, place, COLLECTOR)
+
+    # --- pods -------------------------------------------------------------------------------------
+
+    def _replicate(self, replica_set: Json) -> None:
+        metadata = replica_set["metadata"]
+        if self.api.look(REPLICASETS, metadata["namespace"], metadata["name"]) is not replica_set:
+            return  # changed in this step: next time
+        wanted = int(replica_set["spec"].get("replicas", 0))
+        pods = [one for one in self._pods_of(replica_set) if _lives(one)]
+        for _ in range(wanted - len(pods)):
+            self._make_pod(replica_set)
+        if len(pods) > wanted:
+            doomed = sorted(pods, key=lambda one: (is_ready(one), _age(one)))
+            for one in [*doomed][: len(pods) - wanted]:
+                self._delete(PODS, one)
+        pods = [one for one in self._pods_of(replica_set) if _lives(one)]
+        ready = sum(map(is_ready, pods))
+        status = {
+            "replicas": len(pods),
+            "readyReplicas": ready,
+            "availableReplicas": ready,
+            "observedGeneration": metadata["generation"],
+        }
+        if {**(replica_set.get("status") or {}), **status} != replica_set.get("status"):
+            place = (metadata["namespace"], metadata["name"])
+            self.api.merge_patch(REPLICASETS, place, {"status": status}, KUBELET, "status")
+
+    def _pods_of(self, replica_set: Json) -> list[Json]:
+        uid = replica_set["metadata"]["uid"]
+        return [
+            one
+            for one in self.api.peek(PODS)
+            if any(it["uid"] == uid for it in one["metadata"].get("ownerReferences") or ())
+        ]
+
+    def _make_pod(self, replica_set: Json) -> None:
+        metadata, template = replica_set["metadata"], replica_set["spec"]["template"]
+        name = f"{metadata['name']}-{next(self._numbers):05}"
+        owner = {
+            "apiVersion": "apps/v1",
+            "kind": "ReplicaSet",
+            "name": metadata["name"],
+            "uid": metadata["uid"],
+            "controller": True,
+        }
+        self.api.create(
+            PODS,
+            {
+                "metadata": {
+                    "name": name,
+                    "namespace": metadata["namespace"],
+                    "labels": dict(template["metadata"].get("labels") or {}),
+                    "ownerReferences": [owner],
+                },
+                "spec": template["spec"],
+            },
+            KUBELET,
+        )
+
+    def _run(self, pod: Json) -> None:
+        """Do what a kubelet does with a pod: start it, then have it ready, or not."""
+        status = pod.get("status") or {}
+        if not status:
+            self.status(pod, _status(self._time(), ready=False))
+            return
+        health = self.health(image_of(pod))
+        if status.get("phase") != "Running" or is_ready(pod) or health is Health.NEVER_READY:
+            return
+        if health is Health.CRASHES:
+            if not status["containerStatuses"][0].get("lastState"):
+                self.status(pod, _crashed(status))
+            return
+        if not any(one["type"] == "DisruptionTarget" for one in status["conditions"]):
+            self.status(pod, _status(self._time(), ready=True, was=status))
+
+    def status(self, pod: Json, status: Json) -> None:
+        """Write what has become of a pod."""
+        place = (pod["metadata"]["namespace"], pod["metadata"]["name"])
+        self.api.merge_patch(PODS, place, {"status": status}, KUBELET, "status")
+
+    def _time(self) -> str:
+        return self.api.clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    # --- traffic ----------------------------------------------------------------------------------
+
+    def _endpoints(self, service: Json) -> None:
+        metadata, selector = service["metadata"], service_selector(service)
+        ready = sorted(
+            one["metadata"]["name"]
+            for one in self.api.peek(PODS)
+            if one["metadata"]["namespace"] == metadata["namespace"]
+            and is_ready(one)
+            and selects(selector, one["metadata"].get("labels") or {})
+        )
+        wanted = [{"addresses": [name], "conditions": {"ready": True}} for name in ready]
+        found = self.api.look(ENDPOINTSLICES, metadata["namespace"], f"{metadata['name']}-x")
+        owner = {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "name": metadata["name"],
+            "uid": metadata["uid"],
+        }
+        if found is None:
+            labels = {"kubernetes.io/service-name": metadata["name"]}
+            self.api.create(
+                ENDPOINTSLICES,
+                {
+                    "metadata": {
+                        "name": f"{metadata['name']}-x",
+                        "namespace": metadata["namespace"],
+                        "labels": labels,
+                        "ownerReferences": [owner],
+                    },
+                    "endpoints": wanted,
+                },
+                KUBELET,
+            )
+        elif found["endpoints"] != wanted:
+            place = (metadata["namespace"], f"{metadata['name']}-x")
+            self.api.merge_patch(ENDPOINTSLICES, place, {"endpoints": wanted}, KUBELET)
+
+    def _take_route(self, route: Json) -> None:
+        metadata = route["metadata"]
+        taken = {"type": "Accepted", "status": "True", "observedGeneration": metadata["generation"]}
+        status = {"parents": [{"controllerName": "gateway", "conditions": [taken]}]}
+        if route.get("status") != status:
+            place = (metadata["namespace"], metadata["name"])
+            self.api.merge_patch(HTTPROUTES, place, {"status": status}, GATEWAY, "status")
+
+
+def image_of(obj: Json) -> str:
+    """Return the image of a pod's first container, or of a template's."""
+    return str(obj["spec"]["containers"][0]["image"])
+
+
+def is_ready(pod: Json) -> bool:
+    """Tell whether a pod takes traffic."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any((one["type"], one["status"]) == ("Ready", "True") for one in conditions)
+
+
+def _lives(pod: Json) -> bool:
+    return (pod.get("status") or {}).get("phase") not in {"Failed", "Succeeded"}
+
+
+def _age(pod: Json) -> tuple[int, ...]:
+    return tuple(-ord(letter) for letter in pod["metadata"]["name"][-5:])
+
+
+def _status(time: str, *, ready: bool, was: Json | None = None) -> Json:
+    said = "True" if ready else "False"
+    started = time if was is None else was["containerStatuses"][0]["state"]["running"]["startedAt"]
+    state = {"running": {"startedAt": started}}
+    return {
+        "phase": "Running",
+        "podIP": "10.0.0.1",
+        "conditions": [
+            {"type": "Ready", "status": said, "lastTransitionTime": time},
+            {"type": "ContainersReady", "status": said, "lastTransitionTime": time},
+        ],
+        "containerStatuses": [{"name": "app", "restartCount": 0, "ready": ready, "state": state}],
+    }
+
+
+def _crashed(status: Json) -> Json:
+    ended = {"exitCode": 1, "reason": "Error", "message": "boom"}
+    return {
+        **status,
+        "containerStatuses": [
+            {
+                "name": "app",
+                "restartCount": 3,
+                "ready": False,
+                "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}},
+                "lastState": {"terminated": ended},
+            }
+        ],
+    }

@@ -1,0 +1,132 @@
+"""An analyzer as it is installed: the real controller, informers, inquirer and router.
+
+Faked are what it asks (metrics, hooks) and what it talks to. It can be ended at any moment, and what
+is left of it then reaches nobody any more.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from prometheus_client import CollectorRegistry
+
+from analyzer.inquiring.inquirer import Inquirer
+from analyzer.loop.act import Actor
+from analyzer.loop.controller import Controller, Metrics
+from analyzer.loop.index import ClusterIndex, with_owners_of_made
+from analyzer.loop.observe import Observer
+from analyzer.loop.reconciler import Reconciler
+from analyzer.loop.records import Records
+from analyzer.loop.sampling import Sampler
+from analyzer.loop.sweeper import Sweeper
+from analyzer.loop.telemetry import RunMetrics
+from analyzer.ports import HookCaller, MetricProvider
+from analyzer.routers.adopted import AdoptedRoutes
+from canary.model.world import Timing
+from canary.spec.defaults import Defaults
+from runtime.informer import Informer
+from runtime.resources import CANARIES, DEPLOYMENTS, HTTPROUTES, NAMESPACES
+from tests.fakes.bench import NoWeigher
+from tests.harness.client import Client
+
+WORKERS = 2
+
+
+@dataclass
+class Analyzer:
+    """One process. It is started by `run` and remembers nothing of any before.
+
+    Args:
+        client: its way to the API server.
+        providers: answer metrics.
+        hooks: are called.
+        defaults: the admin's.
+        timing: the admin's.
+
+    """
+
+    client: Client
+    providers: Mapping[str, MetricProvider]
+    hooks: HookCaller
+    defaults: Defaults = Defaults()
+    timing: Timing = Timing()
+    listens: Client | None = None
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        cluster, registry = self.client, CollectorRegistry()
+        records, router = Records(cluster), AdoptedRoutes(cluster)
+        sampler = Sampler(cluster, self.providers, "http://metrics")
+        inquirer = Inquirer(self.hooks, sampler, registry=registry, clock=_loop_time)
+        index = self._index()
+        reconciler = Reconciler(
+            cluster=cluster,
+            index=index,
+            router=router,
+            records=records,
+            observer=Observer(cluster, router, sampler, NoWeigher(), self.defaults),
+            inquirer=inquirer,
+            actor=Actor(cluster, router, records),
+            timing=self.timing,
+            clock=cluster.now,
+            metrics=RunMetrics.create(registry),
+        )
+        controller = Controller(index, reconciler, Metrics.create(registry), workers=WORKERS)
+        sweeper = Sweeper(cluster, controller.enqueue, every=timedelta(minutes=5))
+        async with asyncio.TaskGroup() as group:
+            for informer in index.informers:
+                group.create_task(informer.run())
+            group.create_task(controller.run())
+            group.create_task(inquirer.run(controller.enqueue))
+            group.create_task(sweeper.run())
+
+    def _index(self) -> ClusterIndex:
+        ears = self.listens or self.client
+        return ClusterIndex(
+            namespaces=Informer(ears, NAMESPACES),
+            targets=Informer(ears, DEPLOYMENTS),
+            canaries=Informer(ears, CANARIES, trim=with_owners_of_made),
+            routes=(Informer(ears, HTTPROUTES),),
+        )
+
+
+@dataclass
+class Installation:
+    """The analyzer of a cluster: one process after the other.
+
+    Args:
+        start: makes the next process.
+
+    """
+
+    start: Callable[[], Analyzer]
+    lives: int = 0
+    _present: Analyzer | None = None
+    _died: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self, restart_after: float = 1.0) -> None:
+        """Have an analyzer running, with a pause after each death; until cancelled."""
+        while True:
+            self.lives += 1
+            self._died.clear()
+            self._present = self.start()
+            life = self._present
+            async with asyncio.TaskGroup() as group:
+                living = group.create_task(life.run())
+                await self._died.wait()
+                life.client.alive = False
+                living.cancel()
+            await asyncio.sleep(restart_after)
+
+    def kill(self) -> None:
+        """End the present process: nothing of it reaches the API server from now on."""
+        if self._present is not None:
+            for one in (self._present.client, self._present.listens):
+                if one is not None:
+                    one.alive = False
+        self._died.set()
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,306 @@
+"""A cluster with Headgate and a team, on time that passes at once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from analyzer.ports import ProviderError
+from canary.contract import EVIDENCE, NAMESPACE_ENABLED, NAMESPACE_LABEL
+from canary.model.values import Json
+from canary.queries.provider import ProviderSpec
+from runtime.resources import (
+    CANARIES,
+    DEPLOYMENTS,
+    EVENTS,
+    HTTPROUTES,
+    NAMESPACES,
+    PODS,
+    REPLICASETS,
+    SERVICES,
+)
+from tests.fakes.hook_caller import FakeHookCaller
+from tests.harness.admitted import Webhook, labelled
+from tests.harness.api import ApiServer, Writer
+from tests.harness.client import ANALYZER, TEAM, Client, Gate, Open
+from tests.harness.controllers import Health, Surroundings, image_of, is_ready
+from tests.harness.installation import Analyzer, Installation
+
+START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+SPACE: Final = "prod"
+NAME: Final = "web"
+PLACE: Final = (SPACE, NAME)
+CANARY: Final = f"{NAME}-canary"
+LAG: Final = 0.2
+"""Seconds that controllers take to see a change."""
+LONGEST: Final = 900.0
+"""Seconds that anything that is waited for may take, of the time that passes at once."""
+ADMIN: Final = Writer("admin", "admin")
+
+
+@dataclass
+class Answers:
+    """What the metrics server says: a value for each image that the canary runs.
+
+    `asked` are the image that the canary ran and the value given, in order. A value may be an error
+    or None for no data.
+    """
+
+    running: Callable[[], str]
+    values: dict[str, float | None | ProviderError] = field(default_factory=dict)
+    asked: list[tuple[str, float | None]] = field(default_factory=list)
+
+    async def query(self, spec: ProviderSpec, query: str) -> tuple[float, ...]:
+        """Answer for what the canary runs now."""
+        del spec, query
+        await asyncio.sleep(0)
+        image = self.running()
+        value = self.values.get(image, 0.0)
+        if isinstance(value, ProviderError):
+            raise value
+        self.asked.append((image, value))
+        return () if value is None else (value,)
+
+
+class Stage:
+    """A namespace with a target, its Service, its route, its Canary and an analyzer.
+
+    `health` and `answers.values` say what images do. `gates` are what the analyzer's processes have to
+    pass, each its own: the last one for all that follow.
+    """
+
+    def __init__(self, *, replicas: int = 2, own_canary: bool = True) -> None:
+        self.began = asyncio.get_running_loop().time()
+        self.api = ApiServer(self.now)
+        self.webhook = Webhook(self._enabled)
+        self.api.admission = self.webhook
+        self.bad: dict[str, Health] = {}
+        self.others = Surroundings(self.api, health=lambda image: self.bad.get(image, Health.GOOD))
+        self.answers = Answers(self.canary_image)
+        self.hooks = FakeHookCaller()
+        self.gate: Gate = Open()
+        self.ears: Callable[[], Client] | None = None
+        self.skew = timedelta(0)
+        self.installation = Installation(self._analyzer)
+        self.team = Client(self.api, TEAM)
+        self._written = asyncio.Event()
+        self.api.watchers.append(lambda _: self._written.set())
+        self._furnish(replicas, own_canary=own_canary)
+
+    def now(self) -> datetime:
+        """Return the API server's time."""
+        passed = asyncio.get_running_loop().time() - self.began
+        skew = getattr(self, "skew", timedelta(0))
+        return START + timedelta(seconds=passed) + skew
+
+    def _enabled(self, namespace: str) -> bool:
+        return labelled(self.api.look(NAMESPACES, "", namespace))
+
+    def _analyzer(self) -> Analyzer:
+        ears = None if self.ears is None else self.ears()
+        client = Client(self.api, ANALYZER, self.gate)
+        return Analyzer(client, {"prometheus": self.answers}, self.hooks, listens=ears)
+
+    def _furnish(self, replicas: int, *, own_canary: bool) -> None:
+        labels = {NAMESPACE_LABEL: NAMESPACE_ENABLED}
+        self.api.create(NAMESPACES, {"metadata": {"name": SPACE, "labels": labels}}, ADMIN)
+        self.api.create(DEPLOYMENTS, deployment("web:1", replicas), TEAM)
+        self.api.create(SERVICES, service(), TEAM)
+        self.api.create(HTTPROUTES, route(), TEAM)
+        if own_canary:
+            self.api.create(CANARIES, canary(), TEAM)
+        self.others.settle()
+
+    # --- what is there ---------------------------------------------------------------------------
+
+    def target(self) -> Json:
+        """Return the target."""
+        found = self.api.look(DEPLOYMENTS, *PLACE)
+        assert found is not None
+        return found
+
+    def canary_image(self) -> str:
+        """Return the image that the canary runs, "" where there is none."""
+        found = self.api.look(DEPLOYMENTS, SPACE, CANARY)
+        return "" if found is None else image_of(found["spec"]["template"])
+
+    def status(self) -> Json:
+        """Return the Canary's status."""
+        found = self.api.look(CANARIES, *PLACE)
+        return {} if found is None else found.get("status") or {}
+
+    def phase(self) -> str:
+        """Return the run's phase."""
+        return str(self.status().get("phase", ""))
+
+    def weight(self) -> int:
+        """Return the share of the canary on the route, of all weights, in percent."""
+        found = self.api.look(HTTPROUTES, *PLACE)
+        refs = [] if found is None else found["spec"]["rules"][0]["backendRefs"]
+        total = sum(ref["weight"] for ref in refs)
+        given = sum(ref["weight"] for ref in refs if ref["name"] == CANARY)
+        return round(100 * given / total) if total else 0
+
+    def serving(self) -> dict[str, int]:
+        """Return how many ready pods of the target there are, by image."""
+        found: dict[str, int] = {}
+        for pod in self.target_pods():
+            if is_ready(pod):
+                found[image_of(pod)] = found.get(image_of(pod), 0) + 1
+        return found
+
+    def target_pods(self) -> list[Json]:
+        """Return the pods of the target's own ReplicaSets."""
+        own = {
+            one["metadata"]["uid"]
+            for one in self.api.peek(REPLICASETS)
+            if one["metadata"]["name"].startswith(f"{NAME}-")
+            and not one["metadata"]["name"].startswith(f"{CANARY}-")
+        }
+        return [
+            pod
+            for pod in self.api.peek(PODS)
+            if pod["metadata"]["ownerReferences"][0]["uid"] in own
+        ]
+
+    def said(self) -> list[str]:
+        """Return the reasons of all events, in order."""
+        return [one["reason"] for one in self.api.peek(EVENTS)]
+
+    # --- what time brings ------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def playing(self) -> AsyncIterator[None]:
+        """Have controllers and an analyzer work while the context lasts."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._surroundings()),
+                group.create_task(self.installation.run()),
+            ]
+            try:
+                yield
+            finally:
+                self.installation.kill()
+                for task in tasks:
+                    task.cancel()
+
+    async def _surroundings(self) -> None:
+        seen = -1
+        while True:
+            while self.api.version != seen:
+                seen = self.api.version
+                await asyncio.sleep(LAG)
+                self.others.step()
+            self._written.clear()
+            with suppress(TimeoutError):
+                # Deadlines of the controllers pass without a change.
+                async with asyncio.timeout(60):
+                    await self._written.wait()
+            self.others.step()
+
+    async def until(self, what: str, look: Callable[[], bool], most: float = LONGEST) -> None:
+        """Wait until there is something to see.
+
+        Args:
+            what: its name, for who reads the failure.
+            look: tells whether it is there.
+            most: seconds that it may take.
+
+        Raises:
+            AssertionError: it does not come.
+
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + most
+        while not look():
+            if loop.time() >= end:
+                raise AssertionError(f"{what}: never; {self.summary()}")
+            await asyncio.sleep(LAG)
+
+    async def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        await asyncio.sleep(seconds)
+
+    def summary(self) -> dict[str, Any]:
+        """Return what there is to be seen, for who reads a failure."""
+        target, status = self.api.look(DEPLOYMENTS, *PLACE), self.status()
+        return {
+            "phase": status.get("phase"),
+            "message": [one.get("message") for one in status.get("conditions") or ()],
+            "weight": self.weight(),
+            "canary": self.canary_image(),
+            "serving": self.serving(),
+            "marks": {} if target is None else target["metadata"].get("annotations"),
+            "paused": None if target is None else target["spec"].get("paused"),
+            "lives": self.installation.lives,
+            "said": self.said()[-6:],
+        }
+
+
+def deployment(image: str, replicas: int = 2, **spec: Any) -> Json:
+    """Return the target as its team writes it."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": NAME, "namespace": SPACE, "labels": {"app": NAME}},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": NAME}},
+            "template": {
+                "metadata": {"labels": {"app": NAME}},
+                "spec": {"containers": [{"name": "app", "image": image}]},
+            },
+            **spec,
+        },
+    }
+
+
+def service() -> Json:
+    """Return the stable Service."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": NAME, "namespace": SPACE},
+        "spec": {"selector": {"app": NAME}, "ports": [{"port": 80, "targetPort": 8080}]},
+    }
+
+
+def route() -> Json:
+    """Return the team's route."""
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": NAME, "namespace": SPACE},
+        "spec": {
+            "parentRefs": [{"name": "gateway"}],
+            "rules": [{"backendRefs": [{"name": NAME, "port": 80}]}],
+        },
+    }
+
+
+def canary(**analysis: Any) -> Json:
+    """Return the team's Canary: two steps of ten seconds, one metric."""
+    return {
+        "apiVersion": "flagger.app/v1beta1",
+        "kind": "Canary",
+        "metadata": {"name": NAME, "namespace": SPACE, "annotations": {EVIDENCE: "off"}},
+        "spec": {
+            "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": NAME},
+            "service": {"name": NAME, "port": 80},
+            "analysis": {
+                "interval": "10s",
+                "threshold": 2,
+                "stepWeights": [20, 50],
+                "metrics": [
+                    {
+                        "name": "errors",
+                        "query": 'errors{pod=~"{{ target }}-.*"}',
+                        "thresholdRange": {"max": 1},
+                    }
+                ],
+                **analysis,
+            },
+        },
+    }
