@@ -117,6 +117,20 @@ class ApiServer:
         ]
         return ListResult(items, str(self.version))
 
+    def at(self, resource: Resource, version: int) -> "list[Json]":
+        """Return the objects of a kind as they were stored at a version."""
+        found: dict[tuple[str, str], Json] = {}
+        for change in self.log:
+            if change.version > version:
+                break
+            if change.resource == resource:
+                metadata = (change.new or change.old or {"metadata": {}})["metadata"]
+                place = (metadata.get("namespace", ""), metadata["name"])
+                found.pop(place, None)
+                if change.new is not None:
+                    found[place] = change.new
+        return [_copied(one) for one in found.values()]
+
     def events(self, resource: Resource, after: int) -> Iterator[tuple[int, WatchEvent]]:
         """Yield what has become of a kind after a version, with the versions.
 

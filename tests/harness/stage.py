@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import orjson
+
 from analyzer.ports import ProviderError
-from canary.contract import EVIDENCE, NAMESPACE_ENABLED, NAMESPACE_LABEL
+from canary.contract import EVIDENCE, NAMESPACE_ENABLED, NAMESPACE_LABEL, PARKED, REFUSED
+from canary.model.hashing import template_hash
 from canary.model.values import Json
 from canary.queries.provider import ProviderSpec
 from runtime.resources import (
@@ -85,6 +88,7 @@ class Stage:
         self.skew = timedelta(0)
         self.installation = Installation(self._analyzer)
         self.team = Client(self.api, TEAM)
+        self.route = route()
         self._written = asyncio.Event()
         self.api.watchers.append(lambda _: self._written.set())
         self._furnish(replicas, own_canary=own_canary)
@@ -108,9 +112,14 @@ class Stage:
         self.api.create(NAMESPACES, {"metadata": {"name": SPACE, "labels": labels}}, ADMIN)
         self.api.create(DEPLOYMENTS, deployment("web:1", replicas), TEAM)
         self.api.create(SERVICES, service(), TEAM)
-        self.api.create(HTTPROUTES, route(), TEAM)
+        self.api.create(HTTPROUTES, self.route, TEAM)
         if own_canary:
             self.api.create(CANARIES, canary(), TEAM)
+        self.api.create(SERVICES, renamed(service(), "other"), ADMIN)
+        self.api.create(HTTPROUTES, renamed(route(), "other"), ADMIN)
+        elsewhere = deployment("web:1", 1)
+        elsewhere["metadata"]["namespace"] = "elsewhere"
+        self.api.create(DEPLOYMENTS, elsewhere, ADMIN)
         self.others.settle()
 
     # --- what is there ---------------------------------------------------------------------------
@@ -130,6 +139,15 @@ class Stage:
         """Return the Canary's status."""
         found = self.api.look(CANARIES, *PLACE)
         return {} if found is None else found.get("status") or {}
+
+    def refused_image(self) -> str:
+        """Return the image of the candidate that was refused, while the target carries it."""
+        target = self.api.look(DEPLOYMENTS, *PLACE)
+        if target is None:
+            return ""
+        template, notes = target["spec"]["template"], target["metadata"].get("annotations") or {}
+        refused = notes.get(REFUSED) == template_hash(template)
+        return image_of(template) if refused else ""
 
     def phase(self) -> str:
         """Return the run's phase."""
@@ -156,7 +174,8 @@ class Stage:
         own = {
             one["metadata"]["uid"]
             for one in self.api.peek(REPLICASETS)
-            if one["metadata"]["name"].startswith(f"{NAME}-")
+            if one["metadata"]["namespace"] == SPACE
+            and one["metadata"]["name"].startswith(f"{NAME}-")
             and not one["metadata"]["name"].startswith(f"{CANARY}-")
         }
         return [
@@ -164,6 +183,11 @@ class Stage:
             for pod in self.api.peek(PODS)
             if pod["metadata"]["ownerReferences"][0]["uid"] in own
         ]
+
+    def parked(self) -> list[Json]:
+        """Return the ReplicaSets that are kept out of the target's choice."""
+        found = self.api.peek(REPLICASETS)
+        return [one for one in found if PARKED in (one["metadata"].get("labels") or {})]
 
     def said(self) -> list[str]:
         """Return the reasons of all events, in order."""
@@ -304,3 +328,10 @@ def canary(**analysis: Any) -> Json:
             },
         },
     }
+
+
+def renamed(obj: Json, name: str) -> Json:
+    """Return an object of another app's, which is nobody's business."""
+    text = orjson.dumps(obj).replace(b'"web"', orjson.dumps(name))
+    found: Json = orjson.loads(text)
+    return found

@@ -1,0 +1,135 @@
+"""What must be so at every moment of a run, told from what is written."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from canary.contract import ANALYZER_USER, HOLD, PARKED, SPLIT
+from canary.model.values import Json
+from runtime.resources import (
+    CANARIES,
+    DEPLOYMENTS,
+    EVENTS,
+    HTTPROUTES,
+    PODS,
+    REPLICASETS,
+    SERVICES,
+)
+from tests.harness.api import Change
+from tests.harness.controllers import image_of
+from tests.harness.defaults import defaulted
+from tests.harness.stage import CANARY, NAME, PLACE, SPACE, Stage
+
+_OURS: Final = {
+    DEPLOYMENTS.plural: {NAME, CANARY},
+    SERVICES.plural: {CANARY},
+    CANARIES.plural: {NAME, CANARY},
+    HTTPROUTES.plural: {NAME},
+}
+UNDOING: Final = timedelta(seconds=15)
+"""In which a half-way promotion has its ReplicaSet scaled down once it is held."""
+_NEVER_DELETED: Final = frozenset({NAME})
+
+
+@dataclass
+class Ledger:
+    """Watches a stage and keeps what went wrong.
+
+    Args:
+        stage: where it is played.
+        never: images that may never run in the target.
+
+    """
+
+    stage: Stage
+    never: frozenset[str] = frozenset()
+    wrong: list[str] = field(default_factory=list)
+    released: Counter[str] = field(default_factory=Counter)
+    weights: list[int] = field(default_factory=list)
+    _held_at: dict[str, datetime] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.stage.api.watchers.append(self.heard)
+
+    def heard(self, change: Change) -> None:
+        """Take in one write."""
+        if change.writer.user == ANALYZER_USER:
+            self._is_ours(change)
+        if change.resource == PODS and change.old is None and change.new is not None:
+            self._pod(change.new)
+        if change.resource == HTTPROUTES:
+            self._share()
+        if change.resource == DEPLOYMENTS and change.old and change.new:
+            self._release(change, change.old, change.new)
+
+    def _is_ours(self, change: Change) -> None:
+        obj = change.new or change.old or {"metadata": {}}
+        metadata, kind = obj["metadata"], change.resource
+        if kind == EVENTS:
+            return
+        if kind == REPLICASETS:
+            ours = metadata["name"].startswith(f"{NAME}-")
+        else:
+            ours = metadata["name"] in _OURS.get(kind.plural, set())
+        gone = change.new is None and metadata["name"] in _NEVER_DELETED
+        if metadata.get("namespace") != SPACE or not ours or gone:
+            self.wrong.append(f"foreign: {kind.plural} {metadata['name']} of {change.version}")
+
+    def _pod(self, pod: Json) -> None:
+        image, name = image_of(pod), pod["metadata"]["name"]
+        if name.startswith(f"{CANARY}-") or not name.startswith(f"{NAME}-"):
+            return
+        target = self.stage.api.look(DEPLOYMENTS, *PLACE)
+        held = target is not None and HOLD in (target["metadata"].get("annotations") or {})
+        waits = held and target is not None and image_of(target["spec"]["template"]) == image
+        if image in self.never or (waits and not self._is_undone(image)):
+            self.wrong.append(f"{image} runs in the target: {name}")
+
+    def _is_undone(self, image: str) -> bool:
+        """Tell whether a promotion was taken back just now: its ReplicaSet is told next."""
+        since = self._held_at.get(image)
+        return since is not None and self.stage.now() - since < UNDOING
+
+    def _share(self) -> None:
+        weight = self.stage.weight()
+        if not self.weights or self.weights[-1] != weight:
+            self.weights.append(weight)
+        refused = self.stage.refused_image()
+        if weight and refused and refused == self.stage.canary_image():
+            self.wrong.append(f"{refused} has {weight} % although it was refused")
+
+    def _release(self, change: Change, old: Json, new: Json) -> None:
+        ours = change.writer.user == ANALYZER_USER and new["metadata"]["name"] == NAME
+        image = image_of(new["spec"]["template"])
+        if new["spec"].get("paused") and not old["spec"].get("paused") and self.released[image]:
+            self._held_at[image] = self.stage.now()
+        if ours and old["spec"].get("paused") and not new["spec"].get("paused"):
+            self.released[image] += 1
+
+    def settle(self) -> None:
+        """Look at what is left once a run has ended.
+
+        Raises:
+            AssertionError: something is wrong, or was.
+
+        """
+        api = self.stage.api
+        found = api.look(HTTPROUTES, *PLACE)
+        if found is not None:
+            if SPLIT in (found["metadata"].get("annotations") or {}):
+                self.wrong.append("the route is marked still")
+            if found["spec"]["rules"] != defaulted(HTTPROUTES, self.stage.route)["spec"]["rules"]:
+                self.wrong.append(f"the route is not the team's: {found['spec']['rules']}")
+        for kind in (DEPLOYMENTS, SERVICES):
+            if api.look(kind, SPACE, CANARY) is not None:
+                self.wrong.append(f"an orphan: {kind.kind} {CANARY}")
+        self._parked()
+        assert self.wrong == [], f"{self.wrong}; {self.stage.summary()}"
+
+    def _parked(self) -> None:
+        target = self.stage.api.look(DEPLOYMENTS, *PLACE)
+        held = target is not None and bool(target["spec"].get("paused"))
+        for one in self.stage.api.peek(REPLICASETS):
+            if PARKED in (one["metadata"].get("labels") or {}) and not held:
+                self.wrong.append(f"parked still: {one['metadata']['name']}")

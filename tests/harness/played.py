@@ -1,0 +1,118 @@
+"""Plays a story with something done to its writes or watches, and looks at what is left."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from tests.fakes.loop import ImpatientLoop
+from tests.harness.client import Gate, Write
+from tests.harness.ears import Ears, Hearing
+from tests.harness.faults import ERRORS, Fault, Recorder, Trap
+from tests.harness.ledger import Ledger
+from tests.harness.stage import Stage
+from tests.harness.stories import PATIENT, Story
+
+MOST: float = 1200.0
+"""Seconds that a story may take, of the time that passes at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One write of a story, and what is done to it."""
+
+    story: Story
+    number: int
+    fault: Fault
+    times: int = 1
+
+    def __str__(self) -> str:
+        again = f", {self.times} times" if self.times > 1 else ""
+        return f"{self.story.name}[{self.number}]: {self.fault.value}{again}"
+
+
+def writes_of(story: Story) -> list[Write]:
+    """Return all writes of a story in which nothing goes wrong."""
+    recorder = Recorder()
+    _play(story, lambda _: recorder)
+    return recorder.writes
+
+
+def try_out(point: Point) -> str:
+    """Play a story with a fault; return what is wrong in the end, "" for nothing."""
+
+    def gate(stage: Stage) -> Gate:
+        return Trap(point.number, point.fault, stage.installation.kill, times=point.times)
+
+    return _told(lambda: _play(point.story, gate))
+
+
+def hear(story: Story, hearing: Hearing) -> str:
+    """Play a story with other watches; return what is wrong in the end, "" for nothing."""
+
+    def ears(stage: Stage) -> None:
+        stage.ears = lambda: Ears(stage.api, hearing=hearing)
+
+    return _told(lambda: _play(story, lambda _: Recorder(), ears))
+
+
+def points_of(story: Story, writes: int) -> list[Point]:
+    """Return everything that is tried with a story."""
+    return [Point(story, number, fault) for number in range(writes) for fault in Fault]
+
+
+def few_points_of(story: Story, writes: int, every: int) -> list[Point]:
+    """Return a death at every write and, in turn, one of the other faults at each of some."""
+    deaths = [
+        Point(story, number, Fault.DIES_AFTER if number % every else Fault.DIES_BEFORE)
+        for number in range(writes)
+    ]
+    errors = [
+        Point(story, number, ERRORS[(number // every) % len(ERRORS)])
+        for number in range(0, writes, every)
+    ]
+    return [*deaths, *errors]
+
+
+def _told(play: Callable[[], None]) -> str:
+    try:
+        play()
+    except (AssertionError, TimeoutError) as failure:
+        return str(failure) or repr(failure)
+    return ""
+
+
+def _play(
+    story: Story,
+    gate: Callable[[Stage], Gate],
+    prepare: Callable[[Stage], None] = lambda _: None,
+) -> None:
+    async def play() -> None:
+        stage = Stage(**story.stage)
+        ledger = Ledger(stage, story.never)
+        stage.gate = gate(stage)
+        prepare(stage)
+        async with asyncio.timeout(MOST), stage.playing():
+            await story.plays(stage)
+            await stage.until(f"the end of {story.name}", lambda: story.is_over(stage))
+            await stage.wait(PATIENT)
+            assert story.is_over(stage), f"it did not stay so: {stage.summary()}"
+        ledger.settle()
+        assert ledger.released == dict(story.released), dict(ledger.released)
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    loop = ImpatientLoop()
+    try:
+        loop.run_until_complete(play())
+    except BaseExceptionGroup as group:
+        raise _first(group) from group
+    finally:
+        loop.close()
+        structlog.reset_defaults()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    found = group.exceptions[0]
+    return _first(found) if isinstance(found, BaseExceptionGroup) else found
