@@ -71,12 +71,21 @@ def command(ctx: Context) -> Decision | None:
         return acted(ctx, Command.RETRY, decision, forget_refused())
     if Command.PAUSE in commands:
         return _pause(ctx)
-    if commands:
-        return replace(
-            wait(ctx, ctx.state.reason, ctx.state.message, timedelta(0)),
-            actions=(clear(ctx.observed.target, commands),),
-        )
-    return None
+    return _put_away(ctx) if commands else None
+
+
+def _put_away(ctx: Context) -> Decision:
+    """Take commands off that ask for nothing any more.
+
+    A retry among them may have been stored by a process that ended before it forgot the refusal.
+    """
+    target = ctx.observed.target
+    retried = Command.RETRY in target.commands and ctx.same_candidate and not ctx.state.forced
+    forgets = (forget_refused(),) if retried and target.refused_mark == ctx.candidate else ()
+    return replace(
+        wait(ctx, ctx.state.reason, ctx.state.message, timedelta(0)),
+        actions=(*forgets, clear(target, target.commands)),
+    )
 
 
 def _abort(ctx: Context) -> Decision:
