@@ -15,8 +15,15 @@ from canary.admission.creations import Creation, admit_creation
 from canary.admission.facts import Allowances, Write
 from canary.admission.routes import RouteWrite, admit_route
 from canary.admission.targets import admit
-from canary.contract import ANALYZER_USER, DOMAIN, NAMESPACE_ENABLED, NAMESPACE_LABEL, SPLIT
-from canary.contract import OPT_OUT, SEEN
+from canary.contract import (
+    ANALYZER_USER,
+    DOMAIN,
+    NAMESPACE_ENABLED,
+    NAMESPACE_LABEL,
+    OPT_OUT,
+    SEEN,
+    SPLIT,
+)
 from canary.model.values import Json
 from runtime.errors import Forbidden
 from runtime.resources import DEPLOYMENTS, HTTPROUTES, Resource

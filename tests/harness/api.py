@@ -107,17 +107,16 @@ class ApiServer:
         """Return an object."""
         return _copied(self._found(resource, namespace, name))
 
-    def list(self, resource: Resource, namespace: str | None, selector: str) -> ListResult:
+    def listed(self, resource: Resource, namespace: str | None, selector: str) -> ListResult:
         """Return all objects that match."""
         items = [
             _copied(one)
             for (space, _), one in self._objects[resource.plural].items()
-            if namespace in {None, space}
-            and matches(one["metadata"].get("labels") or {}, selector)
+            if namespace in {None, space} and matches(one["metadata"].get("labels") or {}, selector)
         ]
         return ListResult(items, str(self.version))
 
-    def at(self, resource: Resource, version: int) -> "list[Json]":
+    def at(self, resource: Resource, version: int) -> list[Json]:
         """Return the objects of a kind as they were stored at a version."""
         found: dict[tuple[str, str], Json] = {}
         for change in self.log:
@@ -368,5 +367,3 @@ def _event(change: Change) -> WatchEvent:
 def _copied(obj: Json) -> Json:
     found: Json = orjson.loads(orjson.dumps(obj))
     return found
-
-

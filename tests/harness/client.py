@@ -81,7 +81,7 @@ class Client:
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
     ) -> ListResult:
         await self._reached()
-        return self.api.list(resource, namespace, label_selector)
+        return self.api.listed(resource, namespace, label_selector)
 
     async def watch(
         self,
@@ -203,9 +203,7 @@ class Client:
     ) -> T:
         await self._reached()
         metadata = obj["metadata"]
-        write = Write(
-            verb, resource, subresource, metadata.get("namespace", ""), metadata["name"]
-        )
+        write = Write(verb, resource, subresource, metadata.get("namespace", ""), metadata["name"])
         return await self.gate.passes(write, arrive)
 
     async def _reached(self) -> None:

@@ -47,8 +47,7 @@ def _all_good(image: str) -> Health:
 class Surroundings:
     """The controllers of a cluster.
 
-    `health` says what an image does; `gateway_up` whether routes are taken over; `lost` are names of
-    pods whose node is gone.
+    `health` says what an image does; `gateway_up` whether routes are taken over.
     """
 
     api: ApiServer
@@ -84,9 +83,7 @@ class Surroundings:
 
     def _collect(self) -> None:
         """Delete what is owned by nobody who is there any more."""
-        uids = {
-            one["metadata"]["uid"] for resource in _OWNED for one in self.api.peek(resource)
-        }
+        uids = {one["metadata"]["uid"] for resource in _OWNED for one in self.api.peek(resource)}
         for resource in (*_OWNED, ENDPOINTSLICES):
             for one in self.api.peek(resource):
                 owners = one["metadata"].get("ownerReferences") or ()

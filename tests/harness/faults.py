@@ -1,12 +1,12 @@
 """What can happen to one write: the process ends, or the API server answers something else."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, TypeVar
 
-from runtime.errors import Conflict, Throttled, Unavailable
+from runtime.errors import ApiError, Conflict, Throttled, Unavailable
 from tests.harness.client import Write
 
 T = TypeVar("T")
@@ -29,8 +29,15 @@ class Fault(Enum):
     REPEATED = "the answer was lost, and it is sent again"
 
 
+_ARRIVES: Final = frozenset({Fault.DIES_AFTER, Fault.LOST, Fault.REPEATED})
+_ANSWERS: Final[Mapping[Fault, Callable[[], ApiError]]] = {
+    Fault.CONFLICT: lambda: Conflict(409, "Conflict", "the object has been modified"),
+    Fault.THROTTLED: lambda: Throttled(429, "TooManyRequests", "too many requests", PATIENCE),
+    Fault.BROKEN: lambda: Unavailable(500, "InternalError", "etcdserver: leader changed"),
+    Fault.TIMED_OUT: lambda: Unavailable(0, "Timeout", "no answer in time"),
+    Fault.LOST: lambda: Unavailable(0, "ConnectionLost", "the connection was lost"),
+}
 DEATHS: Final = (Fault.DIES_BEFORE, Fault.DIES_AFTER)
-ERRORS: Final = tuple(one for one in Fault if one not in DEATHS)
 
 
 @dataclass
@@ -69,30 +76,14 @@ class Trap:
         self.writes.append(write)
         if not self.number <= at < self.number + self.times:
             return arrive()
-        match self.fault:
-            case Fault.DIES_BEFORE:
-                return await self._end()
-            case Fault.DIES_AFTER:
-                arrive()
-                return await self._end()
-            case Fault.CONFLICT:
-                raise Conflict(409, "Conflict", "the object has been modified")
-            case Fault.THROTTLED:
-                raise Throttled(429, "TooManyRequests", "too many requests", PATIENCE)
-            case Fault.BROKEN:
-                raise Unavailable(500, "InternalError", "etcdserver: leader changed")
-            case Fault.TIMED_OUT:
-                await asyncio.sleep(DEADLINE)
-                raise Unavailable(0, "Timeout", "no answer in time")
-            case Fault.LOST:
-                arrive()
-                raise Unavailable(0, "ConnectionLost", "the connection was lost")
-            case Fault.REPEATED:
-                arrive()
-                return arrive()
-
-    async def _end(self) -> T:  # type: ignore[type-var, misc]
-        """End the process in the middle of its call, which never returns."""
-        self.kill()
-        await asyncio.Event().wait()
-        raise AssertionError("the dead go on")
+        if self.fault in _ARRIVES:
+            arrive()
+        if self.fault is Fault.REPEATED:
+            return arrive()
+        if self.fault in DEATHS:
+            self.kill()
+            await asyncio.Event().wait()  # in the middle of its call, which never returns
+        if self.fault is Fault.TIMED_OUT:
+            await asyncio.sleep(DEADLINE)
+        answer = _ANSWERS[self.fault]
+        raise answer()

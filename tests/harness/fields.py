@@ -51,8 +51,7 @@ def updated(before: Json, after: Json, manager: str) -> Json:
     if not changed:
         return after
     entries = _entries(before)
-    for owned in entries.values():
-        owned -= changed
+    entries = {who: owned - changed for who, owned in entries.items()}
     entries.setdefault((manager, "Update"), set()).update(changed & new.keys())
     return _with_entries(after, entries)
 
@@ -70,8 +69,7 @@ def applied(before: Json, wanted: Json, manager: str) -> tuple[Json, set[Path]]:
         after = _without(after, path)
     for path, value in new.items():
         after = _having(after, path, value)
-    for owned in entries.values():
-        owned -= taken
+    entries = {who: owned - taken for who, owned in entries.items()}
     entries[manager, "Apply"] = set(new)
     return _with_entries(after, entries), taken
 

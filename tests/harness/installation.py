@@ -1,7 +1,7 @@
 """An analyzer as it is installed: the real controller, informers, inquirer and router.
 
-Faked are what it asks (metrics, hooks) and what it talks to. It can be ended at any moment, and what
-is left of it then reaches nobody any more.
+Faked are what it asks (metrics, hooks) and what it talks to. It can be ended at any moment, and
+what is left of it then reaches nobody any more.
 """
 
 import asyncio

@@ -2,21 +2,26 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
+from runtime.resources import EVENTS
 from tests.fakes.loop import ImpatientLoop
 from tests.harness.client import Gate, Write
 from tests.harness.ears import Ears, Hearing
-from tests.harness.faults import ERRORS, Fault, Recorder, Trap
+from tests.harness.faults import Fault, Recorder, Trap
 from tests.harness.ledger import Ledger
 from tests.harness.stage import Stage
-from tests.harness.stories import PATIENT, Story
+from tests.harness.stories import PATIENT, STORIES, Story
 
 MOST: float = 1200.0
 """Seconds that a story may take, of the time that passes at once."""
+EVERY: Final = 3
+RARELY: Final = 9
+"""Every how-manyth write has its turn where not all of them have: of all, and of events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +63,24 @@ def hear(story: Story, hearing: Hearing) -> str:
     return _told(lambda: _play(story, lambda _: Recorder(), ears))
 
 
-def points_of(story: Story, writes: int) -> list[Point]:
+def points_of(story: Story, writes: Sequence[Write]) -> list[Point]:
     """Return everything that is tried with a story."""
-    return [Point(story, number, fault) for number in range(writes) for fault in Fault]
+    return [Point(story, number, fault) for number in range(len(writes)) for fault in Fault]
 
 
-def few_points_of(story: Story, writes: int, every: int) -> list[Point]:
-    """Return a death at every write and, in turn, one of the other faults at each of some."""
-    deaths = [
-        Point(story, number, Fault.DIES_AFTER if number % every else Fault.DIES_BEFORE)
-        for number in range(writes)
-    ]
-    errors = [
-        Point(story, number, ERRORS[(number // every) % len(ERRORS)])
-        for number in range(0, writes, every)
-    ]
-    return [*deaths, *errors]
+def some_points_of(story: Story, writes: Sequence[Write]) -> list[Point]:
+    """Return a fault for a part of a story's writes: all kinds of both, each with others each time.
+
+    Of the events, which are every other write and are all written alike, fewer have their turn.
+    """
+    faults, found = tuple(Fault), []
+    first = STORIES.index(story)
+    others = [number for number, write in enumerate(writes) if write.resource != EVENTS]
+    events = [number for number, write in enumerate(writes) if write.resource == EVENTS]
+    chosen = [*others[first % EVERY :: EVERY], *events[first % RARELY :: RARELY]]
+    for turn, number in enumerate(sorted(chosen)):
+        found.append(Point(story, number, faults[(turn + first) % len(faults)]))
+    return found
 
 
 def _told(play: Callable[[], None]) -> str:

@@ -134,9 +134,8 @@ class Rollout:
 
     def _notes_for(self, new: Json, number: int) -> dict[str, str]:
         notes = dict(new["metadata"].get("annotations") or {})
-        for key, value in (self.deployment["metadata"].get("annotations") or {}).items():
-            if key not in _NOT_COPIED:
-                notes[key] = value
+        theirs = self.deployment["metadata"].get("annotations") or {}
+        notes |= {key: value for key, value in theirs.items() if key not in _NOT_COPIED}
         if int(notes.get(REVISION, "0")) < number:
             notes[REVISION] = str(number)
         return notes

@@ -52,7 +52,7 @@ class Answers:
     """
 
     running: Callable[[], str]
-    values: dict[str, float | None | ProviderError] = field(default_factory=dict)
+    values: dict[str, float | ProviderError | None] = field(default_factory=dict)
     asked: list[tuple[str, float | None]] = field(default_factory=list)
 
     async def query(self, spec: ProviderSpec, query: str) -> tuple[float, ...]:
@@ -70,8 +70,8 @@ class Answers:
 class Stage:
     """A namespace with a target, its Service, its route, its Canary and an analyzer.
 
-    `health` and `answers.values` say what images do. `gates` are what the analyzer's processes have to
-    pass, each its own: the last one for all that follow.
+    `bad` and `answers.values` say what images do. `gate` is what the analyzer's writes have to
+    pass, `ears` makes what its informers hear by.
     """
 
     def __init__(self, *, replicas: int = 2, own_canary: bool = True) -> None:

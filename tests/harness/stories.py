@@ -1,7 +1,7 @@
 """Runs from their beginning to their end, as a team and its cluster bring them about.
 
-Each is told by what is waited for, never by how long it takes, so that it goes on whatever happens to
-the analyzer meanwhile.
+Each is told by what is waited for, never by how long it takes, so that it goes on whatever happens
+to the analyzer meanwhile.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from canary.contract import Command
-from canary.model.values import Json
 from runtime.resources import CANARIES, DEPLOYMENTS, PODS
 from tests.harness.controllers import Health, image_of, is_ready
 from tests.harness.stage import CANARY, PLACE, SPACE, Stage, deployment
@@ -62,7 +61,7 @@ async def begun(stage: Stage) -> None:
 async def push(stage: Stage, image: str) -> None:
     """Write another image, as `kubectl set image` does."""
     containers = [{"name": "app", "image": image}]
-    patch: Json = {"spec": {"template": {"spec": {"containers": containers}}}}
+    patch = {"spec": {"template": {"spec": {"containers": containers}}}}
     await stage.team.merge_patch(DEPLOYMENTS, *PLACE, patch)
 
 
@@ -144,7 +143,9 @@ async def _half_way(stage: Stage) -> None:
     await push(stage, "web:2")
     await stage.until("promoting", lambda: stage.phase() == "Promoting")
     stage.bad["web:2"] = Health.NEVER_READY
-    await stage.until("half-way", lambda: any(image_of(it) == "web:2" for it in stage.target_pods()))
+    await stage.until(
+        "half-way", lambda: any(image_of(it) == "web:2" for it in stage.target_pods())
+    )
 
 
 async def _undone(stage: Stage) -> None:
@@ -247,9 +248,7 @@ STORIES: Final = (
         never=frozenset({"web:2"}),
         kinds=frozenset({"merge_patch deployments/status", "delete deployments"}),
     ),
-    Story(
-        name="crash", plays=_crashed, phase="Failed", serves="web:1", never=frozenset({"web:2"})
-    ),
+    Story(name="crash", plays=_crashed, phase="Failed", serves="web:1", never=frozenset({"web:2"})),
     Story(
         name="supersede",
         plays=_superseded,
@@ -266,12 +265,8 @@ STORIES: Final = (
         serves="web:1",
         never=frozenset({"web:2"}),
     ),
-    Story(
-        name="abort", plays=_aborted, phase="Failed", serves="web:1", never=frozenset({"web:2"})
-    ),
-    Story(
-        name="retry", plays=_retried, phase="Succeeded", serves="web:2", released={"web:2": 1}
-    ),
+    Story(name="abort", plays=_aborted, phase="Failed", serves="web:1", never=frozenset({"web:2"})),
+    Story(name="retry", plays=_retried, phase="Succeeded", serves="web:2", released={"web:2": 1}),
     Story(
         name="undo",
         plays=_undone,
