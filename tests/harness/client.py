@@ -104,7 +104,7 @@ class Client:
     async def create(
         self, resource: Resource, obj: Json, *, field_manager: str = FIELD_MANAGER
     ) -> Json:
-        writer = Writer(self.writer.user, self._named(field_manager))
+        writer = self._as(field_manager)
         return await self._write(
             "create", resource, obj, lambda: self.api.create(resource, obj, writer)
         )
@@ -117,7 +117,7 @@ class Client:
         field_manager: str = FIELD_MANAGER,
         force: bool = True,
     ) -> Json:
-        writer = Writer(self.writer.user, self._named(field_manager))
+        writer = self._as(field_manager)
         return await self._write(
             "apply", resource, obj, lambda: self.api.apply(resource, obj, writer, force=force)
         )
@@ -130,11 +130,12 @@ class Client:
         patch: Json,
         *,
         subresource: str = "",
+        field_manager: str = FIELD_MANAGER,
     ) -> Json:
-        place = (namespace or "", name)
+        place, writer = (namespace or "", name), self._as(field_manager)
 
         def arrive() -> Json:
-            return self.api.merge_patch(resource, place, patch, self.writer, subresource)
+            return self.api.merge_patch(resource, place, patch, writer, subresource)
 
         return await self._write("merge_patch", resource, _at(place), arrive, subresource)
 
@@ -146,16 +147,19 @@ class Client:
         ops: Sequence[Json],
         *,
         subresource: str = "",
+        field_manager: str = FIELD_MANAGER,
     ) -> Json:
-        place = (namespace or "", name)
+        place, writer = (namespace or "", name), self._as(field_manager)
 
         def arrive() -> Json:
-            return self.api.json_patch(resource, place, ops, self.writer, subresource)
+            return self.api.json_patch(resource, place, ops, writer, subresource)
 
         return await self._write("json_patch", resource, _at(place), arrive, subresource)
 
-    async def replace(self, resource: Resource, obj: Json) -> Json:
-        metadata = obj["metadata"]
+    async def replace(
+        self, resource: Resource, obj: Json, *, field_manager: str = FIELD_MANAGER
+    ) -> Json:
+        metadata, writer = obj["metadata"], self._as(field_manager)
         place = (metadata.get("namespace", ""), metadata["name"])
 
         def change(old: Json) -> Json:
@@ -167,7 +171,7 @@ class Client:
             return {**obj, "metadata": {**known, **metadata}}
 
         return await self._write(
-            "replace", resource, obj, lambda: self.api.patch(resource, place, change, self.writer)
+            "replace", resource, obj, lambda: self.api.patch(resource, place, change, writer)
         )
 
     async def delete(
@@ -189,9 +193,11 @@ class Client:
         except NotFound:
             return
 
-    def _named(self, manager: str) -> str:
-        """Return the name that fields are owned under; a team does not go by ours."""
-        return self.writer.manager if manager == FIELD_MANAGER else manager
+    def _as(self, manager: str) -> Writer:
+        """Return who owns the fields then; a team does not go by our name."""
+        if manager == FIELD_MANAGER:
+            return self.writer
+        return Writer(self.writer.user, manager)
 
     async def _write(
         self,

@@ -18,6 +18,7 @@ from runtime.resources import (
     HTTPROUTES,
     PODS,
     REPLICASETS,
+    SECRETS,
     SERVICES,
     Resource,
 )
@@ -27,7 +28,7 @@ from tests.harness.rollouts import Rollout
 KUBELET: Final = Writer("system:node:one", "kubelet")
 GATEWAY: Final = Writer("system:serviceaccount:gateway:gateway", "gateway")
 COLLECTOR: Final = Writer("system:serviceaccount:kube-system:generic-garbage-collector", "kcm")
-_OWNED: Final = (CANARIES, DEPLOYMENTS, REPLICASETS, PODS, SERVICES, HTTPROUTES)
+_OWNED: Final = (CANARIES, DEPLOYMENTS, REPLICASETS, PODS, SERVICES, HTTPROUTES, SECRETS)
 
 
 class Health(Enum):

@@ -31,7 +31,9 @@ def leaves(obj: Json) -> dict[Path, Any]:
     """Return the fields of an object that somebody can own, by their place."""
     found: dict[Path, Any] = {}
     metadata = obj.get("metadata") or {}
-    _gather(found, ("metadata",), {key: metadata[key] for key in _TRACKED if metadata.get(key)})
+    for key in _TRACKED:
+        if metadata.get(key):
+            _gather(found, ("metadata", key), metadata[key])
     _gather(found, (), {key: value for key, value in obj.items() if key not in _BESIDE})
     return found
 
@@ -90,7 +92,8 @@ def _without(obj: Json, path: Path) -> Json:
 def _having(obj: Json, path: Path, value: Any) -> Json:
     head, rest = path[0], path[1:]
     if not rest:
-        return {**obj, head: value}
+        stays = value == {} and isinstance(obj.get(head), dict)
+        return obj if stays else {**obj, head: value}
     below = obj.get(head)
     return {**obj, head: _having(below if isinstance(below, dict) else {}, rest, value)}
 
