@@ -54,13 +54,17 @@ async def a_write_that_changes_nothing_is_none(place: Place) -> None:
     assert same["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
 
 
-async def the_generation_moves_with_the_spec_alone(place: Place) -> None:
+async def the_generation_moves_with_spec_and_annotations(place: Place) -> None:
     before = await _paused(place)
-    noted = await change(place, {}, {NOTE: "x"})
-    assert noted["metadata"]["generation"] == before["metadata"]["generation"]
-    assert noted["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]
-    scaled = await change(place, {"minReadySeconds": 1})
-    assert scaled["metadata"]["generation"] == before["metadata"]["generation"] + 1
+    number = before["metadata"]["generation"]
+    label = {"metadata": {"labels": {"x": "1"}}}
+    labelled = await place.server.merge_patch(DEPLOYMENTS, place.namespace, "web", label)
+    assert labelled["metadata"]["generation"] == number
+    assert labelled["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]
+    noted = await change(place, {}, {NOTE: "x"})  # so it is with Deployments alone
+    assert noted["metadata"]["generation"] == number + 1
+    changed = await change(place, {"minReadySeconds": 1})
+    assert changed["metadata"]["generation"] == number + 2
 
 
 async def a_patch_of_an_old_version_is_a_conflict(place: Place) -> None:
@@ -219,7 +223,7 @@ OBJECTS = (
     what_is_made_has_an_identity,
     defaults_are_filled_in,
     a_write_that_changes_nothing_is_none,
-    the_generation_moves_with_the_spec_alone,
+    the_generation_moves_with_spec_and_annotations,
     a_patch_of_an_old_version_is_a_conflict,
     nothing_is_written_where_a_test_fails,
     a_status_is_written_apart,

@@ -320,7 +320,7 @@ class ApiServer:
             return _copied(old)
         metadata = dict(new["metadata"])
         self.version += 1
-        if old is not None and new.get("spec") != old.get("spec"):
+        if old is not None and _asks_otherwise(resource, old, new, subresource):
             metadata["generation"] = old["metadata"].get("generation", 1) + 1
         metadata["resourceVersion"] = str(self.version)
         place = (metadata.get("namespace", ""), metadata["name"])
@@ -344,6 +344,14 @@ class ApiServer:
             event.set()
         for watcher in self.watchers:
             watcher(change)
+
+
+def _asks_otherwise(resource: Resource, old: Json, new: Json, subresource: str) -> bool:
+    """Tell whether the generation moves: with a Deployment's annotations too, but for its status."""
+    if new.get("spec") != old.get("spec"):
+        return True
+    noted = new["metadata"].get("annotations") != old["metadata"].get("annotations")
+    return resource == DEPLOYMENTS and not subresource and noted
 
 
 def _status_of(resource: Resource, old: Json, asked: Json) -> Json:

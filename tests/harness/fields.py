@@ -10,6 +10,8 @@ from canary.model.values import Json
 
 Path = tuple[str, ...]
 _TRACKED: Final = ("labels", "annotations", "ownerReferences")
+_WHOLE: Final = ("selector",)
+"""A map that is one field (`structType=atomic`), of all that Headgate writes."""
 _BESIDE: Final = frozenset({"apiVersion", "kind", "metadata", "status"})
 
 
@@ -39,7 +41,7 @@ def leaves(obj: Json) -> dict[Path, Any]:
 
 
 def _gather(found: dict[Path, Any], path: Path, value: Any) -> None:
-    if isinstance(value, dict) and value:
+    if isinstance(value, dict) and value and path[-1:] != _WHOLE:
         for key, below in value.items():
             _gather(found, (*path, key), below)
     elif path:

@@ -28,7 +28,7 @@ from canary.spec.defaults import Defaults
 from runtime.informer import Informer
 from runtime.resources import CANARIES, DEPLOYMENTS, HTTPROUTES, NAMESPACES
 from tests.fakes.bench import NoWeigher
-from tests.harness.client import Client
+from tests.harness.client import Client, Gate
 
 WORKERS = 2
 
@@ -118,6 +118,11 @@ class Installation:
                 life.client.alive = False
                 living.cancel()
             await asyncio.sleep(restart_after)
+
+    def gate(self, gate: Gate) -> None:
+        """Have the present process pass another gate from now on."""
+        if self._present is not None:
+            self._present.client.gate = gate
 
     def kill(self) -> None:
         """End the present process: nothing of it reaches the API server from now on."""

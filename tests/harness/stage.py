@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from analyzer.ports import ProviderError
+from analyzer.ports import HookCaller, ProviderError
 from canary.contract import EVIDENCE, NAMESPACE_ENABLED, NAMESPACE_LABEL, PARKED, REFUSED
 from canary.model.hashing import template_hash
 from canary.model.values import Json
@@ -82,7 +82,7 @@ class Stage:
         self.bad: dict[str, Health] = {}
         self.others = Surroundings(self.api, health=lambda image: self.bad.get(image, Health.GOOD))
         self.answers = Answers(self.canary_image)
-        self.hooks = FakeHookCaller()
+        self.hooks: HookCaller = FakeHookCaller()
         self.gate: Gate = Open()
         self.ears: Callable[[], Client] | None = None
         self.skew = timedelta(0)
@@ -129,6 +129,10 @@ class Stage:
         found = self.api.look(DEPLOYMENTS, *PLACE)
         assert found is not None
         return found
+
+    def has_target(self) -> bool:
+        """Tell whether there is a target."""
+        return self.api.look(DEPLOYMENTS, *PLACE) is not None
 
     def canary_image(self) -> str:
         """Return the image that the canary runs, "" where there is none."""

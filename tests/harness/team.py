@@ -1,0 +1,188 @@
+"""What a team does to its target and its route, with every verb there is."""
+
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import Any, Final
+
+from canary.contract import EVIDENCE
+from canary.model.values import Json
+from runtime.errors import ApiError
+from runtime.resources import CANARIES, DEPLOYMENTS, HTTPROUTES, PODS, REPLICASETS
+from tests.harness.rollouts import REVISION
+from tests.harness.stage import NAME, PLACE, SPACE, Stage, canary, deployment
+
+_KEPT: Final = ("labels", "annotations")
+_NOT_UNDONE: Final = (REVISION, "deployment.kubernetes.io/desired-replicas")
+
+
+class Team:
+    """Writes as people and their tools do; what is denied is not written.
+
+    Args:
+        stage: where it is played.
+
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.saved: Json | None = None
+        self._client = stage.team
+
+    async def push(self, image: str) -> None:
+        """`kubectl set image`."""
+        containers = [{"name": "app", "image": image}]
+        await self._patch({"spec": {"template": {"spec": {"containers": containers}}}})
+
+    async def applies(self, image: str) -> None:
+        """`kubectl apply --server-side` of a manifest that says no replicas."""
+        wanted = deployment(image)
+        del wanted["spec"]["replicas"]
+        await _may(self._client.apply(DEPLOYMENTS, wanted))
+
+    async def replaces(self, image: str) -> None:
+        """`kubectl replace` of a manifest, which knows nothing of what others have written."""
+        await _may(self._client.replace(DEPLOYMENTS, deployment(image, self._size())))
+
+    async def puts_back(self, image: str) -> None:
+        """An operator that reads, changes and puts, and says `paused: false` each time."""
+        found = self._found()
+        if found is not None:
+            spec = {**deployment(image, self._size())["spec"], "paused": False}
+            await _may(self._client.replace(DEPLOYMENTS, {**found, "spec": spec}))
+
+    async def undoes(self) -> None:
+        """`kubectl rollout undo`: the template and annotations of the revision before."""
+        found = self._found()
+        if found is None or found["spec"].get("paused"):
+            return  # kubectl refuses
+        uid = found["metadata"]["uid"]
+        own = [
+            one
+            for one in self.stage.api.peek(REPLICASETS)
+            if any(it["uid"] == uid for it in one["metadata"].get("ownerReferences") or ())
+        ]
+        numbered = sorted(own, key=lambda it: int(it["metadata"]["annotations"].get(REVISION, "0")))
+        if len(numbered) < 2:
+            return
+        before = numbered[-2]
+        template = _without_hash(before["spec"]["template"])
+        theirs = before["metadata"].get("annotations") or {}
+        notes = {key: value for key, value in theirs.items() if key not in _NOT_UNDONE}
+        ops = [
+            {"op": "replace", "path": "/spec/template", "value": template},
+            {"op": "add", "path": "/metadata/annotations", "value": notes},
+        ]
+        await _may(self._client.json_patch(DEPLOYMENTS, *PLACE, ops))
+
+    async def scales(self, replicas: int) -> None:
+        """`kubectl scale`, or an autoscaler."""
+        patch = {"spec": {"replicas": replicas}}
+        await _may(self._client.merge_patch(DEPLOYMENTS, *PLACE, patch, subresource="scale"))
+
+    async def deletes(self) -> None:
+        """`kubectl delete deployment`."""
+        await _may(self._client.delete(DEPLOYMENTS, *PLACE))
+
+    async def creates(self, image: str) -> None:
+        """`kubectl create`."""
+        await _may(self._client.create(DEPLOYMENTS, deployment(image, 2)))
+
+    def saves(self) -> None:
+        """`kubectl get -o yaml > saved`."""
+        found = self._found()
+        self.saved = self.saved if found is None else found
+
+    async def restores(self, *, anew: bool) -> None:
+        """Bring the saved copy back, over what is there or in its place."""
+        if self.saved is None:
+            return
+        metadata = {key: self.saved["metadata"].get(key) for key in _KEPT}
+        kept = {key: value for key, value in metadata.items() if value}
+        copy = {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": NAME, "namespace": SPACE, **kept},
+            "spec": self.saved["spec"],
+        }
+        if anew:
+            await self.deletes()
+        if self._found() is None:
+            await _may(self._client.create(DEPLOYMENTS, copy))
+        else:
+            await _may(self._client.replace(DEPLOYMENTS, copy))
+
+    async def pauses(self, *, paused: bool) -> None:
+        """`kubectl rollout pause` and `resume`."""
+        await self._patch({"spec": {"paused": paused}})
+
+    async def annotates(self, name: str, value: str | None) -> None:
+        """`kubectl annotate`."""
+        await self._patch({"metadata": {"annotations": {name: value}}})
+
+    async def restarts(self, when: str) -> None:
+        """`kubectl rollout restart`, which refuses while it is paused."""
+        found = self._found()
+        if found is not None and not found["spec"].get("paused"):
+            notes = {"kubectl.kubernetes.io/restartedAt": when}
+            await self._patch({"spec": {"template": {"metadata": {"annotations": notes}}}})
+
+    async def loses_a_pod(self, which: int, *, canarys: bool) -> None:
+        """Have a pod deleted by whoever drains a node."""
+        pods = self.stage.api.peek(PODS)
+        found = [
+            one["metadata"]["name"]
+            for one in pods
+            if one["metadata"]["namespace"] == SPACE
+            and one["metadata"]["name"].startswith(f"{NAME}-canary-") is canarys
+        ]
+        if found:
+            await _may(self._client.delete(PODS, SPACE, found[which % len(found)]))
+
+    # --- routes and Canaries ----------------------------------------------------------------------
+
+    async def applies_route(self, weight: int) -> None:
+        """Apply the route as it is in Git, maybe with another weight."""
+        manifest = self.stage.route
+        ref = {"name": NAME, "port": 80, "weight": weight}
+        manifest = {**manifest, "spec": {**manifest["spec"], "rules": [{"backendRefs": [ref]}]}}
+        if self.stage.api.look(HTTPROUTES, *PLACE) is None:
+            return
+        await _may(self._client.apply(HTTPROUTES, manifest))
+        self.stage.route = manifest
+
+    async def writes_canary(self, **analysis: Any) -> None:
+        """Apply a Canary with another analysis."""
+        found, wanted = self.stage.api.look(CANARIES, *PLACE), canary(**analysis)
+        if found is None:
+            await _may(self._client.create(CANARIES, wanted))
+            return
+        patch = {"spec": wanted["spec"], "metadata": {"annotations": {EVIDENCE: "off"}}}
+        await _may(self._client.merge_patch(CANARIES, *PLACE, patch))
+
+    async def deletes_canary(self) -> None:
+        """Delete the Canary."""
+        await _may(self._client.delete(CANARIES, *PLACE))
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _found(self) -> Json | None:
+        return self.stage.api.look(DEPLOYMENTS, *PLACE)
+
+    def _size(self) -> int:
+        found = self._found()
+        return 2 if found is None else int(found["spec"].get("replicas", 1))
+
+    async def _patch(self, patch: Json) -> None:
+        await _may(self._client.merge_patch(DEPLOYMENTS, *PLACE, patch))
+
+
+async def _may(write: Awaitable[object]) -> None:
+    """Write, and take it as it is if that is denied."""
+    with suppress(ApiError):
+        await write
+
+
+def _without_hash(template: Json) -> Json:
+    metadata = template["metadata"]
+    labels = {k: v for k, v in metadata["labels"].items() if k != "pod-template-hash"}
+    return {**template, "metadata": {**metadata, "labels": labels}}
