@@ -181,11 +181,13 @@ def _start(ctx: Context, why: str) -> Decision:
     once_more = ctx.same_candidate and before.phase is Phase.FAILED
     ignored = passed_over(ctx.observed.strategy)
     reopen = (ReopenProgress(),) if before.phase is Phase.FAILED else ()
+    stable, undoing = serving(ctx), before.candidate if half_way else before.undoing
     state = State(
         phase=Phase.PROGRESSING,
         candidate=ctx.candidate,
-        stable=serving(ctx),
-        undoing=before.candidate if half_way else before.undoing,
+        stable=stable,
+        # What serves alone is not taken back: there was nothing before it to go back to.
+        undoing="" if undoing == stable else undoing,
         started_at=ctx.now,
         changed_at=ctx.now,
         tries=before.tries if once_more else 0,

@@ -1,4 +1,4 @@
-"""What is left where a process ended in the middle of a decision: found by the write points."""
+"""What the write points and the model found: decisions that were half written, or half true."""
 
 from canary.contract import Command
 from canary.model.state import Phase
@@ -25,3 +25,19 @@ def test_a_retried_candidate_is_not_marked_as_refused_though_the_process_died_at
     assert not world.commands
     world.run()
     assert world.state.phase is Phase.SUCCEEDED
+
+
+def test_what_was_promoted_beside_nothing_is_the_stable_of_what_supersedes_it() -> None:
+    """Updated before its controller had made any pods, so that there is nothing to go back to."""
+    world = World(pods={}, born=[])
+    world.update("v2")
+    world.marks["stable"] = ""
+    while world.state.phase is not Phase.PROMOTING or not world.pods:
+        decision = world.reconcile()
+        world.roll()
+        world.now += world.next_look(decision)
+    world.update("v3")
+    world.reconcile()
+    assert (world.state.candidate, world.state.stable, world.state.undoing) == ("v3", "v2", "")
+    world.run()
+    assert (world.state.phase, world.pods) == (Phase.SUCCEEDED, {"v3": 4})
