@@ -247,8 +247,8 @@ def _age(pod: Json) -> tuple[int, ...]:
 
 def _status(time: str, *, ready: bool, was: Json | None = None) -> Json:
     said = "True" if ready else "False"
-    started = time if was is None else was["containerStatuses"][0]["state"]["running"]["startedAt"]
-    state = {"running": {"startedAt": started}}
+    before = {} if was is None else was["containerStatuses"][0]["state"].get("running") or {}
+    state = {"running": {"startedAt": before.get("startedAt", time)}}
     return {
         "phase": "Running",
         "podIP": "10.0.0.1",

@@ -46,6 +46,8 @@ class Judged(Ledger):
         if forced or own or Command.PROMOTE in before:
             return
         image = image_of(new["spec"]["template"])
+        if {image_of(pod) for pod in self.stage.target_pods()} == {image}:
+            return  # it is what serves, whatever the marks say
         asked = self.stage.answers.asked[self._since :]
         passed = [value for whose, value in asked if whose == image and value is not None]
         if not [value for value in passed if value <= 1]:

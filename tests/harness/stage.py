@@ -188,6 +188,15 @@ class Stage:
             if pod["metadata"]["ownerReferences"][0]["uid"] in own
         ]
 
+    def sizes(self) -> dict[str, int]:
+        """Return how many pods each ReplicaSet of the target is to have, by image."""
+        return {
+            image_of(one["spec"]["template"]): one["spec"]["replicas"]
+            for one in self.api.peek(REPLICASETS)
+            if one["metadata"]["namespace"] == SPACE
+            and not one["metadata"]["name"].startswith(f"{CANARY}-")
+        }
+
     def parked(self) -> list[Json]:
         """Return the ReplicaSets that are kept out of the target's choice."""
         found = self.api.peek(REPLICASETS)

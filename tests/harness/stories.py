@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from canary.contract import Command
 from runtime.resources import CANARIES, DEPLOYMENTS, PODS
+from tests.harness.api import Change
 from tests.harness.controllers import Health, image_of, is_ready
 from tests.harness.stage import CANARY, PLACE, SPACE, Stage, deployment
 
@@ -158,6 +159,23 @@ async def _undone_for_another(stage: Stage) -> None:
     await push(stage, "web:3")
 
 
+async def _too_late_to_undo(stage: Stage) -> None:
+    """Push another version when no old pod is left and the last new ones start still."""
+    await begun(stage)
+    await push(stage, "web:2")
+
+    def last_ones_start(change: Change) -> None:
+        if change.resource == PODS and stage.serving().get("web:2", 0) == 3:
+            stage.bad["web:2"] = Health.NEVER_READY
+
+    stage.api.watchers.append(last_ones_start)
+    await stage.until("the last pods start", lambda: stage.sizes() == {"web:1": 0, "web:2": 4})
+    stage.api.watchers.remove(last_ones_start)
+    await push(stage, "web:3")
+    await stage.wait(3)
+    stage.bad.clear()
+
+
 async def _undone_by_crash(stage: Stage) -> None:
     await _half_way(stage)
     stage.bad["web:2"] = Health.CRASHES
@@ -287,6 +305,14 @@ STORIES: Final = (
     Story(
         name="undo-for-another",
         plays=_undone_for_another,
+        phase="Succeeded",
+        serves="web:3",
+        released={"web:2": 1, "web:3": 1},
+        stage=_LARGE,
+    ),
+    Story(
+        name="too-late-to-undo",
+        plays=_too_late_to_undo,
         phase="Succeeded",
         serves="web:3",
         released={"web:2": 1, "web:3": 1},
