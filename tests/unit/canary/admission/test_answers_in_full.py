@@ -42,8 +42,7 @@ def write(old: Json, new: Json, *, allow_opt_out: bool = False) -> Allowed | Den
 
 FOLLOW = "headgate: held as a canary; follow it with: kubectl get canary web -w"
 STAYS = (
-    "headgate: web stays paused: its new version is held; "
-    "kubectl get canary web says how far it is"
+    "headgate: web stays paused: its new version is held; kubectl get canary web says how far it is"
 )
 BACK = "headgate: web is back on its stable template; the canary ends"
 NEWER = "headgate: a newer version of web: the canary starts again with it"
@@ -237,9 +236,7 @@ CREATED: dict[str, tuple[Json, Allowed]] = {
         Allowed(
             outcome="copied",
             annotations={HOLD: None},
-            warnings=(
-                f"headgate: taken off web, because they are another Deployment's: {HOLD}",
-            ),
+            warnings=(f"headgate: taken off web, because they are another Deployment's: {HOLD}",),
         ),
     ),
     "of a held one": (
@@ -251,9 +248,7 @@ CREATED: dict[str, tuple[Json, Allowed]] = {
                 **LOST,
                 NOTE: f"{STARTS}, which was held there and not judged to its end",
             },
-            warnings=(
-                f"headgate: {STARTS}, which was held there and not judged to its end",
-            ),
+            warnings=(f"headgate: {STARTS}, which was held there and not judged to its end",),
         ),
     ),
     "of a refused one": (

@@ -218,3 +218,18 @@ def test_who_leads_there_is_told_once_each_in_order() -> None:
     spec = {"backend": {"service": {"name": "web", "port": 1}}}
     found = [named("Ingress", spec, "b"), named("Ingress", spec, "a"), named("Ingress", spec, "b")]
     assert found_elsewhere(found, "web", "prod") == ("Ingress a", "Ingress b")
+
+
+def test_a_share_is_rounded_to_the_nearest_unit_and_is_a_whole_number() -> None:
+    """The API server refuses a weight of 20.0."""
+    written = HTTP.with_traffic(route(rule(ref("web", 10_001))), mark(web=50)).spec
+    weights = weights_of(written["rules"][0])
+    assert weights == {"web": 495_049, "web-canary": 495_050}
+    assert {type(weight) for weight in weights.values()} == {int}
+
+
+def test_a_parent_that_does_not_say_what_it_has_seen_has_seen_nothing() -> None:
+    written = route(rule(ref("web")))
+    written["metadata"]["generation"] = 1
+    parents = [{"conditions": [{"type": "Accepted"}]}]
+    assert not HTTP.accepted({**written, "status": {"parents": parents}})

@@ -1,0 +1,27 @@
+"""Whole runs, look by look, against what is written of them in `chronicles/`."""
+
+from dataclasses import replace
+
+import pytest
+
+from canary.evidence.policy import Inconclusive, Policy
+from tests.unit.canary.rules import stories_of_runs, stories_of_trouble
+from tests.unit.canary.rules.chronicle import Chronicle, is_as_written
+from tests.unit.canary.rules.stories import MINUTE, SHORT, STORIES, held
+
+assert stories_of_runs, stories_of_trouble
+
+
+@pytest.mark.parametrize("policy", Inconclusive)
+def test_not_enough_was_seen(policy: Inconclusive) -> None:
+    c = Chronicle()
+    held(c, replace(SHORT, policy=Policy(on_inconclusive=policy), decide_within=4 * MINUTE))
+    c.look(24)
+    is_as_written(f"inconclusive_{policy.value}", c.text())
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_a_run_goes_as_it_is_written(name: str) -> None:
+    chronicle = Chronicle()
+    STORIES[name](chronicle)
+    is_as_written(name, chronicle.text())
