@@ -17,7 +17,8 @@ from analyzer.inquiring.inquirer import Inquirer
 from analyzer.loop import alarms
 from analyzer.loop.act import Actor
 from analyzer.loop.controller import Controller, Metrics
-from analyzer.loop.index import ClusterIndex, with_owners_of_made
+from analyzer.loop.following import follow
+from analyzer.loop.index import ClusterIndex
 from analyzer.loop.leftovers import LeftoverSweep
 from analyzer.loop.neighbours import Neighbours
 from analyzer.loop.observe import Observer
@@ -31,10 +32,9 @@ from analyzer.settings import Settings, read_settings
 from canary.objects import crd
 from runtime import process
 from runtime.errors import ApiError
-from runtime.informer import Informer
 from runtime.kube import Cluster
 from runtime.lease import LeaderElector
-from runtime.resources import CANARIES, CRDS, DEPLOYMENTS, NAMESPACES
+from runtime.resources import CRDS
 from runtime.supervisor import RootTask
 from runtime.writes import Patchable
 
@@ -79,12 +79,7 @@ async def build(
             deriver=adapters.deriver,
         )
         inquirer = Inquirer(adapters.hooks, sampler, registry=registry)
-        index = ClusterIndex(
-            namespaces=Informer(cluster, NAMESPACES),
-            targets=Informer(cluster, DEPLOYMENTS),
-            canaries=Informer(cluster, CANARIES, trim=with_owners_of_made),
-            routes=tuple(Informer(cluster, resource) for resource in ROUTES),
-        )
+        index = follow(cluster, ROUTES)
         alarms.register(index, registry)
         reconciler = Reconciler(
             cluster=cluster,

@@ -9,7 +9,7 @@ import importlib.util
 import os
 import random
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
@@ -19,15 +19,13 @@ from typing import Any, Final, Self, TypeVar
 from weakref import WeakSet
 
 import aiohttp
-import orjson
 import structlog
-from aiohttp.http_exceptions import LineTooLong
 
+from runtime.answers import LARGEST, Json, decode, read
 from runtime.backoff import Backoff, parse_retry_after
 from runtime.clock import ServerClock
 from runtime.errors import (
     ConfigurationError,
-    Expired,
     LeadershipLost,
     Throttled,
     Unavailable,
@@ -72,7 +70,6 @@ with _client_without_models():
     from kubernetes_asyncio.config.incluster_config import load_incluster_config
     from kubernetes_asyncio.config.kube_config import load_kube_config
 
-Json = dict[str, Any]
 T = TypeVar("T")
 
 USER_AGENT: Final = "headgate"
@@ -82,9 +79,6 @@ DEFAULT_NAMESPACE: Final = "default"
 _FIRST_DELAY: Final = 0.1
 _LONGEST_DELAY: Final = 1.0
 _READ_BUFFER: Final = 2**18
-# An event of a watch is one line. etcd takes objects of 1.5 MiB, of which each character can be six
-# in JSON (`<` is written as \u003c).
-_LONGEST_LINE: Final = 2**24
 _KUBECONFIG_AT_HOME: Final = Path("~/.kube/config").expanduser()
 
 _log = structlog.get_logger()
@@ -104,6 +98,8 @@ class Request:
             something else.
         silence: seconds without a byte after which a stream counts as lost; None for requests
             that the deadline bounds.
+        largest: bytes of the answer that are read.
+        accept: the form of the answer.
 
     """
 
@@ -114,6 +110,8 @@ class Request:
     content_type: str = "application/json"
     idempotent: bool = True
     silence: float | None = None
+    largest: int = LARGEST
+    accept: str = "application/json"
 
 
 class Connection:
@@ -180,6 +178,15 @@ class Connection:
             ApiError: the type says what went wrong.
 
         """
+        return (await self.fetch_sized(request))[0]
+
+    async def fetch_sized(self, request: Request) -> tuple[Json, int]:
+        """Return what `fetch` does, and how many bytes it was.
+
+        Raises:
+            ApiError: the type says what went wrong.
+
+        """
         return await self._repeat(request, self._fetch_once)
 
     async def stream(self, request: Request) -> aiohttp.ClientResponse:
@@ -205,15 +212,15 @@ class Connection:
                 _log.debug("api_request_repeated", path=request.path, reason=error.reason)
             await asyncio.sleep(delay)
 
-    async def _fetch_once(self, request: Request) -> Json:
+    async def _fetch_once(self, request: Request) -> tuple[Json, int]:
         response = await self._open(request)
         try:
-            body = await response.read()
+            body = await read(response, request.largest)
         except (aiohttp.ClientError, OSError) as error:
             raise Unavailable(0, "ConnectionLost", str(error)) from error
         finally:
             response.release()
-        return decode(body)
+        return decode(body), len(body)
 
     async def _open(self, request: Request) -> aiohttp.ClientResponse:
         """Send once; return an answer that is 2xx, with its body unread."""
@@ -238,7 +245,7 @@ class Connection:
                 date, received = response.headers.get("Date"), self.clock.monotonic()
                 self.clock.hear(date, sent=sent, received=received)
                 return response
-            body = await response.read()
+            body = await read(response, request.largest)
         except aiohttp.ClientConnectorError as error:
             raise Unavailable(0, "ConnectionFailed", str(error), reached=False) from error
         except (aiohttp.ClientError, OSError) as error:
@@ -248,7 +255,9 @@ class Connection:
 
     async def _headers(self, request: Request) -> dict[str, str]:
         headers = {
-            "Accept": "application/json",
+            "Accept": request.accept,
+            # What is compressed can be a thousand times as long as what was read of it.
+            "Accept-Encoding": "identity",
             "Content-Type": request.content_type,
             "User-Agent": USER_AGENT,
         }
@@ -300,41 +309,6 @@ def _delay(error: Unavailable | Throttled, request: Request, backoff: Backoff) -
         case Unavailable(status=0) if request.idempotent:
             return backoff.next()
     return None
-
-
-def decode(text: bytes) -> Json:
-    """Return the JSON object of an answer's body or of a line of a watch.
-
-    Raises:
-        Unavailable: it is none, so that some proxy answered, or only a part arrived.
-
-    """
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise Unavailable(0, "NotJson", str(error)) from error
-    if not isinstance(value, dict):
-        raise Unavailable(0, "NotJson", f"an object was expected, not {type(value).__name__}")
-    return value
-
-
-async def lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
-    """Yield the lines of a streamed answer until it ends, then close it.
-
-    Raises:
-        Unavailable: the connection was lost.
-        Expired: a line is longer than any object's; the stream cannot go on behind it.
-
-    """
-    try:
-        while line := await response.content.readline(max_line_length=_LONGEST_LINE):
-            yield line
-    except LineTooLong as error:
-        raise Expired(0, "LineTooLong", f"an event of more than {_LONGEST_LINE} bytes") from error
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise Unavailable(0, "ConnectionLost", str(error)) from error
-    finally:
-        response.close()
 
 
 @dataclass(frozen=True, slots=True)

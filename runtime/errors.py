@@ -11,6 +11,7 @@ HeadgateError
     |-- Conflict           409: somebody else wrote in between, or a precondition failed
     |-- Expired            410: the resourceVersion or the continue token is too old
     |-- Throttled          429, with retry_after in seconds
+    |-- TooLarge           the answer is longer than what is read of one
     |-- Invalid            400, 405, 406, 413, 415, 422: repeating it would not help
     |-- Forbidden          401, 403
     |   `-- NamespaceEnding  403: nothing can be made in a namespace that is being deleted
@@ -79,6 +80,10 @@ class Conflict(ApiError):  # noqa: N818
 
 class Expired(ApiError):  # noqa: N818
     """410: the server no longer knows that resourceVersion or continue token."""
+
+
+class TooLarge(ApiError):  # noqa: N818
+    """The answer is longer than what is read of one; nothing of it was parsed."""
 
 
 class Invalid(ApiError):  # noqa: N818

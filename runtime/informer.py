@@ -9,20 +9,23 @@
 
 import asyncio
 import logging
+import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, Final, Never, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Final, Never, Protocol, TypeVar
 
 import structlog
 
 from runtime.backoff import Backoff
 from runtime.errors import ApiError, Expired, patience_of
+from runtime.kept import Kept, Place, Whole
 from runtime.resources import ListResult, Resource, WatchEvent
 
 Json = dict[str, Any]
+A = TypeVar("A")
+B = TypeVar("B")
 Handler = Callable[[str, str, Json | None, Json | None], None]
 """Called with namespace, name, the object before and after; None where there was or is none.
 
@@ -42,10 +45,10 @@ _log = structlog.get_logger()
 class ListWatch(Protocol):
     """The part of `runtime.kube.Cluster` that an informer needs."""
 
-    async def list(
+    def pages(
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
-    ) -> ListResult:
-        """Return all objects, and the version of that state."""
+    ) -> AsyncGenerator[ListResult, None]:
+        """Yield all objects, some at a time, and with each the version of that one state."""
 
     def watch(
         self,
@@ -72,7 +75,8 @@ class Informer:
         resource: their kind.
         namespace: None for all namespaces.
         label_selector: as `kubectl -l`.
-        trim: returns what is to be kept of an object.
+        trim: returns what the handlers are told of an object, and what is to be kept.
+        kept: where objects are kept; None to keep them as they are.
         backoff: delays after failures.
 
     """
@@ -85,6 +89,7 @@ class Informer:
         namespace: str | None = None,
         label_selector: str = "",
         trim: Callable[[Json], Json] = without_managed_fields,
+        kept: Kept | None = None,
         backoff: Backoff | None = None,
     ) -> None:
         self.resource = resource
@@ -100,13 +105,13 @@ class Informer:
         self._trim = trim
         self._backoff = backoff or Backoff(_FIRST_DELAY, _LONGEST_DELAY)
         self._handlers: list[Handler] = []
-        self._store: dict[tuple[str, str], Json] = {}
+        self._store: Kept = Whole() if kept is None else kept
         self._version = ""
 
     @property
-    def store(self) -> Mapping[tuple[str, str], Json]:
+    def store(self) -> Kept:
         """The objects by namespace and name, as last heard; not to be changed."""
-        return MappingProxyType(self._store)
+        return self._store
 
     def get(self, namespace: str, name: str) -> Json | None:
         """Return one object as last heard, None if there is none."""
@@ -145,16 +150,22 @@ class Informer:
         await asyncio.sleep(delay)
 
     async def _relist(self) -> None:
-        result = await self._cluster.list(
-            self.resource, self._namespace, label_selector=self._selector
-        )
-        found = {_key(item): item for item in result.items}
-        for key in self._store.keys() - found.keys():
-            self._put(key, None)
-        for key, item in found.items():
-            self._put(key, item)
-        self._version = result.resource_version
-        self._healthy()
+        """Take in a page after the other, then let go of what none of them had."""
+        gone, version = set(self._store), ""
+        pages = self._cluster.pages(self.resource, self._namespace, label_selector=self._selector)
+        async with aclosing(_understood(pages, self._page)) as listed:
+            async for page in listed:
+                for change in page:
+                    if change.place is None:
+                        version = change.version
+                    else:
+                        gone.discard(change.place)
+                        self._put(change)
+        for place in gone:
+            self._put(_Change(place, None, ""))
+        self._version = version
+        # The next failure may be that of the watch from here, every time: its delays go on growing.
+        self._hear()
         self.synced.set()
 
     async def _follow(self) -> bool:
@@ -166,49 +177,78 @@ class Informer:
             namespace=self._namespace,
             label_selector=self._selector,
         )
-        async with aclosing(_understood(stream)) as changes:
+        async with aclosing(_understood(stream, self._change)) as changes:
             async for change in changes:
                 heard = True
-                self._healthy()
-                if change.key is not None:
-                    self._put(change.key, change.object)
+                self._hear()
+                self._backoff.reset()
+                self._put(change)
                 self._version = change.version
         return heard
 
-    def _healthy(self) -> None:
+    def _hear(self) -> None:
         self.heard = time.monotonic()
         self.trouble = ""
-        self._backoff.reset()
 
-    def _put(self, key: tuple[str, str], obj: Json | None) -> None:
-        old = self._store.get(key)
+    def _put(self, change: "_Change") -> None:
+        place, obj = change.place, change.object
+        if place is None or (place not in self._store and obj is None):
+            return
+        if obj is not None and self._store.version(place) == change.version:
+            return
+        old = self._store.get(place)
         if obj is None:
-            if old is None:
-                return
-            del self._store[key]
+            self._store.drop(place)
         else:
-            if old is not None and _version(old) == _version(obj):
-                return
-            obj = self._trim(obj)
-            self._store[key] = obj
+            self._store.put(place, obj)
         for handler in self._handlers:
-            handler(*key, old, obj)
+            handler(*place, old, obj)
+
+    # --- what a stream brings is not ours: all of this may fail ---------------------------------
+
+    def _page(self, page: ListResult) -> "list[_Change]":
+        return [
+            *(self._found(item) for item in page.items),
+            _Change(None, None, _text(page.resource_version)),
+        ]
+
+    def _change(self, event: WatchEvent) -> "_Change":
+        if event.type == "BOOKMARK":
+            return _Change(None, None, _version(event.object))
+        change = self._found(event.object)
+        return replace(change, object=None) if event.type == "DELETED" else change
+
+    def _found(self, obj: Json) -> "_Change":
+        """Return an object as it is to be kept.
+
+        Raises:
+            TypeError: it is none of this kind.
+
+        """
+        metadata = obj["metadata"]
+        if obj.get("kind", self.resource.kind) != self.resource.kind:
+            raise TypeError(f"a {self.resource.kind} was expected")
+        name = _text(metadata["name"])
+        place = (sys.intern(_text(metadata.get("namespace", ""))), name)
+        return _Change(place, self._trim(obj), _version(obj))
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """One event of a watch; `key` is None where it only brings a newer version."""
+    """What is heard of one object; `place` is None where it only brings a newer version."""
 
-    key: tuple[str, str] | None
+    place: Place | None
     object: Json | None
     version: str
 
 
-async def _understood(stream: AsyncGenerator[WatchEvent, None]) -> AsyncGenerator[_Change, None]:
-    """Yield what the events of a watch say: the guard per watch.
+async def _understood(
+    stream: AsyncGenerator[A, None], understand: Callable[[A], B]
+) -> AsyncGenerator[B, None]:
+    """Yield what a list or a watch says: the guard per watch.
 
-    What a stream brings is not ours: whatever is wrong with it ends this watch and nothing else,
-    and everything is listed again, as the same event might come again.
+    Whatever is wrong with it ends this watch and nothing else, and everything is listed again, as
+    the same event might come again.
 
     Raises:
         Expired: the watch cannot go on from where it is.
@@ -216,8 +256,8 @@ async def _understood(stream: AsyncGenerator[WatchEvent, None]) -> AsyncGenerato
     """
     try:
         async with aclosing(stream):
-            async for event in stream:
-                yield _change(event)
+            async for part in stream:
+                yield understand(part)
     except ApiError:
         raise
     except Exception as error:
@@ -225,17 +265,11 @@ async def _understood(stream: AsyncGenerator[WatchEvent, None]) -> AsyncGenerato
         raise Expired(0, type(error).__name__, str(error)) from error
 
 
-def _change(event: WatchEvent) -> _Change:
-    version = event.object["metadata"]["resourceVersion"]
-    if event.type == "BOOKMARK":
-        return _Change(None, None, version)
-    return _Change(_key(event.object), None if event.type == "DELETED" else event.object, version)
+def _version(obj: Json) -> str:
+    return _text(obj["metadata"].get("resourceVersion", ""))
 
 
-def _key(obj: Json) -> tuple[str, str]:
-    metadata = obj["metadata"]
-    return metadata.get("namespace", ""), metadata["name"]
-
-
-def _version(obj: Json) -> Any:
-    return obj["metadata"].get("resourceVersion")
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a text was expected, not {type(value).__name__}")
+    return value

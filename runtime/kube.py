@@ -14,27 +14,17 @@ from pathlib import Path
 from typing import Final, Self
 
 from canary.contract import FIELD_MANAGER
+from runtime.answers import Json, decode, lines
 from runtime.clock import ServerClock
-from runtime.connection import (
-    DEFAULT_NAMESPACE,
-    Connection,
-    Json,
-    Request,
-    decode,
-    lines,
-    load_access,
-)
-from runtime.errors import Expired, NotFound, from_status
+from runtime.connection import DEFAULT_NAMESPACE, Connection, Request, load_access
+from runtime.errors import Expired, NotFound, Unavailable, from_status
+from runtime.paging import Pager, Query, typed
 from runtime.resources import ListResult, Resource, WatchEvent
 
-# Objects per page of a list: what client-go's pager asks for (tools/pager/pager.go).
-PAGE_SIZE: Final = 500
 # How long a watch lives at the server. An expired one costs one request, thanks to bookmarks;
 # a connection that died without a word is noticed no later than this.
 WATCH_SECONDS: Final = 240.0
 _WATCH_GRACE: Final = 10.0
-
-_Query = tuple[tuple[str, str], ...]
 
 
 class Cluster:
@@ -48,6 +38,7 @@ class Cluster:
 
     def __init__(self, connection: Connection, namespace: str = DEFAULT_NAMESPACE) -> None:
         self._connection = connection
+        self._pager = Pager(connection)
         self.namespace = namespace
 
     @classmethod
@@ -117,7 +108,7 @@ class Cluster:
         label_selector: str = "",
         field_selector: str = "",
     ) -> ListResult:
-        """Return all objects that match, page by page, in one consistent state.
+        """Return all objects that match, in one consistent state.
 
         Args:
             resource: their kind.
@@ -125,20 +116,40 @@ class Cluster:
             label_selector: as `kubectl -l`.
             field_selector: as `kubectl --field-selector`.
 
+        Raises:
+            TooLarge: they are more than `runtime.paging.LARGEST_LIST`.
+
         """
-        query = _query(
-            limit=str(PAGE_SIZE), labelSelector=label_selector, fieldSelector=field_selector
-        )
+        query = _query(labelSelector=label_selector, fieldSelector=field_selector)
         path = resource.path(namespace)
 
         async def all_pages() -> ListResult:
             try:
-                return await self._pages(resource, path, query)
+                return await self._pager.joined(resource, path, query)
             except Expired:
                 # The pages took longer than the server keeps their state: ask without pages.
-                return await self._pages(resource, path, query[1:])
+                return await self._pager.unpaged(resource, path, query)
 
         return await self._connection.within_deadline(all_pages)
+
+    def pages(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
+    ) -> AsyncGenerator[ListResult, None]:
+        """Yield all objects that match, in one consistent state, a few at a time.
+
+        Each page has a deadline of its own, however many there are.
+
+        Args:
+            resource: their kind.
+            namespace: None for all namespaces.
+            label_selector: as `kubectl -l`.
+
+        Raises:
+            Expired: the pages took longer than the server keeps their state: begin again.
+
+        """
+        query = _query(labelSelector=label_selector)
+        return self._pager.pages(resource, resource.path(namespace), query)
 
     async def watch(
         self,
@@ -161,7 +172,7 @@ class Cluster:
             seconds: after which the server ends the watch.
 
         Raises:
-            Expired: list again, the version is too old.
+            Expired: list again, the version is too old, or what came is no event.
             Unavailable: the connection was lost; watch again from the last version.
 
         """
@@ -181,7 +192,7 @@ class Cluster:
         response = await self._connection.within_deadline(lambda: self._connection.stream(request))
         async with aclosing(lines(response)) as received:
             async for line in received:
-                yield _watch_event(decode(line))
+                yield _watch_event(line)
 
     async def version(self) -> Json:
         """Return what the API server says of its own version (`gitVersion`, ...)."""
@@ -203,7 +214,7 @@ class Cluster:
                 method="POST",
                 path=resource.path(_metadata(obj).get("namespace")),
                 query=_query(fieldManager=field_manager),
-                body=_typed(resource, obj),
+                body=typed(resource, obj),
                 idempotent=False,
             )
         )
@@ -242,7 +253,7 @@ class Cluster:
                 method="PATCH",
                 path=_object_path(resource, obj),
                 query=query,
-                body=_typed(resource, obj),
+                body=typed(resource, obj),
                 content_type="application/apply-patch+yaml",
             )
         )
@@ -263,7 +274,7 @@ class Cluster:
                 method="PUT",
                 path=_object_path(resource, obj),
                 query=_query(fieldManager=field_manager),
-                body=_typed(resource, obj),
+                body=typed(resource, obj),
             )
         )
 
@@ -359,20 +370,8 @@ class Cluster:
     async def _call(self, request: Request) -> Json:
         return await self._connection.within_deadline(lambda: self._connection.fetch(request))
 
-    async def _pages(self, resource: Resource, path: str, query: _Query) -> ListResult:
-        items: list[Json] = []
-        token = ""
-        while True:
-            request = Request(method="GET", path=path, query=query + _query(**{"continue": token}))
-            page = await self._connection.fetch(request)
-            # The items of a list carry no type of their own.
-            items += (_typed(resource, item) for item in page.get("items") or ())
-            token = _metadata(page).get("continue", "")
-            if not token:
-                return ListResult(items, _metadata(page).get("resourceVersion", ""))
 
-
-def _query(**values: str) -> _Query:
+def _query(**values: str) -> Query:
     """Return the parameters that have a value."""
     return tuple((name, value) for name, value in values.items() if value)
 
@@ -382,17 +381,18 @@ def _metadata(obj: Json) -> Json:
     return metadata
 
 
-def _typed(resource: Resource, obj: Json) -> Json:
-    return {"apiVersion": resource.api_version, "kind": resource.kind, **obj}
-
-
 def _object_path(resource: Resource, obj: Json) -> str:
     metadata = _metadata(obj)
     return resource.path(metadata.get("namespace"), metadata["name"])
 
 
-def _watch_event(event: Json) -> WatchEvent:
-    """Return the event, or raise what an ERROR event says."""
+def _watch_event(line: bytes) -> WatchEvent:
+    """Return the event, or raise what an ERROR event says, or that it is none."""
+    try:
+        event = decode(line)
+    except Unavailable as error:
+        # It may come again, every time that the watch goes on from before it.
+        raise Expired(0, error.reason, error.message) from error
     if event["type"] == "ERROR":
         raise from_status(event["object"])
     return WatchEvent(event["type"], event["object"])

@@ -11,10 +11,8 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from analyzer.loop.index import ClusterIndex
 from analyzer.loop.records import state_of
-from canary.contract import HOLD
 from canary.model.state import RUNNING_PHASES, Phase
 from canary.model.values import Json, Key
-from canary.objects.workloads import annotations
 from runtime.informer import Informer
 
 _LOOKED_AFTER = RUNNING_PHASES | {Phase.FAILED}
@@ -54,12 +52,8 @@ def _silence(informer: Informer, clock: Callable[[], float]) -> float:
 
 def without_run(index: ClusterIndex) -> Iterable[Key]:
     """Return the held targets whose candidate neither runs nor has been refused."""
-    for (namespace, name), target in index.targets.store.items():
-        hold = annotations(target).get(HOLD)
-        if hold is None or not index.enabled(namespace) or target["spec"].get("replicas") == 0:
-            continue
-        key = Key(namespace=namespace, name=name)
-        if not _is_looked_after(index.canary(key), hold):
+    for key, hold in index.holds().items():
+        if index.enabled(key.namespace) and not _is_looked_after(index.canary(key), hold):
             yield key
 
 

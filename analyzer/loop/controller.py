@@ -12,9 +12,8 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from analyzer.guards import guarded
-from analyzer.loop.index import ClusterIndex
+from analyzer.loop.index import ClusterIndex, is_enabled, is_ending
 from analyzer.loop.reconciler import Result
-from analyzer.loop.records import target_of
 from analyzer.loop.workqueue import WorkQueue
 from canary.model.values import Json, Key
 from canary.objects.conditions import outlived
@@ -110,9 +109,8 @@ class Controller:
         """Work until cancelled. At the start everything is looked at: nothing is remembered."""
         await self._index.synced()
         self._queue, self._outlived = WorkQueue(), asyncio.Queue()
-        for namespace, name in (*self._index.targets.store, *self._canary_targets()):
-            self.enqueue(Key(namespace=namespace, name=name))
-        for key in self._index.split_targets():
+        found = (*self._index.concerned(), *self._index.canary_targets())
+        for key in (*found, *self._index.split_targets()):
             self.enqueue(key)
         try:
             async with asyncio.TaskGroup() as group:
@@ -124,10 +122,6 @@ class Controller:
             self._queue.close()
             self._queue = self._outlived = None
         raise AssertionError("workers never return")
-
-    def _canary_targets(self) -> list[tuple[str, str]]:
-        keys = (target_of(canary) for canary in self._index.canaries.store.values())
-        return [(key.namespace, key.name) for key in keys]
 
     async def _work(self, queue: WorkQueue[Key]) -> Never:
         while True:
@@ -195,7 +189,7 @@ class Controller:
             self.enqueue(Key(namespace=namespace, name=owner))
             return
         key = Key(namespace=namespace, name=name)
-        if not (self._index.enabled(namespace) or self._index.canary(key)):
+        if not self._index.concerns(key):
             return
         if self._outlived is not None and old and new and outlived(old, new):
             self._outlived.put_nowait(new)
@@ -215,10 +209,12 @@ class Controller:
             self.enqueue(key)
 
     def _on_namespace(self, namespace: str, name: str, old: Json | None, new: Json | None) -> None:
-        del namespace, old, new
-        for found_in, target in self._index.targets.store:
-            if found_in == name:
-                self.enqueue(Key(namespace=found_in, name=target))
+        del namespace
+        before, after = is_enabled(old), is_enabled(new)
+        if (before, is_ending(old)) == (after, is_ending(new)):
+            return
+        for key in self._index.of_namespace(name, was_enabled=before):
+            self.enqueue(key)
 
 
 def _guarded(handler: Handler) -> Handler:

@@ -1,8 +1,9 @@
 """What the informers have heard last, by key: see `analyzer.loop.known.Index`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Final
 
 from analyzer.loop.absences import Absences
 from analyzer.loop.records import target_of
@@ -13,6 +14,9 @@ from canary.objects.workloads import annotations
 from canary.routes.mark import NO_MARK, mark_of
 from canary.spec.made import outdone, preferred, rivals
 from runtime.informer import Informer, without_managed_fields
+
+_SHOWN: Final = 128
+"""Characters that are kept of a mark: ours have 32, and whoever wants to writes longer ones."""
 
 
 def with_owners_of_made(canary: Json) -> Json:
@@ -47,6 +51,7 @@ class ClusterIndex:
     _splits: dict[Key, set[tuple[str, str]]] = field(init=False, default_factory=dict)
     _in_run: dict[str, set[str]] = field(init=False, default_factory=dict)
     _doubted: set[Key] = field(init=False, default_factory=set)
+    _holds: dict[Key, str] = field(init=False, default_factory=dict)
 
     @property
     def informers(self) -> tuple[Informer, ...]:
@@ -54,8 +59,49 @@ class ClusterIndex:
         return (self.namespaces, self.targets, self.canaries, *self.routes)
 
     def target(self, key: Key) -> Json | None:
-        """Return the Deployment of a key."""
-        return self.targets.get(key.namespace, key.name)
+        """Return the Deployment of a key; None also where only its name is kept."""
+        found = self.targets.get(key.namespace, key.name)
+        return found if found is not None and "spec" in found else None
+
+    def has_target(self, key: Key) -> bool:
+        """Tell whether there is a Deployment of a key, however little of it is kept."""
+        return (key.namespace, key.name) in self.targets.store
+
+    def concerns(self, key: Key) -> bool:
+        """Tell whether a target is Headgate's to look at: by its namespace, or by a Canary."""
+        return self.enabled(key.namespace) or bool(self._canary_names.get(key))
+
+    def concerned(self) -> tuple[Key, ...]:
+        """Return all targets that are Headgate's to look at, or carry something of a run."""
+        return tuple(key for key in self._targets() if self._is_of_ours(key))
+
+    def of_namespace(self, namespace: str, *, was_enabled: bool) -> tuple[Key, ...]:
+        """Return the targets that a change of their namespace concerns.
+
+        Args:
+            namespace: which.
+            was_enabled: whether it carried the label before.
+
+        """
+        everyone = was_enabled or self.enabled(namespace)
+        found = (key for key in self._targets() if key.namespace == namespace)
+        return tuple(key for key in found if everyone or self._is_of_ours(key))
+
+    def _targets(self) -> Iterator[Key]:
+        return (Key(namespace=space, name=name) for space, name in self.targets.store)
+
+    def _is_of_ours(self, key: Key) -> bool:
+        in_run = key.name in self._in_run.get(key.namespace, ())
+        kept = self.targets.store.is_whole((key.namespace, key.name))
+        return in_run or kept or self.concerns(key)
+
+    def canary_targets(self) -> tuple[Key, ...]:
+        """Return the targets of all Canaries, whether they are there or not."""
+        return tuple(key for key, names in self._canary_names.items() if names)
+
+    def holds(self) -> Mapping[Key, str]:
+        """Return the beginnings of the marks of what is held, of targets with replicas."""
+        return self._holds
 
     def canary(self, key: Key) -> Json | None:
         """Return the Canary that a target follows."""
@@ -95,14 +141,11 @@ class ClusterIndex:
 
     def enabled(self, namespace: str) -> bool:
         """Tell whether a namespace carries the label."""
-        obj = self.namespaces.get("", namespace)
-        labels = (obj or {}).get("metadata", {}).get("labels") or {}
-        return bool(labels.get(NAMESPACE_LABEL) == NAMESPACE_ENABLED)
+        return is_enabled(self.namespaces.get("", namespace))
 
     def ending(self, namespace: str) -> bool:
         """Tell whether a namespace is being deleted."""
-        obj = self.namespaces.get("", namespace)
-        return bool((obj or {}).get("metadata", {}).get("deletionTimestamp"))
+        return is_ending(self.namespaces.get("", namespace))
 
     def flagger(self, namespace: str) -> str:
         """Return what tells that a Flagger works on a namespace, "" where nothing does."""
@@ -123,12 +166,16 @@ class ClusterIndex:
             self.gone.begin(key)
         else:
             self.gone.end(key)
-        in_run = self._in_run.setdefault(key.namespace, set())
         if HOLD in notes or PROMOTING in notes:
-            in_run.add(key.name)
-        else:
+            self._in_run.setdefault(key.namespace, set()).add(key.name)
+        elif (in_run := self._in_run.get(key.namespace)) is not None:
             in_run.discard(key.name)
-        sign = None if new is None else sign_of(new)
+        spec = (new or {}).get("spec")
+        if spec and HOLD in notes and spec.get("replicas") != 0:
+            self._holds[key] = notes[HOLD][:_SHOWN]
+        else:
+            self._holds.pop(key, None)
+        sign = sign_of(new) if new is not None and spec else None
         if sign is None:
             self._signs.pop(key, None)
         else:
@@ -139,7 +186,7 @@ class ClusterIndex:
         keys = []
         if old is not None:
             keys.append(target_of(old))
-            self._canary_names.get(target_of(old), set()).discard(old["metadata"]["name"])
+            self._forget_canary(target_of(old), old["metadata"]["name"])
         if new is not None:
             keys.append(target_of(new))
             self._canary_names.setdefault(target_of(new), set()).add(new["metadata"]["name"])
@@ -147,6 +194,12 @@ class ClusterIndex:
         elif keys and not self._canary_names.get(keys[0]):
             self.absences.begin(keys[0])
         return tuple(dict.fromkeys(keys))
+
+    def _forget_canary(self, key: Key, name: str) -> None:
+        names = self._canary_names.get(key, set())
+        names.discard(name)
+        if not names:
+            self._canary_names.pop(key, None)
 
     def learn_route(self, old: Json | None, new: Json | None) -> tuple[Key, ...]:
         """Take in a change of a route and return the targets that it concerns.
@@ -186,6 +239,17 @@ class ClusterIndex:
     @property
     def _needed(self) -> tuple[Informer, ...]:
         return (self.namespaces, self.targets, self.canaries)
+
+
+def is_enabled(namespace: Json | None) -> bool:
+    """Tell whether a namespace carries the label."""
+    labels = (namespace or {}).get("metadata", {}).get("labels") or {}
+    return bool(labels.get(NAMESPACE_LABEL) == NAMESPACE_ENABLED)
+
+
+def is_ending(namespace: Json | None) -> bool:
+    """Tell whether a namespace is being deleted."""
+    return bool((namespace or {}).get("metadata", {}).get("deletionTimestamp"))
 
 
 def _split_targets(route: Json | None) -> set[Key]:

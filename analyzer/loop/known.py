@@ -10,7 +10,10 @@ class Index(Protocol):
     """What the informers have heard last."""
 
     def target(self, key: Key) -> Json | None:
-        """Return the Deployment of a key."""
+        """Return the Deployment of a key; None also where only its name is kept."""
+
+    def has_target(self, key: Key) -> bool:
+        """Tell whether there is a Deployment of a key, however little of it is kept."""
 
     def canary(self, key: Key) -> Json | None:
         """Return the Canary that a target follows."""

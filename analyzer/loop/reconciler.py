@@ -163,7 +163,7 @@ class Reconciler:
         self.inquirer.forget(key)
 
     async def _look(self, key: Key) -> Result:
-        known, canary = self.index.target(key), self.index.canary(key)
+        known, canary = await self._heard(key), self.index.canary(key)
         doubted = self.index.doubted(key)
         if canary is not None:
             await self._tell_rivals(key, canary)
@@ -212,14 +212,14 @@ class Reconciler:
     async def _ended(self, key: Key, canary: Json | None, *, doubted: bool) -> Result:
         """Leave nothing of a target that is going: a route has no such owner as its canary has."""
         self._forget(key)
-        if not doubted and self._beside(key) is None:
+        if not doubted and not self.index.has_target(_beside(key)):
             await self.router.clean(key)
             return await self._look_without_target(key, canary)
         return await self._taken_back(key, None)
 
     async def _without_run(self, key: Key, target: Json, *, doubted: bool) -> Result:
         """Take back what is there of a target that no Canary speaks of, if anything may be."""
-        beside = self._beside(key)
+        beside = await self._heard(_beside(key))
         stands = beside is not None and ownership(beside, target) is not Ownership.STRANGERS
         if doubted or stands or is_marked(target) or self.index.split(key):
             return await self._taken_back(key, target)
@@ -235,10 +235,6 @@ class Reconciler:
     def _leftovers(self) -> Leftovers:
         return Leftovers(self.cluster, self.router, self.actor, self.timing)
 
-    def _beside(self, key: Key) -> Json | None:
-        """Return what has the name of a target's canary Deployment."""
-        return self.index.target(Key(namespace=key.namespace, name=canary_name(key.name)))
-
     async def _tell_rivals(self, key: Key, canary: Json) -> None:
         """Say which Canary is in force where there are two; where Flagger works, it is its say."""
         rivals = self.index.rivals(key)
@@ -246,6 +242,16 @@ class Reconciler:
             return
         if not self.index.flagger(key.namespace):
             await tell_rivals(self.actor, rivals, canary, self.index.target(key), self.clock())
+
+    async def _heard(self, key: Key) -> Json | None:
+        """Return a target by what the informer keeps of it, or as stored where that is too little.
+
+        Namespaces that have just been labelled are read so, and targets that are too large to keep.
+        """
+        known = self.index.target(key)
+        if known is None and self.index.has_target(key):
+            return await stored(self.cluster, DEPLOYMENTS, key.namespace, key.name)
+        return known
 
     async def _record(self, key: Key, canary: Json) -> Json:
         """Return a target's Canary as it is stored now, with what is known of the target."""
@@ -262,7 +268,7 @@ class Reconciler:
         if NOTE in annotations(known):
             return await self._pass_on(known)
         enabled = self.index.enabled(key.namespace)
-        if self._beside(key) is None:
+        if not self.index.has_target(_beside(key)):
             if not doubted and rests(known, canary, enabled=enabled):
                 self.inquirer.forget(key)
                 return await self._rest(key, known, canary, enabled=enabled)
@@ -409,3 +415,8 @@ def _is_in_a_run(target: Json) -> bool:
     notes, template = annotations(target), target["spec"]["template"]
     promoted = Identities((template,)).current(notes.get(PROMOTING, ""))
     return HOLD in notes or promoted == template_hash(template)
+
+
+def _beside(key: Key) -> Key:
+    """Return the key of what has the name of a target's canary Deployment."""
+    return Key(namespace=key.namespace, name=canary_name(key.name))

@@ -115,6 +115,9 @@ class Bench:
     def target(self, key: Key) -> Json | None:
         return self.cluster.now(DEPLOYMENTS, key.namespace, key.name)
 
+    def has_target(self, key: Key) -> bool:
+        return self.target(key) is not None
+
     def canary(self, key: Key) -> Json | None:
         return preferred(self.canaries(key))
 

@@ -6,7 +6,7 @@ and test_runtime_writes.py.
 
 import copy
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
 import jsonpatch
@@ -71,6 +71,12 @@ class Stored:
             and matches(obj["metadata"].get("labels") or {}, label_selector)
         ]
         return ListResult(found, str(self._version))
+
+    async def pages(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
+    ) -> AsyncGenerator[ListResult, None]:
+        """Yield what `list` returns, at once."""
+        yield await self.list(resource, namespace, label_selector=label_selector)
 
     async def create(
         self, resource: Resource, obj: Json, *, field_manager: str = FIELD_MANAGER

@@ -120,7 +120,7 @@ async def test_expired_version_lists_again_and_finds_what_was_deleted(watcher: W
         events(gone),
         listed(90, pod("a", 80), pod("c", 2)),
     )
-    assert watcher.seen[3:] == [("shop", "b", "4", None), ("shop", "a", "3", "80")]
+    assert watcher.seen[3:] == [("shop", "a", "3", "80"), ("shop", "b", "4", None)]
     assert informer.trouble == ""
 
 

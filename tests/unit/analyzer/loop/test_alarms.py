@@ -11,7 +11,7 @@ from analyzer.loop import alarms
 from analyzer.loop.index import ClusterIndex
 from analyzer.loop.telemetry import RunMetrics
 from canary.contract import HOLD, Reason
-from canary.model.values import Json
+from canary.model.values import Json, Key
 from canary.rules.actions import Emit
 from runtime.backoff import Backoff
 from runtime.errors import NotFound
@@ -34,8 +34,10 @@ class Told:
     def __init__(self, *objects: Json) -> None:
         self.objects = objects
 
-    async def list(self, resource: Resource, *_: Any, **__: Any) -> ListResult:
-        return ListResult([it for it in self.objects if it["kind"] == resource.kind], "1")
+    async def pages(
+        self, resource: Resource, *_: Any, **__: Any
+    ) -> AsyncGenerator[ListResult, None]:
+        yield ListResult([it for it in self.objects if it["kind"] == resource.kind], "1")
 
     def watch(self, *_: Any, **__: Any) -> AsyncGenerator[WatchEvent, None]:
         raise NotImplementedError
@@ -50,7 +52,7 @@ def target(name: str = "web", *, hold: str = "", replicas: int = 2) -> Json:
     return {
         "kind": "Deployment",
         "metadata": {"namespace": "prod", "name": name, "annotations": marks},
-        "spec": {"replicas": replicas},
+        "spec": {"replicas": replicas, "template": {}},
     }
 
 
@@ -78,7 +80,11 @@ async def told(*objects: Json) -> tuple[CollectorRegistry, ClusterIndex]:
     def learn(_: str, __: str, old: Json | None, new: Json | None) -> None:
         index.learn_canary(old, new)
 
+    def learn_target(space: str, name: str, _: Json | None, new: Json | None) -> None:
+        index.learn_target(Key(namespace=space, name=name), new)
+
     index.canaries.add_handler(learn)
+    index.targets.add_handler(learn_target)
     for informer in (index.namespaces, index.targets, index.canaries):
         await informer._relist()  # noqa: SLF001 - the first half of a run that never ends
     registry = CollectorRegistry()
@@ -110,7 +116,8 @@ async def test_holds_without_a_run_are_counted(objects: tuple[Json, ...], holds:
 
 async def test_a_kind_that_is_not_installed_is_no_silence() -> None:
     class Missing(Told):
-        async def list(self, *_: Any, **__: Any) -> ListResult:
+        async def pages(self, *_: Any, **__: Any) -> AsyncGenerator[ListResult, None]:
+            yield ListResult([], "")
             raise NotFound(404, "NotFound", "the server could not find the requested resource")
 
     informer = Informer(Missing(), CANARIES, backoff=Backoff(0.0, 0.0))

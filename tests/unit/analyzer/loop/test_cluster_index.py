@@ -37,11 +37,11 @@ class Changing:
         self.version = 0
         self.taken_in = asyncio.Event()
 
-    async def list(
+    async def pages(
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
-    ) -> ListResult:
+    ) -> AsyncGenerator[ListResult, None]:
         del resource, namespace, label_selector
-        return ListResult([], "1")
+        yield ListResult([], "1")
 
     async def watch(
         self,

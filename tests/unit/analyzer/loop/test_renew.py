@@ -188,6 +188,9 @@ class Index:
     def target(self, key: Key) -> Json | None:
         return self._cluster.now(DEPLOYMENTS, key.namespace, key.name)
 
+    def has_target(self, key: Key) -> bool:
+        return self.target(key) is not None
+
     def canary(self, key: Key) -> Json | None:
         return self._cluster.now(CANARIES, key.namespace, key.name)
 

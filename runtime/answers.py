@@ -1,0 +1,70 @@
+"""What the API server answers, read without trust in its length: as a whole, or line by line."""
+
+from collections.abc import AsyncGenerator
+from typing import Any, Final
+
+import aiohttp
+import orjson
+from aiohttp.http_exceptions import LineTooLong
+
+from runtime.errors import Expired, TooLarge, Unavailable
+
+Json = dict[str, Any]
+
+LARGEST: Final = 2**24
+"""Bytes of one object, as an answer or as an event of a watch, which is one line.
+
+etcd takes objects of 1.5 MiB, of which each character can be six in JSON (`<` is written as u003c
+behind a backslash).
+"""
+
+
+async def read(response: aiohttp.ClientResponse, largest: int) -> bytearray:
+    """Read a whole answer, before anything of it is parsed.
+
+    Raises:
+        TooLarge: it is longer than that; the connection is closed.
+
+    """
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > largest:
+            response.close()
+            raise TooLarge(0, "TooLarge", f"an answer of more than {largest} bytes")
+    return body
+
+
+def decode(text: bytes | bytearray) -> Json:
+    """Return the JSON object of an answer's body or of a line of a watch.
+
+    Raises:
+        Unavailable: it is none, so that some proxy answered, or only a part arrived.
+
+    """
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise Unavailable(0, "NotJson", str(error)) from error
+    if not isinstance(value, dict):
+        raise Unavailable(0, "NotJson", f"an object was expected, not {type(value).__name__}")
+    return value
+
+
+async def lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+    """Yield the lines of a streamed answer until it ends, then close it.
+
+    Raises:
+        Unavailable: the connection was lost.
+        Expired: a line is longer than any object's; the stream cannot go on behind it.
+
+    """
+    try:
+        while line := await response.content.readline(max_line_length=LARGEST):
+            yield line
+    except LineTooLong as error:
+        raise Expired(0, "LineTooLong", f"an event of more than {LARGEST} bytes") from error
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise Unavailable(0, "ConnectionLost", str(error)) from error
+    finally:
+        response.close()
