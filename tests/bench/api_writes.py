@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from canary.contract import SYSTEM_NAMESPACE
-from runtime.connection import Connection, Json, Request, lines, load_configuration
+from runtime.answers import Json, lines
+from runtime.connection import Connection, Request, load_configuration
 from runtime.errors import ApiError
 from runtime.resources import DEPLOYMENTS
 from tests.bench import machine

@@ -144,6 +144,9 @@ class Scaled:
         """Return something that is no reason to rest."""
         return objects.deployment(annotations={HOLD: "x"}) if key == self.key else None
 
+    def has_target(self, key: Key) -> bool:
+        return self.target(key) is not None
+
     def canary(self, key: Key) -> Json | None:
         return self.beside.canaries.now(CANARIES, key.namespace, key.name)
 

@@ -182,6 +182,9 @@ class Analyzer:
     def target(self, key: Key) -> Json | None:
         return self.cluster.now(DEPLOYMENTS, key.namespace, key.name)
 
+    def has_target(self, key: Key) -> bool:
+        return self.target(key) is not None
+
     def canary(self, key: Key) -> Json | None:
         return self.cluster.now(CANARIES, key.namespace, key.name)
 

@@ -1,4 +1,4 @@
-"""A local server that lists any number of Deployments, page by page, and watches them in silence."""
+"""A local server that lists any number of Deployments, page by page, and tells of changes."""
 
 import asyncio
 import json
@@ -79,8 +79,8 @@ class Api:
         going_on = str(end) if end < self._count else ""
         metadata = json.dumps({"resourceVersion": "7", "continue": going_on}).encode()
         response = web.StreamResponse()
-        await response.prepare(request)
         with suppress(ConnectionError):  # who has had enough of a page hangs up
+            await response.prepare(request)
             await response.write(b'{"metadata":' + metadata + b',"items":[')
             for number in range(begin, end):
                 await response.write((b"," if number > begin else b"") + self._make(number))

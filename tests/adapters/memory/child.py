@@ -7,11 +7,12 @@ ever was, in KiB.
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine, Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import analyzer.__main__ as daemon  # all that the daemon loads counts
+from analyzer.__main__ import LEASE  # all that the daemon loads counts
 from analyzer.addresses import EVERYWHERE
 from analyzer.loop.following import follow
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
@@ -20,7 +21,13 @@ from analyzer.ports import ProviderError
 from canary.queries.provider import ProviderSpec
 from runtime.kube import Cluster
 
-Attack = Callable[..., Awaitable[object]]
+Attack = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
+_NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
+PAST: Final[dict[str, dict[str, Any]]] = {
+    "query": {},
+    "series": {},
+    "history": {"start": _NOW, "end": _NOW, "step": timedelta(seconds=1)},
+}
 
 
 def kib(field: str) -> int:
@@ -29,7 +36,7 @@ def kib(field: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
 
 
-async def informers(kubeconfig: str, idle: str) -> object:
+async def informers(kubeconfig: str, idle: str) -> dict[str, Any]:
     """Have the informers follow a cluster, `idle` seconds after they have all of it."""
     async with Cluster.connect(kubeconfig) as cluster:
         index = follow(cluster, ())
@@ -44,7 +51,7 @@ async def informers(kubeconfig: str, idle: str) -> object:
     return found
 
 
-async def answers(url: str, count: str, kind: str) -> object:
+async def answers(url: str, count: str, kind: str) -> dict[str, Any]:
     """Ask a Prometheus, and so many namespaces at the same time."""
     provider = PrometheusProvider(EVERYWHERE)
     spec = [
@@ -52,20 +59,36 @@ async def answers(url: str, count: str, kind: str) -> object:
         for number in range(int(count))
     ]
     before = kib("VmRSS")
-    asked = [getattr(provider, kind)(one, "attack") for one in spec]
-    found = await asyncio.gather(*asked, return_exceptions=True)
+    found = await together(getattr(provider, kind)(one, "attack", **PAST[kind]) for one in spec)
     await provider.aclose()
     return {"before": before, "after": kib("VmRSS"), "said": said(found)}
 
 
-async def pages(count: str, *urls: str) -> object:
+async def pages(count: str, *urls: str) -> dict[str, Any]:
     """Read so many pods' pages at the same time."""
     async with open_scraper() as scraper:
         before = kib("VmRSS")
         names = frozenset({"a"})
-        asked = [scraper.scrape(url, names) for url in urls for _ in range(int(count))]
-        found = await asyncio.gather(*asked, return_exceptions=True)
+        found = await together(
+            scraper.scrape(url, names, f"run-{number % 8}")
+            for url in urls
+            for number in range(int(count))
+        )
     return {"before": before, "after": kib("VmRSS"), "said": said(found)}
+
+
+async def together(asked: Iterable[Coroutine[Any, Any, object]]) -> list[object]:
+    """Wait for all, and return what they return or say."""
+
+    async def one(it: Coroutine[Any, Any, object]) -> object:
+        try:
+            return await it
+        except ProviderError as error:
+            return error
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(it)) for it in asked]
+    return [task.result() for task in tasks]
 
 
 def said(found: list[object]) -> list[str]:
@@ -75,7 +98,6 @@ def said(found: list[object]) -> list[str]:
         for it in found
         if isinstance(it, ProviderError | tuple)
     }
-    texts |= {repr(it) for it in found if not isinstance(it, ProviderError | tuple)}
     return sorted(texts)
 
 
@@ -84,10 +106,9 @@ ATTACKS: Final[dict[str, Attack]] = {"informers": informers, "answers": answers,
 
 def main() -> None:
     """Run one, and print what it took."""
-    assert daemon.main
+    assert LEASE
     name, *arguments = sys.argv[1:]
     found = asyncio.run(ATTACKS[name](*arguments))
-    assert isinstance(found, dict)
     sys.stdout.write(json.dumps({**found, "peak": kib("VmHWM")}))
 
 

@@ -3,8 +3,6 @@
 from functools import partial
 from pathlib import Path
 
-import pytest
-
 from tests.adapters.memory.api_of_many import Api, deployment
 from tests.adapters.memory.attacked import LIMIT, MIB, attack
 
@@ -17,7 +15,6 @@ async def test_ten_thousand_deployments_without_the_label_cost_ten_mebibytes(
     api = Api(partial(deployment, namespace="others"), MANY)
     async with api.serve(tmp_path) as kubeconfig:
         took = await attack("informers", kubeconfig, "0")
-    print(took)
     assert took.known == MANY
     assert took.after - took.before < 10 * MIB
     assert took.peak < LIMIT
@@ -27,7 +24,6 @@ async def test_ten_thousand_idle_targets_fit(tmp_path: Path) -> None:
     api = Api(partial(deployment, namespace="ours"), MANY, "ours")
     async with api.serve(tmp_path) as kubeconfig:
         took = await attack("informers", kubeconfig, "0")
-    print(took)
     assert took.known == MANY
     assert took.after - took.before < 40 * MIB
     assert took.peak < LIMIT
