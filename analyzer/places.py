@@ -21,16 +21,18 @@ class Places(Generic[K]):
         per_owner: places that one owner may have at a time, at least 1.
         total: places of all owners together, at least 1. It is passed only by an owner's first
             place: no more are ever taken than `total` and one for each owner.
+        strict: it is passed by nobody, as what a place stands for is no more than that.
 
     Raises:
         ValueError: there is no place.
 
     """
 
-    def __init__(self, *, per_owner: int, total: int) -> None:
+    def __init__(self, *, per_owner: int, total: int, strict: bool = False) -> None:
         if per_owner < 1 or total < 1:
             raise ValueError("an owner needs at least one place, and so do all together")
         self._total = total
+        self._beyond = 0 if strict else 1
         self._held: Counter[K] = Counter()
         self._taken = 0
         self._queues: dict[K, deque[asyncio.Future[None]]] = {}
@@ -47,12 +49,20 @@ class Places(Generic[K]):
             owner: whose place it is to be.
 
         """
-        await self._turn(owner)
+        await self.enter(owner)
         try:
             yield
         finally:
-            self._hold(owner, -1)
-            self._give()
+            self.leave(owner)
+
+    async def enter(self, owner: K) -> None:
+        """Wait for a place, and have it until `leave` is called."""
+        await self._turn(owner)
+
+    def leave(self, owner: K) -> None:
+        """Give a place back that was entered."""
+        self._hold(owner, -1)
+        self._give()
 
     def waiting(self, owner: K) -> int:
         """Return how many wait for a place of this owner's."""
@@ -69,8 +79,7 @@ class Places(Generic[K]):
             if turn.cancelled():
                 self._withdraw(owner, turn)
             else:  # It was its turn just before.
-                self._hold(owner, -1)
-                self._give()
+                self.leave(owner)
             raise
 
     def _give(self) -> None:
@@ -83,7 +92,7 @@ class Places(Generic[K]):
                 turn.set_result(None)
 
     def _next(self) -> K | None:
-        lines = self._lines if self._taken < self._total else self._lines[:1]
+        lines = self._lines if self._taken < self._total else self._lines[: self._beyond]
         return next((owner for line in lines for owner in line), None)
 
     def _hold(self, owner: K, more: int) -> None:

@@ -1,6 +1,5 @@
 """A `requests` session whose answers are 200, short and in time, and from the address asked."""
 
-import io
 import socket
 import time
 from typing import Any, Final
@@ -13,16 +12,19 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from analyzer.addresses import EVERYWHERE, DeniedAddressError, Guard
+from analyzer.metric_providers.prometheus.room import MAX_VALUES, Room, Rooms
+from runtime.values import too_many_values
 
+MIB: Final = 1024 * 1024
 _CHUNK: Final = 64 * 1024
 
 
 class TooMuch(requests.RequestException):
-    """The answer is longer than the session reads, which is `size` bytes."""
+    """The answer is more than the session reads; `what` says of what, in words."""
 
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self.size = size
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
 
 
 class Refused(requests.RequestException):
@@ -134,20 +136,27 @@ class Credentials(AuthBase):
 class _Answer(requests.Response):
     """A response that has been read, whose JSON is parsed without holding up other threads."""
 
-    def __init__(self, response: requests.Response, body: bytes) -> None:
+    def __init__(self, response: requests.Response, body: bytearray, room: Room | None) -> None:
         super().__init__()
         vars(self).update(vars(response))
-        self.raw = io.BytesIO(body)
+        self._content = body
+        self._content_consumed = True
+        self._room = room
         # As JSON has it (RFC 8259 section 8.1). Without one `requests` guesses, which takes long.
         self.encoding = "utf-8"
 
     def json(self, **kwargs: Any) -> Any:
-        """Parse the body.
+        """Parse the body, in its turn.
 
         Raises:
+            TooMuch: it would become too much.
             requests.JSONDecodeError: it is no JSON.
 
         """
+        if too_many_values(self._content, MAX_VALUES):
+            raise TooMuch(f"{MAX_VALUES} values")
+        if self._room is not None:
+            self._room.parse()
         return super().json(object_hook=_take_turns, **kwargs)
 
 
@@ -169,11 +178,15 @@ class BoundedSession(requests.Session):
         guard: says which addresses may be asked.
         seconds: for one answer, from the connection to its last byte.
         size: the longest answer, in bytes.
+        rooms: room for answers, which all sessions share.
 
     """
 
-    def __init__(self, guard: Guard, *, seconds: float, size: int) -> None:
+    def __init__(
+        self, guard: Guard, *, seconds: float, size: int, rooms: Rooms | None = None
+    ) -> None:
         super().__init__()
+        self._rooms = rooms or Rooms()
         self._adapter = _Guarded(guard)
         self._seconds = seconds
         self._size = size
@@ -209,24 +222,33 @@ class BoundedSession(requests.Session):
         if kwargs.get("method") == "POST":
             kwargs["data"] = kwargs.pop("params", None)
         response = super().request(*args, **kwargs)
+        room = self._rooms.here()
         with response:
-            body = self._read(response.raw, ends)
-        answer = _Answer(response, body)
+            if response.status_code == requests.codes.ok:
+                body = self._read(response.raw, ends, room)
+            else:
+                body = self._read(response.raw, ends, None, cut=True)
+        answer = _Answer(response, body, room)
         if answer.status_code != requests.codes.ok:
             raise Refused(response=answer)
         return answer
 
-    def _read(self, raw: Any, ends: float) -> bytes:
+    def _read(self, raw: Any, ends: float, room: Room | None, *, cut: bool = False) -> bytearray:
+        """Read an answer, or the beginning of it where that is enough."""
         body = bytearray()
         try:
             while chunk := raw.read1(_CHUNK, decode_content=False):
                 body += chunk
+                if cut and len(body) >= _CHUNK:
+                    break
                 if len(body) > self._size:
-                    raise TooMuch(self._size)
+                    raise TooMuch(f"{self._size // MIB} MiB")
+                if room is not None:
+                    room.grow(len(body))
                 if time.monotonic() > ends:
                     raise requests.Timeout
         except urllib3.exceptions.ReadTimeoutError as error:
             raise requests.Timeout(error) from error
         except urllib3.exceptions.HTTPError as error:
             raise requests.ConnectionError(error) from error
-        return bytes(body)
+        return body

@@ -11,16 +11,20 @@ import urllib3
 from prometheus_api_client import PrometheusConnect
 
 from analyzer.addresses import Guard
-from analyzer.metric_providers.prometheus.bounded_session import BoundedSession, Credentials
+from analyzer.metric_providers.prometheus.bounded_session import (
+    MIB,
+    BoundedSession,
+    Credentials,
+)
+from analyzer.metric_providers.prometheus.room import Rooms
 from analyzer.places import Places
 from analyzer.ports import ProviderError
 from canary.queries.provider import ProviderSpec
 
-MIB: Final = 1024 * 1024
 LONGEST_NUMBER: Final = 4 * MIB
 """Bytes of an answer. One number needs a few hundred; a query that lists series is no metric."""
-LONGEST_LIST: Final = 32 * MIB
-"""Bytes of an answer that lists series: some 150 000 of them."""
+LONGEST_LIST: Final = 8 * MIB
+"""Bytes of an answer that lists series: twice as many as `MAX_VALUES` lets through of usual ones."""
 _ASKERS: Final = 4
 """Namespaces that can have all of their places at one Prometheus at the same time."""
 _THREADS: Final = 64
@@ -56,7 +60,7 @@ class Connection:
 
     @classmethod
     def open(
-        cls, identity: Identity, guard: Guard, timeout: timedelta, threads: int
+        cls, identity: Identity, guard: Guard, timeout: timedelta, threads: int, rooms: Rooms
     ) -> "Connection":
         """Make a connection; nothing is sent yet.
 
@@ -65,13 +69,14 @@ class Connection:
             guard: says which addresses may be asked.
             timeout: bounds the wait for an answer, and again the reading of it.
             threads: queries that run at a time for one namespace.
+            rooms: room for answers, which all connections share.
 
         """
         if not identity.verify_tls:
             # Whoever wrote the template has said so; a warning per query tells nobody more.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        short = _session(identity, guard, timeout, LONGEST_NUMBER)
-        long = _session(identity, guard, timeout, LONGEST_LIST)
+        short = _session(identity, guard, timeout, LONGEST_NUMBER, rooms)
+        long = _session(identity, guard, timeout, LONGEST_LIST, rooms)
         return cls(
             _client(identity, timeout, short, "GET"),
             _client(identity, timeout, long, "POST"),
@@ -87,8 +92,10 @@ class Connection:
         self.threads.shutdown(wait=False)
 
 
-def _session(identity: Identity, guard: Guard, timeout: timedelta, size: int) -> BoundedSession:
-    session = BoundedSession(guard, seconds=timeout.total_seconds(), size=size)
+def _session(
+    identity: Identity, guard: Guard, timeout: timedelta, size: int, rooms: Rooms
+) -> BoundedSession:
+    session = BoundedSession(guard, seconds=timeout.total_seconds(), size=size, rooms=rooms)
     session.verify = identity.verify_tls
     session.headers.update(dict(identity.headers))
     session.auth = Credentials(

@@ -9,7 +9,7 @@ import urllib3
 
 from analyzer.http import denied
 from analyzer.metric_providers.prometheus.bounded_session import Denied, Refused, TooMuch
-from analyzer.metric_providers.prometheus.connection import MIB, shown
+from analyzer.metric_providers.prometheus.connection import shown
 from analyzer.ports import ProviderError
 from canary.durations import format_duration
 
@@ -56,7 +56,7 @@ def explain(error: Exception, address: str, timeout: timedelta, shorten: str) ->
         case Refused():
             what = _complaint(error.response)
         case TooMuch():
-            what = f"answers more than {error.size // MIB} MiB; {shorten}"
+            what = f"answers more than {error.what}; {shorten}"
         case requests.RequestException():
             what = _unasked(error)
         case _:

@@ -18,11 +18,17 @@ from analyzer.addresses import EVERYWHERE, Guard
 from analyzer.metric_providers.prometheus.answers import History, history_of, series_of, values_of
 from analyzer.metric_providers.prometheus.connection import Connection, Identity, identify
 from analyzer.metric_providers.prometheus.faults import explain, silent
+from analyzer.metric_providers.prometheus.room import Rooms
+from analyzer.places import Places
 from canary.counting.series import Series
 from canary.queries.provider import ProviderSpec
 
 _T = TypeVar("_T")
 
+_QUESTIONS: Final = 32
+"""Of one namespace at a time, whatever servers it asks."""
+_QUESTIONS_AT_ONCE: Final = 96
+"""Each may have a small answer in memory before it is its turn to be parsed."""
 _ONE_SERIES: Final = "let the query make one series of all, with sum() or the like"
 _FEWER_SERIES: Final = "let the query select fewer series, by more of their labels"
 _FEWER_POINTS: Final = "let the query select fewer series, or take a longer step or a shorter time"
@@ -67,6 +73,8 @@ class PrometheusProvider:
         self._limit = connections
         self._connections: OrderedDict[Identity, Connection] = OrderedDict()
         self._asked: Counter[Identity] = Counter()
+        self._rooms = Rooms()
+        self._questions = Places[str](per_owner=_QUESTIONS, total=_QUESTIONS_AT_ONCE)
 
     async def query(self, spec: ProviderSpec, query: str) -> tuple[float, ...]:
         """Return the value of every series of the query's result now, without those that are NaN.
@@ -139,15 +147,25 @@ class PrometheusProvider:
         identity = identify(spec)
         try:
             async with asyncio.timeout(self._timeout.total_seconds()):
-                with self._connected(identity) as connection:
-                    async with connection.places.take(spec.asker):
-                        return await asyncio.get_running_loop().run_in_executor(
-                            connection.threads, ask, connection, identity.address
-                        )
+                async with self._questions.take(spec.asker):
+                    return await self._ask_at(identity, spec.asker, ask)
         except TimeoutError as error:
             raise silent(identity.address, self._timeout) from error
         except _FAULTS as error:
             raise explain(error, identity.address, self._timeout, shorten) from error
+
+    async def _ask_at(
+        self, identity: Identity, asker: str, ask: Callable[[Connection, str], _T]
+    ) -> _T:
+        loop = asyncio.get_running_loop()
+
+        def in_thread(connection: Connection) -> _T:
+            with self._rooms.of(asker, loop, self._timeout.total_seconds()):
+                return ask(connection, identity.address)
+
+        with self._connected(identity) as connection:
+            async with connection.places.take(asker):
+                return await loop.run_in_executor(connection.threads, in_thread, connection)
 
     async def aclose(self) -> None:
         """Close all connections, once the queries that run have ended."""
@@ -175,6 +193,6 @@ class PrometheusProvider:
         for oldest in idle[: max(0, len(self._connections) - self._limit + 1)]:
             self._connections.pop(oldest).retire()
         guard = EVERYWHERE if identity.address == self._trusted else self._guard
-        connection = Connection.open(identity, guard, self._timeout, self._threads)
+        connection = Connection.open(identity, guard, self._timeout, self._threads, self._rooms)
         self._connections[identity] = connection
         return connection
