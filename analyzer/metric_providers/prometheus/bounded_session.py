@@ -153,10 +153,10 @@ class _Answer(requests.Response):
             requests.JSONDecodeError: it is no JSON.
 
         """
-        if too_many_values(self._content, MAX_VALUES):
-            raise TooMuch(f"{MAX_VALUES} values")
         if self._room is not None:
             self._room.parse()
+        if too_many_values(self._content, MAX_VALUES):
+            raise TooMuch(f"{MAX_VALUES} values")
         return super().json(object_hook=_take_turns, **kwargs)
 
 
@@ -228,7 +228,9 @@ class BoundedSession(requests.Session):
                 body = self._read(response.raw, ends, room)
             else:
                 body = self._read(response.raw, ends, None, cut=True)
-        answer = _Answer(response, body, room)
+        answer = _Answer(
+            response, body, room if response.status_code == requests.codes.ok else None
+        )
         if answer.status_code != requests.codes.ok:
             raise Refused(response=answer)
         return answer

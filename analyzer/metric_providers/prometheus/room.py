@@ -24,8 +24,8 @@ SMALL: Final = 256 * 1024
 """Bytes that every answer may have; nearly all have fewer."""
 LARGE_AT_ONCE: Final = 3
 """Answers of more than that, of all namespaces together; one for each."""
-MAX_VALUES: Final = 400_000
-"""Values of one answer, counted before it is parsed: some 20 000 series. Each costs up to 90 bytes
+MAX_VALUES: Final = 600_000
+"""Values of one answer, counted before it is parsed: some 33 000 series. Each costs up to 90 bytes
 as a Python object."""
 
 

@@ -263,7 +263,7 @@ async def test_reads_long_lists_but_not_without_end(real: Real) -> None:
     real.there.replies[QUERY] = endless
 
     assert len(await real.ask("long")) == 6000
-    assert "answers more than 32 MiB; let the query select fewer series" in await complaint(real)
+    assert "answers more than 12 MiB; let the query select fewer series" in await complaint(real)
     with pytest.raises(ProviderError, match="answers more than 4 MiB; let the query make one"):
         await real.provider.query(real.spec, "vector(1)")
 
@@ -338,7 +338,7 @@ async def test_history_asks_for_the_exact_times_by_post(real: Real) -> None:
         (result("matrix", [{"metric": {}, "values": [[10**400, "1"]]}]), "is not the API of a"),
         (result("matrix", {}), "is not the API of a Prometheus"),
         (refusal(400, "exceeded maximum resolution"), "400: exceeded maximum resolution; mend"),
-        (endless, "answers more than 32 MiB; let the query select fewer series, or take a longer"),
+        (endless, "answers more than 12 MiB; let the query select fewer series, or take a longer"),
     ],
 )
 async def test_history_says_what_is_wrong(real: Real, reply: Reply, message: str) -> None:
