@@ -90,11 +90,12 @@ class HistorySource(Protocol):
 class Scraper(Protocol):
     """Reads raw counters where they arise, from a pod's own page of metrics."""
 
-    async def scrape(self, url: str, names: frozenset[str]) -> tuple[Series, ...]:
+    async def scrape(self, url: str, names: frozenset[str], owner: str = "") -> tuple[Series, ...]:
         """Return the page's series with these sample names; none is not an error.
 
         Names are as the page writes them: `http_requests_total`, `http_request_duration_sum`.
-        Values are passed on as they are, NaN included.
+        Values are passed on as they are, NaN included. The pages of one owner wait for each other
+        where they are large or many, and no other owner's for them.
 
         Raises:
             ProviderError: the page cannot be had, or is no page of metrics.

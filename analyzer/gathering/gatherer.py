@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter
 from analyzer.gathering import limits
 from analyzer.gathering.calibrator import Calibrator
 from analyzer.gathering.followed import Followed, due
+from analyzer.gathering.held import NO_ROOM, Held
 from analyzer.gathering.pace import Pace
 from analyzer.gathering.rhythm import Rhythm
 from analyzer.guards import Guarded, guarded
@@ -81,6 +82,7 @@ class Gatherer:
         self._followed: dict[Key, Followed] = {}
         self._scrapes = Places[Key](per_owner=limits.SCRAPES_OF_A_RUN, total=limits.SCRAPES_AT_ONCE)
         self._lists = Places[str](per_owner=limits.LISTS_OF_A_NAMESPACE, total=limits.LISTS_AT_ONCE)
+        self._held = {place: Held() for place in ("pods", "server")}
         self._asking: dict[Demand[Followed], asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._wake: Callable[[Key], None] = lambda _: None
@@ -242,12 +244,15 @@ class Gatherer:
         async with self._scrapes.take(one.run.watch.key):
             one.tried[pod.name] = asyncio.get_running_loop().time()
             with self._guard([(one, _PAGES)]):
+                namespace = one.run.watch.key.namespace
                 try:
-                    page = await self._scraper.scrape(pod.url or "", names)
+                    page = await self._scraper.scrape(pod.url or "", names, namespace)
                 except ProviderError as error:
                     self._report(one, _PAGES, str(error))
-        self._reads.labels("pods", "error" if page is None else "success").inc()
-        return page
+        if page is None:
+            self._reads.labels("pods", "error").inc()
+            return None
+        return self._take("pods", page, [(one, _PAGES)])
 
     def _begin_samples(self, group: asyncio.TaskGroup, one: Followed) -> None:
         """Take the samples that are due of metrics that are a number of every pod."""
@@ -349,8 +354,16 @@ class Gatherer:
             for one, what in users:
                 self._report(one, what, str(error) or f"{spec.type} has not answered in time")
             return None
-        self._reads.labels("server", "success").inc()
-        return found
+        return self._take("server", found, users)
+
+    def _take(
+        self, place: str, found: Sequence[Series], users: Iterable[tuple[Followed, str]]
+    ) -> Sequence[Series] | None:
+        self._reads.labels(place, "success").inc()
+        held = self._held[place].hold(found)
+        for one, what in users if held is None else ():
+            self._report(one, what, NO_ROOM)
+        return held
 
     # --- verdicts -------------------------------------------------------------------------------
 

@@ -21,8 +21,11 @@ _Parser = Callable[[TextIO], Iterable[Metric]]
 
 _LONGEST_LINE: Final = 4096
 """Characters. The parsers' time grows with the square of a line's length."""
-LONGEST_WANTED: Final = 1024 * 1024
-"""Characters of all wanted lines, some 10 000: half a second of the interpreter's time."""
+_MIB: Final = 1024 * 1024
+LONGEST_WANTED: Final = _MIB
+"""Characters of all wanted lines: half a second of the interpreter's time."""
+MOST_WANTED: Final = 10_000
+"""Wanted lines. The shortest have four characters, and become half a kilobyte each."""
 _SAMPLE: Final = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)[ \t{]")
 _TYPE: Final = re.compile(r"# TYPE ([a-zA-Z_:][a-zA-Z0-9_:]*) ")
 _END: Final = "# EOF"
@@ -31,10 +34,10 @@ _SUFFIXES: Final = ("", "_total", "_created", "_bucket", "_count", "_sum", "_gco
 
 
 class TooManyError(ValueError):
-    """The wanted lines are more than `LONGEST_WANTED`."""
+    """The wanted lines are more than `LONGEST_WANTED` or `MOST_WANTED`, which it says in words."""
 
 
-def read_text(page: bytes, names: frozenset[str]) -> tuple[Series, ...]:
+def read_text(page: bytes | bytearray, names: frozenset[str]) -> tuple[Series, ...]:
     """Return the series of a page in the text format whose sample name is in `names`.
 
     Raises:
@@ -42,10 +45,10 @@ def read_text(page: bytes, names: frozenset[str]) -> tuple[Series, ...]:
         ValueError: the page is not in the format, as far as it was read.
 
     """
-    return _read(parse_text, _text_lines(page.decode(), names), names)
+    return _read(parse_text, _text_lines(_lines(page), names), names)
 
 
-def read_openmetrics(page: bytes, names: frozenset[str]) -> tuple[Series, ...]:
+def read_openmetrics(page: bytes | bytearray, names: frozenset[str]) -> tuple[Series, ...]:
     """Return the series of a page in OpenMetrics whose sample name is in `names`.
 
     Raises:
@@ -53,17 +56,32 @@ def read_openmetrics(page: bytes, names: frozenset[str]) -> tuple[Series, ...]:
         ValueError: the page is not in the format, as far as it was read, or not complete.
 
     """
-    return _read(parse_openmetrics, _openmetrics_lines(page.decode(), names), names)
+    return _read(parse_openmetrics, _openmetrics_lines(_lines(page), names), names)
 
 
-def _text_lines(page: str, names: frozenset[str]) -> Iterator[str]:
+def _lines(page: bytes | bytearray) -> Iterator[str]:
+    """Give the lines of a page, one at a time: all together take up to fifty times as much.
+
+    They end at line feeds alone: a label's value may have other characters that end lines.
+
+    Raises:
+        ValueError: the page is not in UTF-8.
+
+    """
+    start = 0
+    while (end := page.find(b"\n", start)) >= 0:
+        yield page[start:end].decode()
+        start = end + 1
+    yield page[start:].decode()
+
+
+def _text_lines(page: Iterable[str], names: frozenset[str]) -> Iterator[str]:
     """Give the lines of wanted samples, without comments.
 
     By a counter's TYPE the parser would rename its samples to end in `_total`. Without one each
     keeps the name that the page has for it, and is a family by itself.
     """
-    # Not splitlines(), which splits at characters that a label's value may have.
-    for padded in page.split("\n"):
+    for padded in page:
         line = padded.strip()
         if not line or line.startswith("#"):
             continue
@@ -72,7 +90,7 @@ def _text_lines(page: str, names: frozenset[str]) -> Iterator[str]:
             yield line
 
 
-def _openmetrics_lines(page: str, names: frozenset[str]) -> Iterator[str]:
+def _openmetrics_lines(page: Iterable[str], names: frozenset[str]) -> Iterator[str]:
     """Give the lines of whole families with wanted samples, their types, and the end.
 
     The parser checks a histogram's samples against each other, takes exemplars by the type only,
@@ -80,7 +98,7 @@ def _openmetrics_lines(page: str, names: frozenset[str]) -> Iterator[str]:
     """
     families = frozenset(name.removesuffix(it) for name in names for it in _SUFFIXES)
     samples = frozenset(family + it for family in families for it in _SUFFIXES)
-    for line in page.split("\n"):
+    for line in page:
         if line.startswith("#"):
             found = _TYPE.match(line)
             if line == _END or (found and found[1] in families):
@@ -111,7 +129,9 @@ def _bounded(lines: Iterable[str]) -> str:
             raise ValueError(f"a line has more than {_LONGEST_LINE} characters")
         length += len(line)
         if length > LONGEST_WANTED:
-            raise TooManyError
+            raise TooManyError(f"{LONGEST_WANTED // _MIB} MiB")
+        if len(kept) == MOST_WANTED:
+            raise TooManyError(f"{MOST_WANTED} series")
         kept.append(line)
     return "\n".join(kept)
 

@@ -3,17 +3,17 @@
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
 import aiohttp
 
 from analyzer.http import open_session, shown
+from analyzer.places import Places
 from analyzer.pod_pages.exposition import (
-    LONGEST_WANTED,
     TooManyError,
     read_openmetrics,
     read_text,
@@ -30,7 +30,7 @@ _HEADERS: Final = {
     # What is compressed can be a thousand times as long as what was read of it.
     "Accept-Encoding": "identity",
 }
-_READERS: Final[Mapping[str, Callable[[bytes, frozenset[str]], tuple[Series, ...]]]] = {
+_READERS: Final[Mapping[str, Callable[[bytearray, frozenset[str]], tuple[Series, ...]]]] = {
     "text/plain": read_text,
     "application/openmetrics-text": read_openmetrics,
 }
@@ -42,6 +42,11 @@ _ADVICE: Final = {
 _TIMEOUT: Final = timedelta(seconds=1)
 _CONNECTIONS: Final = 4096
 """At a time: every run that is followed may read a page, and some runs more."""
+_SMALL: Final = 128 * 1024
+"""Bytes that every page may have."""
+_LARGE_OF_AN_OWNER: Final = 3
+_LARGE_AT_ONCE: Final = 8
+"""Pages of more than that, whoever has them; the others wait where they are."""
 _SHOWN: Final = 64
 """Characters of a header's value that a message quotes."""
 
@@ -91,25 +96,30 @@ class PodScraper:
         # make the loop wait longer for its turn. Its own: the loop's may be waiting for names that
         # do not resolve.
         self._parsing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pages")
+        self._turns = Places[str](per_owner=1, total=1, strict=True)
+        self._large = Places[str](per_owner=_LARGE_OF_AN_OWNER, total=_LARGE_AT_ONCE, strict=True)
 
-    async def scrape(self, url: str, names: frozenset[str]) -> tuple[Series, ...]:
+    async def scrape(self, url: str, names: frozenset[str], owner: str = "") -> tuple[Series, ...]:
         """Return the page's series with these sample names, without timestamps and exemplars.
 
         Args:
             url: of the page, such as `http://10.0.0.7:8080/metrics`.
             names: as the page writes them: `http_requests_total`, and for a histogram
                 `http_request_duration_seconds_bucket` and the like.
+            owner: whose page it is; each has its turn at parsing, and a share of what is read.
 
         Raises:
             ProviderError: the page cannot be had, or is no page of metrics.
 
         """
         try:
-            kind, body = await self._fetch(url)
-            # A wanted line takes some 50 us: a hundred of them would hold up the loop.
-            return await asyncio.get_running_loop().run_in_executor(
-                self._parsing, _READERS[kind], body, names
-            )
+            async with AsyncExitStack() as room:
+                kind, body = await self._fetch(url, owner, room)
+                await room.enter_async_context(self._turns.take(owner))
+                # A wanted line takes some 50 us: a hundred of them would hold up the loop.
+                return await asyncio.get_running_loop().run_in_executor(
+                    self._parsing, _READERS[kind], body, names
+                )
         except TimeoutError as error:
             what = (
                 f"has not given its metrics within {format_duration(self._timeout)}; see whether "
@@ -119,7 +129,7 @@ class PodScraper:
         except aiohttp.ClientError as error:
             raise _unread(url, _reason(error)) from error
         except TooManyError as error:
-            what = f"has more than {LONGEST_WANTED / _MIB:g} MiB of the metrics that are judged"
+            what = f"has more than {error} of the metrics that are judged"
             raise _unread(url, f"{what}; let them have fewer labels") from error
         except ValueError as error:
             what = "gives a page that cannot be parsed; mend what promtool check metrics says of it"
@@ -129,10 +139,10 @@ class PodScraper:
         """Parse no more pages."""
         self._parsing.shutdown(wait=False, cancel_futures=True)
 
-    async def _fetch(self, url: str) -> tuple[str, bytes]:
-        """Return the content type and the whole page."""
+    async def _fetch(self, url: str, owner: str, room: AsyncExitStack) -> tuple[str, bytearray]:
+        """Return the content type and the whole page, with room for it until it is parsed."""
         async with (
-            asyncio.timeout(self._timeout.total_seconds()),
+            asyncio.timeout(self._timeout.total_seconds()) as deadline,
             self._session.get(
                 url,
                 headers=_HEADERS,
@@ -143,16 +153,35 @@ class PodScraper:
         ):
             if fault := _fault(response):
                 raise _unread(url, fault)
-            return response.content_type, await self._read(url, response.content)
-
-    async def _read(self, url: str, content: aiohttp.StreamReader) -> bytes:
-        body = bytearray()
-        async for chunk in content.iter_chunked(_CHUNK):
-            body += chunk
+            body = await self._read(response.content, _SMALL)
+            if len(body) > _SMALL:
+                await _waiting(deadline, room.enter_async_context(self._large.take(owner)))
+                body += await self._read(response.content, self._size - len(body))
             if len(body) > self._size:
                 what = f"has more than {self._size / _MIB:g} MiB of metrics"
                 raise _unread(url, f"{what}; let it expose fewer series")
-        return bytes(body)
+            return response.content_type, body
+
+    @staticmethod
+    async def _read(content: aiohttp.StreamReader, size: int) -> bytearray:
+        """Return what comes, until it is more than that."""
+        body = bytearray()
+        async for chunk in content.iter_chunked(_CHUNK):
+            body += chunk
+            if len(body) > size:
+                break
+        return body
+
+
+async def _waiting(deadline: asyncio.Timeout, turn: Awaitable[object]) -> None:
+    """Wait for what is no fault of the other side: its time goes on afterwards."""
+    if deadline.expired():
+        await asyncio.sleep(0)  # where it ends
+    loop, ends = asyncio.get_running_loop(), deadline.when()
+    left = None if ends is None else ends - loop.time()
+    deadline.reschedule(None)
+    await turn
+    deadline.reschedule(None if left is None else loop.time() + left)
 
 
 def _fault(response: aiohttp.ClientResponse) -> str:

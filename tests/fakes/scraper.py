@@ -18,8 +18,9 @@ class FakeScraper:
         """Set what a page has from now on; an error is raised."""
         self._pages[url] = page
 
-    async def scrape(self, url: str, names: frozenset[str]) -> tuple[Series, ...]:
+    async def scrape(self, url: str, names: frozenset[str], owner: str = "") -> tuple[Series, ...]:
         """Answer as a scraper does."""
+        del owner
         self.asked.append(url)
         page = self._pages.get(url, ProviderError(f"the pod at {url} cannot be reached"))
         if isinstance(page, ProviderError):

@@ -114,8 +114,9 @@ class World(Untouched):
         born = BEGAN + 1 if is_canary else BEGAN - 3600
         return pod(name, owner, born, scraped=self.scraped, address=address)
 
-    async def scrape(self, url: str, names: frozenset[str]) -> tuple[Series, ...]:
+    async def scrape(self, url: str, names: frozenset[str], owner: str = "") -> tuple[Series, ...]:
         key, _, is_canary = self.pods[url]
+        assert owner == key.namespace
         await self.answer("pages", key.namespace)
         return tuple(s for s in self.served(is_canary=is_canary) if s.labels["__name__"] in names)
 
