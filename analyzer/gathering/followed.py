@@ -1,15 +1,17 @@
 """The runs that evidence is gathered for, and what of them is due to be asked."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from analyzer.gathering.rhythm import Rhythm
 from canary.evidence.counters import Arm
 from canary.measuring.demand import Wanted
-from canary.measuring.pods import ArmPod
+from canary.measuring.pods import ArmPod, arms_of
 from canary.measuring.run import Run
 from canary.measuring.settling import server_selectors
+from canary.model.values import Json
+from canary.objects.ownership import told_apart
 from canary.queries.provider import ProviderSpec
 
 
@@ -50,6 +52,26 @@ class Followed:
         if self.listing is not None and not self.listing.done():
             return False
         return not self.canary_runs or now - self.listed_at >= self.rhythm.listing
+
+    def found(self, canary: Sequence[Json], target: Sequence[Json]) -> None:
+        """Take in the pods that were listed.
+
+        Args:
+            canary: those that carry the canary's label.
+            target: those that the target's selector fits.
+
+        """
+        watch = self.run.watch
+        own, _ = told_apart(watch.key.name, canary)
+        self.run.pods = arms_of(
+            own,
+            target,
+            watch.revisions,
+            candidate=watch.candidate,
+            stable=watch.stable,
+            began=watch.began,
+            newest=watch.newest,
+        )
 
     def samples_now(self, plan: str, time: float) -> bool:
         """Tell whether a sample is due, and the last one is no longer waited for."""

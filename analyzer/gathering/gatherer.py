@@ -28,13 +28,12 @@ from canary.counting.series import Series, merged
 from canary.evidence.report import Weighing
 from canary.measuring.countable import Comparable
 from canary.measuring.demand import Demand, Wanted, page_names, shares, together
-from canary.measuring.pods import ArmPod, arms_of
+from canary.measuring.pods import ArmPod
 from canary.measuring.run import Run
 from canary.measuring.watch import Watch
 from canary.measuring.windowed import WindowCount
 from canary.model.names import target_label
 from canary.model.values import Key
-from canary.objects.ownership import told_apart
 from canary.queries.provider import ProviderSpec
 from runtime.errors import ApiError
 from runtime.resources import PODS
@@ -204,16 +203,7 @@ class Gatherer:
             except (ApiError, TimeoutError) as error:
                 self._report(one, _LIST, f"the pods cannot be listed: {str(error) or 'no answer'}")
                 return
-            own, _ = told_apart(watch.key.name, canary.items)
-            one.run.pods = arms_of(
-                own,
-                target.items,
-                watch.revisions,
-                candidate=watch.candidate,
-                stable=watch.stable,
-                began=watch.began,
-                newest=watch.newest,
-            )
+            one.found(canary.items, target.items)
             one.troubles.pop(_LIST, None)
 
     async def _read_pages(self, one: Followed) -> Mapping[str, Sequence[Series]]:

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from canary.model.values import Json, Key
+from canary.objects.desired import canary_name
 
 
 class Index(Protocol):
@@ -44,3 +45,13 @@ class Index(Protocol):
 
     def doubted(self, key: Key) -> bool:
         """Tell whether there may be more of a target than is known; told once."""
+
+
+def beside(key: Key) -> Key:
+    """Return the key of what has the name of a target's canary Deployment.
+
+    Args:
+        key: the target.
+
+    """
+    return Key(namespace=key.namespace, name=canary_name(key.name))

@@ -1,14 +1,19 @@
-"""Says what of a Canary nobody follows, where no run does: its target rests, or is not there."""
+"""Says what of a Canary nobody follows, where no run does: its target rests, or is not there.
+
+And which of two Canaries of one target is in force.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from analyzer.loop.act import Actor
+from analyzer.loop.known import Index
 from analyzer.loop.records import target_of
+from analyzer.loop.rivals import tell_rivals
 from canary.contract import Reason
 from canary.model.state import State
-from canary.model.values import Json
+from canary.model.values import Json, Key
 from canary.rules.actions import Emit
 from canary.rules.notices import noticed_at_rest
 from canary.spec.canary import parse_strategy
@@ -27,11 +32,13 @@ class Notices:
     Args:
         actor: writes them.
         defaults: the admin's settings.
+        index: what was heard last.
 
     """
 
     actor: Actor
     defaults: Defaults
+    index: Index
 
     async def at_rest(self, target: Json, canary: Json, state: State, now: datetime) -> State:
         """Say what of a resting target's Canary nobody follows, once each time it changes.
@@ -56,17 +63,37 @@ class Notices:
                 await self.actor.report(subject, event, now, run=version)
         return state
 
-    async def without_target(self, canary: Json, now: datetime) -> timedelta:
+    async def of_rivals(self, key: Key, canary: Json, now: datetime) -> None:
+        """Say which Canary is in force where there are two; where Flagger works, it is its say.
+
+        Args:
+            key: the target.
+            canary: the one that is in force.
+            now: the time of this reconcile.
+
+        """
+        rivals = self.index.rivals(key)
+        if rivals and self.index.enabled(key.namespace) and not self.index.flagger(key.namespace):
+            await tell_rivals(self.actor, rivals, canary, self.index.target(key), now)
+
+    async def without_target(self, key: Key, canary: Json | None, now: datetime) -> timedelta:
         """Say of a team's Canary that there is no such target, which may be a typo.
 
         Args:
-            canary: the object.
+            key: the target.
+            canary: its Canary, if there is one.
             now: the time of this reconcile.
 
         Returns:
             After what time to look again: the target may be about to be created. Zero for never.
 
         """
+        beside = not self.index.enabled(key.namespace) or self.index.flagger(key.namespace)
+        if canary is None or beside or self.index.has_target(key):
+            return _NO_TIME
+        return self.index.missed_in(key) or await self._missing(canary, now)
+
+    async def _missing(self, canary: Json, now: datetime) -> timedelta:
         metadata = canary["metadata"]
         if is_ours(canary) or "deletionTimestamp" in metadata:
             return _NO_TIME

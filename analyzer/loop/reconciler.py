@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from analyzer.loop.act import Actor
-from analyzer.loop.known import Index
+from analyzer.loop.known import Index, beside
 from analyzer.loop.leftovers import Leftovers, is_marked
 from analyzer.loop.losses import Losses
 from analyzer.loop.notices import Notices
@@ -21,7 +21,6 @@ from analyzer.loop.resting import (
     is_under_way,
     rests,
 )
-from analyzer.loop.rivals import tell_rivals
 from analyzer.loop.telemetry import RunMetrics
 from analyzer.ports import Cluster, Inquirer, Router
 from canary.contract import (
@@ -36,7 +35,6 @@ from canary.model.hashing import template_hash
 from canary.model.state import State, current_state
 from canary.model.values import Json, Key
 from canary.model.world import Timing
-from canary.objects.desired import canary_name
 from canary.objects.ownership import Ownership, ownership
 from canary.objects.workloads import annotations, read_target
 from canary.rules.actions import Emit
@@ -101,8 +99,12 @@ class Reconciler:
     questions: Questions = Questions()
 
     @property
+    def _leftovers(self) -> Leftovers:
+        return Leftovers(self.cluster, self.router, self.actor, self.timing)
+
+    @property
     def _notices(self) -> Notices:
-        return Notices(self.actor, self.observer.defaults)
+        return Notices(self.actor, self.observer.defaults, self.index)
 
     async def reconcile(self, key: Key) -> Result:
         """Look at one target and do what it needs.
@@ -166,7 +168,7 @@ class Reconciler:
         known, canary = await self._heard(key), self.index.canary(key)
         doubted = self.index.doubted(key)
         if canary is not None:
-            await self._tell_rivals(key, canary)
+            await self._notices.of_rivals(key, canary, self.clock())
         if known is not None:
             done = await self._by_what_is_known(key, known, canary, doubted=doubted)
             if done is not None:
@@ -191,15 +193,6 @@ class Reconciler:
             canary = await self.records.create(target)
         return await self._look_with(key, target, canary, enabled=enabled)
 
-    async def _look_without_target(self, key: Key, canary: Json | None) -> Result:
-        """Say that a Canary's target is not there, unless it may be about to be created."""
-        beside = not self.index.enabled(key.namespace) or self.index.flagger(key.namespace)
-        if canary is None or beside or self.index.target(key) is not None:
-            return Result()
-        left = self.index.missed_in(key)
-        left = left or await self._notices.without_target(canary, self.clock())
-        return Result(requeue_after=left or None)
-
     async def _look_with(self, key: Key, target: Json, canary: Json, *, enabled: bool) -> Result:
         try:
             canary = await self._record(key, canary)
@@ -212,36 +205,26 @@ class Reconciler:
     async def _ended(self, key: Key, canary: Json | None, *, doubted: bool) -> Result:
         """Leave nothing of a target that is going: a route has no such owner as its canary has."""
         self._forget(key)
-        if not doubted and not self.index.has_target(_beside(key)):
+        if not doubted and not self.index.has_target(beside(key)):
             await self.router.clean(key)
-            return await self._look_without_target(key, canary)
+            left = await self._notices.without_target(key, canary, self.clock())
+            return Result(requeue_after=left or None)
         return await self._taken_back(key, None)
 
     async def _without_run(self, key: Key, target: Json, *, doubted: bool) -> Result:
         """Take back what is there of a target that no Canary speaks of, if anything may be."""
-        beside = await self._heard(_beside(key))
-        stands = beside is not None and ownership(beside, target) is not Ownership.STRANGERS
+        found = await self._heard(beside(key))
+        stands = found is not None and ownership(found, target) is not Ownership.STRANGERS
         if doubted or stands or is_marked(target) or self.index.split(key):
             return await self._taken_back(key, target)
         return Result()
 
     async def _taken_back(self, key: Key, target: Json | None) -> Result:
         try:
-            after = await self._leftovers().take_back(key, target, self.clock())
+            after = await self._leftovers.take_back(key, target, self.clock())
         except (NotFound, Overtaken):
             return Result(requeue_after=self.timing.poll)
         return Result(requeue_after=after)
-
-    def _leftovers(self) -> Leftovers:
-        return Leftovers(self.cluster, self.router, self.actor, self.timing)
-
-    async def _tell_rivals(self, key: Key, canary: Json) -> None:
-        """Say which Canary is in force where there are two; where Flagger works, it is its say."""
-        rivals = self.index.rivals(key)
-        if not rivals or not self.index.enabled(key.namespace):
-            return
-        if not self.index.flagger(key.namespace):
-            await tell_rivals(self.actor, rivals, canary, self.index.target(key), self.clock())
 
     async def _heard(self, key: Key) -> Json | None:
         """Return a target by what the informer keeps of it, or as stored where that is too little.
@@ -268,7 +251,7 @@ class Reconciler:
         if NOTE in annotations(known):
             return await self._pass_on(known)
         enabled = self.index.enabled(key.namespace)
-        if not self.index.has_target(_beside(key)):
+        if not self.index.has_target(beside(key)):
             if not doubted and rests(known, canary, enabled=enabled):
                 self.inquirer.forget(key)
                 return await self._rest(key, known, canary, enabled=enabled)
@@ -307,7 +290,7 @@ class Reconciler:
         """Do the little that is wanted of a target at rest; nothing is read for it."""
         if self.index.split(key):
             # Heard of later than a run's own end, perhaps, which says what it does.
-            await self._leftovers().take_off(key, target, self.clock())
+            await self._leftovers.take_off(key, target, self.clock())
         if canary is None:
             return await self._look_at_resting(key, target, enabled=enabled)
         before = state_of(canary)
@@ -415,8 +398,3 @@ def _is_in_a_run(target: Json) -> bool:
     notes, template = annotations(target), target["spec"]["template"]
     promoted = Identities((template,)).current(notes.get(PROMOTING, ""))
     return HOLD in notes or promoted == template_hash(template)
-
-
-def _beside(key: Key) -> Key:
-    """Return the key of what has the name of a target's canary Deployment."""
-    return Key(namespace=key.namespace, name=canary_name(key.name))

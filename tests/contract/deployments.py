@@ -56,7 +56,9 @@ async def a_template_gets_a_replica_set(place: Place) -> None:
     assert found["spec"]["selector"]["matchLabels"] == {"app": "web", POD_TEMPLATE_HASH: tail}
     assert number_of(found) == "1"
     assert found["metadata"]["annotations"]["example.com/note"] == "x"
-    assert "kubectl.kubernetes.io/last-applied-configuration" not in found["metadata"]["annotations"]
+    assert (
+        "kubectl.kubernetes.io/last-applied-configuration" not in found["metadata"]["annotations"]
+    )
     [owner] = found["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["controller"]) == ("Deployment", True)
     assert progress_of(await target(place)) == "NewReplicaSetAvailable"
@@ -87,9 +89,7 @@ async def a_verdict_stays_while_it_is_paused(place: Place) -> None:
     await _rolled_out(place, replicas=1)
     found = await _held(place, "2")
     said = with_condition(found, refused("errors", datetime(2026, 1, 1, tzinfo=UTC)))
-    await place.server.merge_patch(
-        DEPLOYMENTS, place.namespace, "web", said, subresource="status"
-    )
+    await place.server.merge_patch(DEPLOYMENTS, place.namespace, "web", said, subresource="status")
     await change(place, {"replicas": 2})
     await sized(place, v1=2)
     await observed(place)

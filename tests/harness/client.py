@@ -83,6 +83,12 @@ class Client:
         await self._reached()
         return self.api.listed(resource, namespace, label_selector)
 
+    async def pages(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
+    ) -> AsyncGenerator[ListResult, None]:
+        """Yield all that `list` has, at once."""
+        yield await self.list(resource, namespace, label_selector=label_selector)
+
     async def watch(
         self,
         resource: Resource,

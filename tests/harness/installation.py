@@ -7,14 +7,14 @@ what is left of it then reaches nobody any more.
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from prometheus_client import CollectorRegistry
 
 from analyzer.inquiring.inquirer import Inquirer
 from analyzer.loop.act import Actor
 from analyzer.loop.controller import Controller, Metrics
-from analyzer.loop.index import ClusterIndex, with_owners_of_made
+from analyzer.loop.following import follow
+from analyzer.loop.leftovers import LeftoverSweep
 from analyzer.loop.observe import Observer
 from analyzer.loop.reconciler import Reconciler
 from analyzer.loop.records import Records
@@ -25,8 +25,7 @@ from analyzer.ports import HookCaller, MetricProvider
 from analyzer.routers.adopted import AdoptedRoutes
 from canary.model.world import Timing
 from canary.spec.defaults import Defaults
-from runtime.informer import Informer
-from runtime.resources import CANARIES, DEPLOYMENTS, HTTPROUTES, NAMESPACES
+from runtime.resources import HTTPROUTES
 from tests.fakes.bench import NoWeigher
 from tests.harness.client import Client, Gate
 
@@ -59,7 +58,7 @@ class Analyzer:
         records, router = Records(cluster), AdoptedRoutes(cluster)
         sampler = Sampler(cluster, self.providers, "http://metrics")
         inquirer = Inquirer(self.hooks, sampler, registry=registry, clock=_loop_time)
-        index = self._index()
+        index = follow(self.listens or self.client, (HTTPROUTES,))
         reconciler = Reconciler(
             cluster=cluster,
             index=index,
@@ -73,22 +72,15 @@ class Analyzer:
             metrics=RunMetrics.create(registry),
         )
         controller = Controller(index, reconciler, Metrics.create(registry), workers=WORKERS)
-        sweeper = Sweeper(cluster, controller.enqueue, every=timedelta(minutes=5))
+        sweeper = Sweeper(cluster, controller.enqueue)
+        leftovers = LeftoverSweep(cluster, index, controller.enqueue)
         async with asyncio.TaskGroup() as group:
             for informer in index.informers:
                 group.create_task(informer.run())
             group.create_task(controller.run())
             group.create_task(inquirer.run(controller.enqueue))
             group.create_task(sweeper.run())
-
-    def _index(self) -> ClusterIndex:
-        ears = self.listens or self.client
-        return ClusterIndex(
-            namespaces=Informer(ears, NAMESPACES),
-            targets=Informer(ears, DEPLOYMENTS),
-            canaries=Informer(ears, CANARIES, trim=with_owners_of_made),
-            routes=(Informer(ears, HTTPROUTES),),
-        )
+            group.create_task(leftovers.run())
 
 
 @dataclass

@@ -71,4 +71,3 @@ class Judged(Ledger):
             return stage.phase() == "Failed" and {image_of(pod) for pod in pods} != {image}
         ended = stage.phase() in {*_ENDED, ""}
         return ended and {image_of(pod) for pod in pods} <= {image}
-

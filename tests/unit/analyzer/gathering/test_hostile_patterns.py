@@ -81,8 +81,8 @@ class Server(Untouched):
         items = [pod(f"{owner}-1", owner, born, scraped=False)]
         return ListResult(items=items, resource_version="1")
 
-    async def scrape(self, url: str, names: frozenset[str]) -> tuple[Series, ...]:
-        raise AssertionError((url, names))
+    async def scrape(self, url: str, names: frozenset[str], owner: str = "") -> tuple[Series, ...]:
+        raise AssertionError((url, names, owner))
 
     async def series(self, spec: ProviderSpec, query: str) -> tuple[Series, ...]:
         del spec
