@@ -17,6 +17,7 @@ from analyzer.loop.questions import Questions
 from analyzer.loop.records import Records, state_of
 from analyzer.loop.resting import (
     carries_anothers_verdict,
+    is_in_a_run,
     is_nobodys_update,
     is_under_way,
     rests,
@@ -24,9 +25,7 @@ from analyzer.loop.resting import (
 from analyzer.loop.telemetry import RunMetrics
 from analyzer.ports import Cluster, Inquirer, Router
 from canary.contract import (
-    HOLD,
     NOTE,
-    PROMOTING,
     SEEN,
     Reason,
 )
@@ -37,7 +36,7 @@ from canary.model.values import Json, Key
 from canary.model.world import Timing
 from canary.objects.ownership import Ownership, ownership
 from canary.objects.workloads import annotations, read_target
-from canary.rules.actions import Emit
+from canary.rules.actions import Decision, Emit
 from canary.rules.ahead import in_step
 from canary.rules.beside_flagger import left_alone
 from canary.rules.context import RECHECK
@@ -184,7 +183,7 @@ class Reconciler:
         """Look at a target that is there, and was just read."""
         enabled = self.index.enabled(key.namespace)
         if canary is None:
-            if not enabled or not _is_in_a_run(target):
+            if not enabled or not is_in_a_run(target):
                 self.inquirer.forget(key)
                 return await self._without_run(key, target, doubted=doubted)
             if left := self.index.made_in(key):
@@ -362,7 +361,7 @@ class Reconciler:
             actions=[type(action).__name__ for action in decision.actions],
             asks=len(decision.asks),
         )
-        return Result(requeue_after=decision.requeue_after)
+        return Result(requeue_after=_before_long(decision))
 
     async def _brought_in_step(self, scene: Scene, now: datetime) -> bool:
         """Move times that lie in the future to now, and tell whether there were any."""
@@ -393,8 +392,7 @@ class Reconciler:
         return Result(requeue_after=ask_again_in(state, now))
 
 
-def _is_in_a_run(target: Json) -> bool:
-    """Tell whether a target is held, or the version that was promoted is still the one it has."""
-    notes, template = annotations(target), target["spec"]["template"]
-    promoted = Identities((template,)).current(notes.get(PROMOTING, ""))
-    return HOLD in notes or promoted == template_hash(template)
+def _before_long(decision: Decision) -> timedelta | None:
+    """Return when to look again: Services are not watched, and one that has a share may go."""
+    after = decision.requeue_after
+    return after if after is None or not decision.state.weight else min(after, RECHECK)

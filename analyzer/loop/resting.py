@@ -68,3 +68,15 @@ def rests(target: Json, canary: Json | None, *, enabled: bool) -> bool:
         and not target["spec"].get("paused")
         and state.stable == template_hash(template)
     )
+
+
+def is_in_a_run(target: Json) -> bool:
+    """Tell whether a target is held, or the version that was promoted is still the one it has.
+
+    Args:
+        target: the Deployment.
+
+    """
+    notes, template = annotations(target), target["spec"]["template"]
+    promoted = Identities((template,)).current(notes.get(PROMOTING, ""))
+    return HOLD in notes or promoted == template_hash(template)

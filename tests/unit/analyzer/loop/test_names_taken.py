@@ -130,6 +130,15 @@ async def test_one_that_comes_in_mid_run_gets_no_traffic_and_goes_as_it_came(
     assert bench.router.weight >= 10
 
 
+async def test_while_the_canary_has_a_share_its_service_is_looked_at_before_long() -> None:
+    bench = held(Bench(), webhooks=[], metrics=[], interval="10m")
+    await looks(bench, 4)
+    assert bench.router.weight == 10
+    after = (await bench.reconcile()).requeue_after
+    assert after is not None
+    assert after <= timedelta(seconds=30)
+
+
 @KINDS
 async def test_what_a_target_of_before_has_left_is_replaced(resource: Resource) -> None:
     bench = run()
