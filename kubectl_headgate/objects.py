@@ -7,6 +7,7 @@ from analyzer.settings import Settings, read_settings
 from canary.contract import SYSTEM_NAMESPACE
 from canary.model.selection import selects, service_selector
 from canary.model.values import Json
+from canary.objects.ownership import may_be_in_front
 from canary.spec.made import preferred
 from kubectl_headgate.faults import Unreadable
 from runtime.errors import ApiError, NotFound
@@ -95,5 +96,6 @@ async def service_of(cluster: Reader, namespace: str, target: str, usual: str) -
         return usual
     labels = template["metadata"].get("labels") or {}
     found = [one["metadata"]["name"] for one in services if selects(service_selector(one), labels)]
-    named = {one["metadata"]["name"] for one in services}
-    return usual if usual in named or not found else str(found[0])
+    named = [one for one in services if one["metadata"]["name"] == usual]
+    is_its_own = any(may_be_in_front(one, labels) for one in named)
+    return usual if is_its_own or not found else str(found[0])
