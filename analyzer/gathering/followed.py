@@ -22,9 +22,9 @@ class Followed:
     `rhythm` says when, `task` reads it while the gatherer runs, `listing` is the last list of its
     pods, `sampling` the last sample of a plan, `looked` whether its pods have been looked for,
     `to_learn` is set while something may be learned from the stable's past.
-    `listed_at` and `tried` (by pod) are on the loop's own clock, `sampled_next` (by plan) is on the
-    clock of the evidence. `asked` is the beat at which a metric was asked for last. `troubles` is
-    by what it keeps from being read.
+    `listed_at`, `lists_after` (when the API server may be asked again) and `tried` (by pod) are on
+    the loop's own clock, `sampled_next` (by plan) is on the clock of the evidence. `asked` is the
+    beat at which a metric was asked for last. `troubles` is by what it keeps from being read.
     """
 
     run: Run
@@ -35,6 +35,7 @@ class Followed:
     to_learn: asyncio.Event = field(default_factory=asyncio.Event)
     looked: bool = False
     listed_at: float = float("-inf")
+    lists_after: float = float("-inf")
     tried: dict[str, float] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=dict)
     sampling: dict[str, asyncio.Task[None]] = field(default_factory=dict)
@@ -49,7 +50,7 @@ class Followed:
 
     def wants_list(self, now: float) -> bool:
         """Tell whether to list the pods: those of a canary that does not run at every reading."""
-        if self.listing is not None and not self.listing.done():
+        if now < self.lists_after or (self.listing is not None and not self.listing.done()):
             return False
         return not self.canary_runs or now - self.listed_at >= self.rhythm.listing
 

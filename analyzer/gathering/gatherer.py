@@ -35,7 +35,7 @@ from canary.measuring.windowed import WindowCount
 from canary.model.names import target_label
 from canary.model.values import Key
 from canary.queries.provider import ProviderSpec
-from runtime.errors import ApiError
+from runtime.errors import ApiError, patience_of
 from runtime.resources import PODS
 
 log = structlog.get_logger("analyzer")
@@ -201,6 +201,7 @@ class Gatherer:
                         PODS, namespace, label_selector=watch.selector
                     )
             except (ApiError, TimeoutError) as error:
+                one.lists_after = asyncio.get_running_loop().time() + patience_of(error)
                 self._report(one, _LIST, f"the pods cannot be listed: {str(error) or 'no answer'}")
                 return
             one.found(canary.items, target.items)

@@ -25,7 +25,7 @@ from canary.measuring.watch import Watch
 from canary.model.strategy import Metric
 from canary.model.values import Json, Key
 from canary.queries.builtin import SourceQuery
-from runtime.errors import ApiError
+from runtime.errors import ApiError, Throttled
 from runtime.resources import ListResult, Resource
 from tests.fakes.cluster import Untouched
 from tests.fakes.evidence import (
@@ -56,12 +56,17 @@ class Pods(Untouched):
     canary: list[Json] = field(default_factory=lambda: [pod(CANARY_POD, "web-canary-b", BEGAN + 1)])
     target: list[Json] = field(default_factory=lambda: [pod(STABLE_POD, "web-a")])
     broken: bool = False
+    asked: int = 0
+    patience: float | None = None
     lists: int = 0
 
     async def list(
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
     ) -> ListResult:
         assert (resource.plural, namespace) == ("pods", "prod")
+        self.asked += 1
+        if self.patience is not None:
+            raise Throttled(429, "TooManyRequests", "later", self.patience)
         if self.broken:
             raise ApiError(500, "InternalError", "no")
         items = self.canary if "headgate.dev/target" in label_selector else self.target
@@ -119,6 +124,16 @@ class Bench:
             self.serve(canary, stable)
             changed += await self.gather()
         return changed
+
+
+async def test_pods_are_listed_no_sooner_than_the_api_server_asks_for() -> None:
+    bench = Bench(pods=Pods(patience=30.0))
+    bench.gatherer.follow(watch(), {"request-success-rate": SERVER})
+    await bench.rounds(10, (10, 0), (90, 0))
+    assert bench.pods.asked == 1
+    bench.pods.patience = None
+    await bench.rounds(8, (10, 0), (90, 0))
+    assert bench.pods.asked > 1
 
 
 async def test_a_bad_canary_is_found_on_the_pods_own_pages_and_its_run_is_woken() -> None:
