@@ -235,7 +235,7 @@ async def keep_writes_back(team: Kubectl, first: Analyzer) -> None:
     way = first.way
     others = [name for name in NAMES if name != "weight"]
     for name in (*others, "weight"):
-        await asyncio.to_thread(team, "set", "image", f"deployment/{name}", f"{name}={BETTER}")
+        await asyncio.to_thread(team, "set", "image", f"deployment/{name}", f"web={BETTER}")
         await until("a split", partial(share, team, name), 90)
     weight = way.choose("weight", writes("/httproutes/weight"))
     await asyncio.wait_for(weight.wait(), 60)
