@@ -166,6 +166,40 @@ def test_a_held_target_s_canary_is_replaced_by_force_again_and_again(
     assert is_a_team_s(namespace)
 
 
+@pytest.mark.parametrize("how", [("--server-side", "--field-manager=ci"), ()], ids=["ci", "plain"])
+def test_a_team_s_own_goes_from_one_form_of_steps_to_another_and_to_none(
+    namespace: Kubectl, how: tuple[str, ...]
+) -> None:
+    forms: list[Json] = [
+        {"interval": "10s", "threshold": 3, "stepWeights": [40]},
+        {"interval": "10s", "threshold": 3, "stepWeight": 20, "maxWeight": 60},
+        {"interval": "10s", "threshold": 3, "stepWeights": [40, 50]},
+        {},
+    ]
+    for analysis in forms:
+        obj = own()
+        obj["spec"]["analysis"] = analysis
+        namespace("apply", *how, "-f", "-", stdin=yaml.safe_dump(obj))
+        assert canary_of(namespace)["spec"]["analysis"] == analysis
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        ("--type=merge", '{"spec": {"analysis": null}}'),
+        ("--type=json", '[{"op": "remove", "path": "/spec/analysis"}]'),
+    ],
+    ids=["merge", "json"],
+)
+def test_a_patch_that_takes_the_analysis_out_goes_back_to_the_defaults(
+    namespace: Kubectl, patch: tuple[str, str]
+) -> None:
+    namespace.apply(own(stepWeights=[40]))
+    form, text = patch
+    namespace("patch", "canary", "web", form, "-p", text)
+    assert canary_of(namespace)["spec"]["analysis"] == {}
+
+
 def understood(kubectl: Kubectl) -> str:
     """Return what the Canary's status says of words that nobody follows, "" where all are."""
     conditions = canary_of(kubectl).get("status", {}).get("conditions", ())

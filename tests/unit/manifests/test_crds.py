@@ -130,3 +130,9 @@ def test_status_takes_every_phase_of_ours_and_any_record_of_a_run() -> None:
     assert set(Phase) <= set(status["phase"]["enum"])
     assert status["run"]["x-kubernetes-preserve-unknown-fields"] is True
     assert status["observedGeneration"]["type"] == "integer"
+
+
+def test_an_analysis_that_was_taken_out_is_one_that_leaves_all_open() -> None:
+    analysis = properties("Canary")["spec"]["properties"]["analysis"]
+    assert analysis["default"] == {}
+    assert not analysis.get("nullable")
