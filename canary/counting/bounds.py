@@ -18,7 +18,7 @@ MOST_CHARACTERS: Final = 4096
 MOST_OPERATORS: Final = 200
 """And parentheses."""
 MOST_JOINED: Final = 60
-"""Operators between values."""
+"""Operators between values: the parser takes the third power of their number."""
 MOST_DEEP: Final = 30
 """Brackets inside each other."""
 MOST_SELECTORS: Final = 40
@@ -36,7 +36,7 @@ _TOKEN: Final = re.compile(
     |(?P<open>[(\[{])
     |(?P<close>[)\]}])
     |(?P<condition>(?:!=|=)(?!=))
-    |(?P<number>(?<![\w.])[\d.]+[eE][+-]?(?P<exponent>\d+))
+    |(?P<number>(?<![\w.])[\d.]+(?:[eE][+-]?(?P<exponent>\d+))?)
     |(?P<word>(?<![\w.])[a-zA-Z_:][\w:.]*)
     |(?P<operator>==|[-+*/%^<>!=])
     """,
@@ -46,6 +46,8 @@ _WORDY: Final = frozenset({"and", "or", "unless", "atan2"})
 _LISTING: Final = frozenset({"by", "without", "on", "ignoring", "group_left", "group_right"})
 """What a list of labels follows."""
 _KEYWORDS: Final = _WORDY | _LISTING | {"bool", "offset", "inf", "nan"}
+_NO_VALUE: Final = frozenset({"operator", "open"})
+"""Behind them a sign is one, and joins nothing."""
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _PLAIN: Final = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _ITSELF: Final = frozenset("\\\"'`")
@@ -100,9 +102,9 @@ def _check_depth(tokens: list[re.Match[str]]) -> None:
     _within(deepest, MOST_DEEP, "brackets inside each other")
     # Each of a chain is inside of the one before it.
     joined = sum(
-        one.lastgroup == "operator" or one.group().lower() in _WORDY
-        for one in tokens
-        if one.lastgroup != "string"
+        (one.lastgroup == "operator" and before.lastgroup not in _NO_VALUE)
+        or (one.lastgroup == "word" and one.group().lower() in _WORDY)
+        for before, one in pairwise(tokens)
     )
     _within(joined, MOST_JOINED, "operators")
     _within(sum(one.group() == "^" for one in tokens), MOST_DEEP, "powers")
@@ -110,7 +112,8 @@ def _check_depth(tokens: list[re.Match[str]]) -> None:
 
 def _check_numbers(tokens: list[re.Match[str]]) -> None:
     for one in tokens:
-        if one.lastgroup == "number" and int(one["exponent"][:9]) > _MOST_EXPONENT:
+        exponent = one["exponent"] or ""
+        if len(exponent) > len(str(_MOST_EXPONENT)) or int(exponent or 0) > _MOST_EXPONENT:
             raise NotCounts(f"it calculates with {one.group()[:20]}")
 
 

@@ -13,6 +13,8 @@ from canary.evidence.counters import is_count
 
 _MOST: Final = 1e100
 """Beyond it a measure's sums and squares could be infinite."""
+MOST_SERIES: Final = 5_000
+"""Of one pod's page, with the names of what is counted: each is held against every condition."""
 _SHOWN: Final = 80
 """Characters of a metric's name that a message has room for."""
 
@@ -46,11 +48,14 @@ def sound_pages(
         pages: by the pod's name.
 
     """
+    large = [name for name, page in pages.items() if len(page) > MOST_SERIES]
+    if large:
+        pages = {name: page for name, page in pages.items() if name not in large}
+        said = f"{large[0]} shows more than {MOST_SERIES} series of what is counted; it is left out"
     odd = [one for page in pages.values() for one in page if not is_count(one.value)]
-    if not odd:
-        return pages, ""
-    kept = {name: [one for one in page if is_count(one.value)] for name, page in pages.items()}
-    return kept, _told(odd)
+    if odd:
+        pages = {name: [one for one in page if is_count(one.value)] for name, page in pages.items()}
+    return pages, said if large else _told(odd)
 
 
 def _told(odd: Sequence[Series]) -> str:

@@ -91,7 +91,7 @@ async def test_a_task_that_fails_is_refused_and_remembered_and_the_next_one_done
         began = time.monotonic()
         with pytest.raises(UnderivableError, match=why):
             await deriver.derive("prod", task, "x")
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 2.0
         assert deriver.pid == before
     else:
         assert await deriver.derive("prod", task, "x") == 7
@@ -113,7 +113,7 @@ async def test_the_loop_goes_on_meanwhile(deriver: DerivingProcess) -> None:
         with pytest.raises(UnderivableError):
             await deriver.derive("prod", tasks.for_ever, "x")
         looking.cancel()
-    assert longest < 0.5
+    assert longest < 2.0  # the deadline is 3 s
 
 
 async def test_one_namespaces_tasks_are_no_more_than_one_turn_of_anothers() -> None:
@@ -129,7 +129,7 @@ async def test_one_namespaces_tasks_are_no_more_than_one_turn_of_anothers() -> N
         await asyncio.sleep(0.1)
         began = time.monotonic()
         await deriver.derive("prod", tasks.counted_up, "one")
-        assert time.monotonic() - began < 5  # thirty deadlines and starts are more than that
+        assert time.monotonic() - began < 15  # thirty deadlines and starts are more than that
         for task in out:
             task.cancel()
 
