@@ -32,7 +32,7 @@ from canary.evidence.learned import quick_upper_rate
 from canary.evidence.policy import Policy
 
 _HIGHEST: Final = 0.5
-_RARER: Final = 3
+_RARER: Final = 2
 """By which power of the time that has passed bursts which were not seen disperse less."""
 
 

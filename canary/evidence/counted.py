@@ -23,9 +23,9 @@ from canary.evidence.ratio import Comparison, RatioTest, Split
 AVERAGED = 60.0
 """Over how many seconds the present rate of requests is averaged."""
 
-_STARTS: Final[Logs] = (1.0, 4.0, 12.0, 30.0)
+_STARTS: Final[Logs] = (1.0, 10.0)
 """Alternatives for a pod's first requests: few, for little is counted of them, and one that bets
-nothing, so that good ones cost no more than a quarter of the evidence."""
+nothing, so that good ones cost no more than half of the evidence."""
 
 
 class CountEvidence(NamedTuple):
@@ -69,7 +69,8 @@ class CountTrial:
 
     `rates` are the rate tests by name; `capped` is the one among them that a scrape takes to its
     cap first. `flat` is the dispersion where it is the same at every volume, `begun` what a pod's
-    first requests are tested by. `bursty` are the tests that take the place of those of a history.
+    first requests are tested by, and `milder` the rate tests for those. `bursty` are the tests
+    that take the place of those of a history.
     """
 
     plan: CountPlan
@@ -78,6 +79,7 @@ class CountTrial:
     worst: RateTest
     bound: BoundTest | None
     rates: tuple[tuple[str, RateTest], ...]
+    milder: tuple[RateTest, ...]
     flat: float | None
     capped: RateTest | None
     begun: RateTest
@@ -103,6 +105,7 @@ class CountTrial:
             worst=against_rate(rate),
             bound=BoundTest(maximum=plan.maximum or 1.0, cap=cap) if betting else None,
             rates=rates,
+            milder=tuple([test.milder(max(test.bound, policy.start_rate)) for _, test in rates]),
             flat=flat if flat is None or math.isfinite(flat) else None,
             capped=min(
                 [test for _, test in rates if test.cap < math.inf],
@@ -199,8 +202,10 @@ class CountTrial:
         dues, bets, excess, bursty = old.dues, old.bets, old.excess, old.bursty
         if self.comparison:
             dues = self.comparison.step(dues, split, cap)
-        if cap < math.inf or stratum.canary_bad:
-            excess = self._excess(excess, split[0], split[1], None if cap == math.inf else cap)
+        if stratum.starting:
+            excess = self._excess_of_starts(excess, split[0], split[1])
+        elif stratum.canary_bad:
+            excess = self._excess(excess, split[0], split[1])
         if self.bound:
             adds = self.bound.growth(stratum.canary_bad / stratum.canary_all)
             if self.bursty and bursty:
@@ -215,7 +220,7 @@ class CountTrial:
         return self.comparison.worse.cap if self.comparison else math.inf
 
     def _cap(self, old: CountEvidence, bad: float, requests: float) -> float:
-        """Return what a stratum of pods that have only begun may add to any test's logarithm.
+        """Return what a stratum of pods that have only begun may add to a comparison's logarithm.
 
         It is what the stratum adds to the evidence that they fail more than a healthy version's may
         in their first second: a factor that is not above an e-value's is one.
@@ -223,13 +228,21 @@ class CountTrial:
         before = self.begun.value(old.start_bad, old.start_all)
         return self.begun.value(old.start_bad + bad, old.start_all + requests) - before
 
-    def _excess(
-        self, excess: tuple[Logs, ...], bad: float, requests: float, cap: float | None = None
+    def _excess(self, excess: tuple[Logs, ...], bad: float, requests: float) -> tuple[Logs, ...]:
+        return tuple(
+            [
+                test.excess(before, bad, requests)
+                for (_, test), before in zip(self.rates, excess, strict=True)
+            ]
+        )
+
+    def _excess_of_starts(
+        self, excess: tuple[Logs, ...], bad: float, requests: float
     ) -> tuple[Logs, ...]:
         return tuple(
             [
-                test.excess(before, bad, requests, cap)
-                for (_, test), before in zip(self.rates, excess, strict=True)
+                test.excess_over(milder, before, bad, requests)
+                for (_, test), milder, before in zip(self.rates, self.milder, excess, strict=True)
             ]
         )
 

@@ -15,9 +15,10 @@ import numpy as np
 
 from canary.evidence.counters import Stratum
 from canary.evidence.dispersion import Calibration
-from canary.evidence.judge import Judge
+from canary.evidence.judge import Judge, JudgeState
 from canary.evidence.plan import CountPlan
 from canary.evidence.policy import Policy
+from canary.evidence.verdict import NonInferior
 from tests.simulation.traffic import PODS, Array
 
 NAME: Final = "errors"
@@ -110,7 +111,7 @@ class Ended:
     failed: float = math.inf
 
 
-def judge_of(case: Case, policy: Policy) -> Judge:
+def judge_of(case: Case, policy: Policy, *, refuses: bool = True) -> Judge:
     """Return the judge of a case; a history is one of independent requests."""
     calibration = Calibration(
         levels=((math.inf, 1.0),),
@@ -120,7 +121,8 @@ def judge_of(case: Case, policy: Policy) -> Judge:
         learned=1.1 * case.stable,
     )
     learned = calibration if case.known else None
-    return Judge(policy, [CountPlan(name=NAME, maximum=case.maximum, calibration=learned)])
+    plan = CountPlan(name=NAME, maximum=case.maximum, calibration=learned, refuses=refuses)
+    return Judge(policy, [plan])
 
 
 def runs_of(
@@ -134,6 +136,22 @@ def runs_of(
     return [_one(case, judge, rng, rhythm) for _ in range(runs)]
 
 
+def passes_of(case: Case, rng: np.random.Generator, *, runs: int, policy: Policy) -> list[float]:
+    """Return after how many seconds the gate lets each canary pass, asked every ten seconds."""
+    judge = judge_of(case, policy, refuses=False)
+    return [_passed(case, judge, rng) for _ in range(runs)]
+
+
+def _passed(case: Case, judge: Judge, rng: np.random.Generator) -> float:
+    asked = 0.0
+    for time, stratum, state in _judged(case, judge, _totals(case, rng), rng, NOW):
+        if stratum.canary_all and time >= asked:
+            asked = time + 10
+            if isinstance(judge.verdict(state), NonInferior):
+                return time
+    return math.inf
+
+
 @dataclass(slots=True)
 class _Drawn:
     """What both arms have counted up to every step: bad and all of the canary, then the stable."""
@@ -145,11 +163,22 @@ class _Drawn:
 
 
 def _one(case: Case, judge: Judge, rng: np.random.Generator, rhythm: Rhythm) -> Ended:
-    drawn = _Drawn(_totals(case, rng))
+    totals = _totals(case, rng)
+    for time, stratum, state in _judged(case, judge, totals, rng, rhythm):
+        if stratum.canary_bad and judge.refuses(state):
+            ended = time + ACTING
+            return Ended(seconds=ended, failed=float(_Drawn(totals).at(ended)[0]))
+    return Ended()
+
+
+def _judged(
+    case: Case, judge: Judge, totals: Array, rng: np.random.Generator, rhythm: Rhythm
+) -> Iterator[tuple[float, Stratum, JudgeState]]:
+    """Return the time of every reading, what was counted since the last, and the state after it."""
+    drawn = _Drawn(totals)
     state = judge.start()
     if case.lived:
-        before = _before(case, rng)
-        state = judge.update(state, {NAME: before})
+        state = judge.update(state, {NAME: _before(case, rng)})
     then, last, opened = 0.0, drawn.at(rhythm.warmup), math.inf
     for time in rhythm.readings(float(rng.random()), case.seconds):
         counts = drawn.at(time)
@@ -160,10 +189,7 @@ def _one(case: Case, judge: Judge, rng: np.random.Generator, rhythm: Rhythm) -> 
             opened = min(opened, time)
         state = judge.update(state, {NAME: stratum})
         then, last = time, counts
-        if stratum.canary_bad and judge.refuses(state):
-            ended = time + ACTING
-            return Ended(seconds=ended, failed=float(drawn.at(ended)[0]))
-    return Ended()
+        yield time, stratum, state
 
 
 def _before(case: Case, rng: np.random.Generator) -> Stratum:

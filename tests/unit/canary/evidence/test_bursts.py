@@ -1,6 +1,7 @@
 """What the stable says of its bursts, and what is made of it where no history is known."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -16,9 +17,11 @@ from canary.evidence.bursts import (
 from canary.evidence.counted import CountEvidence, CountTrial
 from canary.evidence.counters import Stratum
 from canary.evidence.dispersion import Calibration
+from canary.evidence.judge import Judge
 from canary.evidence.learned import quick_upper_rate, upper_rate
 from canary.evidence.plan import CountPlan
 from canary.evidence.policy import Policy
+from canary.evidence.verdict import Continue
 
 POLICY = Policy()
 USUAL = 0.01
@@ -169,6 +172,40 @@ def test_good_answers_of_before_hide_no_change(good: int) -> None:
     for _ in range(12):
         evidence = trial.step(evidence, _stratum(bad=20))
     assert trial.values(evidence).tests["bursts"] > math.log(3 / POLICY.alpha)
+
+
+@pytest.mark.parametrize("lived", [0.0, 3600.0])
+def test_a_candidate_that_fails_by_half_while_it_rolls_is_found_in_time(lived: float) -> None:
+    """Five pods roll in 25 s, and the pages are read every two."""
+    judge = Judge(POLICY, [UNKNOWN])
+    state = judge.start()
+    before = Stratum(0, 0, before_bad=0.02 * lived, before_all=20 * lived)
+    state = judge.update(state, {"errors": before})
+    for _ in range(60):
+        state = judge.update(state, {"errors": _stratum(bad=0)})
+    for read in range(1, 10):
+        left = 20.0 * (1 - 2 * read / 25)
+        rolling = Stratum(canary_bad=20, canary_all=40, stable_all=2 * left, seconds=2.0)
+        state = judge.update(state, {"errors": rolling})
+        if judge.refuses(state):
+            break
+    assert judge.refuses(state)
+    assert read <= 8
+
+
+def test_a_quiet_time_between_two_bursts_does_not_pass_the_gate() -> None:
+    """Five minutes without an error at five requests per second, bad in bursts of ninety seconds."""
+    judge = Judge(replace(POLICY, inferior_rate=0.01), [UNKNOWN])
+    before = Stratum(0, 0, before_bad=160.0, before_all=160e3)
+    state = judge.update(judge.start(), {"errors": before})
+    need = []
+    for _ in range(150):
+        state = judge.update(state, {"errors": Stratum(0.0, 10.0, 0.1, 90.0, 2.0)})
+        verdict = judge.verdict(state)
+        assert isinstance(verdict, Continue)
+        assert verdict.outlook.to_promote is not None
+        need.append(verdict.outlook.to_promote.requests)
+    assert need[-1] < need[0]
 
 
 def _stratum(bad: float) -> Stratum:
