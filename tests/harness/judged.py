@@ -43,11 +43,14 @@ class Judged(Ledger):
         found = self.stage.api.look(CANARIES, *PLACE) or {}
         forced = ((found.get("status") or {}).get("run") or {}).get("forced")
         own = before.get(STABLE) == template_hash(new["spec"]["template"])
-        if forced or own or Command.PROMOTE in before:
+        # Metrics that nobody has named are no condition where neither version has them.
+        named = bool((found.get("spec") or {}).get("analysis", {}).get("metrics"))
+        if forced or own or Command.PROMOTE in before or not named:
             return
         image = image_of(new["spec"]["template"])
-        if {image_of(pod) for pod in self.stage.target_pods()} == {image}:
-            return  # it is what serves, whatever the marks say
+        serving = self.stage.serving()
+        if serving and serving.get(image, 0) == max(serving.values()):
+            return  # it is what serves most, whatever the marks say
         asked = self.stage.answers.asked[self._since :]
         passed = [value for whose, value in asked if whose == image and value is not None]
         if not [value for value in passed if value <= 1]:
