@@ -33,8 +33,12 @@ _SUFFIXES: Final = ("", "_total", "_created", "_bucket", "_count", "_sum", "_gco
 """What OpenMetrics adds to a family's name for its samples."""
 
 
+MOST_LINES: Final = 200_000
+"""Lines of a page, wanted or not: a tenth of a second."""
+
+
 class TooManyError(ValueError):
-    """The wanted lines are more than `LONGEST_WANTED` or `MOST_WANTED`, which it says in words."""
+    """The page has more of something than is read; it says of what, in words."""
 
 
 def read_text(page: bytes | bytearray, names: frozenset[str]) -> tuple[Series, ...]:
@@ -65,9 +69,12 @@ def _lines(page: bytes | bytearray) -> Iterator[str]:
     They end at line feeds alone: a label's value may have other characters that end lines.
 
     Raises:
+        TooManyError: there are too many.
         ValueError: the page is not in UTF-8.
 
     """
+    if page.count(b"\n") > MOST_LINES:
+        raise TooManyError(f"{MOST_LINES} lines")
     start = 0
     while (end := page.find(b"\n", start)) >= 0:
         yield page[start:end].decode()
@@ -129,9 +136,9 @@ def _bounded(lines: Iterable[str]) -> str:
             raise ValueError(f"a line has more than {_LONGEST_LINE} characters")
         length += len(line)
         if length > LONGEST_WANTED:
-            raise TooManyError(f"{LONGEST_WANTED // _MIB} MiB")
+            raise TooManyError(f"{LONGEST_WANTED // _MIB} MiB of the metrics that are judged")
         if len(kept) == MOST_WANTED:
-            raise TooManyError(f"{MOST_WANTED} series")
+            raise TooManyError(f"{MOST_WANTED} series of the metrics that are judged")
         kept.append(line)
     return "\n".join(kept)
 

@@ -129,8 +129,7 @@ class PodScraper:
         except aiohttp.ClientError as error:
             raise _unread(url, _reason(error)) from error
         except TooManyError as error:
-            what = f"has more than {error} of the metrics that are judged"
-            raise _unread(url, f"{what}; let them have fewer labels") from error
+            raise _unread(url, f"has more than {error}; let them have fewer labels") from error
         except ValueError as error:
             what = "gives a page that cannot be parsed; mend what promtool check metrics says of it"
             raise _unread(url, what) from error

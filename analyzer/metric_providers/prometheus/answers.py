@@ -122,8 +122,10 @@ def _point(point: Any, address: str) -> Point:
             raise not_prometheus(address)
 
 
-def _labels(labels: Mapping[str, Any]) -> dict[str, str]:
+def _labels(labels: dict[str, Any]) -> dict[str, str]:
     # They are texts wherever a Prometheus answers; what else may answer there is the team's choice.
+    if all(type(value) is str for value in labels.values()):
+        return labels
     return {name: str(value) for name, value in labels.items()}
 
 

@@ -1,5 +1,6 @@
 """A `requests` session whose answers are 200, short and in time, and from the address asked."""
 
+import json
 import socket
 import time
 from typing import Any, Final
@@ -146,7 +147,7 @@ class _Answer(requests.Response):
         self.encoding = "utf-8"
 
     def json(self, **kwargs: Any) -> Any:
-        """Parse the body, in its turn.
+        """Parse the body, in its turn, and have it no more.
 
         Raises:
             TooMuch: it would become too much.
@@ -157,7 +158,12 @@ class _Answer(requests.Response):
             self._room.parse()
         if too_many_values(self._content, MAX_VALUES):
             raise TooMuch(f"{MAX_VALUES} values")
-        return super().json(object_hook=_take_turns, **kwargs)
+        text = self._content.decode(errors="replace")
+        self._content = bytearray()
+        try:
+            return json.loads(text, object_hook=_take_turns, **kwargs)
+        except json.JSONDecodeError as error:
+            raise requests.JSONDecodeError(error.msg, "", error.pos) from None
 
 
 def _take_turns(parsed: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ ever was, in KiB.
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sized
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -61,7 +61,7 @@ async def answers(url: str, count: str, kind: str) -> dict[str, Any]:
     before = kib("VmRSS")
     found = await together(getattr(provider, kind)(one, "attack", **PAST[kind]) for one in spec)
     await provider.aclose()
-    return {"before": before, "after": kib("VmRSS"), "said": said(found)}
+    return {"before": before, "after": kib("VmRSS"), "said": found}
 
 
 async def pages(count: str, *urls: str) -> dict[str, Any]:
@@ -74,31 +74,21 @@ async def pages(count: str, *urls: str) -> dict[str, Any]:
             for url in urls
             for number in range(int(count))
         )
-    return {"before": before, "after": kib("VmRSS"), "said": said(found)}
+    return {"before": before, "after": kib("VmRSS"), "said": found}
 
 
-async def together(asked: Iterable[Coroutine[Any, Any, object]]) -> list[object]:
-    """Wait for all, and return what they return or say."""
+async def together(asked: Iterable[Coroutine[Any, Any, Sized]]) -> list[str]:
+    """Wait for all, and return what they say or how much they return; nothing of it is kept."""
 
-    async def one(it: Coroutine[Any, Any, object]) -> object:
+    async def one(it: Coroutine[Any, Any, Sized]) -> str:
         try:
-            return await it
+            return f"{len(await it)} read"
         except ProviderError as error:
-            return error
+            return str(error)
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(it)) for it in asked]
-    return [task.result() for task in tasks]
-
-
-def said(found: list[object]) -> list[str]:
-    """Return what came, a few words for each that differs."""
-    texts = {
-        str(it) if isinstance(it, ProviderError) else f"{type(it).__name__} {len(it)}"
-        for it in found
-        if isinstance(it, ProviderError | tuple)
-    }
-    return sorted(texts)
+    return sorted({task.result() for task in tasks})
 
 
 ATTACKS: Final[dict[str, Attack]] = {"informers": informers, "answers": answers, "pages": pages}
