@@ -49,13 +49,14 @@ def sound_pages(
 
     """
     large = [name for name, page in pages.items() if len(page) > MOST_SERIES]
+    said = ""
     if large:
         pages = {name: page for name, page in pages.items() if name not in large}
         said = f"{large[0]} shows more than {MOST_SERIES} series of what is counted; it is left out"
     odd = [one for page in pages.values() for one in page if not is_count(one.value)]
     if odd:
         pages = {name: [one for one in page if is_count(one.value)] for name, page in pages.items()}
-    return pages, said if large else _told(odd)
+    return pages, said or _told(odd)
 
 
 def _told(odd: Sequence[Series]) -> str:
