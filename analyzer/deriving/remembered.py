@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from analyzer.deriving.frames import Done
 
-_MOST_BYTES: Final = 8 << 20
+_MOST_BYTES: Final = 4 << 20
 _MOST: Final = 10_000
 _OF_AN_ENTRY: Final = 400
 """Bytes of an entry beside its content."""

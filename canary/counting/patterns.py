@@ -7,6 +7,7 @@ What no pattern of labels needs, and only costs, is refused: then nothing is der
 """
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
@@ -50,8 +51,17 @@ def _options() -> Any:
 _OPTIONS: Final = _options()
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A pattern: `size` in instructions, and how long a value may be that it is tried on."""
+
+    regexp: Any
+    size: int
+    longest: int
+
+
 @lru_cache(maxsize=_KEPT)
-def _prepared(pattern: str) -> Any:
+def _prepared(pattern: str) -> _Prepared:
     names = _NAMED.findall(pattern)
     if pattern.count("(") > _MOST_GROUPS:
         raise _error(pattern, f"it has more than {_MOST_GROUPS} groups")
@@ -59,7 +69,10 @@ def _prepared(pattern: str) -> Any:
         raise _error(pattern, "Prometheus does not take it")
     # As it is first: a pattern that is none by itself could be one inside of other text.
     _compiled(pattern, pattern)
-    return _compiled(f"^(?s:{pattern})$", pattern)
+    regexp = _compiled(f"^(?s:{pattern})$", pattern)
+    steps = _MOST_STEPS if _REPEATS.search(pattern) else _MOST_PLAIN_STEPS
+    longest = min(MOST_CHARACTERS, steps // regexp.programsize)
+    return _Prepared(regexp=regexp, size=regexp.programsize, longest=longest)
 
 
 def _compiled(text: str, pattern: str) -> Any:
@@ -88,31 +101,20 @@ def check(pattern: str) -> None:
     _prepared(pattern)
 
 
-def matches(pattern: str, value: str) -> bool:
+def matched(pattern: str, value: str) -> bool | None:
     """Say whether a pattern matches a value as a whole.
 
-    Args:
-        pattern: as Prometheus has it.
-        value: for which `can_be_tried` is true, or it takes a while.
+    Returns:
+        None for a value that is too long for the pattern to be done with it at once.
 
     Raises:
         PatternError: the pattern cannot be read.
 
     """
-    found = _prepared(pattern).fullmatch(value.encode("utf-8", "surrogatepass"))
-    return found is not None
-
-
-def can_be_tried(pattern: str, value: str) -> bool:
-    """Tell whether a value is short enough for a pattern to be done with it at once.
-
-    Raises:
-        PatternError: the pattern cannot be read.
-
-    """
-    length = len(value)
-    most = _MOST_STEPS if _REPEATS.search(pattern) else _MOST_PLAIN_STEPS
-    return length <= MOST_CHARACTERS and length * size(pattern) <= most
+    prepared = _prepared(pattern)
+    if len(value) > prepared.longest:
+        return None
+    return prepared.regexp.fullmatch(value.encode("utf-8", "surrogatepass")) is not None
 
 
 def size(pattern: str) -> int:
@@ -122,7 +124,7 @@ def size(pattern: str) -> int:
         PatternError: the pattern cannot be read.
 
     """
-    return int(_prepared(pattern).programsize)
+    return _prepared(pattern).size
 
 
 def can_be_joined(pattern: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, NamedTuple, TypeVar
 
-from canary.counting.patterns import PatternError, can_be_joined, can_be_tried, matches, size
+from canary.counting.patterns import PatternError, can_be_joined, matched, size
 
 _T = TypeVar("_T")
 
@@ -82,8 +82,7 @@ class Matcher:
 
         """
         if self.op in ("=~", "!~"):
-            wanted = self.op == "=~"
-            return can_be_tried(self.value, value) and matches(self.value, value) == wanted
+            return matched(self.value, value) is (self.op == "=~")
         return self._same(value) == (self.op == "=")
 
     def plainly_accepts(self, value: str) -> bool:
