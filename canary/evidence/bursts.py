@@ -5,18 +5,24 @@ in one bounds what a single moment may say:
 
     highest = max(burst_height * p, margin * U, margin * P)
 
-where p is the stable's bad rate over all that its pods have counted, U the upper bound of it, and P
-the worst block of the run, less two standard deviations.
+where U is the upper bound of the stable's bad rate over all that its pods have counted, P the
+worst block of the run, less two standard deviations, and p that rate with what it may be lacking:
+
+    p = max(K / N, min(K / N + usual * memory / (memory + T), usual_rate))
+
+for K of N requests in T seconds. A stable that is new, or was read between two bursts, looks better
+than it is: what it has not shown is reckoned with, up to a mean that the metric's own maximum
+allows, and less the longer it has served.
 Given that a healthy version's rate is never above that, a test of it is exact whatever the bursts
 are like otherwise (`canary.evidence.bursty`). And how long a burst lasts says how many requests of
 an arm are as good as one:
 
-    phi = 1 + v * min(burst_seconds * p, 3)
+    phi = 1 + v * min(burst_seconds * p, burst_longest)
 
 for v requests per second: the variance of a rate that is drawn anew every so often (Cox and Isham,
 Point Processes, 1980). That is what is taken for granted at first. The Pearson dispersion of
-the stable's own counts, over blocks of several lengths, takes its place as they come in, with the
-weight of the errors that it rests on; the largest counts. The stable has more requests than the
+the stable's own counts, over blocks of several lengths, takes its place as they come in, within
+the same `memory` and with the weight of the errors that it rests on; the largest counts. The stable has more requests than the
 canary, so what its counts are dispersed by is at least what the canary's are.
 
 What is used of it at a reading was counted before. For requests that are independent every

@@ -23,9 +23,9 @@ from canary.evidence.ratio import Comparison, RatioTest, Split
 AVERAGED = 60.0
 """Over how many seconds the present rate of requests is averaged."""
 
-_STARTS: Final[Logs] = (1.0, 10.0)
+_STARTS: Final[Logs] = (1.0, 4.0, 12.0, 30.0)
 """Alternatives for a pod's first requests: few, for little is counted of them, and one that bets
-nothing, so that good ones cost no more than half of the evidence."""
+nothing, so that good ones cost no more than a quarter of the evidence."""
 
 
 class CountEvidence(NamedTuple):

@@ -85,9 +85,9 @@ def test_a_burst_of_the_stable_s_is_one_that_the_canary_may_have() -> None:
 
 def test_bursts_of_the_stable_raise_the_dispersion_and_calm_lowers_it() -> None:
     believed = dispersion(seen(), POLICY, 5.0, usual=USUAL)
-    assert believed == pytest.approx(1 + 5 * 5)
+    assert believed == pytest.approx(1 + 5 * POLICY.burst_longest)
     assert dispersion(seen(*[9.0] * 30), POLICY, 5.0, usual=USUAL) < believed
-    assert dispersion(seen(*[4.0, 4.0, 4.0, 54.0] * 8), POLICY, 5.0, usual=USUAL) > believed
+    assert dispersion(seen(*[4.0, 4.0, 4.0, 108.0] * 8), POLICY, 5.0, usual=USUAL) > believed
 
 
 def test_no_error_at_all_says_nothing_of_how_errors_come() -> None:
