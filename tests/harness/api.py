@@ -347,7 +347,7 @@ class ApiServer:
 
 
 def _asks_otherwise(resource: Resource, old: Json, new: Json, subresource: str) -> bool:
-    """Tell whether the generation moves: with a Deployment's annotations too, but for its status."""
+    """Tell whether the generation moves: a Deployment's does with its annotations too."""
     if new.get("spec") != old.get("spec"):
         return True
     noted = new["metadata"].get("annotations") != old["metadata"].get("annotations")

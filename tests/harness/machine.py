@@ -1,7 +1,7 @@
 """Random events upon a target, and what must be so whatever happens.
 
-The team's writes go through the webhook's code, the analyzer is the real one but for what it asks, and
-the API server is the one in memory.
+The team's writes go through the webhook's code, the analyzer is the real one but for what it asks,
+and the API server is the one in memory.
 """
 
 import asyncio
@@ -278,7 +278,7 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Let the world go quiet: every run ends, and nothing is left of it."""
         try:
-            if hasattr(self, "play"):
+            if hasattr(self, "play") and not self.judged.wrong:
                 self._go_quiet()
         finally:
             self.loop.run_until_complete(self._end())
