@@ -17,6 +17,11 @@ LARGEST: Final = 2**24
 etcd takes objects of 1.5 MiB, of which each character can be six in JSON (`<` is written as u003c
 behind a backslash).
 """
+MOST_VALUES: Final = 100_000
+"""Values of one object that is asked for: the largest real ones have less than half of them.
+
+Each costs up to 90 bytes as a Python object, and a dozen objects may be looked at at a time.
+"""
 
 
 async def read(response: aiohttp.ClientResponse, largest: int) -> bytearray:

@@ -21,17 +21,19 @@ from weakref import WeakSet
 import aiohttp
 import structlog
 
-from runtime.answers import LARGEST, Json, decode, read
+from runtime.answers import LARGEST, MOST_VALUES, Json, decode, read
 from runtime.backoff import Backoff, parse_retry_after
 from runtime.clock import ServerClock
 from runtime.errors import (
     ConfigurationError,
     LeadershipLost,
     Throttled,
+    TooLarge,
     Unavailable,
     from_response,
 )
 from runtime.proxies import proxy_for
+from runtime.values import too_many_values
 
 
 @contextmanager
@@ -99,6 +101,7 @@ class Request:
         silence: seconds without a byte after which a stream counts as lost; None for requests
             that the deadline bounds.
         largest: bytes of the answer that are read.
+        most: values of the answer that are parsed, 0 for any number.
         accept: the form of the answer.
 
     """
@@ -111,6 +114,7 @@ class Request:
     idempotent: bool = True
     silence: float | None = None
     largest: int = LARGEST
+    most: int = MOST_VALUES
     accept: str = "application/json"
 
 
@@ -220,6 +224,8 @@ class Connection:
             raise Unavailable(0, "ConnectionLost", str(error)) from error
         finally:
             response.release()
+        if request.most and too_many_values(body, request.most):
+            raise TooLarge(0, "TooLarge", f"an answer of more than {request.most} values")
         return decode(body), len(body)
 
     async def _open(self, request: Request) -> aiohttp.ClientResponse:

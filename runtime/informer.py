@@ -161,6 +161,7 @@ class Informer:
                     else:
                         gone.discard(change.place)
                         self._put(change)
+                del page, change
         for place in gone:
             self._put(_Change(place, None, ""))
         self._version = version
@@ -184,6 +185,7 @@ class Informer:
                 self._backoff.reset()
                 self._put(change)
                 self._version = change.version
+                del change
         return heard
 
     def _hear(self) -> None:
@@ -257,7 +259,10 @@ async def _understood(
     try:
         async with aclosing(stream):
             async for part in stream:
-                yield understand(part)
+                found = understand(part)
+                del part  # or it would be there beside the next one, and so would what it says
+                yield found
+                del found
     except ApiError:
         raise
     except Exception as error:

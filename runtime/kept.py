@@ -14,6 +14,8 @@ Place = tuple[str, str]
 LARGEST: Final = 64 * 1024
 """Packed bytes of one object: some twenty times a usual one."""
 _LEVEL: Final = 1  # a higher one saves a tenth, and takes twice as long
+_DENSEST: Final = 8
+"""How many times as long an object may be as it is packed: one of half a megabyte is read anew."""
 _OVERHEAD: Final = 200
 """Bytes that the interpreter needs beside those that are packed."""
 
@@ -153,7 +155,8 @@ class Packed(Kept):
             self.size -= len(found[1]) + _OVERHEAD
 
     def _packed(self, obj: Json) -> bytes | None:
-        packed = zlib.compress(orjson.dumps(obj), _LEVEL)
+        text = orjson.dumps(obj)
+        packed = zlib.compress(text, _LEVEL) if len(text) <= _DENSEST * self._largest else text
         if len(packed) <= self._largest and self.size + len(packed) <= self._total:
             return packed
         return None if self._less is None else zlib.compress(orjson.dumps(self._less(obj)), _LEVEL)

@@ -55,6 +55,7 @@ class Pager:
                 partial(self._next, resource, path, query, token)
             )
             yield page
+            del page  # or it would be there beside the next one
             if not token:
                 return
 
@@ -84,7 +85,7 @@ class Pager:
             TooLarge: they are more than `LARGEST_LIST`.
 
         """
-        request = Request(method="GET", path=path, query=query, largest=LARGEST_LIST)
+        request = Request(method="GET", path=path, query=query, largest=LARGEST_LIST, most=0)
         return _page(resource, await self._connection.fetch(request))[0]
 
     async def _next(
@@ -94,7 +95,7 @@ class Pager:
         while True:
             count = self._counts.get(resource, PAGE_SIZE)
             asked = (("limit", str(count)), *query, *((("continue", token),) if token else ()))
-            request = Request(method="GET", path=path, query=asked, largest=LARGEST_PAGE)
+            request = Request(method="GET", path=path, query=asked, largest=LARGEST_PAGE, most=0)
             try:
                 answer, length = await self._fetch(request, alone=count == 1)
             except TooLarge:
