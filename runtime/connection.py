@@ -257,7 +257,7 @@ class Connection:
         except (aiohttp.ClientError, OSError) as error:
             raise Unavailable(0, "ConnectionLost", str(error)) from error
         retry_after = parse_retry_after(response.headers.get("Retry-After"), self.clock.now())
-        raise from_response(response.status, body, retry_after)
+        raise from_response(response.status, bytes(body), retry_after)
 
     async def _headers(self, request: Request) -> dict[str, str]:
         headers = {

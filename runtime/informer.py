@@ -215,8 +215,9 @@ class Informer:
         ]
 
     def _change(self, event: WatchEvent) -> "_Change":
+        version = _text(event.object["metadata"]["resourceVersion"])
         if event.type == "BOOKMARK":
-            return _Change(None, None, _version(event.object))
+            return _Change(None, None, version)
         change = self._found(event.object)
         return replace(change, object=None) if event.type == "DELETED" else change
 

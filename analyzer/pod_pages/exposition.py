@@ -130,7 +130,8 @@ def _read(parse: _Parser, lines: Iterable[str], names: frozenset[str]) -> tuple[
 
 
 def _bounded(lines: Iterable[str]) -> str:
-    kept, length = [], 0
+    kept: list[str] = []
+    length = 0
     for line in lines:
         if len(line) > _LONGEST_LINE:
             raise ValueError(f"a line has more than {_LONGEST_LINE} characters")

@@ -140,8 +140,7 @@ class _Answer(requests.Response):
     def __init__(self, response: requests.Response, body: bytearray, room: Room | None) -> None:
         super().__init__()
         vars(self).update(vars(response))
-        self._content = body
-        self._content_consumed = True
+        self._body = body
         self._room = room
         # As JSON has it (RFC 8259 section 8.1). Without one `requests` guesses, which takes long.
         self.encoding = "utf-8"
@@ -156,10 +155,10 @@ class _Answer(requests.Response):
         """
         if self._room is not None:
             self._room.parse()
-        if too_many_values(self._content, MAX_VALUES):
+        if too_many_values(self._body, MAX_VALUES):
             raise TooMuch(f"{MAX_VALUES} values")
-        text = self._content.decode(errors="replace")
-        self._content = bytearray()
+        text = self._body.decode(errors="replace")
+        self._body = bytearray()
         try:
             return json.loads(text, object_hook=_take_turns, **kwargs)
         except json.JSONDecodeError as error:

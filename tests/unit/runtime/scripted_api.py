@@ -64,6 +64,18 @@ def events(*values: dict[str, Any], cut: bool = False) -> Answer:
     return answer
 
 
+def raw(body: bytes) -> Answer:
+    """Stream bytes as they are."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(body)
+        return response
+
+    return answer
+
+
 class ScriptedApi:
     """Gives its answers one after the other, and keeps what it was asked."""
 

@@ -1,6 +1,7 @@
 """Informers over real HTTP: list, watch, expiry, loss, and what the handlers are told."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -9,12 +10,12 @@ from structlog.testing import capture_logs
 from runtime.backoff import Backoff
 from runtime.informer import Informer
 from runtime.resources import PODS
-from tests.unit.runtime.scripted_api import Answer, ScriptedApi, events, hang_up, ok, status
+from tests.unit.runtime.scripted_api import Answer, ScriptedApi, events, hang_up, ok, raw, status
 
 Seen = tuple[str, str, str | None, str | None]
 
 
-def pod(name: str, version: int, **metadata: Any) -> dict[str, Any]:
+def pod(name: Any, version: int, **metadata: Any) -> dict[str, Any]:
     return {
         "metadata": {
             "namespace": "shop",
@@ -139,6 +140,15 @@ async def test_an_event_as_long_as_an_object_can_be_is_heard(watcher: Watcher, s
         (events({"type": "ADDED", "object": {"metadata": None}}), "TypeError"),
         (events({"type": "ADDED", "object": 5}), "TypeError"),
         (events({"event": "?"}), "KeyError"),
+        (events({"type": "BOOKMARK", "object": {"metadata": {}}}), "KeyError"),
+        (events({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": 7}}}), "TypeError"),
+        (events({"type": "ADDED", "object": {"kind": "Node", **pod("a", 6)}}), "TypeError"),
+        (events({"type": "ADDED", "object": pod(["a"], 6)}), "TypeError"),
+        (events({"type": "ADDED", "object": {"metadata": {"name": "a"}}}), "KeyError"),
+        (raw(b'{"type":"ADDED","object":{"metadata":{"name":'), "NotJson"),
+        (raw(b"[" * 100_000), "NotJson"),
+        (raw(b"\xff\xfe\n"), "NotJson"),
+        (raw(b"[]\n"), "NotJson"),
     ],
 )
 async def test_a_stream_that_cannot_be_read_ends_its_watch_and_nothing_else(
@@ -150,6 +160,39 @@ async def test_a_stream_that_cannot_be_read_ends_its_watch_and_nothing_else(
     assert reason in [log.get("reason") for log in logs if log["event"] == "watch_interrupted"]
     asked = [request.query.get("resourceVersion") for request in watcher.api.requests]
     assert asked[:3] == [None, "5", None]
+
+
+async def test_an_event_with_a_million_labels_is_heard(watcher: Watcher) -> None:
+    labels = {f"{number:x}": "" for number in range(1_000_000)}
+    line = json.dumps(event("ADDED", pod("a", 6, labels=labels))).encode() + b"\n"
+    informer = await watcher.run(listed(5), raw(line), listed(9, pod("b", 8)))
+    assert informer.store.keys() == {("shop", "a")}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        ok(metadata={"resourceVersion": "5"}, items=5),
+        ok(metadata={"resourceVersion": "5"}, items=[{"kind": "Pod"}]),
+        ok(metadata={"resourceVersion": "5"}, items=[{"metadata": None}]),
+        ok(metadata={"resourceVersion": 5}, items=[]),
+        ok(metadata=[5], items=[]),
+    ],
+)
+async def test_a_list_that_cannot_be_read_is_asked_for_again(
+    watcher: Watcher, broken: Answer
+) -> None:
+    informer = await watcher.run(broken, listed(9, pod("b", 8)))
+    assert informer.store.keys() == {("shop", "b")}
+
+
+async def test_delays_grow_where_every_watch_is_broken(watcher: Watcher) -> None:
+    broken = events({"event": "?"})
+    with capture_logs() as logs:
+        await watcher.run(*(one for _ in range(8) for one in (listed(5, pod("a", 3)), broken)))
+    delays = [log["delay"] for log in logs if log["event"] == "watch_interrupted"]
+    assert len(delays) == 8
+    assert max(delays) > 0.01
 
 
 async def test_kind_that_is_not_installed_is_waited_for(watcher: Watcher) -> None:
