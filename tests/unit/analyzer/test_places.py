@@ -164,3 +164,14 @@ async def test_an_error_inside_gives_the_place_back() -> None:
 def test_no_places_at_all_are_a_mistake(per_owner: int, total: int) -> None:
     with pytest.raises(ValueError, match="at least one"):
         Places[str](per_owner=per_owner, total=total)
+
+
+async def test_what_is_strict_is_passed_by_no_first_place() -> None:
+    async with asyncio.TaskGroup() as group:
+        crowd = Crowd(Places[str](per_owner=1, total=2, strict=True), group)
+        for owner in ("a", "a", "b", "c"):
+            await crowd.come(owner)
+        assert (crowd.inside["a"], crowd.inside["b"], crowd.inside["c"]) == (1, 1, 0)
+        await crowd.go(0)
+        assert (crowd.inside["a"], crowd.inside["c"]) == (0, 1)
+        await crowd.end()
