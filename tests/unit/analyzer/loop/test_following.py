@@ -45,8 +45,8 @@ async def following(cluster: Watched) -> AsyncIterator[tuple[ClusterIndex, Looks
     index, looks = follow(cluster, ()), Looks()
     controller = Controller(index, looks, Metrics.create(CollectorRegistry()))
     async with asyncio.TaskGroup() as group:
-        running = (*index.informers, controller)
-        tasks = [group.create_task(it.run()) for it in running]
+        tasks = [group.create_task(it.run()) for it in index.informers]
+        tasks.append(group.create_task(controller.run()))
         await index.synced()
         yield index, looks
         for task in tasks:
