@@ -1,15 +1,11 @@
 """Runs written down: at each look what was decided, done, said, stored, and when to look again.
 
-A chronicle is kept as text beside its story. A change of the rules that shows in it is either what
-was wanted (`HEADGATE_CHRONICLES=write` with pytest writes them anew, and the difference is read in
-review) or a fault.
+A chronicle is kept as text beside its story; see `tests/kept.py`.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
 
 from canary.model.state import State
@@ -17,8 +13,8 @@ from canary.model.world import CanaryPresent
 from canary.rules.actions import Decision, Emit, MarkTarget
 from canary.rules.context import Observed
 from tests.fakes.world import START, World
+from tests.kept import shown
 
-FOLDER = Path(__file__).parent / "chronicles"
 MOST_LOOKS = 400
 WIDTH = 80
 
@@ -48,22 +44,7 @@ class Seen(World):
 
 
 def _shown(value: object) -> str:
-    match value:
-        case datetime():
-            return f"+{value - START}"
-        case timedelta():
-            return f"{value}"
-        case tuple():
-            return f"({', '.join(_shown(one) for one in value)})"
-        case _ if hasattr(value, "__dataclass_fields__"):
-            said = (
-                f"{one.name}={_shown(getattr(value, one.name))}"
-                for one in fields(value)
-                if getattr(value, one.name) != one.default
-            )
-            return f"{type(value).__name__}({', '.join(said)})"
-        case _:
-            return str(value) if value != "" else "-"
+    return shown(value, START)
 
 
 def _difference(before: State, after: State) -> list[str]:
@@ -164,21 +145,3 @@ class Chronicle:
         if self._same:
             self.lines.append(f"  (the same {self._same} times more)")
         self._last, self._same = [], 0
-
-
-def is_as_written(name: str, text: str) -> None:
-    """Hold a chronicle against the one that is kept.
-
-    Args:
-        name: of its story.
-        text: the chronicle.
-
-    Raises:
-        AssertionError: they differ.
-
-    """
-    kept = FOLDER / f"{name}.txt"
-    if os.environ.get("HEADGATE_CHRONICLES") == "write":
-        kept.parent.mkdir(exist_ok=True)
-        kept.write_text(text)
-    assert text.splitlines() == kept.read_text().splitlines()
