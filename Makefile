@@ -49,6 +49,9 @@ integration-fast: $(VENV)/.ready ## The same without those that take minutes
 soak: $(VENV)/.ready ## What takes long or disturbs everybody, on the sandbox; SCALING_CYCLES, SCALING_SEED, MODEL_STEPS, MODEL_SEED
 	SCALING_CYCLES=$(or $(SCALING_CYCLES),50) $(PYTHON) -m pytest -m soak -s -v
 
+mutate: $(VENV)/.ready ## Change what decides and see whether a unit test fails; SAMPLE, SEED, ONLY; all takes hours
+	$(PYTHON) -m tests.mutation --seed $(or $(SEED),1) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(ONLY),--only $(ONLY))
+
 test: lint typecheck unit integration ## Everything: style, types, unit tests, the real cluster
 
 bench: $(VENV)/.ready ## Measure speed, and print it with version and machine; LONG=1: the judge at length
@@ -63,4 +66,4 @@ install: $(VENV)/.ready ## Install Headgate into the cluster of KUBECONFIG
 uninstall: $(VENV)/.ready ## End every run and remove Headgate; MODE=stable (default) or release
 	$(PYTHON) -m analyzer.uninstall --candidates $(or $(MODE),stable)
 
-.PHONY: help venv lock sbom lint typecheck unit sandbox-up sandbox-down integration integration-fast soak test bench demo install uninstall
+.PHONY: help venv lock sbom lint typecheck unit sandbox-up sandbox-down integration integration-fast soak mutate test bench demo install uninstall

@@ -6,7 +6,7 @@ it anew, and the difference is read in review) or it is a fault.
 
 import os
 from dataclasses import fields, is_dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 
@@ -21,23 +21,19 @@ def shown(value: object, since: datetime | None = None) -> str:
     match value:
         case datetime() if since is not None:
             return f"+{value - since}"
-        case datetime() | timedelta():
-            return str(value)
         case tuple() | list():
             return f"({', '.join(shown(one, since) for one in value)})"
         case frozenset() | set():
             return f"{{{', '.join(sorted(shown(one, since) for one in value))}}}"
-        case _ if is_dataclass(value):
+        case _ if is_dataclass(value) and not isinstance(value, type):
             said = (
                 f"{one.name}={shown(getattr(value, one.name), since)}"
                 for one in fields(value)
                 if getattr(value, one.name) != one.default
             )
             return f"{type(value).__name__}({', '.join(said)})"
-        case "":
-            return "-"
         case _:
-            return str(value)
+            return str(value) or "-"
 
 
 def is_as_kept(path: Path, text: str) -> None:

@@ -150,8 +150,10 @@ PASSES: dict[str, tuple[Json, Json, Allowed]] = {
             annotations={HOLD: H2, STABLE: H1, OPT_OUT: None, Command.PROMOTE: None},
             warnings=(
                 FOLLOW,
-                "headgate: taken off web, because nothing but a version comes with a change of "
-                "the template: headgate.dev/canary, headgate.dev/promote",
+                (
+                    "headgate: taken off web, because nothing but a version comes with a change of "
+                    "the template: headgate.dev/canary, headgate.dev/promote"
+                ),
             ),
         ),
     ),
@@ -226,8 +228,10 @@ CREATED: dict[str, tuple[Json, Allowed]] = {
             outcome="copied",
             annotations={STABLE: None, PROMOTING: None},
             warnings=(
-                "headgate: taken off web, because they are another Deployment's: "
-                f"{STABLE}, {PROMOTING}",
+                (
+                    "headgate: taken off web, because they are another Deployment's: "
+                    f"{STABLE}, {PROMOTING}"
+                ),
             ),
         ),
     ),

@@ -1,4 +1,4 @@
-"""HTTPRoutes in corners that no drawn route finds for sure: names, shares, what is taken for what."""
+"""HTTPRoutes in corners that no drawn route finds for sure: names, shares, what is what."""
 
 import pytest
 
@@ -154,8 +154,10 @@ def test_a_weight_that_is_left_out_comes_back_as_none() -> None:
         ),
         ('{"targets":{"web":{"stable":"web","canary":"c","weight":-1}}}', None),
         (
-            '{"namespace":"prod","targets":{"a":{"stable":"a","canary":"c","weight":1},'
-            '"b":{"stable":"b","canary":"d","weight":2}}}',
+            (
+                '{"namespace":"prod","targets":{"a":{"stable":"a","canary":"c","weight":1},'
+                '"b":{"stable":"b","canary":"d","weight":2}}}'
+            ),
             Mark(
                 splits={
                     "a": TargetSplit(stable="a", canary="c", weight=1),
@@ -165,8 +167,10 @@ def test_a_weight_that_is_left_out_comes_back_as_none() -> None:
         ),
         ('{"targets":{},"namespace":"prod","rules":null}', Mark()),
         (
-            '{"namespace":"prod","rules":[{"rest":"x"}],'
-            '"targets":{"a":{"stable":"a","canary":"c","weight":1}}}',
+            (
+                '{"namespace":"prod","rules":[{"rest":"x"}],'
+                '"targets":{"a":{"stable":"a","canary":"c","weight":1}}}'
+            ),
             Mark(
                 splits={"a": TargetSplit(stable="a", canary="c", weight=1)},
                 kept=({"rest": "x"},),

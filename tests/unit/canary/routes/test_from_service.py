@@ -1,4 +1,4 @@
-"""The HTTPRoute that a Canary asks for: each of Flagger's words, and what the Gateway API calls it."""
+"""The HTTPRoute that a Canary asks for: Flagger's words, and what the Gateway API calls them."""
 
 from datetime import timedelta
 from typing import Any

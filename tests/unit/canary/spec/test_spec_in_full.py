@@ -98,8 +98,9 @@ def full() -> Json:
             "port": 8080,
             "targetPort": "http",
             "gatewayRefs": [{"name": "public"}],
-            **dict.fromkeys(
-                (
+            **{
+                field: {"x": 1}
+                for field in (
                     "retries",
                     "mirror",
                     "corsPolicy",
@@ -108,9 +109,8 @@ def full() -> Json:
                     "primary",
                     "canary",
                     "backends",
-                ),
-                {"x": 1},
-            ),
+                )
+            },
         },
     }
     return obj

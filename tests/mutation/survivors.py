@@ -1,0 +1,149 @@
+"""Changes that no unit test notices, each with its reason: a kind, or a single one by name.
+
+A kind holds for every change of that form, wherever it is, and so only for forms that cannot make
+a difference. Whatever rests on where it stands is named, with the function and both lines.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What one change did: in which function, which lines went and which came."""
+
+    where: str
+    removed: str
+    added: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why a change may stay unnoticed; `equivalent` if nobody could ever tell the two apart."""
+
+    text: str
+    equivalent: bool = True
+
+
+def change_of(name: str, shown: str) -> Change:
+    """Read what `mutmut show` prints of a change.
+
+    Args:
+        name: the change's.
+        shown: a unified difference, after a line that says what came of it.
+
+    """
+    lines = [line for line in shown.splitlines() if line[:3] not in {"---", "+++"}]
+    removed, added = (
+        "\n".join(line[1:].strip() for line in lines if line[:1] == sign) for sign in "-+"
+    )
+    return Change(where=name.partition("__mutmut_")[0], removed=removed, added=added)
+
+
+def reason_of(change: Change) -> Reason | None:
+    """Return why a change may stay unnoticed, None where nobody has said so."""
+    for found in NAMED:
+        if _same(found, change):
+            return found.reason
+    return next((reason for applies, reason in KINDS if applies(change)), None)
+
+
+# --- kinds --------------------------------------------------------------------------------------
+
+_BEGINNING: Final = re.compile(
+    r'(?P<before>str\([\w\[\]".]+\.get\("\w+", )""(?P<after>\)\)\.startswith\(.*)', re.DOTALL
+)
+"""A text that is looked for at the beginning of a field, which may be absent."""
+
+
+def absent_field_that_begins_with_nothing(change: Change) -> bool:
+    """Tell whether another text stands for an absent field of which only the beginning counts.
+
+    Neither `None` nor `XXXX` begins with any text that is looked for.
+    """
+    found = _BEGINNING.search(change.removed)
+    if found is None:
+        return False
+    head = change.removed[: found.start()]
+    others = ("None", '"XXXX"', "")
+    return change.added in {f"{head}{found['before']}{it}{found['after']}" for it in others}
+
+
+KINDS: Final[tuple[tuple[Callable[[Change], bool], Reason], ...]] = (
+    (
+        absent_field_that_begins_with_nothing,
+        Reason(text="no text that is looked for begins like what stands for an absent field"),
+    ),
+)
+
+
+# --- single ones --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A single change; of its lines only the part is given that tells it from others."""
+
+    where: str
+    removed: str
+    added: str
+    reason: Reason
+
+
+def _same(named: Named, change: Change) -> bool:
+    return (
+        named.where == change.where
+        and named.removed in change.removed
+        and named.added in change.added
+        and change.removed.replace(named.removed, named.added, 1) == change.added
+    )
+
+
+def _named(where: str, removed: str, added: str, text: str, *, equivalent: bool = True) -> Named:
+    return Named(
+        where=f"canary.{where}",
+        removed=removed,
+        added=added,
+        reason=Reason(text=text, equivalent=equivalent),
+    )
+
+
+_NO_HASH: Final = "no template's hash is empty, nor XXXX"
+
+NAMED: Final[tuple[Named, ...]] = (
+    # --- admission ---
+    _named("admission.creations.x__said", 'get(REFUSED, "")', 'get(REFUSED, "XXXX")', _NO_HASH),
+    _named(
+        "admission.facts.x_read_write",
+        "if touched else",
+        "if (touched) or True else",
+        "what is not touched has the hash that it had: it is only not computed again",
+    ),
+    _named(
+        "admission.routes.x_admit_route",
+        "if write.by_analyzer else",
+        "if (write.by_analyzer) or True else",
+        "what others write carries the mark that stands, of which the same is made",
+    ),
+    # --- routes ---
+    _named(
+        "routes.elsewhere.x__means",
+        'else "")',
+        'else "XXXX")',
+        "XXXX is no name of a host: capitals are none",
+    ),
+    _named(
+        "routes.gateway_api.x__scale",
+        "max(1, max(",
+        "max(2, max(",
+        "a million and half a million are both above the largest scale",
+    ),
+    _named(
+        "routes.gateway_api.x__scale",
+        "default=0",
+        "default=None",
+        "a rule that is shared has a backend, and so a weight",
+    ),
+)
