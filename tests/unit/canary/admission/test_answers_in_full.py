@@ -384,3 +384,10 @@ def test_a_promotion_that_has_ended_at_the_stable_template_is_no_revert() -> Non
     """The marks of a promotion stand a moment longer: no write but a change of version ends one."""
     rolled = annotated(V1, {PROMOTING: H2, STABLE: H1})
     assert write(rolled, changed(rolled, replicas=9)) == Allowed(outcome="unchanged")
+
+
+def test_a_refused_version_that_rolls_out_all_the_same_is_not_held_by_any_write() -> None:
+    running = annotated(V2, REFUSED_MARKS)
+    assert write(running, changed(running, replicas=9)) == Allowed(outcome="unchanged")
+    paused = changed(running, paused=True)
+    assert write(running, paused) == Allowed(outcome="unchanged")

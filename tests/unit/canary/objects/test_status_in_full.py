@@ -9,6 +9,7 @@ from canary.contract import (
     REFUSED,
     REFUSED_WHY,
     STABLE,
+    Reason,
 )
 from canary.model.asking import Asked, HookAsk, Word
 from canary.model.state import Check, Outcome, Phase, State
@@ -41,23 +42,16 @@ STATE = State(
     round=2,
     weight=20,
     failed_checks=1,
-    **{
-        name: NOW + timedelta(seconds=at)
-        for at, name in enumerate(
-            (
-                "started_at",
-                "changed_at",
-                "checked_at",
-                "stepped_at",
-                "no_data_since",
-                "incident_since",
-                "lost_since",
-                "unready_since",
-                "traffic_since",
-                "former_until",
-            )
-        )
-    },
+    started_at=NOW + timedelta(seconds=0),
+    changed_at=NOW + timedelta(seconds=1),
+    checked_at=NOW + timedelta(seconds=2),
+    stepped_at=NOW + timedelta(seconds=3),
+    no_data_since=NOW + timedelta(seconds=4),
+    incident_since=NOW + timedelta(seconds=5),
+    lost_since=NOW + timedelta(seconds=6),
+    unready_since=NOW + timedelta(seconds=7),
+    traffic_since=NOW + timedelta(seconds=8),
+    former_until=NOW + timedelta(seconds=9),
     pods=("a", "b"),
     tries=2,
     target_uid="uid",
@@ -118,7 +112,7 @@ def test_the_status_of_a_run() -> None:
         conditions=[
             again(replace(run, phase=phase, reason=reason), {})["conditions"][0]
             for phase in Phase
-            for reason in ("", "Invalid")
+            for reason in ("", str(Reason.INVALID))
         ],
         empty=again(State(), {}),
         other_defaults=again(replace(run, defaults={"weights": "1"}))["run"]["defaults"],
@@ -127,7 +121,7 @@ def test_the_status_of_a_run() -> None:
 
 
 def test_a_status_of_others_is_read_as_far_as_it_goes() -> None:
-    run = {"run": {}}
+    run: Json = {"run": {}}
     stored: dict[str, Json] = {
         "nothing": {},
         "Flagger's": {"phase": "Succeeded", "canaryWeight": 5},
@@ -195,3 +189,9 @@ def test_events_conditions_and_marks() -> None:
         ],
         decided_on=marks.decided_on(annotated(known, {HOLD: "h"})),
     )
+
+
+def test_what_is_stored_of_a_run_that_is_denied_a_write_is_read_again() -> None:
+    run = replace(STATE, checks=(), denied_since=NOW, denied_why="no quota")
+    stored = status.status_from_state(run, previous={}, generation=1, now=NOW)
+    assert status.state_from_status(json.loads(json.dumps(stored))) == run
