@@ -22,8 +22,9 @@ an arm are as good as one:
 for v requests per second: the variance of a rate that is drawn anew every so often (Cox and Isham,
 Point Processes, 1980). That is what is taken for granted at first. The Pearson dispersion of
 the stable's own counts, over blocks of several lengths, takes its place as they come in, within
-the same `memory` and with the weight of the errors that it rests on; the largest counts. The stable has more requests than the
-canary, so what its counts are dispersed by is at least what the canary's are.
+the same `memory` and with the weight of the errors that it rests on; the largest counts. The
+stable has more requests than the canary, so what its counts are dispersed by is at least what the
+canary's are.
 
 What is used of it at a reading was counted before. For requests that are independent every
 dispersion of at least 1 that is known beforehand is exact: an e-value to the power of 1 / phi is

@@ -215,7 +215,7 @@ def test_what_could_not_be_judged() -> None:
 
 
 STARTS = "web is made from a copy and starts with web:2"
-LOST = {HOLD: None, STABLE: None}
+LOST: dict[str, str | None] = {HOLD: None, STABLE: None}
 CREATED: dict[str, tuple[Json, Allowed]] = {
     "plain": (V1, Allowed(outcome="created")),
     "seen": (
@@ -314,7 +314,7 @@ def test_a_creation_that_cannot_be_judged_loses_our_marks() -> None:
 
 
 KUBECTL = "kubectl-client-side-apply"
-PAUSED = {"f:spec": {"f:paused": {}}}
+PAUSED: Json = {"f:spec": {"f:paused": {}}}
 MANAGERS: dict[str, tuple[list[Json], bool]] = {
     "none": ([], False),
     "an apply that says it": ([{"operation": "Apply", "manager": "x", "fieldsV1": PAUSED}], True),

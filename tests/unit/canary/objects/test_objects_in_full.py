@@ -174,8 +174,10 @@ def policy(name: str, **spec: Any) -> Json:
 
 def test_policies_that_are_left_behind() -> None:
     labels = labels_of(the_target())
-    mine, all_, other = {"matchLabels": WORN}, {}, {"matchLabels": {"app": "db"}}
-    here, there = {"namespaceSelector": {}}, {"namespaceSelector": {"matchLabels": {"a": "b"}}}
+    mine, other = {"matchLabels": WORN}, {"matchLabels": {"app": "db"}}
+    all_: Json = {}
+    here: Json = {"namespaceSelector": {}}
+    there: Json = {"namespaceSelector": {"matchLabels": {"a": "b"}}}
     found = policies.left_behind(
         labels,
         network_policies=[
