@@ -376,6 +376,10 @@ def by(ctx: Context, what: str, command: Command) -> str:
 
 
 def acted(ctx: Context, command: Command, decision: Decision, *more: Action) -> Decision:
-    """Remove the command once everything it asked for is written."""
-    done = clear(ctx.observed.target, frozenset({command}))
+    """Remove the command once everything it asked for is written.
+
+    Of commands that stand together the abort wins: what was aborted is not promoted by another.
+    """
+    together = ctx.observed.target.commands if command is Command.ABORT else frozenset({command})
+    done = clear(ctx.observed.target, together)
     return replace(decision, actions=(*decision.actions, *more, done))
