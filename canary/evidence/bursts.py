@@ -8,11 +8,11 @@ in one bounds what a single moment may say:
 where U is the upper bound of the stable's bad rate over all that its pods have counted, P the
 worst block of the run, less two standard deviations, and p that rate with what it may be lacking:
 
-    p = max(K / N, min(K / N + usual * memory / (memory + T), usual_rate))
+    p = max(K / N, min(K / N + 2 * usual * memory / (memory + T), usual))
 
 for K of N requests in T seconds. A stable that is new, or was read between two bursts, looks better
-than it is: what it has not shown is reckoned with, up to a mean that the metric's own maximum
-allows, and less the longer it has served.
+than it is: what it has not shown is reckoned with, up to a mean of half of the metric's own
+maximum, and less the longer it has served.
 Given that a healthy version's rate is never above that, a test of it is exact whatever the bursts
 are like otherwise (`canary.evidence.bursty`). And how long a burst lasts says how many requests of
 an arm are as good as one:
@@ -22,9 +22,9 @@ an arm are as good as one:
 for v requests per second: the variance of a rate that is drawn anew every so often (Cox and Isham,
 Point Processes, 1980). That is what is taken for granted at first. The Pearson dispersion of
 the stable's own counts, over blocks of several lengths, takes its place as they come in, within
-the same `memory` and with the weight of the errors that it rests on; the largest counts. The
-stable has more requests than the canary, so what its counts are dispersed by is at least what the
-canary's are.
+the same `memory` and with the weight of the errors that it rests on; the largest counts. The stable
+has more requests than the canary, so what its counts are dispersed by is at least what those of the
+canary are.
 
 What is used of it at a reading was counted before. For requests that are independent every
 dispersion of at least 1 that is known beforehand is exact: an e-value to the power of 1 / phi is
@@ -99,19 +99,19 @@ def rate(bursts: Bursts, policy: Policy, usual: float, *, rarer: int = 1) -> flo
     """Return the stable's bad rate, at its highest where bursts may not have been seen yet.
 
     With one more bad request than there was, to be cautious. On top of what was counted come bursts
-    that were not: up to the `usual` rate at first, less the longer the stable has served.
+    that were not: as many as make it the `usual` rate at first, less the longer it has served.
 
     Args:
         bursts: what was counted so far.
         policy: see there.
-        usual: the most that bursts which were not seen may add to the mean.
+        usual: up to which rate bursts that were not seen may raise the mean.
         rarer: above 1 where it also counts how rare and short they are then, and not only how high.
 
     """
     found = (bursts.bad + 1) / (bursts.requests + 1)
     fading = policy.burst_memory / (policy.burst_memory + served_for(bursts))
-    most = found + usual * fading**rarer
-    return min(_HIGHEST, max(found, min(most, policy.usual_rate)))
+    most = found + 2 * usual * fading**rarer
+    return min(_HIGHEST, max(found, min(most, usual)))
 
 
 def served_for(bursts: Bursts) -> float:

@@ -74,8 +74,8 @@ class BurstEvidence(NamedTuple):
 class BurstTests:
     """The tests of one metric without a history.
 
-    `level` is that of the stable's upper bound, `usual` the most that bursts which were not seen
-    may add to its mean. `inferior` is the comparison of the gate, where there is one.
+    `level` is that of the stable's upper bound, `usual` the rate up to which bursts that were not
+    seen may raise its mean. `inferior` is the comparison of the gate, where there is one.
     """
 
     policy: Policy

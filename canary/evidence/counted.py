@@ -350,7 +350,7 @@ def _bursty(
         ratio=ratio,
         inferior=against_stable(policy.inferior_margin) if plan.promotes else None,
         level=level,
-        usual=min(plan.maximum or policy.usual_rate, 2 * policy.usual_rate),
+        usual=min((plan.maximum or policy.usual_rate) / 2, policy.usual_rate),
     )
 
 

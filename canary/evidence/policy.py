@@ -43,9 +43,9 @@ class Policy:
     of up to `burst_height` times the stable's bad rate, and so long that their requests count as
     `burst_seconds` times that rate, `burst_longest` at most, more dispersed for each request per
     second (`canary.evidence.bursts`). The stable's own counts correct the second. Bursts that it
-    has not shown yet may raise its mean up to `usual_rate`; that is believed half as much once it
-    has served for `burst_memory`. A dispersion of 1 that is unknown says that requests are
-    independent: there are no bursts then.
+    has not shown yet may raise its mean up to half of the metric's maximum, or to `usual_rate`
+    where that is less; that is believed half as much once it has served for `burst_memory`. A
+    dispersion of 1 that is unknown says that requests are independent: there are no bursts then.
 
     Scalars. One sample in `scalar_spacing` is used; `scalar_margin` is what a canary pod may be
     worse by.
