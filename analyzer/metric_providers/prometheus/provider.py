@@ -147,7 +147,8 @@ class PrometheusProvider:
         identity = identify(spec)
         try:
             async with asyncio.timeout(self._timeout.total_seconds()):
-                async with self._questions.take(spec.asker):
+                # What several namespaces ask of one server holds up that server's alone.
+                async with self._questions.take(spec.asker or identity.address):
                     return await self._ask_at(identity, spec.asker, ask)
         except TimeoutError as error:
             raise silent(identity.address, self._timeout) from error
@@ -157,10 +158,11 @@ class PrometheusProvider:
     async def _ask_at(
         self, identity: Identity, asker: str, ask: Callable[[Connection, str], _T]
     ) -> _T:
-        loop = asyncio.get_running_loop()
+        loop, seconds = asyncio.get_running_loop(), self._timeout.total_seconds()
+        owner, trusted = asker or identity.address, identity.address == self._trusted
 
         def in_thread(connection: Connection) -> _T:
-            with self._rooms.of(asker, loop, self._timeout.total_seconds()):
+            with self._rooms.of(owner, loop, seconds, trusted=trusted):
                 return ask(connection, identity.address)
 
         with self._connected(identity) as connection:

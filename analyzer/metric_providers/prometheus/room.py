@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import requests
@@ -22,8 +22,9 @@ from analyzer.places import Places
 
 SMALL: Final = 256 * 1024
 """Bytes that every answer may have; nearly all have fewer."""
-LARGE_AT_ONCE: Final = 3
-"""Answers of more than that, of all namespaces together; one for each."""
+LARGE_AT_ONCE: Final = 2
+"""Answers of more than that, of all servers that teams name; one for each namespace. The admin's
+server has one place for itself: what a team's server does not end cannot take it."""
 MAX_VALUES: Final = 600_000
 """Values of one answer, counted before it is parsed: some 33 000 series. Each costs up to 90 bytes
 as a Python object."""
@@ -33,21 +34,27 @@ class Rooms:
     """The room that all answers share. For one event loop and the threads that it starts."""
 
     def __init__(self) -> None:
-        self._places = Places[str](per_owner=1, total=LARGE_AT_ONCE, strict=True)
+        self._places = {
+            trusted: Places[str](per_owner=1, total=total, strict=True)
+            for trusted, total in ((False, LARGE_AT_ONCE), (True, 1))
+        }
         self._parsing = {large: threading.Lock() for large in (False, True)}
         self._here = threading.local()
 
     @contextmanager
-    def of(self, owner: str, loop: asyncio.AbstractEventLoop, seconds: float) -> Iterator["Room"]:
+    def of(
+        self, owner: str, loop: asyncio.AbstractEventLoop, seconds: float, *, trusted: bool
+    ) -> Iterator["Room"]:
         """Have room for what this thread asks next, until the block is left.
 
         Args:
             owner: whose question it is.
             loop: the event loop, which runs elsewhere.
             seconds: that anything is waited for.
+            trusted: whether the admin's server is asked.
 
         """
-        room = Room(self._places, self._parsing, owner, loop, time.monotonic() + seconds)
+        room = Room(self._places[trusted], self._parsing, owner, loop, time.monotonic() + seconds)
         self._here.room = room
         try:
             yield room
@@ -129,7 +136,8 @@ class Room:
         with self._deciding:
             self._given_up = True
         if self._large:
-            self._loop.call_soon_threadsafe(self._places.leave, self._owner)
+            with suppress(RuntimeError):  # the loop has ended, and with it all waiting
+                self._loop.call_soon_threadsafe(self._places.leave, self._owner)
 
     def _left(self) -> float:
         return max(0.0, self._ends - time.monotonic())
