@@ -56,6 +56,28 @@ class Judged(Ledger):
         if not [value for value in passed if value <= 1]:
             self.wrong.append(f"{image} was promoted although nothing was asked of it")
 
+    def looked_at(self) -> None:
+        """Look at a hold that has stood for a while: it says what it is, and the stable serves.
+
+        Raises:
+            AssertionError: it does not.
+
+        """
+        stage = self.stage
+        if not stage.has_target():
+            return
+        target = stage.target()
+        if HOLD not in (target["metadata"].get("annotations") or {}):
+            return
+        conditions = stage.status().get("conditions") or ()
+        said = any(one.get("message") for one in conditions)
+        assert said or stage.said(), f"a hold without a word: {stage.summary()}"
+        sizes, wanted = stage.sizes(), target["spec"].get("replicas", 1)
+        image = image_of(target["spec"]["template"])
+        others = sum(size for whose, size in sizes.items() if whose != image)
+        if wanted and sizes.keys() - {image} and stage.phase() == "Progressing":
+            assert others >= wanted, f"the stable has {sizes}: {stage.summary()}"
+
     def rests(self) -> bool:
         """Tell whether every run has ended and all is as it is to be for ever."""
         stage = self.stage

@@ -48,6 +48,8 @@ ANALYSES: Final[tuple[Mapping[str, Any], ...]] = (
     {"webhooks": [{**HOOK, "type": "pre-rollout"}, {**HOOK, "name": "o", "type": "post-rollout"}]},
     {"stepWeights": [900]},
 )
+A_WHILE: Final = 60.0
+"""Seconds in which all that has happened is seen, also where writes fail first."""
 QUIET: Final = 4000.0
 """Seconds in which every run ends once nothing happens any more."""
 
@@ -272,6 +274,8 @@ class Machine(RuleBasedStateMachine):
     def wait(self, pause: float) -> None:
         """Let time pass."""
         self._do(asyncio.sleep(pause))
+        if pause > A_WHILE:
+            self.judged.looked_at()
 
     # --- the end ----------------------------------------------------------------------------------
 

@@ -19,8 +19,8 @@ from tests.harness.stories import PATIENT, STORIES, Story
 
 MOST: float = 1200.0
 """Seconds that a story may take, of the time that passes at once."""
-EVERY: Final = 3
-RARELY: Final = 9
+EVERY: Final = 4
+RARELY: Final = 12
 """Every how-manyth write has its turn where not all of them have: of all, and of events."""
 
 
