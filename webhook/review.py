@@ -63,9 +63,12 @@ def read_review(body: bytes) -> Review:
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise BadReview(f"not an AdmissionReview: {error}") from error
     old, new = _objects(request, uid)
+    user = request.get("userInfo") or {}
+    if not isinstance(user, dict):
+        raise BadReview("userInfo is no object", uid)
     return Review(
         uid=uid,
-        user=str((request.get("userInfo") or {}).get("username", "")),
+        user=str(user.get("username", "")),
         dry_run=bool(request.get("dryRun")),
         old=old,
         new=new,
@@ -77,9 +80,16 @@ def _objects(request: Json, uid: str) -> tuple[Json | None, Json]:
     created = request.get("operation") == "CREATE" and old is None
     if not isinstance(new, dict) or not (created or isinstance(old, dict)):
         raise BadReview("only reviews of CREATE and UPDATE with their objects are answered", uid)
-    if not all({"metadata", "spec"} <= obj.keys() for obj in (old, new) if obj is not None):
+    if not all(_has_parts(obj) for obj in (old, new) if obj is not None):
         raise BadReview("object and oldObject need metadata and spec", uid)
     return old, new
+
+
+def _has_parts(obj: Json) -> bool:
+    """Tell whether an object has what every answer is written into."""
+    metadata, spec = obj.get("metadata"), obj.get("spec")
+    parts = isinstance(metadata, dict) and isinstance(spec, dict)
+    return parts and isinstance(metadata.get("annotations") or {}, dict)
 
 
 def answer_write(uid: str, new: Json, answer: Allowed | Denied) -> bytes:
