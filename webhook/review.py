@@ -88,8 +88,9 @@ def _objects(request: Json, uid: str) -> tuple[Json | None, Json]:
 def _has_parts(obj: Json) -> bool:
     """Tell whether an object has what every answer is written into."""
     metadata, spec = obj.get("metadata"), obj.get("spec")
-    parts = isinstance(metadata, dict) and isinstance(spec, dict)
-    return parts and isinstance(metadata.get("annotations") or {}, dict)
+    if not isinstance(metadata, dict) or not isinstance(spec, dict):
+        return False
+    return isinstance(metadata.get("annotations") or {}, dict)
 
 
 def answer_write(uid: str, new: Json, answer: Allowed | Denied) -> bytes:

@@ -147,7 +147,8 @@ def is_answered(webhook: Webhook, path: str, document: Json) -> None:
         jsonpatch.apply_patch(document["request"]["object"], patch)
 
 
-@settings(max_examples=400)
+@pytest.mark.timeout(300)
+@settings(max_examples=300)
 @given(reviews())
 def test_a_review_with_anything_in_it_is_answered(
     webhook: Webhook, drawn: tuple[str, Json]
@@ -155,6 +156,7 @@ def test_a_review_with_anything_in_it_is_answered(
     is_answered(webhook, *drawn)
 
 
+@pytest.mark.timeout(300)
 @settings(max_examples=100)
 @given(st.binary(max_size=200) | VALUES.map(lambda value: json.dumps(value).encode()))
 def test_any_body_is_answered(webhook: Webhook, body: bytes) -> None:
