@@ -105,6 +105,12 @@ class Chronicle:
             if until() or self.world.now > end or self._look():
                 return
 
+    def dies_after(self, actions: int) -> None:
+        """Reconcile once, and lose the process after so many actions."""
+        self.says(f"the process dies after {actions} actions")
+        self.world.reconcile(crash_after=actions)
+        self.world.roll()
+
     def comes_to(self, condition: Callable[[], bool]) -> None:
         """Reconcile until it is so, which is not what the story is about."""
         self.quiet = True

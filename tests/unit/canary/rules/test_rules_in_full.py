@@ -107,6 +107,8 @@ FLOOR = Metric(name="good", source="q", minimum=90)
         (LIMIT, 3, 2, True),
         (LIMIT, 3.01, 2, False),
         (LIMIT, 3, 1, False),
+        (LIMIT, 1.2, 1, False),
+        (FLOOR, 89.9, 90, False),
         (LIMIT, 2, None, False),
         (RATE, 97, 98, True),
         (RATE, 96.9, 98, False),
