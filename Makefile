@@ -49,8 +49,8 @@ integration-fast: $(VENV)/.ready ## The same without those that take minutes
 soak: $(VENV)/.ready ## What takes long or disturbs everybody, on the sandbox; SCALING_CYCLES, SCALING_SEED, MODEL_STEPS, MODEL_SEED
 	SCALING_CYCLES=$(or $(SCALING_CYCLES),50) $(PYTHON) -m pytest -m soak -s -v
 
-mutate: $(VENV)/.ready ## Change what decides and see whether a unit test fails; SAMPLE, SEED, ONLY; all takes hours
-	$(PYTHON) -m tests.mutation --seed $(or $(SEED),1) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(ONLY),--only $(ONLY))
+mutate: $(VENV)/.ready ## Change what decides and see whether a unit test fails; SAMPLE, SEED, ONLY, FOLDER; all takes hours
+	$(PYTHON) -m tests.mutation --seed $(or $(SEED),1) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(ONLY),--only $(ONLY)) $(if $(FOLDER),--folder $(FOLDER))
 
 test: lint typecheck unit integration ## Everything: style, types, unit tests, the real cluster
 

@@ -46,7 +46,8 @@ def copy_of_checkout(copy: Path) -> None:
     )
     for name in listed.stdout.splitlines():
         source, to = ROOT / name, copy / name
-        if source.is_file():
+        # What is the same keeps its time, by which mutmut knows what it has done already.
+        if source.is_file() and not (to.is_file() and to.read_bytes() == source.read_bytes()):
             to.parent.mkdir(parents=True, exist_ok=True)
             to.write_bytes(source.read_bytes())
 
@@ -79,29 +80,37 @@ def options() -> argparse.Namespace:
     parser.add_argument("--sample", type=int, default=None, help="so many changes; else all")
     parser.add_argument("--seed", type=int, default=1, help="of the draw")
     parser.add_argument("--only", default="", help="changes whose name begins so: canary.rules")
+    parser.add_argument("--folder", type=Path, help="of the copy, to go on there later; else none")
     parser.add_argument("--workers", type=int, default=2, help="changes that are tried at once")
     return parser.parse_args()
 
 
-def main() -> int:
-    """Draw, make the changes, report."""
-    asked = options()
+def run(copy: Path, asked: argparse.Namespace) -> int:
+    """Draw, make the changes, report; return the exit code."""
     workers = ("--max-children", str(asked.workers))
+    copy_of_checkout(copy)
+    # A pattern that fits nothing makes the changes and finds which test reaches what.
+    said = mutmut(copy, "run", *workers, "nothing.at.all")
+    names = drawn(
+        (name for name in made_in(copy) if name.startswith(asked.only)), asked.sample, asked.seed
+    )
+    if names:
+        said = mutmut(copy, "run", *workers, *names)
+    found = made_in(copy)
+    if not names or any(found[name] in NOT_RUN for name in names):
+        sys.stdout.write(f"{said[-4000:]}\nnot all was tried, or nothing has this name\n")
+        return 1
+    sys.stdout.write(f"aim: {AIM:.0%} of the changes that are not equivalent\n")
+    return report(copy, names, found)
+
+
+def main() -> int:
+    """Run in the folder that is named, or in one that goes afterwards."""
+    asked = options()
+    if asked.folder is not None:
+        return run(asked.folder, asked)
     with tempfile.TemporaryDirectory(prefix="headgate-mutation-") as folder:
-        copy = Path(folder)
-        copy_of_checkout(copy)
-        # A pattern that fits nothing makes the changes and finds which test reaches what.
-        said = mutmut(copy, "run", *workers, "nothing.at.all")
-        every = [name for name in made_in(copy) if name.startswith(asked.only)]
-        names = drawn(every, asked.sample, asked.seed)
-        if names:
-            said = mutmut(copy, "run", *workers, *names)
-        found = made_in(copy)
-        if not names or any(found[name] in NOT_RUN for name in names):
-            sys.stdout.write(f"{said[-4000:]}\nnot all was tried, or nothing has this name\n")
-            return 1
-        sys.stdout.write(f"aim: {AIM:.0%} of the changes that are not equivalent\n")
-        return report(copy, names, found)
+        return run(Path(folder), asked)
 
 
 if __name__ == "__main__":
