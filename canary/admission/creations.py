@@ -44,18 +44,18 @@ def _admit(new: Json) -> Allowed:
     brought = [key for key in _NOT_LEFT if key in marks]
     if not brought:
         return Allowed(outcome="created")
-    taken = _without(new, brought)
+    paused, gone = _without(new, brought)
     said = _said(new, marks)
     if not said and brought == [SEEN]:
-        return Allowed(outcome="created", annotations=taken.annotations)
+        return Allowed(outcome="created", annotations=gone)
     if not said:
         why = f"because they are another Deployment's: {', '.join(brought)}"
         warning = f"headgate: taken off {name_of(new)}, {why}"
-        return Allowed(outcome="copied", annotations=taken.annotations, warnings=(warning,))
+        return Allowed(outcome="copied", annotations=gone, warnings=(warning,))
     return Allowed(
         outcome="copied-held",
-        paused=taken.paused,
-        annotations={**taken.annotations, NOTE: said},
+        paused=paused,
+        annotations={**gone, NOTE: said},
         warnings=(f"headgate: {said}",),
     )
 
@@ -65,17 +65,14 @@ def bare_creation(new: Json) -> Allowed:
     metadata = new.get("metadata")
     annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
     found = annotations if isinstance(annotations, dict) else {}
-    taken = _without(new, [key for key in _NOT_LEFT if key in found])
-    return Allowed(outcome="error", paused=taken.paused, annotations=taken.annotations)
+    paused, gone = _without(new, [key for key in _NOT_LEFT if key in found])
+    return Allowed(outcome="error", paused=paused, annotations=gone)
 
 
-def _without(new: Json, brought: list[str]) -> Allowed:
+def _without(new: Json, brought: list[str]) -> tuple[bool | None, dict[str, str | None]]:
+    """Return what becomes of the pause, and the annotations that go."""
     ours = HOLD in brought and bool(new["spec"].get("paused"))
-    return Allowed(
-        outcome="copied",
-        paused=False if ours else None,
-        annotations=dict.fromkeys(brought),
-    )
+    return False if ours else None, dict.fromkeys(brought)
 
 
 def _said(new: Json, marks: dict[str, str]) -> str:

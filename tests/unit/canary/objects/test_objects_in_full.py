@@ -174,8 +174,9 @@ def policy(name: str, **spec: Any) -> Json:
 
 def test_policies_that_are_left_behind() -> None:
     labels = labels_of(the_target())
-    mine, other = {"matchLabels": WORN}, {"matchLabels": {"app": "db"}}
+    mine: Json = {"matchLabels": WORN}
     all_: Json = {}
+    other: Json = {"matchLabels": {"app": "db"}}
     here: Json = {"namespaceSelector": {}}
     there: Json = {"namespaceSelector": {"matchLabels": {"a": "b"}}}
     found = policies.left_behind(
