@@ -263,3 +263,45 @@ def seen_before(c: Chronicle) -> None:
     c.look(1)
     c.world.of_target = {"stable_mark": "v1"}
     c.look(1)
+
+
+@story
+def no_endpoint_while_it_rolls(c: Chronicle) -> None:
+    rolling(c)
+    c.look(2)
+    c.says("between two ticks it loses its endpoint")
+    c.world.now -= MINUTE / 2
+    c.world.weight = 20
+    c.world.unserved = "no endpoint of web-canary is ready"
+    c.look(1)
+
+
+@story
+def a_younger_replica_set_beside_a_refused_candidate(c: Chronicle) -> None:
+    held(c)
+    at_weight(c, 10)
+    c.world.command(Command.ABORT)
+    c.comes_to(lambda: c.world.decide().requeue_after is None)
+    c.world.of_all = {"revisions": (revision("v1", 4, 1), revision("v0", 0, 2))}
+    c.look(2)
+
+
+@story
+def refused_and_then_promoted(c: Chronicle) -> None:
+    held(c, hooks(HookType.POST_ROLLOUT))
+    at_weight(c, 10)
+    c.world.command(Command.ABORT)
+    c.comes_to(lambda: c.world.decide().requeue_after is None)
+    c.world.command(Command.PROMOTE)
+    c.run()
+    assert c.world.post_rollouts == ["Failed", "Succeeded"]
+
+
+@story
+def a_route_that_is_moved_while_a_hook_is_out(c: Chronicle) -> None:
+    c.world.latency = {"rollout-gate": NEVER}
+    held(c, hooks(HookType.ROLLOUT))
+    at_weight(c, 10)
+    c.look(3)
+    c.world.weight = 90
+    c.look(3)
