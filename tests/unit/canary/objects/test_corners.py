@@ -1,18 +1,23 @@
 """Corners of what is read and written: absent fields, and what tells two things apart."""
 
 from copy import deepcopy
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from canary.contract import CANDIDATE, HOLD
 from canary.model.canary_labels import CanaryLabels, canary_labels
+from canary.model.fates import Unready
 from canary.model.former import Identities
 from canary.model.hashing import short_hash, template_hash
-from canary.objects.desired import canary_workload
+from canary.model.strategy import Strategy
+from canary.objects.desired import canary_workload, stable_service
+from canary.objects.fates import read_fates
 from canary.objects.marks import decided_on
 from canary.objects.parking import doubled
 from canary.objects.workloads import known_templates, read_canary, read_target
+from canary.spec.steps import linear
 from tests.fakes.objects import Json, annotated, changed, deployment
 from tests.unit.canary.objects.drawn import service, target
 
@@ -157,3 +162,48 @@ def test_why_pods_are_denied(condition: Json, denied: str) -> None:
     obj = annotated(deployment(replicas=3), {CANDIDATE: "v2"})
     found = read_canary(with_status(obj, {"conditions": [failure]}), [], Identities())
     assert (found.replicas, found.pods_denied) == (3, denied)
+
+
+STRATEGY = Strategy(
+    interval=timedelta(seconds=10), threshold=1, steps=linear((50,)), service_name="web"
+)
+
+
+def test_a_service_asks_for_all_labels_where_the_selector_asks_for_none_by_value() -> None:
+    worn, absent = {"app": "web", "tier": "front"}, {"key": "x", "operator": "DoesNotExist"}
+    found = target(worn, {"matchExpressions": [absent]})
+    assert stable_service(found, strategy=STRATEGY)["spec"]["selector"] == worn
+    named = target(worn, {"matchLabels": {"app": "web"}, "matchExpressions": [absent]})
+    assert stable_service(named, strategy=STRATEGY)["spec"]["selector"] == {"app": "web"}
+
+
+def pod(name: str, created: str | None, template: str, **status: Any) -> Json:
+    metadata: Json = {"name": name, "labels": {"pod-template-hash": template}}
+    if created is not None:
+        metadata["creationTimestamp"] = created
+    return {"metadata": metadata, "status": status}
+
+
+def test_a_pod_that_is_not_stored_yet_is_not_the_newest() -> None:
+    pods = [pod("a", "2026-01-01T00:00:00Z", "1"), pod("b", None, "2")]
+    assert [fate.pod for fate in read_fates(pods)] == ["a"]
+    assert [fate.pod for fate in read_fates(pods[1:])] == ["b"]
+
+
+READY = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T00:00:06Z"}
+
+
+def running(name: str, at: str) -> Json:
+    return {"name": name, "restartCount": 0, "state": {"running": {"startedAt": at}}}
+
+
+def test_a_sidecar_that_was_started_again_does_not_tell_that_a_pod_was_never_ready() -> None:
+    obj = pod(
+        "a",
+        "2026-01-01T00:00:00Z",
+        "1",
+        conditions=[READY],
+        containerStatuses=[running("app", "2026-01-01T00:00:05Z")],
+        initContainerStatuses=[running("proxy", "2026-01-01T00:00:09Z")],
+    )
+    assert read_fates([obj]) == (Unready(pod="a"),)
