@@ -174,6 +174,26 @@ NAMED: Final[tuple[Named, ...]] = (
         "",
         "without an answer there is None, which is as little to say",
     ),
+    # --- spec ---
+    *(
+        _named(
+            "spec.defaults.x__metrics",
+            '"interval": "1m"',
+            other,
+            "a metric that names no interval is read over a minute",
+        )
+        for other in ('"XXintervalXX": "1m"', '"INTERVAL": "1m"')
+    ),
+    *(
+        _named(
+            "spec.made.x_former_defaults",
+            f'read("", parsers.{parser}',
+            f"read({other}parsers.{parser}",
+            "what cannot be read there is said to nobody",
+        )
+        for parser in ("duration", "weights")
+        for other in ('"XXXX", ', "None, ")
+    ),
     # --- objects ---
     _named(
         "objects.parking.x__note",

@@ -1,5 +1,7 @@
 """HTTPRoutes in corners that no drawn route finds for sure: names, shares, what is what."""
 
+from dataclasses import replace
+
 import pytest
 
 from canary.model.values import Json
@@ -237,3 +239,22 @@ def test_a_parent_that_does_not_say_what_it_has_seen_has_seen_nothing() -> None:
     written["metadata"]["generation"] = 1
     parents = [{"conditions": [{"type": "Accepted"}]}]
     assert not HTTP.accepted({**written, "status": {"parents": parents}})
+
+
+@pytest.mark.parametrize(
+    ("refs", "asked", "elder"),
+    [
+        ([ref("web", 3)], mark(web=20), True),
+        ([ref("web", 20_000)], mark(web=20), False),
+        ([ref("web"), ref("api")], mark(web=20, api=5), False),
+    ],
+    ids=["its own form", "a scale that it does not know", "more targets than it knows"],
+)
+def test_a_mark_keeps_the_form_of_the_version_before_while_that_can_read_it(
+    refs: list[Json], asked: Mark, *, elder: bool
+) -> None:
+    found = HTTP.with_traffic(route(rule(*refs)), replace(asked, elder="prod")).mark
+    assert (found.elder, bool(found.kept)) == (("prod", False) if elder else ("", True))
+    assert found.splits == asked.splits
+    plain = HTTP.with_traffic(route(rule(*refs)), asked).mark
+    assert (plain.elder, len(plain.kept)) == ("", 1)

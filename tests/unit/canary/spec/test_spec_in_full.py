@@ -192,6 +192,7 @@ CANARIES: dict[str, Json] = {
     "steps beyond the end": canary(stepWeight=40, maxWeight=300),
     "of one": canary(stepWeight=1, maxWeight=2),
     "a short interval": canary(interval="2s", threshold=None),
+    "a target without a kind": with_spec(canary(), targetRef={"name": "web"}),
     "KEDA": with_spec(canary(), autoscalerRef={}),
     "no provider": with_spec(canary(), provider="kubernetes"),
 }
