@@ -1,6 +1,6 @@
 """Texts that are kept beside their tests: what comes out of the code, written down in full.
 
-Where such a text changes, either that is what was wanted (`HEADGATE_KEPT=write` with pytest writes
+Where such a text changes, either that is what was wanted (`KEPT=write` with pytest writes
 it anew, and the difference is read in review) or it is a fault.
 """
 
@@ -47,7 +47,7 @@ def is_as_kept(path: Path, text: str) -> None:
         AssertionError: they differ.
 
     """
-    if os.environ.get("HEADGATE_KEPT") == "write":
+    if os.environ.get("KEPT") == "write":
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     assert text.splitlines() == path.read_text().splitlines()
