@@ -14,9 +14,10 @@ from canary.model.hashing import short_hash, template_hash
 from canary.model.strategy import Strategy
 from canary.objects.desired import canary_workload, stable_service
 from canary.objects.fates import read_fates
+from canary.objects.flaggers import sign_of
 from canary.objects.marks import decided_on
 from canary.objects.parking import doubled
-from canary.objects.workloads import known_templates, read_canary, read_target
+from canary.objects.workloads import known_templates, read_canary, read_revisions, read_target
 from canary.spec.steps import linear
 from tests.fakes.objects import Json, annotated, changed, deployment
 from tests.unit.canary.objects.drawn import service, target
@@ -207,3 +208,25 @@ def test_a_sidecar_that_was_started_again_does_not_tell_that_a_pod_was_never_rea
         initContainerStatuses=[running("proxy", "2026-01-01T00:00:09Z")],
     )
     assert read_fates([obj]) == (Unready(pod="a"),)
+
+
+def flagger(replicas: int, *args: str) -> Json:
+    found = deployment(name="flagger", image="ghcr.io/fluxcd/flagger:1.40", replicas=replicas)
+    found["spec"]["template"]["spec"]["containers"][0]["args"] = list(args)
+    return found
+
+
+def test_a_flagger_that_is_scaled_to_0_is_none_and_one_word_names_its_namespace() -> None:
+    assert sign_of(flagger(0)) is None
+    found = sign_of(flagger(1, "--namespace", "team", "--log-level", "debug"))
+    assert found is not None
+    assert found.namespace == "team"
+
+
+def test_a_replica_set_that_does_not_say_when_it_was_made_is_the_eldest() -> None:
+    owner = {"uid": "uid-web", "controller": True}
+    metadata = {"name": "web-1", "ownerReferences": [owner]}
+    [found] = read_revisions(
+        [{"metadata": metadata, "spec": {"template": {"spec": {}}}}], deployment()
+    )
+    assert (found.created, found.number, found.replicas, found.ready) == ("", 0, 0, 0)

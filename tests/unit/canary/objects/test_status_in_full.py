@@ -3,6 +3,9 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
 
 from canary.contract import (
     HOLD,
@@ -195,3 +198,22 @@ def test_what_is_stored_of_a_run_that_is_denied_a_write_is_read_again() -> None:
     run = replace(STATE, checks=(), denied_since=NOW, denied_why="no quota")
     stored = status.status_from_state(run, previous={}, generation=1, now=NOW)
     assert status.state_from_status(json.loads(json.dumps(stored))) == run
+
+
+@pytest.mark.parametrize(
+    ("changes", "moves"),
+    [
+        ({}, False),
+        ({"message": "x"}, False),
+        ({"weight": 30}, True),
+        ({"phase": Phase.FAILED}, True),
+    ],
+)
+def test_the_time_of_a_transition_moves_with_phase_or_weight(
+    changes: dict[str, Any], *, moves: bool
+) -> None:
+    stored = status.status_from_state(STATE, previous={}, generation=1, now=NOW)
+    later = NOW + timedelta(minutes=1)
+    state = replace(STATE, **changes)
+    now = status.status_from_state(state, previous=stored, generation=1, now=later)
+    assert (now["lastTransitionTime"] != stored["lastTransitionTime"]) is moves

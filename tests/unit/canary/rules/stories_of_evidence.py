@@ -5,7 +5,7 @@ from dataclasses import replace
 from canary.contract import Command
 from canary.evidence.counters import Stratum
 from canary.evidence.policy import Inconclusive, Policy
-from canary.model.strategy import FailureCount, HookType
+from canary.model.strategy import FailureCount, HookType, NoDataPolicy
 from canary.model.world import Place, Revision
 from canary.spec.steps import judged
 from tests.fakes.world import NEVER, STRATEGY
@@ -305,3 +305,34 @@ def a_route_that_is_moved_while_a_hook_is_out(c: Chronicle) -> None:
     c.look(3)
     c.world.weight = 90
     c.look(3)
+
+
+@story
+def released_again_with_other_words(c: Chronicle) -> None:
+    held(c)
+    at_weight(c, 10)
+    c.world.command(Command.PROMOTE)
+    c.dies_after(2)
+    c.world.state = replace(c.world.state, reason="PodsLost", message="its pods were lost")
+    c.world.commands.clear()
+    c.look(2)
+
+
+TO_THE_MOMENT = 2 * MINUTE + MINUTE / 300
+"""Two ticks, each of which waits a tenth of a second for its answer."""
+
+
+@story
+def no_data_fails_to_the_moment(c: Chronicle) -> None:
+    c.world.values["v2"] = None
+    held(c, replace(SHORT, no_data=NoDataPolicy.FAIL, no_data_after=TO_THE_MOMENT))
+    at_weight(c, 10)
+    c.look(8)
+
+
+@story
+def no_data_passes_to_the_moment(c: Chronicle) -> None:
+    c.world.values["v2"] = None
+    held(c, replace(SHORT, no_data=NoDataPolicy.PASS, no_data_after=TO_THE_MOMENT))
+    at_weight(c, 10)
+    c.look(8)

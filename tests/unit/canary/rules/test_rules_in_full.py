@@ -9,11 +9,12 @@ from canary.contract import HOLD, NAMESPACE_LABEL, REQUESTED_BY, STABLE, Command
 from canary.model.asking import Sample
 from canary.model.state import Outcome, Phase, State
 from canary.model.strategy import Builtin, Metric
-from canary.model.world import Hold, OnUnsuitable, Target
+from canary.model.world import CanaryPresent, Hold, OnUnsuitable, Target
 from canary.rules.actions import Emit, EndProgress, MarkTarget, Pause
 from canary.rules.beside_flagger import left_alone
 from canary.rules.checks import check_all, check_sample, overall, summary
 from canary.rules.denied import ask_again_in, denied
+from canary.rules.former import takes_over
 from tests.fakes.world import KEY, START, STRATEGY, World
 
 FLAGGER = "Deployment infra/flagger runs Flagger"
@@ -228,3 +229,24 @@ def test_a_hold_that_no_rule_speaks_of_is_cleaned_up() -> None:
     assert (world.weight, world.canary) == (0, "")
     assert [one.requeue_after for one in seen] == [5 * SECOND, SECOND, 30 * SECOND]
     assert {(one.reason, one.message) for one in seen} == {("Finalising", "m")}
+
+
+@pytest.mark.parametrize(
+    ("before", "fields", "earlier"),
+    [
+        (60, {}, True),
+        (0, {}, False),
+        (60, {"ended": True}, False),
+        (60, {"leaving": True}, False),
+        (60, {"newest": False}, False),
+    ],
+)
+def test_pods_of_an_earlier_run_that_serve_in_this_one(
+    before: int, fields: dict[str, bool], *, earlier: bool
+) -> None:
+    world = World(template="v2", canary="v2", canary_size=2, pods_at=START - before * SECOND)
+    canary = world.observe().canary
+    assert isinstance(canary, CanaryPresent)
+    canary = replace(canary, pods=tuple(replace(pod, **fields) for pod in canary.pods))
+    state = State(phase=Phase.PROGRESSING, candidate="v2", started_at=START)
+    assert takes_over(canary, state) is earlier
