@@ -3,6 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from typing import Any
+
 import pytest
 
 from canary.contract import HOLD, NAMESPACE_LABEL, REQUESTED_BY, STABLE, Command
@@ -242,7 +244,7 @@ def test_a_hold_that_no_rule_speaks_of_is_cleaned_up() -> None:
     ],
 )
 def test_pods_of_an_earlier_run_that_serve_in_this_one(
-    before: int, fields: dict[str, bool], *, earlier: bool
+    before: int, fields: dict[str, Any], *, earlier: bool
 ) -> None:
     world = World(template="v2", canary="v2", canary_size=2, pods_at=START - before * SECOND)
     canary = world.observe().canary
