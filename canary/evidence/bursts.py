@@ -5,26 +5,19 @@ in one bounds what a single moment may say:
 
     highest = max(burst_height * p, margin * U, margin * P)
 
-where U is the upper bound of the stable's bad rate over all that its pods have counted, P the
-worst block of the run, less two standard deviations, and p that rate with what it may be lacking:
-
-    p = max(K / N, min(K / N + 2 * usual * memory / (memory + T), usual))
-
-for K of N requests in T seconds. A stable that is new, or was read between two bursts, looks better
-than it is: what it has not shown is reckoned with, up to a mean of half of the metric's own
-maximum, and less the longer it has served.
+where p is the stable's bad rate over all that its pods have counted, U the upper bound of it, and P
+the worst block of the run, less two standard deviations.
 Given that a healthy version's rate is never above that, a test of it is exact whatever the bursts
 are like otherwise (`canary.evidence.bursty`). And how long a burst lasts says how many requests of
 an arm are as good as one:
 
-    phi = 1 + v * min(burst_seconds * p, burst_longest)
+    phi = 1 + v * min(burst_seconds * p, 3)
 
 for v requests per second: the variance of a rate that is drawn anew every so often (Cox and Isham,
 Point Processes, 1980). That is what is taken for granted at first. The Pearson dispersion of
-the stable's own counts, over blocks of several lengths, takes its place as they come in, within
-the same `memory` and with the weight of the errors that it rests on; the largest counts. The stable
-has more requests than the canary, so what its counts are dispersed by is at least what those of the
-canary are.
+the stable's own counts, over blocks of several lengths, takes its place as they come in, with the
+weight of the errors that it rests on; the largest counts. The stable has more requests than the
+canary, so what its counts are dispersed by is at least what the canary's are.
 
 What is used of it at a reading was counted before. For requests that are independent every
 dispersion of at least 1 that is known beforehand is exact: an e-value to the power of 1 / phi is
@@ -39,8 +32,10 @@ from canary.evidence.learned import quick_upper_rate
 from canary.evidence.policy import Policy
 
 _HIGHEST: Final = 0.5
-_RARER: Final = 2
-"""By which power of the time that has passed bursts which were not seen disperse less."""
+_LONGEST: Final = 3.0
+"""How many seconds of an arm's requests are as good as one at most."""
+_BELIEF: Final = 5.0
+"""How many blocks of the stable's own weigh as much as what is taken for granted."""
 
 
 class Block(NamedTuple):
@@ -62,8 +57,6 @@ class Bursts(NamedTuple):
     bad: float
     requests: float
     blocks: tuple[Block, ...]
-    served: float = 0.0
-    seconds: float = 0.0
 
 
 def nothing_seen(policy: Policy) -> Bursts:
@@ -86,67 +79,37 @@ def counted(bursts: Bursts, policy: Policy, bad: float, requests: float, seconds
             for block, length in zip(bursts.blocks, policy.blocks, strict=True)
         ]
     )
-    return Bursts(
-        bursts.bad + bad,
-        bursts.requests + requests,
-        blocks,
-        bursts.served + requests,
-        bursts.seconds + seconds,
-    )
+    return Bursts(bursts.bad + bad, bursts.requests + requests, blocks)
 
 
-def rate(bursts: Bursts, policy: Policy, usual: float, *, rarer: int = 1) -> float:
-    """Return the stable's bad rate, at its highest where bursts may not have been seen yet.
-
-    With one more bad request than there was, to be cautious. On top of what was counted come bursts
-    that were not: as many as make it the `usual` rate at first, less the longer it has served.
-
-    Args:
-        bursts: what was counted so far.
-        policy: see there.
-        usual: up to which rate bursts that were not seen may raise the mean.
-        rarer: above 1 where it also counts how rare and short they are then, and not only how high.
-
-    """
-    found = (bursts.bad + 1) / (bursts.requests + 1)
-    fading = policy.burst_memory / (policy.burst_memory + served_for(bursts))
-    most = found + 2 * usual * fading**rarer
-    return min(_HIGHEST, max(found, min(most, usual)))
+def rate(bursts: Bursts) -> float:
+    """Return the stable's bad rate: with one more bad request than there was, to be cautious."""
+    return min(_HIGHEST, (bursts.bad + 1) / (bursts.requests + 1))
 
 
-def served_for(bursts: Bursts) -> float:
-    """Return for how many seconds the stable has served, if it always did as it does in the run."""
-    return bursts.requests * bursts.seconds / bursts.served if bursts.served else 0.0
-
-
-def dispersion(bursts: Bursts, policy: Policy, volume: float, *, usual: float) -> float:
+def dispersion(bursts: Bursts, policy: Policy, volume: float) -> float:
     """Return how dispersed the counts of an arm with this volume are, in requests per second."""
-    longest = policy.burst_seconds * rate(bursts, policy, usual, rarer=_RARER)
-    believed = 1 + volume * min(policy.burst_longest, longest)
-    weighed = [
-        _weighed(block, believed, policy.burst_memory / length)
-        for block, length in zip(bursts.blocks, policy.blocks, strict=True)
-    ]
-    return max(policy.unknown_dispersion, *weighed)
+    believed = 1 + volume * min(_LONGEST, policy.burst_seconds * rate(bursts))
+    return max(policy.unknown_dispersion, *(_weighed(block, believed) for block in bursts.blocks))
 
 
-def highest(bursts: Bursts, policy: Policy, *, margin: float, level: float, usual: float) -> float:
+def highest(bursts: Bursts, policy: Policy, volume: float, *, margin: float, level: float) -> float:
     """Return the rate that a healthy canary's is never above, in a burst either.
 
     Args:
         bursts: what was counted so far.
         policy: see there.
+        volume: of the stable, in requests per second.
         margin: how many times the stable's rate is still healthy.
         level: the chance that the stable's rate is above its upper bound.
-        usual: see `rate`.
 
     """
+    phi = dispersion(bursts, policy, volume)
     upper = _HIGHEST
     if bursts.requests > 0:
-        phi = policy.unknown_dispersion
         upper = margin * quick_upper_rate(bursts.bad, bursts.requests, phi, level)
     peak = margin * max(block.peak for block in bursts.blocks)
-    return min(_HIGHEST, max(policy.burst_height * rate(bursts, policy, usual), upper, peak))
+    return min(_HIGHEST, max(policy.burst_height * rate(bursts), upper, peak))
 
 
 def _closed(block: Block, length: float, bad: float, requests: float, seconds: float) -> Block:
@@ -163,7 +126,7 @@ def _closed(block: Block, length: float, bad: float, requests: float, seconds: f
     )
 
 
-def _weighed(block: Block, believed: float, belief: float) -> float:
+def _weighed(block: Block, believed: float) -> float:
     """Return the dispersion over one length of blocks: between the belief and what is seen."""
     free = block.closed - 1
     if free < 1:
@@ -173,4 +136,4 @@ def _weighed(block: Block, believed: float, belief: float) -> float:
     seen = chi / (rate * (1 - rate)) / free
     # Blocks without a bad request say nothing of how those come.
     weight = min(free, block.bad)
-    return (belief * believed + weight * seen) / (belief + weight)
+    return (_BELIEF * believed + weight * seen) / (_BELIEF + weight)

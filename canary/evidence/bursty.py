@@ -8,9 +8,6 @@ Three, beside the comparison that the guard asks for (`canary.evidence.counted`)
 - **bound**: the bets against the metric's own maximum, to the power of 1 / phi: the mean of a rate
   that comes in bursts may be below the maximum while the rate of a scrape is not.
 
-The gate and the budget count by the same dispersion: a canary that is bad in bursts looks good
-between two of them.
-
 All of it is a product over readings, of factors that rest on what was counted before
 (`canary.evidence.bursts`).
 
@@ -22,7 +19,7 @@ parts are e-processes and sum up to one (Shiryaev, 1963; Ramdas et al., Statisti
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from canary.evidence.bursts import (
     Block,
@@ -42,53 +39,36 @@ from canary.evidence.ratio import RatioTest
 _AT_ONCE = math.log(0.5)
 _ANEW = 0.02
 """The part of what has not begun that begins at a reading."""
-_MULTIPLES: Final[Logs] = (2.0, 4.0, 10.0, 40.0)
-"""Alternatives to the highest rate: few, and none so near that a burst a third higher tells."""
 _PLACES = 50.0
 """The highest rate is rounded up to so many places per factor of e, so that tests are shared."""
 
 
 class BurstEvidence(NamedTuple):
-    """What was learned of the stable, and the logarithms of three tests.
-
-    `gate` is the comparison that shows non-inferiority, empty where nothing asked for it. `bad` and
-    `requests` are the canary's counts, each divided by the dispersion of its moment.
-    """
+    """What was learned of the stable, and the logarithms of two tests."""
 
     stable: Bursts
     ratio: Logs
     bursts: Logs
-    gate: Logs = ()
-    bad: float = 0.0
-    requests: float = 0.0
 
     @classmethod
     def of(cls, stored: Any) -> Self:
         """Read what was stored as nested sequences."""
-        (bad, requests, blocks, *seen), *tests = stored
-        kept = tuple(Block(*one) for one in blocks)
-        return cls(Bursts(bad, requests, kept, *seen), *tests)
+        (bad, requests, blocks), ratio, bursts = stored
+        return cls(Bursts(bad, requests, tuple(Block(*one) for one in blocks)), ratio, bursts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BurstTests:
-    """The tests of one metric without a history.
-
-    `level` is that of the stable's upper bound, `usual` the rate up to which bursts that were not
-    seen may raise its mean. `inferior` is the comparison of the gate, where there is one.
-    """
+    """The tests of one metric without a history. `level` is that of the stable's upper bound."""
 
     policy: Policy
     ratio: RatioTest
-    inferior: RatioTest | None
     level: float
-    usual: float
 
     def start(self) -> BurstEvidence:
         """Return the evidence before the first reading."""
-        half = (_AT_ONCE,) * len(_MULTIPLES)
-        gate = self.inferior.start() if self.inferior else ()
-        return BurstEvidence(nothing_seen(self.policy), self.ratio.start(), half, gate)
+        nothing = self.ratio.start()
+        return BurstEvidence(nothing_seen(self.policy), nothing, (_AT_ONCE,) * len(nothing))
 
     def learn(self, evidence: BurstEvidence, stratum: Stratum) -> BurstEvidence:
         """Learn what the stable says in a stratum, once the stratum was tested."""
@@ -100,22 +80,14 @@ class BurstTests:
 
     def dispersion(self, evidence: BurstEvidence, volume: float) -> float:
         """Return how dispersed an arm of this volume is taken to be."""
-        return dispersion(evidence.stable, self.policy, volume, usual=self.usual)
+        return dispersion(evidence.stable, self.policy, volume)
 
-    def highest(self, evidence: BurstEvidence) -> float:
-        """Return the highest rate of a healthy version."""
+    def highest(self, evidence: BurstEvidence, volume: float) -> float:
+        """Return the highest rate of a healthy version, given the stable's volume."""
         found = highest(
-            evidence.stable,
-            self.policy,
-            margin=self.ratio.margin,
-            level=self.level,
-            usual=self.usual,
+            evidence.stable, self.policy, volume, margin=self.ratio.margin, level=self.level
         )
         return math.exp(math.ceil(_PLACES * math.log(found)) / _PLACES)
-
-    def against(self, evidence: BurstEvidence) -> RateTest:
-        """Return the test that the canary's rate is above the highest."""
-        return RateTest(bound=min(0.5, self.highest(evidence)), multiples=_MULTIPLES)
 
     def step(
         self, evidence: BurstEvidence, stratum: Stratum, volume: float, cap: float, strata: int
@@ -139,23 +111,16 @@ class BurstTests:
             stratum.stable_all / theirs,
         )
         dues = self.ratio.step(self.ratio.start(), split, cap)
-        gate = evidence.gate
-        if self.inferior:
-            due = self.inferior.step(self.inferior.start(), split)
-            gate = _more(gate, self.inferior.logs(due, split[0]), math.inf)
         return evidence._replace(
-            gate=gate,
-            bad=evidence.bad + split[0],
-            requests=evidence.requests + split[1],
             ratio=_more(evidence.ratio, self.ratio.logs(dues, split[0]), cap),
             bursts=_more(
-                _begun_anew(evidence.bursts, strata), self._bursts(evidence, stratum), cap
+                _begun_anew(evidence.bursts, strata), self._bursts(evidence, stratum, other), cap
             ),
         )
 
-    def _bursts(self, evidence: BurstEvidence, stratum: Stratum) -> Logs:
+    def _bursts(self, evidence: BurstEvidence, stratum: Stratum, other: float) -> Logs:
         phi = self.policy.unknown_dispersion
-        test = self.against(evidence)
+        test = RateTest(bound=min(0.5, self.highest(evidence, other)))
         return test.logs(stratum.canary_bad / phi, stratum.canary_all / phi)
 
     def tempered(self, evidence: BurstEvidence, adds: Logs, volume: float) -> Logs:

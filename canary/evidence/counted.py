@@ -69,8 +69,7 @@ class CountTrial:
 
     `rates` are the rate tests by name; `capped` is the one among them that a scrape takes to its
     cap first. `flat` is the dispersion where it is the same at every volume, `begun` what a pod's
-    first requests are tested by, and `milder` the rate tests for those. `bursty` are the tests
-    that take the place of those of a history.
+    first requests are tested by. `bursty` are the tests that take the place of those of a history.
     """
 
     plan: CountPlan
@@ -79,7 +78,6 @@ class CountTrial:
     worst: RateTest
     bound: BoundTest | None
     rates: tuple[tuple[str, RateTest], ...]
-    milder: tuple[RateTest, ...]
     flat: float | None
     capped: RateTest | None
     begun: RateTest
@@ -105,7 +103,6 @@ class CountTrial:
             worst=against_rate(rate),
             bound=BoundTest(maximum=plan.maximum or 1.0, cap=cap) if betting else None,
             rates=rates,
-            milder=tuple([test.milder(max(test.bound, policy.start_rate)) for _, test in rates]),
             flat=flat if flat is None or math.isfinite(flat) else None,
             capped=min(
                 [test for _, test in rates if test.cap < math.inf],
@@ -202,10 +199,8 @@ class CountTrial:
         dues, bets, excess, bursty = old.dues, old.bets, old.excess, old.bursty
         if self.comparison:
             dues = self.comparison.step(dues, split, cap)
-        if stratum.starting:
-            excess = self._excess_of_starts(excess, split[0], split[1])
-        elif stratum.canary_bad:
-            excess = self._excess(excess, split[0], split[1])
+        if cap < math.inf or stratum.canary_bad:
+            excess = self._excess(excess, split[0], split[1], None if cap == math.inf else cap)
         if self.bound:
             adds = self.bound.growth(stratum.canary_bad / stratum.canary_all)
             if self.bursty and bursty:
@@ -220,7 +215,7 @@ class CountTrial:
         return self.comparison.worse.cap if self.comparison else math.inf
 
     def _cap(self, old: CountEvidence, bad: float, requests: float) -> float:
-        """Return what a stratum of pods that have only begun may add to a comparison's logarithm.
+        """Return what a stratum of pods that have only begun may add to any test's logarithm.
 
         It is what the stratum adds to the evidence that they fail more than a healthy version's may
         in their first second: a factor that is not above an e-value's is one.
@@ -228,21 +223,13 @@ class CountTrial:
         before = self.begun.value(old.start_bad, old.start_all)
         return self.begun.value(old.start_bad + bad, old.start_all + requests) - before
 
-    def _excess(self, excess: tuple[Logs, ...], bad: float, requests: float) -> tuple[Logs, ...]:
-        return tuple(
-            [
-                test.excess(before, bad, requests)
-                for (_, test), before in zip(self.rates, excess, strict=True)
-            ]
-        )
-
-    def _excess_of_starts(
-        self, excess: tuple[Logs, ...], bad: float, requests: float
+    def _excess(
+        self, excess: tuple[Logs, ...], bad: float, requests: float, cap: float | None = None
     ) -> tuple[Logs, ...]:
         return tuple(
             [
-                test.excess_over(milder, before, bad, requests)
-                for (_, test), milder, before in zip(self.rates, self.milder, excess, strict=True)
+                test.excess(before, bad, requests, cap)
+                for (_, test), before in zip(self.rates, excess, strict=True)
             ]
         )
 
@@ -300,22 +287,11 @@ class CountTrial:
 
     def passing(self, evidence: CountEvidence) -> float:
         """Return the logarithm of the evidence that the candidate is not inferior."""
-        worst = self.worst.value(*self.thinned(evidence))
+        worst = self.worst.value(evidence.bad, evidence.requests)
         if not self.comparison:
             return worst
-        return log_mean((worst, log_mean(self.inferior_logs(evidence))))
-
-    def inferior_logs(self, evidence: CountEvidence) -> Logs:
-        """Return the evidence of the comparison that the candidate is not inferior."""
-        if evidence.bursty:
-            return evidence.bursty.gate or (NOTHING,)
-        return self.comparison.passing(evidence.dues, evidence.bad) if self.comparison else ()
-
-    def thinned(self, evidence: CountEvidence) -> tuple[float, float]:
-        """Return the canary's bad and all requests, divided by what is known of its dispersion."""
-        if evidence.bursty:
-            return evidence.bursty.bad, evidence.bursty.requests
-        return evidence.bad, evidence.requests
+        ratio = log_mean(self.comparison.passing(evidence.dues, evidence.bad))
+        return log_mean((worst, ratio))
 
 
 def _rates(
@@ -345,13 +321,7 @@ def _bursty(
         return None
     level = (policy.alpha_history or policy.alpha / 10) * (share or 1.0)
     ratio = RatioTest(margin=calibration.margin, cap=cap)
-    return BurstTests(
-        policy=policy,
-        ratio=ratio,
-        inferior=against_stable(policy.inferior_margin) if plan.promotes else None,
-        level=level,
-        usual=min((plan.maximum or policy.usual_rate) / 2, policy.usual_rate),
-    )
+    return BurstTests(policy=policy, ratio=ratio, level=level)
 
 
 def _volume(before: float, requests: float, seconds: float) -> float:

@@ -9,16 +9,17 @@ decision, and U the upper end of a confidence sequence for the canary's bad rate
 promotion's own test (`canary.evidence.promotion.against_rate`) has refuted are above it. It is
 looked at before every step, and holds at all of these looks together with a chance of 1 - beta
 (Ville; Howard, Ramdas, McAuliffe, Sekhon, Annals of Statistics 49(2)). Counts are those divided by
-their dispersion: what a history says of it, or what is learned of the stable during the run.
+their dispersion.
 """
 
 import math
 from dataclasses import dataclass
 from typing import Final
 
-from canary.evidence.counted import CountEvidence, CountTrial
+from canary.evidence.counted import CountEvidence
 from canary.evidence.judge import Judge, JudgeState
 from canary.evidence.mixture import log_needed
+from canary.evidence.plan import CountPlan
 from canary.evidence.promotion import against_rate
 from canary.evidence.verdict import Need
 
@@ -54,10 +55,10 @@ def exposure(
 
     """
     found = [
-        _cost(trial, evidence, judge.policy.promote_at, growth * seconds, budget)
-        for trial, evidence in zip(judge.trials, state.metrics, strict=True)
-        if isinstance(trial, CountTrial) and isinstance(evidence, CountEvidence)
-        if trial.plan.refuses and trial.plan.floor is None
+        _cost(plan, evidence, judge.policy.promote_at, growth * seconds, budget)
+        for plan, evidence in zip(judge.plans, state.metrics, strict=True)
+        if isinstance(plan, CountPlan) and isinstance(evidence, CountEvidence)
+        if plan.refuses and plan.floor is None
     ]
     return max(found, key=lambda one: one.cost, default=None)
 
@@ -84,21 +85,21 @@ def upper_rate(bad: float, requests: float, refuted_at: float) -> float:
 
 
 def _cost(
-    trial: CountTrial, evidence: CountEvidence, refuted_at: float, stretch: float, budget: float
+    plan: CountPlan, evidence: CountEvidence, refuted_at: float, stretch: float, budget: float
 ) -> Exposure:
-    bad, requests = trial.thinned(evidence)
-    if requests <= 0:
-        return Exposure(metric=trial.plan.name, cost=math.inf)
+    if evidence.requests <= 0:
+        return Exposure(metric=plan.name, cost=math.inf)
     ahead = evidence.volume * stretch
-    cost = upper_rate(bad, requests, refuted_at) * ahead
-    rate = min(_HIGHEST, budget / ahead) if ahead else _HIGHEST
-    missing = _missing(bad, requests, refuted_at, rate) * evidence.canary_all / requests
+    cost = upper_rate(evidence.bad, evidence.requests, refuted_at) * ahead
+    missing = _missing(evidence, refuted_at, min(_HIGHEST, budget / ahead) if ahead else _HIGHEST)
     seconds = missing / evidence.volume if evidence.volume > 0 else None
-    need = Need(metric=trial.plan.name, requests=math.ceil(missing), seconds=seconds)
-    return Exposure(metric=trial.plan.name, cost=cost, missing=need)
+    need = Need(metric=plan.name, requests=math.ceil(missing), seconds=seconds)
+    return Exposure(metric=plan.name, cost=cost, missing=need)
 
 
-def _missing(bad: float, requests: float, refuted_at: float, rate: float) -> float:
+def _missing(evidence: CountEvidence, refuted_at: float, rate: float) -> float:
     """Return how many good answers more refute a rate; errs to the long side."""
     test = against_rate(rate)
-    return log_needed(test.logs(bad, requests), test.growth(0.0), refuted_at) or 0.0
+    logs = test.logs(evidence.bad, evidence.requests)
+    waits = log_needed(logs, test.growth(0.0), refuted_at) or 0.0
+    return waits * evidence.canary_all / evidence.requests

@@ -78,20 +78,20 @@ class Judge:
         self.plans = tuple(plans)
         heavy = [_weight(plan) for plan in plans]
         self._weights = tuple(weight / (sum(heavy) or 1.0) for weight in heavy)
-        self.trials = tuple(
+        self._trials = tuple(
             CountTrial.of(plan, policy, weight)
             if isinstance(plan, CountPlan)
             else ScalarTrial.of(plan, policy)
             for plan, weight in zip(plans, self._weights, strict=True)
         )
         self._steps: tuple[_Step, ...] = tuple(
-            (trial.plan.name, trial.step) for trial in self.trials
+            (trial.plan.name, trial.step) for trial in self._trials
         )
-        self._ceilings: tuple[_Ceiling, ...] = tuple(trial.ceiling for trial in self.trials)
+        self._ceilings: tuple[_Ceiling, ...] = tuple(trial.ceiling for trial in self._trials)
 
     def start(self) -> JudgeState:
         """Return the state before the first sample."""
-        return JudgeState(tuple([trial.start() for trial in self.trials]))
+        return JudgeState(tuple([trial.start() for trial in self._trials]))
 
     def update(self, state: JudgeState, samples: Samples) -> JudgeState:
         """Add what was read at one moment. A metric without a sample stays as it is."""
@@ -138,7 +138,7 @@ class Judge:
                 weight=weight, trial=trial, evidence=evidence, values=_values(trial, evidence)
             )
             for weight, trial, evidence in zip(
-                self._weights, self.trials, state.metrics, strict=True
+                self._weights, self._trials, state.metrics, strict=True
             )
         )
 

@@ -3,10 +3,11 @@
 import math
 from typing import Final
 
-from canary.evidence.bursty import BurstEvidence, BurstTests
+from canary.evidence.bursty import BurstTests
 from canary.evidence.counted import CountEvidence, CountTrial, Values
 from canary.evidence.mixture import log_needed
 from canary.evidence.ranked import ScalarEvidence, ScalarTrial
+from canary.evidence.rate import RateTest
 from canary.evidence.verdict import Finding, Need
 
 _GUARD: Final = "guard"
@@ -87,18 +88,17 @@ def need_to_promote(trial: CountTrial, evidence: CountEvidence, target: float) -
 
     None where they do not point to it.
     """
-    bad, requests = trial.thinned(evidence)
-    if not requests:
+    if not evidence.requests:
         return None
-    scale = requests / evidence.canary_all
+    scale = evidence.requests / evidence.canary_all
     alone = target + (math.log(2) if trial.comparison else 0.0)
-    logs = trial.worst.logs(bad, requests)
+    logs = trial.worst.logs(evidence.bad, evidence.requests)
     rate = evidence.canary_bad / evidence.canary_all
     waits = [_scaled(log_needed(logs, trial.worst.growth(rate), alone), scale)]
     inferior = trial.comparison.inferior if trial.comparison else None
     if trial.comparison and inferior and evidence.stable_all:
-        logs = trial.inferior_logs(evidence)
-        growth = inferior.growth(*_pace_of_gate(trial, evidence))
+        logs = trial.comparison.passing(evidence.dues, evidence.bad)
+        growth = inferior.growth(*_pace(trial, evidence))
         waits.append(_scaled(log_needed(logs, growth, alone), scale))
     found = [wait for wait in waits if wait is not None]
     return _need(trial, evidence, min(found)) if found else None
@@ -138,13 +138,17 @@ def _wait_in_bursts(
     """Return the same for a test of a metric whose bursts are not known."""
     if evidence.bursty is None:
         return None
-    rate = evidence.canary_bad / evidence.canary_all
+    rate, other = evidence.canary_bad / evidence.canary_all, _stable_volume(evidence)
     if name == "bursts":
         phi = tests.policy.unknown_dispersion
-        test = tests.against(evidence.bursty)
+        test = RateTest(bound=tests.highest(evidence.bursty, other))
         return _scaled(log_needed(evidence.bursty.bursts, test.growth(rate), target), 1 / phi)
     ours = tests.dispersion(evidence.bursty, evidence.volume)
-    growth = tests.ratio.growth(*_pace_in_bursts(tests, evidence.bursty, evidence))
+    theirs = tests.dispersion(evidence.bursty, other)
+    stable = evidence.stable_bad / evidence.stable_all
+    growth = tests.ratio.growth(
+        rate, stable, evidence.canary_all / ours, evidence.stable_all / theirs
+    )
     return _scaled(log_needed(evidence.bursty.ratio, growth, target), 1 / ours)
 
 
@@ -171,24 +175,6 @@ def _pace(trial: CountTrial, evidence: CountEvidence) -> tuple[float, float, flo
     )
 
 
-def _pace_of_gate(trial: CountTrial, evidence: CountEvidence) -> tuple[float, float, float, float]:
-    if trial.bursty and evidence.bursty:
-        return _pace_in_bursts(trial.bursty, evidence.bursty, evidence)
-    return _pace(trial, evidence)
-
-
-def _pace_in_bursts(
-    tests: BurstTests, bursty: BurstEvidence, evidence: CountEvidence
-) -> tuple[float, float, float, float]:
-    """Return the pace where no history is known, by the dispersion that was learned."""
-    return (
-        evidence.canary_bad / evidence.canary_all,
-        evidence.stable_bad / evidence.stable_all,
-        evidence.canary_all / tests.dispersion(bursty, evidence.volume),
-        evidence.stable_all / tests.dispersion(bursty, _stable_volume(evidence)),
-    )
-
-
 def _scaled(wait: float | None, per_request: float) -> float | None:
     return None if wait is None else wait / per_request
 
@@ -204,7 +190,7 @@ def _bound(
 ) -> float | None:
     """Return the rate that a test allows the canary."""
     if test == "bursts" and trial.bursty and evidence.bursty:
-        return trial.bursty.highest(evidence.bursty)
+        return trial.bursty.highest(evidence.bursty, _stable_volume(evidence))
     for name, rate_test in trial.rates:
         if name == test:
             return rate_test.bound

@@ -41,11 +41,9 @@ class Policy:
 
     Bursts. Where no history is trusted, a healthy version's errors are taken to come in bursts:
     of up to `burst_height` times the stable's bad rate, and so long that their requests count as
-    `burst_seconds` times that rate, `burst_longest` at most, more dispersed for each request per
-    second (`canary.evidence.bursts`). The stable's own counts correct the second. Bursts that it
-    has not shown yet may raise its mean up to half of the metric's maximum, or to `usual_rate`
-    where that is less; that is believed half as much once it has served for `burst_memory`. A
-    dispersion of 1 that is unknown says that requests are independent: there are no bursts then.
+    `burst_seconds` times that rate more dispersed for each request per second
+    (`canary.evidence.bursts`). The stable's own counts correct the second. A dispersion of 1 that
+    is unknown says that requests are independent: there are no bursts then.
 
     Scalars. One sample in `scalar_spacing` is used; `scalar_margin` is what a canary pod may be
     worse by.
@@ -73,11 +71,8 @@ class Policy:
     cap_bursty: float = 0.5
     bursty: float = 1.5
     unknown_dispersion: float = 2.0
-    burst_seconds: float = 800.0
-    burst_longest: float = 8.0
-    burst_height: float = 9.0
-    burst_memory: float = 2400.0
-    usual_rate: float = 0.01
+    burst_seconds: float = 300.0
+    burst_height: float = 10.0
     blocks: tuple[float, ...] = (5.0, 30.0, 60.0)
     pod_deviations: float = 2.6
     history_seconds: float = 3 * 3600.0

@@ -12,7 +12,7 @@ With multiples below 1 it tests the other side, that the chance is at least the 
 """
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import repeat
 from operator import add, mul, sub
@@ -43,30 +43,16 @@ class RateTest:
         """
         return bad > 0 and bad * math.log(bad / (requests * self.bound)) > self.cap
 
-    def excess(self, before: Logs, bad: float, requests: float) -> Logs:
-        """Return the excess so far with that of one scrape. An empty one stands for none."""
-        if not self.exceeds(bad, requests):
-            return before
-        excess = [max(0.0, log - self.cap) for log in self.logs(bad, requests)]
-        return tuple(map(add, before or (0.0,) * len(excess), excess))
+    def excess(self, before: Logs, bad: float, requests: float, cap: float | None = None) -> Logs:
+        """Return the excess so far with that of one scrape.
 
-    def milder(self, bound: float) -> "RateTest":
-        """Return the test of a higher bound, by the same alternatives."""
-        times = self.bound * (1 - bound) / (bound * (1 - self.bound))
-        return replace(self, bound=bound, multiples=tuple([times * one for one in self.multiples]))
-
-    def excess_over(self, milder: "RateTest", before: Logs, bad: float, requests: float) -> Logs:
-        """Return the excess so far with that of a scrape which a milder test is for.
-
-        Each alternative gains what it does in the milder test, or in this one where that is less.
-        An alternative that the milder bound allows gains nothing. Either is an e-value while the
-        rate is within the milder bound.
+        An empty one stands for none. `cap` is one for this scrape alone, which may then be without
+        a bad request.
         """
-        pairs = zip(milder.logs(bad, requests), milder.multiples, strict=True)
-        most = [min(self.cap, log if many > 1 else min(0.0, log)) for log, many in pairs]
-        excess = [
-            max(0.0, log - one) for log, one in zip(self.logs(bad, requests), most, strict=True)
-        ]
+        if cap is None and not self.exceeds(bad, requests):
+            return before
+        most = self.cap if cap is None else min(cap, self.cap)
+        excess = [max(0.0, log - most) for log in self.logs(bad, requests)]
         return tuple(map(add, before or (0.0,) * len(excess), excess))
 
     def logs(self, bad: float, requests: float, excess: Logs = ()) -> Logs:

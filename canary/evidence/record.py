@@ -122,9 +122,8 @@ def _load_evidence(record: Mapping[str, Any]) -> CountEvidence | ScalarEvidence:
 
 def _shape(evidence: CountEvidence | ScalarEvidence) -> tuple[int, ...]:
     if isinstance(evidence, CountEvidence):
-        bursty = evidence.bursty
-        kept = (bursty.stable.blocks, bursty.bursts, bursty.gate) if bursty else ()
-        parts = (evidence.dues, evidence.bets, evidence.excess, *kept)
+        kept = evidence.bursty.stable.blocks if evidence.bursty else ()
+        parts = (evidence.dues, evidence.bets, evidence.excess, kept)
         return tuple(len(part) for part in parts)
     return (len(evidence.logs),)
 

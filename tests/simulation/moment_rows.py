@@ -9,17 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from canary.evidence.policy import Policy
 from tests.simulation.moments import (
     BEFORE,
     Bursts,
     Case,
-    passes_of,
     quantiles,
     runs_of,
 )
 from tests.simulation.row import Result, Row, bounded, seeded
-from tests.simulation.runs import too_many
 
 HOUR = 3600.0
 RUNS = 200
@@ -34,31 +31,18 @@ UNKNOWN = (
     ("bursts x 6, 20 s, each pod its own", Bursts(high=6.0, by_pod=True)),
     ("independent", None),
 )
-OTHERS = (
-    ("bursts x 12, 5 % of the time, 60 s", Bursts(high=12.0, share=0.05, dwell=60.0)),
-    ("bursts x 12, 2 % of the time, 30 s", Bursts(high=12.0, share=0.02, dwell=30.0)),
-    ("bursts x 9, 90 s", Bursts(high=9.0, dwell=90.0)),
-    ("bursts x 5, 20 % of the time, 90 s", Bursts(high=5.0, share=0.2, dwell=90.0)),
-    ("bursts x 4, 20 % of the time, 10 s", Bursts(high=4.0, share=0.2, dwell=10.0)),
-)
-KINDS = (
-    *((name, bursts, (5.0, 50.0, 500.0)) for name, bursts in UNKNOWN),
-    *((name, bursts, (10.0, 50.0, 200.0)) for name, bursts in OTHERS),
-)
-"""Kinds of bursts, and at how many requests per second."""
 
 
 def rows() -> Iterator[Row]:
     """Return all of them."""
     yield from _unknown()
-    yield from _gates()
     yield from _starts()
     yield from _times()
 
 
 def _unknown() -> Iterator[Row]:
-    for name, bursts, volumes in KINDS:
-        for rps in volumes:
+    for name, bursts in UNKNOWN:
+        for rps in (5.0, 50.0, 500.0):
             for lived in (0.0, HOUR):
                 case = Case(
                     rps=rps, stable=0.01, bursts=bursts, known=False, lived=lived, maximum=0.02
@@ -81,38 +65,6 @@ def _unknown() -> Iterator[Row]:
             run=partial(_run_healthy, case),
             cost=40,
         )
-
-
-def _gates() -> Iterator[Row]:
-    bursts = Bursts(high=9.0)
-    for canary, name in ((0.01, "1 % canary in bursts x 9, 1 % is too much"), (None, "as good")):
-        case = Case(
-            rps=50,
-            stable=0.001,
-            canary=canary,
-            bursts=bursts,
-            known=False,
-            lived=HOUR,
-            seconds=3600,
-        )
-        yield Row(
-            table="promotion at 5 % where no history is known",
-            name=f"{name}, 50 rps",
-            aim="wrongly passed <= 5 %" if canary else "",
-            run=partial(_run_gate, case),
-            quick=canary is not None,
-            cost=40,
-        )
-
-
-def _run_gate(case: Case, runs: int) -> Result:
-    policy = Policy(inferior_rate=0.01)
-    times = sorted(passes_of(case, seeded(), runs=runs, policy=policy))
-    passed = sum(one < math.inf for one in times)
-    return Result(
-        text=f"passed {passed} of {runs}, median {times[len(times) // 2]:.0f} s",
-        ok=case.canary is None or not too_many(passed, runs, policy.beta),
-    )
 
 
 def _starts() -> Iterator[Row]:

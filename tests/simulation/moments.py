@@ -15,10 +15,9 @@ import numpy as np
 
 from canary.evidence.counters import Stratum
 from canary.evidence.dispersion import Calibration
-from canary.evidence.judge import Judge, JudgeState
+from canary.evidence.judge import Judge
 from canary.evidence.plan import CountPlan
 from canary.evidence.policy import Policy
-from canary.evidence.verdict import NonInferior
 from tests.simulation.traffic import PODS, Array
 
 NAME: Final = "errors"
@@ -63,21 +62,15 @@ class Bursts:
     def factors(self, rng: np.random.Generator, seconds: int) -> tuple[Array, Array]:
         """Draw for every second how many times the mean both arms' rates are."""
         size = 1 + (PODS if self.by_pod else 1)
-        columns = [self.factor(rng, seconds) for _ in range(size)]
-        return columns[0], np.mean(columns[1:], axis=0)
-
-    def factor(self, rng: np.random.Generator, seconds: int) -> Array:
-        """Draw for every second how many times the mean the rate of one arm or pod is."""
         low = (1 - self.share * self.high) / (1 - self.share)
-        calm = self.dwell * (1 - self.share) / self.share
-        first = int(rng.random() >= self.share)
-        factors, at = np.empty(seconds), 0
-        while at < seconds:
-            calms = bool(first % 2)
-            lasts = rng.geometric(1 / (calm if calms else self.dwell))
-            factors[at : at + lasts] = low if calms else self.high
-            at, first = at + lasts, first + 1
-        return factors
+        ends, begins = 1 / self.dwell, self.share / (self.dwell * (1 - self.share))
+        drawn = rng.random((seconds, size))
+        high = np.empty((seconds, size), bool)
+        high[0] = rng.random(size) < self.share
+        for at in range(1, seconds):
+            high[at] = np.where(high[at - 1], drawn[at] >= ends, drawn[at] < begins)
+        factors = np.where(high, self.high, low)
+        return factors[:, 0], factors[:, 1:].mean(axis=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +104,7 @@ class Ended:
     failed: float = math.inf
 
 
-def judge_of(case: Case, policy: Policy, *, refuses: bool = True) -> Judge:
+def judge_of(case: Case, policy: Policy) -> Judge:
     """Return the judge of a case; a history is one of independent requests."""
     calibration = Calibration(
         levels=((math.inf, 1.0),),
@@ -121,8 +114,7 @@ def judge_of(case: Case, policy: Policy, *, refuses: bool = True) -> Judge:
         learned=1.1 * case.stable,
     )
     learned = calibration if case.known else None
-    plan = CountPlan(name=NAME, maximum=case.maximum, calibration=learned, refuses=refuses)
-    return Judge(policy, [plan])
+    return Judge(policy, [CountPlan(name=NAME, maximum=case.maximum, calibration=learned)])
 
 
 def runs_of(
@@ -136,22 +128,6 @@ def runs_of(
     return [_one(case, judge, rng, rhythm) for _ in range(runs)]
 
 
-def passes_of(case: Case, rng: np.random.Generator, *, runs: int, policy: Policy) -> list[float]:
-    """Return after how many seconds the gate lets each canary pass, asked every ten seconds."""
-    judge = judge_of(case, policy, refuses=False)
-    return [_passed(case, judge, rng) for _ in range(runs)]
-
-
-def _passed(case: Case, judge: Judge, rng: np.random.Generator) -> float:
-    asked = 0.0
-    for time, stratum, state in _judged(case, judge, _totals(case, rng), rng, NOW):
-        if stratum.canary_all and time >= asked:
-            asked = time + 10
-            if isinstance(judge.verdict(state), NonInferior):
-                return time
-    return math.inf
-
-
 @dataclass(slots=True)
 class _Drawn:
     """What both arms have counted up to every step: bad and all of the canary, then the stable."""
@@ -163,22 +139,14 @@ class _Drawn:
 
 
 def _one(case: Case, judge: Judge, rng: np.random.Generator, rhythm: Rhythm) -> Ended:
-    totals = _totals(case, rng)
-    for time, stratum, state in _judged(case, judge, totals, rng, rhythm):
-        if stratum.canary_bad and judge.refuses(state):
-            ended = time + ACTING
-            return Ended(seconds=ended, failed=float(_Drawn(totals).at(ended)[0]))
-    return Ended()
-
-
-def _judged(
-    case: Case, judge: Judge, totals: Array, rng: np.random.Generator, rhythm: Rhythm
-) -> Iterator[tuple[float, Stratum, JudgeState]]:
-    """Return the time of every reading, what was counted since the last, and the state after it."""
-    drawn = _Drawn(totals)
+    drawn = _Drawn(_totals(case, rng))
     state = judge.start()
     if case.lived:
-        state = judge.update(state, {NAME: _before(case, rng)})
+        served = case.rps * case.lived
+        before = Stratum(
+            0, 0, before_bad=float(rng.poisson(served * case.stable)), before_all=served
+        )
+        state = judge.update(state, {NAME: before})
     then, last, opened = 0.0, drawn.at(rhythm.warmup), math.inf
     for time in rhythm.readings(float(rng.random()), case.seconds):
         counts = drawn.at(time)
@@ -189,17 +157,10 @@ def _judged(
             opened = min(opened, time)
         state = judge.update(state, {NAME: stratum})
         then, last = time, counts
-        yield time, stratum, state
-
-
-def _before(case: Case, rng: np.random.Generator) -> Stratum:
-    """Draw what the stable's pods have counted before: bursts, if there are any, then too."""
-    served, seconds = case.rps * case.lived, round(case.lived)
-    mean = 1.0
-    if case.bursts:
-        mean = float(case.bursts.factors(rng, seconds)[1].mean())
-    bad = float(rng.poisson(served * case.stable * mean))
-    return Stratum(0, 0, before_bad=bad, before_all=served)
+        if stratum.canary_bad and judge.refuses(state):
+            ended = time + ACTING
+            return Ended(seconds=ended, failed=float(drawn.at(ended)[0]))
+    return Ended()
 
 
 def _totals(case: Case, rng: np.random.Generator) -> Array:

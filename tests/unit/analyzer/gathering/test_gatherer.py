@@ -139,14 +139,14 @@ async def test_pods_are_listed_no_sooner_than_the_api_server_asks_for() -> None:
 async def test_a_bad_canary_is_found_on_the_pods_own_pages_and_its_run_is_woken() -> None:
     bench = Bench()
     assert bench.gatherer.follow(watch(), {"request-success-rate": SERVER}) is None
-    changed = await bench.rounds(12, (8, 2), (90, 0))
+    changed = await bench.rounds(5, (8, 2), (90, 0))
     weighing = bench.gatherer.follow(watch(), {})
     assert changed == [KEY]
     assert weighing is not None
     assert isinstance(weighing.verdict, Refuse)
     assert weighing.sources == {"request-success-rate": "pods (app)"}
     assert weighing.uncounted == weighing.blind == {"queue": "it is a gauge"}
-    assert weighing.verdict.finding.canary_bad <= 24
+    assert weighing.verdict.finding.canary_bad <= 10
 
 
 async def test_a_record_is_plain_json_even_before_the_first_reading() -> None:

@@ -60,20 +60,6 @@ def test_what_is_missing_is_what_makes_it_fit() -> None:
     assert 5 < later.cost <= 10
 
 
-def test_good_answers_of_a_few_seconds_tell_less_where_errors_may_come_in_bursts() -> None:
-    judge = Judge(Policy(), [ERRORS])
-    state = judge.update(judge.start(), {"errors": Stratum(0, 300, 0, 2700, 5)})
-    found = exposure(judge, state, growth=2, seconds=60, budget=10)
-    assert found is not None
-    assert found.missing is not None
-    by_two = upper_rate(0, 150, POLICY.promote_at) * 120 * 60
-    assert found.cost > 5 * by_two
-    plain = asked(Stratum(0, 300, 0, 2700, 5))
-    assert plain is not None
-    assert plain.missing is not None
-    assert found.missing.requests > 5 * plain.missing.requests
-
-
 def test_without_a_request_anything_may_be() -> None:
     judge = Judge(POLICY, [ERRORS])
     found = exposure(judge, judge.start(), growth=2, seconds=60, budget=10)

@@ -97,8 +97,7 @@ def test_driven_traffic_feeds_the_bound_alone() -> None:
 def test_what_is_below_the_floor_is_never_held_against_it() -> None:
     tiny = Stratum(2.0, 2500.0, 0.0, 22500.0, 5.0)
     assert not JUDGE.refuses(_feed(JUDGE, *_errors(*[tiny] * 50)))
-    policy = replace(POLICY, floor=0.0, unknown_dispersion=1.0)
-    strict = Judge(policy, [replace(ERRORS, calibration=None)])
+    strict = Judge(replace(POLICY, floor=0.0), [replace(ERRORS, calibration=None)])
     assert strict.refuses(_feed(strict, *_errors(*[tiny] * 50)))
 
 

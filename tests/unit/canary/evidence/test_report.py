@@ -42,7 +42,7 @@ def test_sufficient_evidence_refuses_before_any_tick_and_says_all_its_numbers() 
     assert world.state.phase is Phase.FAILED
     assert world.weights == [10, 0]
     assert world.state.failed_checks == 0
-    figures = ("20 %", "> 4.5 %, above its bound by", "of the canary's", "of the stable's")
+    figures = ("20 %", "> 0.1 %, above its bound by", "of the canary's", "of the stable's")
     for part in ("error-rate", *figures, "counted from pods (app)"):
         assert part in world.verdict, world.verdict
 
