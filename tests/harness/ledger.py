@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from canary.contract import ANALYZER_USER, HOLD, PARKED, SPLIT
+from canary.contract import ANALYZER_USER, HOLD, PARKED, SPLIT, STABLE
 from canary.model.values import Json
 from runtime.resources import (
     CANARIES,
@@ -80,13 +80,22 @@ class Ledger:
         image, name = image_of(pod), pod["metadata"]["name"]
         if name.startswith(f"{CANARY}-") or not name.startswith(f"{NAME}-"):
             return
-        target = self.stage.api.look(DEPLOYMENTS, *PLACE)
-        held = target is not None and HOLD in (target["metadata"].get("annotations") or {})
-        # Where the namespace's label is gone, a hold can be ended past the webhook.
-        held = held and target is not None and bool(target["spec"].get("paused"))
-        waits = held and target is not None and image_of(target["spec"]["template"]) == image
-        if image in self.never or (waits and not self._is_undone(image)):
+        if image in self.never or (self._waits(image) and not self._is_undone(image)):
             self.wrong.append(f"{image} runs in the target: {name}")
+
+    def _waits(self, image: str) -> bool:
+        """Tell whether an image is held: it may have no pod then.
+
+        Where the namespace's label is gone, a hold can be ended past the webhook. One without a
+        stable mark may be of what serves already: the analyzer finds out.
+        """
+        target = self.stage.api.look(DEPLOYMENTS, *PLACE)
+        if target is None or not target["spec"].get("paused"):
+            return False
+        notes = target["metadata"].get("annotations") or {}
+        if HOLD not in notes or image_of(target["spec"]["template"]) != image:
+            return False
+        return bool(notes.get(STABLE)) or not self.stage.serving().get(image)
 
     def _is_undone(self, image: str) -> bool:
         """Tell whether a promotion was taken back just now: its ReplicaSet is told next."""
