@@ -1,6 +1,7 @@
 """A cluster with Headgate and a team, on time that passes at once."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -63,6 +64,8 @@ class Answers:
         value = self.values.get(image, 0.0)
         if isinstance(value, ProviderError):
             raise value
+        if value is not None and math.isnan(value):
+            value = None  # as the port has it: what is no number is left out
         self.asked.append((image, value))
         return () if value is None else (value,)
 
