@@ -5,6 +5,7 @@ from dataclasses import replace
 from canary.contract import Command
 from canary.evidence.counters import Stratum
 from canary.evidence.policy import Inconclusive, Policy
+from canary.model.fates import Calm
 from canary.model.strategy import FailureCount, HookType, NoDataPolicy
 from canary.model.world import Place, Revision
 from canary.spec.steps import judged
@@ -336,3 +337,20 @@ def no_data_passes_to_the_moment(c: Chronicle) -> None:
     held(c, replace(SHORT, no_data=NoDataPolicy.PASS, no_data_after=TO_THE_MOMENT))
     at_weight(c, 10)
     c.look(8)
+
+
+@story
+def held_with_what_serves(c: Chronicle) -> None:
+    c.look(2)
+    c.says("a pause of the team ends with a hold of the very template that serves")
+    c.world.paused = c.world.held = True
+    c.run()
+
+
+@story
+def a_new_process_has_not_heard_of_others(c: Chronicle) -> None:
+    held(c)
+    at_weight(c, 10)
+    c.world.canary_ready = False
+    c.world.weather = Calm(since=c.world.now + MINUTE / 12)
+    c.look(4)
