@@ -8,6 +8,7 @@ one survived without a reason.
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,7 +37,12 @@ def mutmut(copy: Path, *arguments: str) -> str:
 
 
 def copy_of_checkout(copy: Path) -> None:
-    """Copy every file that Git knows or would add, as it is now."""
+    """Copy every file that Git knows or would add, as it is now.
+
+    Of an earlier copy the tests go first: one that was deleted would run on there.
+    """
+    for tests in (copy / "tests", copy / "mutants" / "tests"):
+        shutil.rmtree(tests, ignore_errors=True)
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"],  # noqa: S607 - the git of this person
         cwd=ROOT,
