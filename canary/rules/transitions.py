@@ -380,6 +380,7 @@ def acted(ctx: Context, command: Command, decision: Decision, *more: Action) -> 
 
     Of commands that stand together the abort wins: what was aborted is not promoted by another.
     """
-    together = ctx.observed.target.commands if command is Command.ABORT else frozenset({command})
-    done = clear(ctx.observed.target, together)
+    ends = command is Command.ABORT
+    together = frozenset({command, Command.PROMOTE, Command.RETRY} if ends else {command})
+    done = clear(ctx.observed.target, together & ctx.observed.target.commands)
     return replace(decision, actions=(*decision.actions, *more, done))

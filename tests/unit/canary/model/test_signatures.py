@@ -94,3 +94,28 @@ async def test_events_name_the_giver_of_each() -> None:
     assert any("paused by alice" in message for message in said), said
     left = (bench.target(KEY) or {})["metadata"]["annotations"]
     assert not (left.keys() & {*COMMANDS, REQUESTED_BY})
+
+
+async def test_what_was_aborted_is_not_promoted_by_a_command_that_stood_beside() -> None:
+    bench = held(Bench())
+    for _ in range(4):
+        await bench.reconcile()
+        ready(bench)
+    target = bench.target(KEY)
+    assert target is not None
+    for command, who in (
+        (Command.PROMOTE, "alice"),
+        (Command.RETRY, "carol"),
+        (Command.ABORT, "bob"),
+    ):
+        target = write(target, {command: "now"}, who)
+    bench.write("web:2", target["metadata"]["annotations"], paused=True)
+    for _ in range(6):
+        await bench.reconcile()
+    said = bench.events()
+    assert any("aborted by bob" in message for message in said), said
+    assert not any("alice" in message or "carol" in message for message in said), said
+    stored = bench.target(KEY) or {}
+    assert stored["spec"]["paused"]
+    assert HOLD in stored["metadata"]["annotations"]
+    assert not (stored["metadata"]["annotations"].keys() & {*COMMANDS, REQUESTED_BY})
