@@ -276,7 +276,7 @@ class WeightLog:
         share = round(100 * weights.get("web-canary", 0) / total) if total else 0
         if not self.shares or self.shares[-1] != share:
             self.shares.append(share)
-        status = self._kubectl.get("canary", "web").get("status", {})
+        status = (self._kubectl.find("canary", "web") or {}).get("status", {})
         seen = (str(status.get("phase", "")), int(status.get("canaryWeight", 0)))
         if not self.statuses or self.statuses[-1] != seen:
             self.statuses.append(seen)

@@ -170,9 +170,10 @@ def test_a_label_is_enough(
 ) -> None:
     written = deploy(namespace, host, with_canary=False)
     serving(traffic)
+    log = WeightLog(namespace)
+    log.look()  # before the push: the first weight may come sooner than a canary object is seen
     set_image(namespace, image)
     wait_for("a canary object", lambda: namespace.find("canary", "web"), 30)
-    log = WeightLog(namespace)
     assert log.follow({"Succeeded", "Failed"}, 600) == ending, (log.statuses, events(namespace))
     if ending == "Succeeded":
         assert log.shares == [0, 5, 10, 25, 50, 0]
