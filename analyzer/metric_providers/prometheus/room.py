@@ -25,8 +25,8 @@ SMALL: Final = 256 * 1024
 LARGE_AT_ONCE: Final = 2
 """Answers of more than that, of all servers that teams name; one for each namespace. The admin's
 server has one place for itself: what a team's server does not end cannot take it."""
-MAX_VALUES: Final = 600_000
-"""Values of one answer, counted before it is parsed: some 33 000 series. Each costs up to 90 bytes
+MAX_VALUES: Final = 300_000
+"""Values of one answer, counted before it is parsed: some 16 000 series. Each costs up to 90 bytes
 as a Python object."""
 
 

@@ -43,7 +43,8 @@ class World(Untouched):
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
     ) -> ListResult:
         assert resource.plural == "pods"
-        owner = "canary-b" if label_selector.startswith("headgate.dev/target") else "web-a"
+        canary = "web-canary-b" if namespace == WELL.namespace else "api-canary-b"
+        owner = canary if label_selector.startswith("headgate.dev/target") else "web-a"
         count = HANGING // 2 if namespace == SICK.namespace else 1
         items = [
             pod(f"{namespace}-{owner}-{n}", owner, BEGAN + 1, scraped=True, address=f"10.0.0.{n}")
