@@ -119,9 +119,9 @@ class Deriver(Protocol):
             given: its arguments; equal ones are written alike by `repr`.
 
         Raises:
-            UnderivableError: it takes too long or too much memory, or fails; that is remembered.
+            UnderivableError: it takes too long or too much memory, or fails, which is remembered;
+                or others' are being worked out all the time, which is not.
             ValueError: what the function itself raises of `canary/`'s own errors.
-            TimeoutError: others' were being worked out all the time.
 
         """
 

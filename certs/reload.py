@@ -40,7 +40,8 @@ class ServingCertificate:
         key: PEM file of its private key.
         registry: where reloads are counted, and where the end of the certificate is told.
         clients: PEM file of the authorities that sign for clients; nobody is asked for a
-            certificate where it is None. While there is none in the file, nobody is let in.
+            certificate where it is None. Until one has been loaded nobody is let in; what cannot be
+            loaded later leaves the authorities before it trusted, and is logged and counted.
         poll: seconds between two looks at the files.
 
     """

@@ -77,7 +77,10 @@ class DerivingProcess:
         key = digest(work, given)
         done = self._remembered.get(key, _now())
         if done is None:
-            done = await self._in_turn(asker, key, work, given)
+            try:
+                done = await self._in_turn(asker, key, work, given)
+            except OSError as error:  # a timeout too
+                raise UnderivableError("others' queries are read; it is tried again") from error
         if done.failure:
             raise UnderivableError(f"its query cannot be worked out: {done.failure}")
         if done.error is not None:

@@ -97,15 +97,20 @@ def essence_of_canary(canary: Json) -> Json:
     """
     metadata, spec, status = canary["metadata"], canary["spec"], canary.get("status") or {}
     labels = metadata.get("labels") or {}
-    kept = ("namespace", "name", "uid", "resourceVersion", "generation")
-    target = str(spec["targetRef"]["name"])[:_LONGEST_NAME]
+    times = ("creationTimestamp", "deletionTimestamp")
+    kept = ("namespace", "name", "uid", "resourceVersion", "generation", *times)
+    target = {
+        name: str(spec["targetRef"][name])[:_LONGEST_NAME]
+        for name in ("kind", "name")
+        if name in spec["targetRef"]
+    }
     return {
         "metadata": {
             **{name: metadata[name] for name in kept if name in metadata},
             "labels": {name: labels[name] for name in (AUTO_LABEL,) if name in labels},
         },
         "spec": {
-            "targetRef": {"name": target},
+            "targetRef": target,
             **({"analysis": spec["analysis"]} if is_ours(canary) else {}),
         },
         "status": status if len(orjson.dumps(status)) <= _LARGEST_STATUS else {},

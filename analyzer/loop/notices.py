@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+import structlog
+
 from analyzer.loop.act import Actor
 from analyzer.loop.known import Index
 from analyzer.loop.records import target_of
@@ -19,7 +21,9 @@ from canary.rules.notices import noticed_at_rest
 from canary.spec.canary import parse_strategy
 from canary.spec.defaults import Defaults
 from canary.spec.made import is_ours
+from runtime.errors import ApiError
 
+log = structlog.get_logger("analyzer")
 COMES_WITHIN: Final = timedelta(seconds=10)
 """How much later than its Canary a target may be created, as by one apply of both."""
 _NO_TIME: Final = timedelta(0)
@@ -74,7 +78,11 @@ class Notices:
         """
         rivals = self.index.rivals(key)
         if rivals and self.index.enabled(key.namespace) and not self.index.flagger(key.namespace):
-            await tell_rivals(self.actor, rivals, canary, self.index.target(key), now)
+            try:
+                await tell_rivals(self.actor, rivals, canary, self.index.target(key), now)
+            except ApiError as error:
+                # What is said of one must not keep the other's run from going on.
+                log.info("rivals not told", key=str(key), why=error.message)
 
     async def without_target(self, key: Key, canary: Json | None, now: datetime) -> timedelta:
         """Say of a team's Canary that there is no such target, which may be a typo.

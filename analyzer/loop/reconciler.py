@@ -49,6 +49,7 @@ from runtime.errors import (
     Invalid,
     NamespaceEnding,
     NotFound,
+    TooLarge,
     only_one,
 )
 from runtime.resources import DEPLOYMENTS
@@ -128,7 +129,7 @@ class Reconciler:
             if self.index.ending(key.namespace):
                 log.info("the namespace is being deleted", why=error.message)
                 return Result()
-            if isinstance(error, Invalid | Forbidden):
+            if isinstance(error, Invalid | Forbidden | TooLarge):
                 await self._say_denied(key, error)
             raise
 
@@ -152,10 +153,10 @@ class Reconciler:
 
     async def _say_denied(self, key: Key, error: ApiError) -> None:
         """Say on the target alone what the API server denies before a run is stored, or of it."""
-        target, now = self.index.target(key), self.clock()
-        if target is not None:
+        subject, now = self.index.target(key) or self.index.canary(key), self.clock()
+        if subject is not None:
             why = denied(State(), key, error.message, now).denied_why
-            await self.actor.report(target, Emit(str(Reason.WRITE_DENIED), why, warning=True), now)
+            await self.actor.report(subject, Emit(str(Reason.WRITE_DENIED), why, warning=True), now)
 
     def _forget(self, key: Key) -> None:
         self.observer.weigher.forget(key)

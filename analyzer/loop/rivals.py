@@ -6,6 +6,7 @@ from datetime import datetime
 
 from analyzer.loop.act import Actor
 from analyzer.loop.records import state_of
+from canary.model.state import RUNNING_PHASES
 from canary.model.values import Json
 from canary.rules.actions import Emit
 from canary.spec.made import not_in_force
@@ -33,5 +34,7 @@ async def tell_rivals(
         event = Emit(told.reason, told.message, warning=True)
         for subject in (one for one in (canary, rival, target) if one is not None):
             await actor.report(subject, event, now)
+        if before.phase in RUNNING_PHASES:
+            continue  # the record of a run is nobody's to write over
         with suppress(Overtaken, NotFound):  # the informer is about to tell what is stored now
             await actor.records.save(rival, told, now)

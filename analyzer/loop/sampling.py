@@ -163,7 +163,7 @@ class Sampler:
         text, names = query.texts[0].query, query.versions.names
         try:
             found = await self.deriver.derive(query.versions.namespace, completed, text, names)
-        except (UnderivableError, TimeoutError):
+        except UnderivableError:
             return Emptiness()  # An empty result says nothing then.
         return await look_into(found, partial(provider.query, spec))
 

@@ -62,6 +62,9 @@ def command(ctx: Context) -> Decision | None:
     failed = ctx.state.phase is Phase.FAILED and ctx.same_candidate
     if Command.ABORT in commands and (not failed or ctx.state.weight):
         return acted(ctx, Command.ABORT, _give_back(ctx) if failed else _abort(ctx))
+    if Command.ABORT in commands:
+        # The abort is done, and what was to take the commands off was not.
+        return acted(ctx, Command.ABORT, _nothing_more(ctx))
     if Command.PROMOTE in commands:
         return acted(
             ctx, Command.PROMOTE, promote(ctx, by(ctx, "promoted", Command.PROMOTE), _forced(ctx))
@@ -74,6 +77,10 @@ def command(ctx: Context) -> Decision | None:
     return _put_away(ctx) if commands else None
 
 
+def _nothing_more(ctx: Context) -> Decision:
+    return wait(ctx, ctx.state.reason, ctx.state.message, timedelta(0))
+
+
 def _put_away(ctx: Context) -> Decision:
     """Take commands off that ask for nothing any more.
 
@@ -82,10 +89,7 @@ def _put_away(ctx: Context) -> Decision:
     target = ctx.observed.target
     retried = Command.RETRY in target.commands and ctx.same_candidate and not ctx.state.forced
     forgets = (forget_refused(),) if retried and target.refused_mark == ctx.candidate else ()
-    return replace(
-        wait(ctx, ctx.state.reason, ctx.state.message, timedelta(0)),
-        actions=(*forgets, clear(target, target.commands)),
-    )
+    return replace(_nothing_more(ctx), actions=(*forgets, clear(target, target.commands)))
 
 
 def _abort(ctx: Context) -> Decision:

@@ -1,5 +1,7 @@
 """What the write points and the model found: decisions that were half written, or half true."""
 
+from datetime import timedelta
+
 from canary.contract import Command
 from canary.model.state import Phase
 from canary.rules.actions import SaveState
@@ -41,3 +43,27 @@ def test_what_was_promoted_beside_nothing_is_the_stable_of_what_supersedes_it() 
     assert (world.state.candidate, world.state.stable, world.state.undoing) == ("v3", "v2", "")
     world.run()
     assert (world.state.phase, world.pods) == (Phase.SUCCEEDED, {"v3": 4})
+
+
+def test_what_was_aborted_is_not_promoted_though_its_commands_could_not_be_taken_off() -> None:
+    world = World()
+    world.update("v2")
+    while not world.weight:
+        world.reconcile()
+        world.roll()
+        world.now += timedelta(seconds=5)
+    for command in (Command.ABORT, Command.PROMOTE, Command.RETRY):
+        world.command(command)
+    decision = world.decide()
+    world.carry_out(decision, decision.actions.index(SaveState()) + 1)
+    assert (world.state.phase, world.commands) == (
+        Phase.FAILED,
+        {Command.ABORT, Command.PROMOTE, Command.RETRY},
+    )
+    for _ in range(12):
+        world.reconcile()
+        world.roll()
+        world.now += timedelta(seconds=5)
+        assert world.state.phase is Phase.FAILED
+        assert world.paused
+    assert (world.commands, set(world.pods)) == (set(), {"v1"})
