@@ -8,6 +8,7 @@ import orjson
 from aiohttp.http_exceptions import LineTooLong
 
 from runtime.errors import Expired, TooLarge, Unavailable
+from runtime.values import shallow
 
 Json = dict[str, Any]
 
@@ -21,6 +22,11 @@ MOST_VALUES: Final = 100_000
 """Values of one object that is asked for: the largest real ones have less than half of them.
 
 Each costs up to 90 bytes as a Python object, and a dozen objects may be looked at at a time.
+"""
+DEEPEST: Final = 200
+"""Levels of an answer that is deeper than can be parsed, of which the rest is not read.
+
+Ours have some twenty. What can be parsed has 1,024; what can be written again, 254.
 """
 
 
@@ -43,17 +49,27 @@ async def read(response: aiohttp.ClientResponse, largest: int) -> bytearray:
 def decode(text: bytes | bytearray) -> Json:
     """Return the JSON object of an answer's body or of a line of a watch.
 
+    What somebody has written too deep to be parsed is left out of it, or nobody could be told of
+    the other objects.
+
     Raises:
         Unavailable: it is none, so that some proxy answered, or only a part arrived.
 
     """
     try:
-        value = orjson.loads(text)
+        value = _parsed(text)
     except orjson.JSONDecodeError as error:
         raise Unavailable(0, "NotJson", str(error)) from error
     if not isinstance(value, dict):
         raise Unavailable(0, "NotJson", f"an object was expected, not {type(value).__name__}")
     return value
+
+
+def _parsed(text: bytes | bytearray) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return orjson.loads(shallow(text, DEEPEST))
 
 
 async def lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:

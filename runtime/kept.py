@@ -8,11 +8,14 @@ from typing import Any, Final
 import orjson
 
 Json = dict[str, Any]
+Form = Callable[[Json], Json]
 Place = tuple[str, str]
 """Namespace and name of an object; the namespace is "" for kinds without one."""
 
 LARGEST: Final = 64 * 1024
 """Packed bytes of one object: some twenty times a usual one."""
+SMALLEST: Final = 2 * 1024
+"""Packed bytes of what is kept of an object whatever there is beside it."""
 _LEVEL: Final = 1  # a higher one saves a tenth, and takes twice as long
 _DENSEST: Final = 8
 """How many times as long an object may be as it is packed: one of half a megabyte is read anew."""
@@ -81,13 +84,15 @@ class Packed(Kept):
     A usual Deployment takes 18 KiB as Python objects and one or two as it is packed here; unpacking
     it takes some 50 us. What is not wanted, or too large, or too much for all together, is known by
     its name and version alone, and whoever needs more asks the API server. So neither many objects
-    nor large ones fill the memory, and none is overlooked.
+    nor large ones fill the memory, and none is overlooked, however deep it is.
 
     Args:
-        total: bytes of all objects together that are kept whole.
+        total: bytes of all objects together, but for those of which the least is kept.
         largest: packed bytes of one object.
         whole: tells whether an object is wanted as it is; the others are kept by their names.
-        less: returns what is kept of an object that is wanted and too large; it must be small.
+        less: returns what is kept of an object that is wanted, and is too large or too deep.
+        least: returns what is kept of one that is wanted and of which not even `less` can be: of
+            `SMALLEST` bytes at most, for any number of objects.
 
     """
 
@@ -97,15 +102,18 @@ class Packed(Kept):
         *,
         largest: int = LARGEST,
         whole: Callable[[Json], bool] = lambda _: True,
-        less: Callable[[Json], Json] | None = None,
+        less: Form | None = None,
+        least: Form | None = None,
     ) -> None:
         self._total = total
         self._largest = largest
         self._whole = whole
-        self._less = less
+        self._forms: tuple[Form, ...] = (_as_it_is, *(() if less is None else (less,)))
+        self._least = least
         self._found: dict[Place, tuple[str, bytes] | str] = {}
+        self._beyond: set[Place] = set()
         self.size = 0
-        """Bytes of what is packed."""
+        """Bytes of what is packed and counts towards `total`."""
 
     def __getitem__(self, place: Place) -> Json:
         """Return an object, or what is known of it."""
@@ -133,16 +141,22 @@ class Packed(Kept):
         return found[0] if isinstance(found, tuple) else found
 
     def is_whole(self, place: Place) -> bool:
-        """Tell whether an object is packed: all of it, or as `less` has it."""
+        """Tell whether an object is packed: all of it, or as `less` or `least` has it."""
         return isinstance(self._found.get(place), tuple)
 
     def put(self, place: Place, obj: Json) -> None:
         """Keep an object in place of what was kept before, or only that it is there."""
         self._forget(place)
         version = _version(obj)
-        packed = self._packed(obj) if self._whole(obj) else None
-        self._found[place] = version if packed is None else (version, packed)
-        self.size += 0 if packed is None else len(packed) + _OVERHEAD
+        self._found[place] = version
+        if not self._whole(obj):
+            return
+        if (packed := self._within_total(obj)) is not None:
+            self.size += len(packed) + _OVERHEAD
+        elif (packed := self._smallest(obj)) is not None:
+            self._beyond.add(place)
+        if packed is not None:
+            self._found[place] = version, packed
 
     def drop(self, place: Place) -> None:
         """Keep an object no more."""
@@ -151,15 +165,36 @@ class Packed(Kept):
 
     def _forget(self, place: Place) -> None:
         found = self._found.get(place)
-        if isinstance(found, tuple):
+        if place in self._beyond:
+            self._beyond.remove(place)
+        elif isinstance(found, tuple):
             self.size -= len(found[1]) + _OVERHEAD
 
-    def _packed(self, obj: Json) -> bytes | None:
-        text = orjson.dumps(obj)
-        packed = zlib.compress(text, _LEVEL) if len(text) <= _DENSEST * self._largest else text
-        if len(packed) <= self._largest and self.size + len(packed) <= self._total:
-            return packed
-        return None if self._less is None else zlib.compress(orjson.dumps(self._less(obj)), _LEVEL)
+    def _within_total(self, obj: Json) -> bytes | None:
+        """Return the most of an object for which there is room, packed; None if there is none."""
+        room = min(self._largest, self._total - self.size - _OVERHEAD)
+        found = (_pack(form, obj, _DENSEST * self._largest) for form in self._forms)
+        return next((it for it in found if it is not None and len(it) <= room), None)
+
+    def _smallest(self, obj: Json) -> bytes | None:
+        packed = None if self._least is None else _pack(self._least, obj, _DENSEST * SMALLEST)
+        return packed if packed is not None and len(packed) <= SMALLEST else None
+
+
+def _as_it_is(obj: Json) -> Json:
+    return obj
+
+
+def _pack(form: Form, obj: Json, longest: int) -> bytes | None:
+    """Return a form of an object, packed; None for one that is too long, or too deep.
+
+    JSON is written to a quarter of the depth to which it is read (`orjson`: 254 levels of 1,024).
+    """
+    try:
+        text = orjson.dumps(form(obj))
+    except (TypeError, LookupError, RecursionError):  # a form looks for what may not be there
+        return None
+    return zlib.compress(text, _LEVEL) if len(text) <= longest else None
 
 
 def named(place: Place, version: str) -> Json:

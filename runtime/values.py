@@ -1,10 +1,11 @@
-"""How much a JSON text would become, told before it is parsed."""
+"""How much a JSON text would become, and how deep, told before it is parsed."""
 
 import re
 from typing import Final
 
 _OPENING: Final = 2
 _STRINGS: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_MARKS: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}]', re.DOTALL)
 
 
 def too_many_values(body: bytes | bytearray, limit: int) -> bool:
@@ -26,3 +27,25 @@ def too_many_values(body: bytes | bytearray, limit: int) -> bool:
 
 def _values(body: bytes | bytearray) -> int:
     return body.count(b",") + _OPENING * (body.count(b"{") + body.count(b"["))
+
+
+def shallow(body: bytes | bytearray, deepest: int) -> bytes:
+    """Return a body with null in place of each array and object that lies too deep.
+
+    Args:
+        body: a JSON text; what is none stays none.
+        deepest: how many levels stay.
+
+    """
+    parts, begin, depth = list[bytes](), 0, 0
+    for mark in _MARKS.finditer(body):
+        if mark[0] in b"[{":
+            depth += 1
+            if depth == deepest + 1:
+                parts += (bytes(body[begin : mark.start()]), b"null")
+        elif mark[0] in b"]}":
+            depth -= 1
+            if depth == deepest:
+                begin = mark.end()
+    # What never ends is no JSON, and is left so.
+    return b"".join((*parts, bytes(body[begin:]))) if depth <= deepest else bytes(body)

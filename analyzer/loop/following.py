@@ -23,10 +23,14 @@ _MIB: Final = 2**20
 TARGETS_TOTAL: Final = 32 * _MIB
 """Bytes of all Deployments that are kept whole: some 20,000 usual ones."""
 CANARIES_TOTAL: Final = 24 * _MIB
+"""Bytes of all Canaries of which more than their target is kept."""
 ROUTES_TOTAL: Final = 8 * _MIB
 """Bytes of the marks on all routes of one kind."""
 _LARGEST_STATUS: Final = 32 * 1024
 _LONGEST_NAME: Final = 253
+_TIMES: Final = ("creationTimestamp", "deletionTimestamp")
+"""By these one of two Canaries of a target comes before the other."""
+_NAMES: Final = ("kind", "name")
 _MARKS: Final = f"{DOMAIN}/"
 
 
@@ -49,14 +53,14 @@ def follow(cluster: ListWatch, routes: Iterable[Resource]) -> ClusterIndex:
             cluster,
             CANARIES,
             trim=with_owners_of_made,
-            kept=Packed(CANARIES_TOTAL, less=essence_of_canary),
+            kept=Packed(CANARIES_TOTAL, less=essence_of_canary, least=least_of_canary),
         ),
         routes=tuple(
             Informer(
                 cluster,
                 resource,
                 trim=essence_of_route,
-                kept=Packed(ROUTES_TOTAL, less=without_mark),
+                kept=Packed(ROUTES_TOTAL, least=without_mark),
             )
             for resource in routes
         ),
@@ -117,10 +121,25 @@ def essence_of_canary(canary: Json) -> Json:
     }
 
 
+def least_of_canary(canary: Json) -> Json:
+    """Return what is kept of a Canary whatever it is and however many there are: whose, of what."""
+    metadata, reference = canary["metadata"], canary["spec"]["targetRef"]
+    labels = metadata.get("labels") or {}
+    kept = ("namespace", "name", "uid", "resourceVersion", "generation", *_TIMES)
+    named = {name: str(reference[name])[:_LONGEST_NAME] for name in _NAMES if name in reference}
+    return {
+        "metadata": {
+            **{name: metadata[name] for name in kept if name in metadata},
+            "labels": {name: labels[name] for name in (AUTO_LABEL,) if name in labels},
+        },
+        "spec": {"targetRef": named, **({"analysis": {}} if is_ours(canary) else {})},
+        "status": {},
+    }
+
+
 def essence_of_route(route: Json) -> Json:
     """Return what is kept of a route: the mark of its splits, and a digest of all that matters."""
     metadata, notes = route["metadata"], annotations(route)
-    meaning = orjson.dumps([route.get("spec"), notes], option=orjson.OPT_SORT_KEYS)
     kept = ("namespace", "name", "resourceVersion")
     return {
         "kind": route.get("kind"),
@@ -128,8 +147,17 @@ def essence_of_route(route: Json) -> Json:
             **{name: metadata[name] for name in kept if name in metadata},
             "annotations": {name: notes[name] for name in (SPLIT,) if name in notes},
         },
-        "spec": hashlib.sha256(meaning).hexdigest(),
+        "spec": hashlib.sha256(_meaning(route)).hexdigest(),
     }
+
+
+def _meaning(route: Json) -> bytes:
+    """Return all that matters of a route; of one that is too deep, every version is news."""
+    notes, version = annotations(route), str(route["metadata"].get("resourceVersion"))
+    try:
+        return orjson.dumps([route.get("spec"), notes], option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return version.encode()
 
 
 def without_mark(route: Json) -> Json:

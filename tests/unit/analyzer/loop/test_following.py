@@ -7,9 +7,15 @@ from contextlib import asynccontextmanager
 from prometheus_client import CollectorRegistry
 
 from analyzer.loop.controller import Controller, Metrics
-from analyzer.loop.following import essence_of_canary, follow
+from analyzer.loop.following import (
+    essence_of_canary,
+    essence_of_route,
+    follow,
+    least_of_canary,
+)
 from analyzer.loop.index import ClusterIndex
 from analyzer.loop.reconciler import Result
+from analyzer.loop.records import target_of
 from canary.contract import HOLD, NAMESPACE_ENABLED, NAMESPACE_LABEL
 from canary.model.values import Json, Key
 from canary.spec.made import Whose, whose
@@ -138,3 +144,47 @@ def test_of_a_canary_that_is_too_large_it_is_kept_whose_it_is() -> None:
     team = objects.canary()
     assert whose(essence_of_canary(team)) is Whose.OWN
     assert len(str(essence_of_canary(ours))) < 1000
+
+
+def nested(depth: int) -> Json:
+    deep: Json = {}
+    for _ in range(depth):
+        deep = {"f:x": deep}
+    return deep
+
+
+def test_the_least_of_a_canary_is_small_and_says_whose_it_is_and_of_what() -> None:
+    ours = made.made()
+    ours["status"] = {"run": nested(900)}
+    ours["metadata"]["managedFields"][0]["fieldsV1"]["f:status"] = nested(900)
+    least = least_of_canary(ours)
+    assert (whose(least), target_of(least)) == (Whose.MADE, KEY)
+    taken = made.server_side(made.made(), {"interval": "1m"})
+    assert whose(least_of_canary(taken)) is Whose.TAKEN
+    team = objects.canary(metrics=[nested(900)])
+    team["metadata"]["annotations"] = {"note": "x" * 100_000}
+    team["spec"]["targetRef"]["name"] = "y" * 100_000
+    assert whose(least_of_canary(team)) is Whose.OWN
+    assert len(str(least_of_canary(team))) < 1000
+
+
+async def test_a_canary_that_is_too_deep_is_followed_and_so_are_all_others() -> None:
+    cluster = two_targets()
+    label(cluster, enabled=False)
+    deep = objects.canary()
+    deep["status"] = {"run": nested(300)}
+    cluster.put(CANARIES, deep)
+    async with following(cluster) as (index, looks):
+        await seen("the target", lambda: looks.keys == [KEY])
+        found = index.canary(KEY)
+        assert found is not None
+        assert target_of(found) == KEY
+
+
+def test_of_a_route_that_is_too_deep_every_version_is_news() -> None:
+    def route(version: str) -> Json:
+        metadata = {"namespace": "prod", "name": "web", "resourceVersion": version}
+        return {"kind": "HTTPRoute", "metadata": metadata, "spec": nested(300)}
+
+    one, two = (essence_of_route(route(version))["spec"] for version in ("1", "2"))
+    assert one != two
