@@ -202,9 +202,17 @@ class Informer:
         if obj is None:
             self._store.drop(place)
         else:
-            self._store.put(place, obj)
+            self._keep(place, obj)
         for handler in self._handlers:
             handler(*place, old, obj)
+
+    def _keep(self, place: Place, obj: Json) -> None:
+        """Have the store keep an object as it can: the guard per object, as anybody writes them."""
+        try:
+            self._store.put(place, obj)
+        except Exception:  # noqa: BLE001 - told; the store has kept the name
+            shown = {"resource": self.resource.plural, "namespace": place[0], "name": place[1]}
+            _log.exception("object_not_kept", **shown)
 
     # --- what a stream brings is not ours: all of this may fail ---------------------------------
 

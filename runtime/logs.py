@@ -64,7 +64,23 @@ def _rendering(*, json: bool) -> list[Processor]:
 
 
 def _to_json(event: EventDict, **_: Any) -> str:
+    try:
+        return _dumped(event)
+    except TypeError:  # a value is too deep, or a text no UTF-8
+        return _dumped({str(key): _plain(value) for key, value in event.items()})
+
+
+def _dumped(event: EventDict) -> str:
     return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _plain(value: object) -> str:
+    """Return a value as text that any stream takes."""
+    try:
+        text = str(value)
+    except RecursionError:
+        text = f"a {type(value).__name__} that is too deep"
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _route_libraries(
@@ -87,6 +103,6 @@ def _route_libraries(
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Replace what must not be in a log: values under the names of secrets, private keys."""
     for key, value in event.items():
-        if key.lower() in _SECRET_KEYS or _PRIVATE_KEY_MARK in str(value):
+        if key.lower() in _SECRET_KEYS or _PRIVATE_KEY_MARK in _plain(value):
             event[key] = MASK
     return event

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from runtime.backoff import Backoff
 from runtime.informer import Informer
+from runtime.kept import Packed
 from runtime.resources import PODS
 from tests.unit.runtime.scripted_api import Answer, ScriptedApi, events, hang_up, ok, raw, status
 
@@ -60,10 +61,10 @@ class Watcher:
         self._exhausted.set()
         await asyncio.Event().wait()
 
-    async def run(self, *answers: Answer) -> Informer:
+    async def run(self, *answers: Answer, kept: Packed | None = None) -> Informer:
         self.api.answers = [*answers, self.last]
         async with self.api.cluster(deadline=1) as cluster, asyncio.TaskGroup() as group:
-            informer = Informer(cluster, PODS, backoff=Backoff(0.01, 0.02))
+            informer = Informer(cluster, PODS, kept=kept, backoff=Backoff(0.01, 0.02))
             informer.add_handler(self.on_change)
             task = group.create_task(informer.run())
             await self._exhausted.wait()
@@ -221,3 +222,43 @@ async def test_bug_in_a_handler_is_not_swallowed(api: ScriptedApi) -> None:
         informer.add_handler(broken)
         with pytest.raises(ValueError, match="bug"):
             await informer.run()
+
+
+@pytest.mark.parametrize("depth", [300, 1_010, 1_100, 9_000])
+async def test_an_object_of_any_depth_keeps_no_other_from_being_heard_of(
+    watcher: Watcher, depth: int
+) -> None:
+    def fields(number: int) -> str:
+        return '{"f:x":' * depth + str(number) + "}" * depth
+
+    def text(name: str, number: int) -> str:
+        start = json.dumps(pod(name, number)).removesuffix("}}")
+        return f'{start},"annotations":{{}}}},"status":{fields(number)}}}'
+
+    page = '{{"metadata":{{"resourceVersion":"5"}},"items":[{},{}]}}'
+    change = '{{"type":"MODIFIED","object":{}}}\n'
+    informer = await watcher.run(
+        raw(page.format(text("deep", 3), json.dumps(pod("b", 4))).encode()),
+        raw((change.format(text("deep", 6)) + change.format(json.dumps(pod("b", 7)))).encode()),
+        kept=Packed(100_000),
+    )
+    assert watcher.seen == [
+        ("shop", "deep", None, "3"),
+        ("shop", "b", None, "4"),
+        ("shop", "deep", "3", "6"),
+        ("shop", "b", "4", "7"),
+    ]
+    assert informer.store.version(("shop", "deep")) == "6"
+
+
+async def test_an_object_that_cannot_be_kept_is_told_and_known_by_its_name(
+    watcher: Watcher,
+) -> None:
+    def whole(obj: dict[str, Any]) -> bool:
+        return bool(obj["spec"])
+
+    with capture_logs() as lines:
+        informer = await watcher.run(listed(5, pod("a", 3)), events(), kept=Packed(9, whole=whole))
+    assert informer.get("shop", "a") == pod("a", 3)
+    assert watcher.seen == [("shop", "a", None, "3")]
+    assert [line["name"] for line in lines if line["event"] == "object_not_kept"] == ["a"]

@@ -98,3 +98,16 @@ def test_terminal_gets_columns() -> None:
     structlog.get_logger().info("started", part="probes")
     assert "started" in stream.getvalue()
     assert not stream.getvalue().startswith("{")
+
+
+@pytest.mark.parametrize("depth", [255, 5_000])
+def test_a_line_is_written_whatever_is_in_it(depth: int) -> None:
+    deep: list[Any] = []
+    for _ in range(depth):
+        deep = [deep]
+    stream = io.StringIO()
+    logs.configure(stream=stream)
+    structlog.get_logger().info("told", deep=deep, name="\ud800")
+    (line,) = written(stream)
+    assert (line["event"], line["name"]) == ("told", "\\ud800")
+    assert line["deep"].startswith(("[[", "a list that is too deep"))
