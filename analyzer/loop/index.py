@@ -7,6 +7,7 @@ from typing import Final
 
 from analyzer.loop.absences import Absences
 from analyzer.loop.records import target_of
+from analyzer.loop.splits import Splits
 from canary.contract import AUTO_LABEL, HOLD, NAMESPACE_ENABLED, NAMESPACE_LABEL, PROMOTING
 from canary.model.values import Json, Key
 from canary.objects.flaggers import Sign, at_work, sign_of
@@ -15,6 +16,8 @@ from canary.routes.mark import NO_MARK, mark_of
 from canary.spec.made import outdone, preferred, rivals
 from runtime.informer import Informer, without_managed_fields
 
+MOST_SPLITS: Final = 4096
+"""Splits on all routes of a namespace that are known by their targets."""
 _SHOWN: Final = 128
 """Characters that are kept of a mark: ours have 32, and whoever wants to writes longer ones."""
 
@@ -48,7 +51,7 @@ class ClusterIndex:
     gone: Absences = field(default_factory=Absences)
     _canary_names: dict[Key, set[str]] = field(init=False, default_factory=dict)
     _signs: dict[Key, Sign] = field(init=False, default_factory=dict)
-    _splits: dict[Key, set[tuple[str, str]]] = field(init=False, default_factory=dict)
+    _splits: Splits = field(init=False, default_factory=lambda: Splits(MOST_SPLITS))
     _in_run: dict[str, set[str]] = field(init=False, default_factory=dict)
     _doubted: set[Key] = field(init=False, default_factory=set)
     _holds: dict[Key, str] = field(init=False, default_factory=dict)
@@ -152,12 +155,12 @@ class ClusterIndex:
         return at_work(self._signs.values(), namespace)
 
     def split(self, key: Key) -> bool:
-        """Tell whether a route carries a split of a target."""
-        return bool(self._splits.get(key))
+        """Tell whether a route carries a split of a target, or may: `MOST_SPLITS` are known."""
+        return key in self._splits
 
     def split_targets(self) -> tuple[Key, ...]:
         """Return the targets of all splits, whether they are there or not."""
-        return tuple(self._splits)
+        return self._splits.targets()
 
     def learn_target(self, key: Key, new: Json | None) -> None:
         """Take in a change of a Deployment."""
@@ -204,23 +207,17 @@ class ClusterIndex:
     def learn_route(self, old: Json | None, new: Json | None) -> tuple[Key, ...]:
         """Take in a change of a route and return the targets that it concerns.
 
-        Those are the targets of its splits, of now and of before, and all that are in a run beside
-        it: a route that was deleted and made again, or that leads to one of them from now on, has
-        no split that would tell.
+        Those are the targets of its splits, of now and as they were learned before, and all that
+        are in a run beside it: a route that was deleted and made again, or that leads to one of
+        them from now on, has no split that would tell.
         """
-        before, after = _split_targets(old), _split_targets(new)
-        route = old or new or {}
-        name = (str(route.get("kind")), str(route["metadata"]["name"]))
-        for key in before - after:
-            if (names := self._splits.get(key)) is not None:
-                names.discard(name)
-                if not names:
-                    del self._splits[key]
-        for key in after - before:
-            self._splits.setdefault(key, set()).add(name)
+        after = _split_targets(new)
+        route = new or old or {}
+        namespace = str(route["metadata"].get("namespace", ""))
+        place = (str(route.get("kind")), namespace, str(route["metadata"]["name"]))
+        before = self._splits.learn(place, after)
         if old is not None and new is not None and _meaning(old) == _meaning(new):
             return ()
-        namespace = str(route["metadata"].get("namespace", ""))
         beside = {
             Key(namespace=namespace, name=target) for target in self._in_run.get(namespace, ())
         }

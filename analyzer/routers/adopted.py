@@ -180,7 +180,7 @@ class AdoptedRoutes:
         """
 
         def mark(current: Json) -> Json | None:
-            text = change(_mark(current)).dump()
+            text = _wanted(dialect, current, change).dump()
             done = text == text_of(current) and _missing(dialect, current) is None
             return None if done else _note(text)
 
@@ -189,7 +189,7 @@ class AdoptedRoutes:
             return None if missing is None else _rest_of(missing, current)
 
         resource = RESOURCES[dialect.kind]
-        await self._bring_companions(dialect, route, change(_mark(route)))
+        await self._bring_companions(dialect, route, _wanted(dialect, route, change))
         now = await patched(self._cluster, resource, route, mark)
         await patched(self._cluster, resource, now, weights)
 
@@ -229,6 +229,21 @@ def _missing(dialect: Dialect, route: Json) -> Written | None:
     written = dialect.with_traffic(route, _mark(route))
     is_there = written.spec == route["spec"] and written.mark.dump() == text_of(route)
     return None if is_there else written
+
+
+def _wanted(dialect: Dialect, route: Json, change: Change) -> Mark:
+    """Return the changed mark of a route; what leaves it always may.
+
+    Raises:
+        Invalid: it would be one that is not read again.
+
+    """
+    wanted = change(_mark(route))
+    if len(wanted.staying) < len(wanted.splits):
+        return wanted
+    if why := wanted.too_much or dialect.with_traffic(route, wanted).mark.too_much:
+        raise Invalid(0, "MarkTooLarge", why)
+    return wanted
 
 
 def _shares(dialect: Dialect, route: Json, key: Key, split: TargetSplit) -> frozenset[int]:

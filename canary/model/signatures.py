@@ -40,7 +40,7 @@ def givers_of(text: str, commands: Iterable[Command]) -> dict[Command, str]:
         return dict.fromkeys(commands, text)
     try:
         names = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         names = {}
     return {command: str(names.get(_short(command), "")) for command in commands}
 

@@ -153,7 +153,7 @@ def _from_text(value: object) -> Json:
     """Return a mapping that is stored as text, none where it cannot be read."""
     try:
         return _mapping(json.loads(value)) if isinstance(value, str) else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
 
 

@@ -7,10 +7,24 @@ the backends that were changed stands beside them, once for all.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
+
+import orjson
 
 from canary.contract import SPLIT
 from canary.model.values import FULL, Json
+
+MOST_TARGETS: Final = 256
+"""Targets of one mark: a route of the Gateway API has 16 rules of 16 backends."""
+LONGEST_WRITTEN: Final = 176 * 1024
+"""Characters of a mark that is written.
+
+The largest that there can be has 157,000: of 16 rules with one split each, and 14 backends beside
+it whose group, kind, namespace and name are as long as the API takes them. All annotations of an
+object have 256 KiB together.
+"""
+LONGEST_READ: Final = 192 * 1024
+"""Characters of a mark that is read: what is written, and that each of its targets is leaving."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +77,15 @@ class Mark:
         }
         return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
+    @property
+    def too_much(self) -> str:
+        """Why the mark is not to be written, in words; "" where it may be."""
+        if len(self.splits) > MOST_TARGETS:
+            return f"a route carries the splits of {MOST_TARGETS} targets at most"
+        if len(self.dump()) > LONGEST_WRITTEN:
+            return f"its mark would have more than {LONGEST_WRITTEN} characters"
+        return ""
+
     def _in_elder_form(self) -> Json:
         """Return the fields that the version before reads; it knows a single target."""
         if not self.elder or len(self.splits) != 1 or not self.staying:
@@ -81,18 +104,22 @@ NO_MARK = Mark()
 
 
 def load_mark(text: str) -> Mark | None:
-    """Read a mark; None for a text that this version cannot read."""
+    """Read a mark; None for a text that this version cannot read, or is larger than any of ours."""
+    if len(text) > LONGEST_READ:
+        return None
     try:
-        value = json.loads(text)
+        value = orjson.loads(text)
         if "targets" not in value:
             return _load_elder(value)
         splits = {str(target): _split(entry) for target, entry in value["targets"].items()}
+        if len(splits) > MOST_TARGETS:
+            return None
         return Mark(
             splits=splits,
             kept=tuple(dict(rule) for rule in value.get("rules") or ()),
             elder=str(value.get("namespace", "")) if len(splits) == 1 else "",
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
         return None
 
 

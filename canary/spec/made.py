@@ -298,7 +298,7 @@ def _last_applied(canary: Json) -> Json:
     try:
         applied: Any = json.loads(text or "{}")
         return dict((applied.get("spec") or {}).get("analysis") or {})
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         return dict(canary["spec"].get("analysis") or {})
 
 

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from analyzer.loop.index import ClusterIndex
+from analyzer.loop.following import essence_of_route, without_mark
+from analyzer.loop.index import MOST_SPLITS, ClusterIndex
 from canary.contract import HOLD, PROMOTING, SPLIT
 from canary.model.values import Json, Key
-from canary.routes.mark import Mark, TargetSplit
+from canary.routes.mark import MOST_TARGETS, Mark, TargetSplit
 from runtime.informer import Informer
 from runtime.resources import CANARIES, DEPLOYMENTS, HTTPROUTES, NAMESPACES
 from tests.fakes.objects import deployment
@@ -78,3 +79,37 @@ def test_a_mark_that_nobody_can_read_has_no_splits() -> None:
     odd = route()
     odd["metadata"]["annotations"] = {SPLIT: "{"}
     assert index().learn_route(None, odd) == ()
+
+
+def test_a_route_of_which_the_mark_was_not_kept_loses_the_splits_that_it_had() -> None:
+    it = index()
+    one = essence_of_route(route("web"))
+    assert it.learn_route(None, one) == (WEB,)
+    assert it.learn_route(without_mark(one), essence_of_route(route())) == (WEB,)
+    assert (it.split(WEB), it.split_targets()) == (False, ())
+    it.learn_route(without_mark(one), one)
+    assert it.learn_route(without_mark(one), None) == (WEB,)
+    assert not it.split(WEB)
+
+
+def test_a_mark_of_more_targets_than_a_route_has_backends_concerns_nobody() -> None:
+    it, names = index(), [f"web-{number}" for number in range(5_000)]
+    assert it.learn_route(None, route(*names)) == ()
+    assert it.split_targets() == ()
+    assert len(it.learn_route(None, route(*names[:MOST_TARGETS]))) == MOST_TARGETS
+
+
+def test_any_target_of_a_namespace_with_more_splits_than_are_known_may_be_split() -> None:
+    it, routes = index(), MOST_SPLITS // MOST_TARGETS + 3
+    for number in range(routes):
+        names = [f"web-{number}-{n}" for n in range(MOST_TARGETS)]
+        assert len(it.learn_route(None, route(*names, name=str(number)))) == MOST_TARGETS
+    assert len(it.split_targets()) == MOST_SPLITS
+    other = Key(namespace="other", name="web")
+    assert (it.split(WEB), it.split(other)) == (True, False)
+    for number in range(routes):
+        gone = without_mark(route(name=str(number)))
+        it.learn_route(gone, None if number % 2 else gone)
+    assert (it.split(WEB), it.split_targets()) == (False, ())
+    it.learn_route(None, route("web"))
+    assert it.split_targets() == (WEB,)

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from analyzer.ports import SplitRefused
 from analyzer.routers.adopted import AdoptedRoutes
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, SPLIT
 from canary.model.strategy import GatewayRoute
 from canary.model.values import Json, Key
+from canary.routes.mark import MOST_TARGETS, Mark, TargetSplit
 from tests.fakes.objects import canary
 from tests.fakes.routes import Admission, RouteStore, down, webhook
 from tests.fakes.world import STRATEGY
@@ -183,3 +185,20 @@ async def test_the_own_route_is_taken_over_from_a_canary_of_before(uid: str) -> 
 async def test_nothing_is_in_the_way_where_there_is_nothing() -> None:
     _, router = stored()
     assert await router.in_the_way(WEB, OWN, CANARY) == ()
+
+
+@ADMISSIONS
+async def test_a_split_for_which_the_mark_has_no_room_is_refused_and_all_others_may_go(
+    admission: Admission,
+) -> None:
+    others = [f"api-{number}" for number in range(MOST_TARGETS)]
+    splits = {one: TargetSplit(stable=one, canary=f"{one}-canary", weight=1) for one in others}
+    full = route(rule("/", ("web", 1)), annotations={SPLIT: Mark(splits=splits).dump()})
+    store, router = stored(full, route(rule("/", ("web", 1)), name="z"), admission=admission)
+    with pytest.raises(SplitRefused, match=r"HTTPRoute shop: .*the splits of 256 targets at most"):
+        await router.write_split(WEB, PLAIN, 50)
+    assert [ref["name"] for ref in store.now("shop")["spec"]["rules"][0]["backendRefs"]] == ["web"]
+    assert len(store.now("z")["spec"]["rules"][0]["backendRefs"]) == 2
+    assert await router.clean(Key(namespace="prod", name=others[0]))
+    await router.write_split(WEB, PLAIN, 50)
+    assert len(store.now("shop")["spec"]["rules"][0]["backendRefs"]) == 2

@@ -1,14 +1,28 @@
 """The mark as text: by target, and as the version before wrote it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.contract import SPLIT
-from canary.routes.mark import NO_MARK, Mark, TargetSplit, load_mark, mark_of, marked, text_of
-from tests.unit.canary.routes.rules import mark, route, split
+from canary.model.names import canary_name
+from canary.model.values import Json
+from canary.routes.mark import (
+    LONGEST_READ,
+    LONGEST_WRITTEN,
+    MOST_TARGETS,
+    NO_MARK,
+    Mark,
+    TargetSplit,
+    load_mark,
+    mark_of,
+    marked,
+    text_of,
+)
+from tests.unit.canary.routes.rules import HTTP, mark, ref, route, split
 
 ELDER = '{"canary":"web-canary","namespace":"prod","stable":"web","target":"web","weight":20}'
 
@@ -38,6 +52,11 @@ def test_a_mark_is_read_as_it_was_written(by_target: dict[str, TargetSplit], rul
         '{"targets":{"web":{"stable":"web","canary":"c","weight":101}}}',
         '{"targets":{"web":{"stable":"web","canary":"c"}}}',
         '{"targets":{},"rules":[1]}',
+        "[" * 5_000,
+        '{"targets":' * 900 + "{}" + "}" * 900,
+        '{"targets":{"\\ud800":{"stable":"web","canary":"c","weight":1}}}',
+        '{"targets":{"web":{"stable":"web","canary":"c","weight":1e400}}}',
+        f'{{"targets":{{}},"note":"{"x" * LONGEST_READ}"}}',
     ],
 )
 def test_a_text_that_is_none_is_not_read(text: str) -> None:
@@ -87,3 +106,60 @@ def test_a_mark_comes_and_goes_without_a_trace() -> None:
         assert text_of(found) == ELDER
         assert found["metadata"]["annotations"] == {**notes, SPLIT: ELDER}
         assert marked(found, "") == plain
+
+
+def name(number: int, length: int) -> str:
+    return f"{number:0{length}}"
+
+
+def largest(splits_of_a_rule: int) -> tuple[Json, Mark]:
+    """Return a route of 16 rules with 16 backends, canaries among them, all names at their longest.
+
+    Args:
+        splits_of_a_rule: how many of its backends are split.
+
+    """
+    rules, by_target = [], {}
+    for number in range(16):
+        stables = [name(number * 16 + one, 63) for one in range(splits_of_a_rule)]
+        for one in stables:
+            found = TargetSplit(stable=one, canary=canary_name(one), weight=100)
+            by_target[one.rjust(253, "t")] = found
+        others = [
+            ref(
+                name(other, 253),
+                1_000_000,
+                group="g" * 253,
+                kind="K" * 63,
+                namespace="n" * 63,
+                port=65_535,
+            )
+            for other in range(16 - 2 * splits_of_a_rule)
+        ]
+        refs = [*(ref(one, 1_000_000, port=65_535) for one in stables), *others]
+        rules.append({"matches": [{"path": {"value": f"/{number}"}}], "backendRefs": refs})
+    return route(*rules), Mark(splits=by_target)
+
+
+@pytest.mark.parametrize("splits_of_a_rule", range(1, 9))
+def test_the_largest_mark_that_there_can_be_is_written_and_read(splits_of_a_rule: int) -> None:
+    written = HTTP.with_traffic(*largest(splits_of_a_rule)).mark
+    assert len(written.splits) == 16 * splits_of_a_rule
+    assert written.too_much == ""
+    assert load_mark(written.dump()) == written
+    leaving = written.leaving(*written.splits)
+    assert load_mark(leaving.dump()) == leaving
+
+
+def test_what_is_written_is_read_also_where_all_of_it_leaves() -> None:
+    names = [name(number, 253) for number in range(MOST_TARGETS)]
+    found = Mark(splits={one: split(one[:63], 100) for one in names})
+    room = LONGEST_WRITTEN - len(found.dump())
+    full = replace(found, kept=({"rest": "x" * (room - len('{"rest":""}'))},))
+    assert len(full.dump()) == LONGEST_WRITTEN
+    assert full.too_much == ""
+    leaving = full.leaving(*names)
+    assert load_mark(leaving.dump()) == leaving
+    assert "characters" in replace(full, kept=(*full.kept, {})).too_much
+    assert "256 targets" in found.having("web", split("web", 1)).too_much
+    assert load_mark(found.having("web", split("web", 1)).dump()) is None

@@ -1,0 +1,70 @@
+"""Which targets the routes split: learned from their marks, which anybody may have written."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from canary.model.values import Key
+
+Route = tuple[str, str, str]
+"""Kind, namespace and name of a route."""
+
+
+class Splits:
+    """The targets of each route's splits, and the routes of each target.
+
+    What a route had before is remembered here: the store of its informer may have kept less of it.
+    A namespace that has more splits than are known by their targets may have one of any target.
+
+    Args:
+        most: splits of one namespace that are known by their targets.
+
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._targets: dict[Route, frozenset[Key]] = {}
+        self._routes: dict[Key, set[Route]] = {}
+        self._known: Counter[str] = Counter()
+        self._unknown: dict[str, set[Route]] = {}
+
+    def __contains__(self, key: Key) -> bool:
+        """Tell whether a route carries a split of a target, or may do so."""
+        return key in self._routes or key.namespace in self._unknown
+
+    def targets(self) -> tuple[Key, ...]:
+        """Return the targets of all splits that are known, whether they are there or not."""
+        return tuple(self._routes)
+
+    def learn(self, route: Route, targets: Iterable[Key]) -> frozenset[Key]:
+        """Take in what a route splits now, and return what it did before.
+
+        Args:
+            route: which.
+            targets: of the route's namespace; none for a route that has gone.
+
+        """
+        namespace, after = route[1], frozenset(targets)
+        before = self._forget(route)
+        if self._known[namespace] + len(after) > self._most:
+            self._unknown.setdefault(namespace, set()).add(route)
+        elif after:
+            self._targets[route] = after
+            self._known[namespace] += len(after)
+            for key in after:
+                self._routes.setdefault(key, set()).add(route)
+        if not self._known[namespace]:
+            del self._known[namespace]
+        return before
+
+    def _forget(self, route: Route) -> frozenset[Key]:
+        namespace, before = route[1], self._targets.pop(route, frozenset[Key]())
+        self._known[namespace] -= len(before)
+        for key in before:
+            self._routes[key].remove(route)
+            if not self._routes[key]:
+                del self._routes[key]
+        if (unknown := self._unknown.get(namespace)) is not None:
+            unknown.discard(route)
+            if not unknown:
+                del self._unknown[namespace]
+        return before
