@@ -19,7 +19,7 @@ MOST_TARGETS: Final = 256
 LONGEST_WRITTEN: Final = 176 * 1024
 """Characters of a mark that is written.
 
-The largest that there can be has 157,000: of 16 rules with one split each, and 14 backends beside
+The largest that there can be has 155,000: of 16 rules with one split each, and 14 backends beside
 it whose group, kind, namespace and name are as long as the API takes them. All annotations of an
 object have 256 KiB together.
 """
