@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from canary.contract import DOMAIN, Command
+from canary.model.values import from_text
 
 _OBJECT = "{"
 
@@ -39,8 +40,8 @@ def givers_of(text: str, commands: Iterable[Command]) -> dict[Command, str]:
     if not text.startswith(_OBJECT):
         return dict.fromkeys(commands, text)
     try:
-        names = json.loads(text)
-    except (ValueError, RecursionError):
+        names = from_text(text)
+    except ValueError:
         names = {}
     return {command: str(names.get(_short(command), "")) for command in commands}
 

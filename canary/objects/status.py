@@ -12,7 +12,7 @@ from canary.model.asking import Asked, HookAsk, Unanswered, Word
 from canary.model.state import Check, Notice, Outcome, Phase, State
 from canary.model.steps import BEFORE_FIRST
 from canary.model.strategy import HookType
-from canary.model.values import Json
+from canary.model.values import Json, from_text
 
 CONDITION = "Promoted"
 UNDERSTOOD = "Understood"
@@ -152,8 +152,8 @@ def _mapping(value: object) -> Json:
 def _from_text(value: object) -> Json:
     """Return a mapping that is stored as text, none where it cannot be read."""
     try:
-        return _mapping(json.loads(value)) if isinstance(value, str) else {}
-    except (ValueError, RecursionError):
+        return _mapping(from_text(value)) if isinstance(value, str) else {}
+    except ValueError:
         return {}
 
 

@@ -313,10 +313,22 @@ def _kept(rule: Json) -> Json:
 
 
 def _read_kept(mark: Mark) -> list[_Kept]:
+    """Return what the mark keeps, without what none of our versions has written so."""
     return [
-        _Kept(str(rule["rest"]), tuple((name, weight) for name, weight in rule["weights"]))
+        _Kept(rest, tuple((name, weight) for name, weight in weights))
         for rule in mark.kept
+        if type(rest := rule.get("rest")) is str and type(weights := rule.get("weights")) is list
+        if all(map(_is_kept, weights))
     ]
+
+
+def _is_kept(entry: Any) -> bool:
+    """Tell whether an entry is a backend's name, and a weight that the API takes or none."""
+    match entry:
+        case [str(), weight]:
+            return weight is None or (type(weight) is int and 0 <= weight <= MOST)
+        case _:
+            return False
 
 
 def _rest(rule: Json) -> str:

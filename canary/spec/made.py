@@ -4,7 +4,6 @@ It says nothing but which target it is for. So whatever a team writes over it, o
 or the server's, is all that it says then, and the admin's defaults hold for the rest.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from enum import Enum
@@ -20,7 +19,7 @@ from canary.contract import (
 )
 from canary.model.state import State
 from canary.model.strategy import Builtin
-from canary.model.values import Json
+from canary.model.values import Json, from_text
 from canary.spec import parsers, settings
 from canary.spec.defaults import Defaults
 from canary.spec.problems import Problems
@@ -296,7 +295,7 @@ def _last_applied(canary: Json) -> Json:
     """Return the analysis that kubectl applied last; empty where that cannot be read."""
     text = (canary["metadata"].get("annotations") or {}).get(LAST_APPLIED)
     try:
-        applied: Any = json.loads(text or "{}")
+        applied: Any = from_text(text or "{}")
         return dict((applied.get("spec") or {}).get("analysis") or {})
     except (ValueError, AttributeError, TypeError, RecursionError):
         return dict(canary["spec"].get("analysis") or {})

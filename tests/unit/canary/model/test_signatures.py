@@ -119,3 +119,7 @@ async def test_what_was_aborted_is_not_promoted_by_a_command_that_stood_beside()
     assert stored["spec"]["paused"]
     assert HOLD in stored["metadata"]["annotations"]
     assert not (stored["metadata"]["annotations"].keys() & {*COMMANDS, REQUESTED_BY})
+
+
+def test_a_signature_that_nests_without_an_end_names_nobody() -> None:
+    assert givers_of('{"a":' * 9_000, [Command.ABORT]) == {Command.ABORT: ""}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -258,3 +259,14 @@ def test_a_service_of_another_namespace_or_kind_is_not_ours() -> None:
         assert not HTTP.leads_to(foreign, "web")
         assert HTTP.with_traffic(foreign, mark(web=50)).spec == foreign["spec"]
     assert HTTP.leads_to(route({"backendRefs": [ref("web", namespace=SPACE)]}), "web")
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [{}, {"rest": "44136fa3"}, {"rest": "44136fa3", "weights": [1]}]
+    + [{"rest": "44136fa3", "weights": [["web:80", it]]} for it in (-1, MOST + 1, "1", True, 0.5)],
+)
+def test_what_no_version_keeps_is_not_given_back(kept: Json) -> None:
+    now, standing = after(route({"backendRefs": [ref("web", 2)]}), to("web", 50))
+    [backend] = HTTP.without_traffic(now, replace(standing, kept=(kept,)))["rules"][0]["backendRefs"]
+    assert backend == ref("web", 2)

@@ -57,6 +57,8 @@ def test_a_mark_is_read_as_it_was_written(by_target: dict[str, TargetSplit], rul
         '{"targets":{"\\ud800":{"stable":"web","canary":"c","weight":1}}}',
         '{"targets":{"web":{"stable":"web","canary":"c","weight":1e400}}}',
         f'{{"targets":{{}},"note":"{"x" * LONGEST_READ}"}}',
+        '{"targets":{"web":{"stable":"web","canary":"c","weight":1e999}}}',
+        '{"targets":' + 9_000 * "[",
     ],
 )
 def test_a_text_that_is_none_is_not_read(text: str) -> None:
