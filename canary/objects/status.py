@@ -12,7 +12,8 @@ from canary.model.asking import Asked, HookAsk, Unanswered, Word
 from canary.model.state import Check, Notice, Outcome, Phase, State
 from canary.model.steps import BEFORE_FIRST
 from canary.model.strategy import HookType
-from canary.model.values import Json, from_text
+from canary.model.values import FULL, Json
+from canary.objects import recorded
 
 CONDITION = "Promoted"
 UNDERSTOOD = "Understood"
@@ -30,60 +31,57 @@ _TIMES = (
     "traffic_since",
     "former_until",
 )
+_COUNTS = ("restarts", "losses", "withheld", "full_size", "needed", "tries")
 
 
 def state_from_status(status: Json) -> State:
-    """Read what an earlier reconcile, perhaps of another process, has stored."""
+    """Read what an earlier reconcile, perhaps of another process, has stored.
+
+    What is not as this release writes it counts as not written (`canary.objects.recorded`).
+    """
     if "run" not in status:
         return State()  # nobody's, or Flagger's, whose phases tell of its own primary
-    run = status.get("run") or {}
-    phase = status.get("phase")
-    condition: Json = next(iter(status.get("conditions") or ()), {})
-    weight = int(status.get("canaryWeight") or 0)
+    run = recorded.mapping(status["run"])
+    phase = recorded.text(status.get("phase"))
+    condition = next(recorded.mappings(status.get("conditions")), {})
+    weight = recorded.whole(status.get("canaryWeight"), most=FULL)
     state = State(
         phase=Phase(phase) if phase in set(Phase) else Phase.INITIALIZED,
-        candidate=status.get("lastAppliedSpec", ""),
-        stable=status.get("lastPromotedSpec", ""),
+        candidate=recorded.text(status.get("lastAppliedSpec")),
+        stable=recorded.text(status.get("lastPromotedSpec")),
         # A version before steps tells by the weight alone that a run has begun.
         step=0 if weight else BEFORE_FIRST,
         round=0,
         asked=(),
         weight=weight,
-        failed_checks=int(status.get("failedChecks") or 0),
+        failed_checks=recorded.whole(status.get("failedChecks")),
         pre_rollout_passed=bool(run.get("preRolloutPassed")),
         paused=bool(run.get("paused")),
-        undoing=run.get("undoing", ""),
+        undoing=recorded.text(run.get("undoing")),
         forced=bool(run.get("forced")),
         post_rollout_called=bool(run.get("postRolloutCalled")),
-        restarts=int(run.get("restarts") or 0),
-        losses=int(run.get("losses") or 0),
-        withheld=int(run.get("withheld") or 0),
-        full_size=int(run.get("fullSize") or 0),
-        needed=int(run.get("needed") or 0),
-        denied_why=run.get("deniedWhy") or "",
-        tries=int(run.get("tries") or 0),
-        target_uid=run.get("target") or "",
-        reason=run.get("reason") or condition.get("reason", ""),
-        message=run.get("message") or condition.get("message", ""),
-        pods=tuple(run.get("pods") or ()),
-        checks=tuple(_check(entry) for entry in run.get("checks") or ()),
-        evidence=run.get("evidence") or {},
-        defaults=_mapping(run.get("defaults")),
-        in_force=_mapping(run.get("inForce")),
-        accepted=_from_text(run.get("accepted")),
-        noticed=tuple(
-            Notice(reason=one.get("reason", ""), message=one.get("message", ""))
-            for one in run.get("noticed") or ()
-        ),
-        **{name: _read_time(run.get(_camel(name))) for name in _TIMES},
+        denied_why=recorded.text(run.get("deniedWhy")),
+        target_uid=recorded.text(run.get("target")),
+        reason=recorded.text(run.get("reason")) or recorded.text(condition.get("reason")),
+        message=recorded.text(run.get("message")) or recorded.text(condition.get("message")),
+        pods=recorded.texts(run.get("pods")),
+        checks=tuple(map(_check, recorded.mappings(run.get("checks")))),
+        evidence=recorded.mapping(run.get("evidence")),
+        defaults=recorded.mapping(run.get("defaults")),
+        in_force=recorded.mapping(run.get("inForce")),
+        accepted=recorded.mapping_in_text(run.get("accepted")),
+        noticed=tuple(map(_notice, recorded.mappings(run.get("noticed")))),
+        **{name: recorded.whole(run.get(_camel(name))) for name in _COUNTS},
+        **{name: recorded.moment(run.get(_camel(name))) for name in _TIMES},
     )
     if run.get("stepOf") != state.run:
         return state
+    asked = (_asked(entry, state) for entry in recorded.mappings(run.get("asked")))
     return replace(
         state,
-        step=int(run.get("step", state.step)),
-        round=int(run.get("round") or 0),
-        asked=tuple(_asked(entry, state) for entry in run.get("asked") or ()),
+        step=recorded.whole(run.get("step"), state.step, least=BEFORE_FIRST),
+        round=recorded.whole(run.get("round")),
+        asked=tuple(one for one in asked if one is not None),
     )
 
 
@@ -144,22 +142,9 @@ def status_from_state(state: State, *, previous: Json, generation: int, now: dat
     }
 
 
-def _mapping(value: object) -> Json:
-    """Return a mapping as it is stored; what another release may have written there is none."""
-    return value if isinstance(value, dict) else {}
-
-
-def _from_text(value: object) -> Json:
-    """Return a mapping that is stored as text, none where it cannot be read."""
-    try:
-        return _mapping(from_text(value)) if isinstance(value, str) else {}
-    except ValueError:
-        return {}
-
-
 def _instead(previous: Json, field: str, wanted: Mapping[str, Any]) -> Json | None:
     """Return the patch by which a mapping of the run takes the place of the one that is stored."""
-    stored = _mapping((previous.get("run") or {}).get(field))
+    stored = recorded.mapping(recorded.mapping(previous.get("run")).get(field))
     return {**dict.fromkeys(stored), **wanted} if wanted else None
 
 
@@ -181,7 +166,7 @@ def _condition(state: State, previous: Json, now: datetime) -> Json:
     if state.reason in {Reason.INVALID, Reason.RIVAL}:
         status = "False"
     before: Json = next(iter(previous.get("conditions") or ()), {})
-    same = before.get("status") == status
+    since = before.get("lastTransitionTime") if before.get("status") == status else None
     denied = _says_denied(state)
     return {
         "type": CONDITION,
@@ -189,7 +174,7 @@ def _condition(state: State, previous: Json, now: datetime) -> Json:
         "reason": str(Reason.WRITE_DENIED) if denied else state.reason or str(state.phase),
         "message": state.denied_why if denied else state.message,
         "lastUpdateTime": _seconds(now),
-        "lastTransitionTime": before["lastTransitionTime"] if same else _seconds(now),
+        "lastTransitionTime": since or _seconds(now),
     }
 
 
@@ -216,20 +201,24 @@ def _says_denied(state: State) -> bool:
     return state.denied_since is not None and state.phase is not Phase.FAILED
 
 
-def _asked(entry: Json, state: State) -> Asked:
+def _asked(entry: Mapping[str, Any], state: State) -> Asked | None:
+    """Return a question that was put; None for one that cannot be told, which is put again."""
+    since = recorded.moment(entry.get("since"))
+    type_ = recorded.text(entry.get("type"), HookType.ROLLOUT)
+    if since is None or type_ not in set(HookType):
+        return None
     ask = HookAsk(
         run=state.run,
-        step=int(entry.get("step", state.step)),
-        round=int(entry.get("round") or 0),
-        hook=entry.get("hook", ""),
-        type=HookType(entry.get("type", HookType.ROLLOUT)),
+        step=recorded.whole(entry.get("step"), state.step, least=BEFORE_FIRST),
+        round=recorded.whole(entry.get("round")),
+        hook=recorded.text(entry.get("hook")),
+        type=HookType(type_),
     )
+    at = recorded.moment(entry.get("answeredAt"))
     word: Word | Unanswered = Unanswered()
-    if "ok" in entry:
-        at = datetime.fromisoformat(entry["answeredAt"])
-        word = Word(ok=bool(entry["ok"]), message=entry.get("message", ""), at=at)
-    since = datetime.fromisoformat(entry["since"])
-    return Asked(ask=ask, since=since, puts=int(entry.get("puts") or 1), word=word)
+    if "ok" in entry and at is not None:
+        word = Word(ok=bool(entry["ok"]), message=recorded.text(entry.get("message")), at=at)
+    return Asked(ask=ask, since=since, puts=recorded.whole(entry.get("puts"), 1, least=1), word=word)
 
 
 def _dump_asked(one: Asked) -> Json:
@@ -247,15 +236,22 @@ def _dump_asked(one: Asked) -> Json:
     return entry
 
 
-def _check(entry: Json) -> Check:
+def _check(entry: Mapping[str, Any]) -> Check:
+    outcome = recorded.text(entry.get("outcome"))
     return Check(
-        name=entry.get("name", ""),
-        outcome=Outcome(entry.get("outcome", Outcome.NO_DATA)),
-        message=entry.get("message", ""),
-        value=entry.get("value"),
-        bound=entry.get("bound"),
-        source=entry.get("source") or "",
-        query=entry.get("query") or "",
+        name=recorded.text(entry.get("name")),
+        outcome=Outcome(outcome) if outcome in set(Outcome) else Outcome.NO_DATA,
+        message=recorded.text(entry.get("message")),
+        value=recorded.number(entry.get("value")),
+        bound=recorded.number(entry.get("bound")),
+        source=recorded.text(entry.get("source")),
+        query=recorded.text(entry.get("query")),
+    )
+
+
+def _notice(entry: Mapping[str, Any]) -> Notice:
+    return Notice(
+        reason=recorded.text(entry.get("reason")), message=recorded.text(entry.get("message"))
     )
 
 
@@ -280,10 +276,6 @@ def _dump(check: Check) -> Json:
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
-
-
-def _read_time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
 
 
 def _write_time(time: datetime | None) -> str | None:
