@@ -14,6 +14,7 @@ from canary.evidence.counted import CountEvidence
 from canary.evidence.counters import Arm, Counters, PodCounters
 from canary.evidence.dispersion import Calibration
 from canary.evidence.judge import Judge, JudgeState
+from canary.evidence.latency import Frozen
 from canary.evidence.plan import CountPlan, Plan, ScalarPlan
 from canary.evidence.policy import Inconclusive, Policy
 from canary.evidence.ranked import ScalarEvidence
@@ -35,7 +36,7 @@ def load_state(record: Mapping[str, Any], judge: Judge) -> JudgeState:
     """
     metrics = tuple(_load_evidence(one) for one in record["metrics"])
     fresh = judge.start().metrics
-    if [_shape(one) for one in metrics] != [_shape(one) for one in fresh]:
+    if [_form(one) for one in metrics] != [_form(one) for one in fresh]:
         raise ValueError("the state belongs to other plans")
     return JudgeState(metrics)
 
@@ -57,6 +58,13 @@ def load_judge(record: Mapping[str, Any]) -> Judge:
         }
     )
     return Judge(policy, [_load_plan(plan) for plan in record["plans"]])
+
+
+def load_frozen(record: Mapping[str, Any]) -> dict[str, Frozen]:
+    """Read where the stable's own latencies were held fast; what is none is held fast anew."""
+    found = record.get("frozen")
+    entries = found.items() if isinstance(found, dict) else ()
+    return {name: Frozen(one["way"], one["bounds"]) for name, one in entries if _is_frozen(one)}
 
 
 def dump_counters(counters: Counters) -> Json:
@@ -101,6 +109,14 @@ def load_counters(record: Mapping[str, Any]) -> Counters:
     )
 
 
+def _is_frozen(entry: Any) -> bool:
+    match entry:
+        case {"way": str(), "bounds": dict(bounds)}:
+            return all(_formed(bound) is float for bound in bounds.values())
+        case _:
+            return False
+
+
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
@@ -120,12 +136,20 @@ def _load_evidence(record: Mapping[str, Any]) -> CountEvidence | ScalarEvidence:
     raise ValueError("the state was written by another version")
 
 
-def _shape(evidence: CountEvidence | ScalarEvidence) -> tuple[int, ...]:
+def _form(evidence: CountEvidence | ScalarEvidence) -> object:
+    """Return where in an evidence its numbers are; no other value has a place there."""
     if isinstance(evidence, CountEvidence):
-        kept = evidence.bursty.stable.blocks if evidence.bursty else ()
-        parts = (evidence.dues, evidence.bets, evidence.excess, kept)
-        return tuple(len(part) for part in parts)
-    return (len(evidence.logs),)
+        # The tests of rates have their bets from the first reading on that has a rate.
+        excess = tuple({_formed(one) for one in logs} <= {float} for logs in evidence.excess)
+        return excess, _formed(evidence._replace(excess=()))
+    known = {name: getattr(evidence, name) for name in ("time", "stable")}
+    return _formed(evidence._replace(**{name: 0.0 for name, it in known.items() if it is None}))
+
+
+def _formed(value: object) -> object:
+    if isinstance(value, tuple):
+        return tuple(map(_formed, value))
+    return float if type(value) is int else type(value)
 
 
 def _dump_plan(plan: Plan) -> Json:

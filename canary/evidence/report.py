@@ -81,9 +81,11 @@ def recall(record: Mapping[str, Any]) -> tuple[Judge, JudgeState]:
     """
     try:
         judge = load_judge(record["judge"])
-        return judge, load_state(record["state"], judge)
-    except (KeyError, TypeError, AttributeError) as error:
+        state = load_state(record["state"], judge)
+        judge.verdict(state)
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
         raise ValueError(f"the stored evidence cannot be read: {error!r}") from error
+    return judge, state
 
 
 def why_refused(weighing: Weighing, finding: Finding) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Self
 
 from canary.counting.derive import Quantile
 from canary.counting.series import Series, named_in
@@ -14,6 +14,7 @@ from canary.evidence.latency import Frozen
 from canary.evidence.plan import CountPlan, Plan
 from canary.evidence.policy import Policy
 from canary.evidence.ranked import ScalarEvidence
+from canary.evidence.record import load_frozen
 from canary.evidence.report import Weighing, recall
 from canary.evidence.scalar import Scalars
 from canary.evidence.verdict import Continue
@@ -68,7 +69,7 @@ class Run:
         counted = [plan for metric in watch.metrics for plan in metric.plans]
         judge = Judge(watch.policy, [*counted, *(one.plan for one in watch.scalars)])
         state, began, taught = judge.start(), watch.began, set[str]()
-        frozen: Mapping[str, Any] = {}
+        frozen: dict[str, Frozen] = {}
         recalled = False
         if watch.record.get("candidate") == watch.candidate:
             try:
@@ -79,7 +80,7 @@ class Run:
                 judge, state, began = stored, known, now
                 taught = {plan.name for plan in judge.plans}
                 recalled = True
-                frozen = watch.record.get("frozen") or {}
+                frozen = load_frozen(watch.record)
         return cls(
             watch=watch,
             judge=judge,
@@ -89,7 +90,7 @@ class Run:
             windows=Windows(began=watch.began, lag=lag),
             taught=taught,
             uncounted={one.metric: one.why for one in watch.uncounted},
-            frozen={name: Frozen(**one) for name, one in frozen.items()},
+            frozen=frozen,
         )
 
     @property

@@ -218,7 +218,9 @@ def _asked(entry: Mapping[str, Any], state: State) -> Asked | None:
     word: Word | Unanswered = Unanswered()
     if "ok" in entry and at is not None:
         word = Word(ok=bool(entry["ok"]), message=recorded.text(entry.get("message")), at=at)
-    return Asked(ask=ask, since=since, puts=recorded.whole(entry.get("puts"), 1, least=1), word=word)
+    return Asked(
+        ask=ask, since=since, puts=recorded.whole(entry.get("puts"), 1, least=1), word=word
+    )
 
 
 def _dump_asked(one: Asked) -> Json:

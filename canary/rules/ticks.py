@@ -93,8 +93,9 @@ def _between(
 def _is_news(ctx: Context) -> bool:
     """Tell whether so much evidence has come since it was stored that a death would cost time."""
     weighing = ctx.observed.weighing
-    stored = float(ctx.state.evidence.get("at", 0.0))
-    return weighing is not None and weighing.at - stored >= _KEEP_EVERY.total_seconds()
+    at = ctx.state.evidence.get("at")
+    stored = at if isinstance(at, int | float) else 0.0
+    return weighing is not None and abs(weighing.at - stored) >= _KEEP_EVERY.total_seconds()
 
 
 def _is_moved(tick: Tick) -> bool:
