@@ -160,7 +160,7 @@ def reads_of(condition: Matcher, versions: Versions) -> Reads:
 
     """
     value = condition.value.replace("\\", "")
-    named = _named(value, versions.canary, versions.namespace)
+    named = _is_named(value, versions.canary, versions.namespace)
     if not (names_things(condition.label) or (named and not _is_elsewhere(condition.label))):
         return Reads.UNKNOWN
     if condition.op not in {"=", "=~"}:
@@ -168,18 +168,17 @@ def reads_of(condition: Matcher, versions: Versions) -> Reads:
     canary = _fits(condition, versions.canary, versions)
     stable = _fits(condition, versions.stable, versions)
     if canary and stable:
-        mentioned = named or _named(value, versions.stable, versions.namespace)
+        mentioned = named or _is_named(value, versions.stable, versions.namespace)
         return Reads.BOTH if mentioned else Reads.UNKNOWN
     if canary or stable:
         return Reads.CANARY if canary else Reads.STABLE
-    return _named_only(condition.label, [rest for _, rest in named])
+    return _named_only(condition.label, value, versions) if named else Reads.UNKNOWN
 
 
-def _named_only(label: str, rests: list[str]) -> Reads:
+def _named_only(label: str, value: str, versions: Versions) -> Reads:
     """Return what a condition picks that names the canary, and fits nothing as it is called."""
-    if not rests:
-        return Reads.UNKNOWN
-    nothing = is_called_plainly(label) or any(_SUFFIXED.match(rest) for rest in rests)
+    rests = (rest for _, rest in _named(value, versions.canary, versions.namespace))
+    nothing = is_called_plainly(label) or any(map(_SUFFIXED.match, rests))
     return Reads.NEITHER if nothing else Reads.CANARY
 
 
@@ -324,13 +323,12 @@ def _texts(condition: Matcher, version: Version, versions: Versions) -> Iterator
     value = condition.value.replace("\\", "")
     literal = condition.op == "=" or bool(_LITERAL.fullmatch(value))
     around = [("", "")] if condition.op == "=~" else []
-    around += [
-        (before, rest if literal else "")
-        for before, rest in _named(value, version, namespace)
-        if _PLAIN.fullmatch(before) and not (literal and _is_more(rest))
-    ]
-    if len(around) > _MOST_MENTIONS:
-        raise NotCounts("it names the versions more often than can be tried")
+    for before, rest in _named(value, version, namespace):
+        if _PLAIN.fullmatch(before) and not (literal and _is_more(rest)):
+            around.append((before, rest if literal else ""))
+        # Each holds the text anew, of which there may be 64 KiB.
+        if len(around) > _MOST_MENTIONS:
+            raise NotCounts("it names the versions more often than can be tried")
     for name in version.names:
         for before, rest in around:
             for prefix in {before, *(it.format(ns=namespace) for it in _PREFIXES)}:
@@ -344,15 +342,17 @@ def _is_more(rest: str) -> bool:
     return rest.startswith("-") and not re.fullmatch(r"-[0-9]+\S*", rest)
 
 
-def _named(text: str, version: Version, namespace: str) -> list[tuple[str, str]]:
+def _is_named(text: str, version: Version, namespace: str) -> bool:
+    return next(_named(text, version, namespace), None) is not None
+
+
+def _named(text: str, version: Version, namespace: str) -> Iterator[tuple[str, str]]:
     """Return what stands before and after each mention of a version."""
-    found = []
     for name in version.names:
         whole = (
             rf"(?:(?<![0-9A-Za-z-])|(?<={re.escape(namespace)}-)){re.escape(name)}(?![0-9A-Za-z])"
         )
-        found += [(text[: at.start()], text[at.end() :]) for at in re.finditer(whole, text)]
-    return found
+        yield from ((text[: at.start()], text[at.end() :]) for at in re.finditer(whole, text))
 
 
 def _scanned(query: str, versions: Versions) -> Attribution:

@@ -17,7 +17,6 @@ from canary.counting.errors import NotCounts
 from canary.counting.narrowing import RunPods, Scope, narrowed, scope
 from canary.counting.reads import LOOKBACK, Read, reads_of
 from canary.counting.shortening import can_be_shortened, shortened
-from canary.durations import parse_duration
 from canary.queries.builtin import SourceQuery
 from canary.queries.metric import Query
 
@@ -25,9 +24,14 @@ NEVER: Final = datetime.max.replace(tzinfo=UTC)
 """Until when a query is waited for that reads a fixed time of before."""
 _SCRAPES: Final = 2
 """How many samples a rate takes at least."""
-_DURATION: Final = re.compile(r"(?:\d+(?:ms|[smhdwy]))+")
-_LONG: Final = {"d": 24, "w": 7 * 24, "y": 365 * 24}
-"""Units that only Prometheus has, in hours."""
+_LONGEST: Final = timedelta(days=365_000)
+"""Longer than anything is there to look back at."""
+_DURATION: Final = re.compile(r"(?<![0-9])([0-9]++)(ms|[smhdwy])")
+"""A part of one, found in time linear in the text: what cannot be read is up to 64 KiB long."""
+_SECONDS: Final = {
+    **{"ms": 0.001, "s": 1, "m": 60, "h": 3600},
+    **{"d": 24 * 3600, "w": 7 * 24 * 3600, "y": 365 * 24 * 3600},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +71,7 @@ def late_texts(
     texts: tuple[SourceQuery, ...], past: Past, now: datetime
 ) -> tuple[SourceQuery, ...]:
     """Return a metric's texts where they cannot be read: they wait for all that they may reach."""
-    return tuple(
-        _late(text, _reach_of_text(text.query) + past.recorded, past, now) for text in texts
-    )
+    return tuple(_late(text, past, now) for text in texts)
 
 
 def _asked(text: SourceQuery, past: Past, now: datetime) -> SourceQuery:
@@ -95,7 +97,7 @@ def _asked(text: SourceQuery, past: Past, now: datetime) -> SourceQuery:
 def _touches(one: Read, past: Past, now: datetime) -> bool:
     """Tell whether a selector looks back at a time when an earlier canary was there."""
     reach = one.reach(past.recorded)
-    return past.former_until is not None and (reach is None or now - reach < past.former_until)
+    return past.former_until is not None and (reach is None or now - past.former_until < reach)
 
 
 def _finds_former(one: Read, past: Past, *, named: bool) -> bool:
@@ -126,7 +128,7 @@ def _looking_back_less(
     if query is None:
         reaches = [one.reach(past.recorded) for one in mixed]
         known = [reach for reach in reaches if reach is not None]
-        until = former + max(known) if len(known) == len(reaches) else NEVER
+        until = _after(former, max(known)) if len(known) == len(reaches) else NEVER
         return replace(text, waits_until=until)
     if now - window < former:
         return replace(text, waits_until=former + least)
@@ -140,20 +142,21 @@ def _shortened(query: str, window: timedelta) -> str | None:
         return None
 
 
-def _late(text: SourceQuery, reach: timedelta, past: Past, now: datetime) -> SourceQuery:
-    until = (past.former_until or now) + reach
+def _late(text: SourceQuery, past: Past, now: datetime) -> SourceQuery:
+    until = _after(past.former_until or now, _reach_of_text(text.query) + past.recorded)
     return replace(text, waits_until=until) if now < until else text
+
+
+def _after(former: datetime, reach: timedelta) -> datetime:
+    """Return when what reaches so far back finds nothing of before any more."""
+    return former + reach if reach < NEVER - former else NEVER
 
 
 def _reach_of_text(query: str) -> timedelta:
     """Return how far a query that cannot be read looks back at most: all durations in it."""
-    return sum(map(_duration, _DURATION.findall(query)), LOOKBACK)
-
-
-def _duration(text: str) -> timedelta:
-    hours = sum(int(n) * _LONG[unit] for n, unit in re.findall(r"(\d+)([dwy])", text))
-    rest = re.sub(r"\d+[dwy]", "", text)
-    return timedelta(hours=hours) + (parse_duration(rest) if rest else timedelta(0))
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(query))
+    longest = _LONGEST.total_seconds()
+    return LOOKBACK + timedelta(seconds=min(seconds, longest))
 
 
 def window_of(query: str) -> float:

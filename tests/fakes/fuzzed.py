@@ -92,6 +92,8 @@ def cut_or_changed(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> str:
     for _ in range(draw(st.integers(0, 3))):
         start = draw(st.integers(0, len(text)))
         end = draw(st.integers(start, min(len(text), start + 12)))
-        put = draw(st.sampled_from([text[start:end] * 2, "", '"', "\\", "{", "}", "(", ")", "\x00"]))
+        put = draw(
+            st.sampled_from([text[start:end] * 2, "", '"', "\\", "{", "}", "(", ")", "\x00"])
+        )
         text = text[:start] + draw(st.just(put) | st.text(max_size=4)) + text[end:]
     return text

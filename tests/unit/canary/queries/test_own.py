@@ -12,7 +12,7 @@ from canary.counting.reads import reads_of
 from canary.model.strategy import Metric
 from canary.queries.builtin import SourceQuery
 from canary.queries.metric import Query
-from canary.queries.own import NEVER, Past, as_asked, window_of
+from canary.queries.own import NEVER, Past, as_asked, late_texts, window_of
 from canary.queries.provider import ProviderSpec
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -206,3 +206,26 @@ def test_a_wait_is_over_when_it_is_said_to_be(
     if isinstance(found, datetime):
         later = (found - NOW).total_seconds() + former + 0.001
         assert isinstance(asked(text, past(former=later, traffic=later)), str)
+
+
+@pytest.mark.parametrize(
+    ("text", "reach"),
+    [
+        ("no PromQL [5m] or 1h30m of it", timedelta(minutes=100)),
+        ("no PromQL 250ms", timedelta(minutes=5, milliseconds=250)),
+        ("no PromQL [99999y]", timedelta(days=365_000, minutes=5)),
+        ("9" * 5_000 + "d", timedelta(days=365_000, minutes=5)),
+        ("9" * 65_000 + "s and more", timedelta(days=365_000, minutes=5)),
+        ("9" * 65_000, timedelta(minutes=5)),
+    ],
+)
+def test_what_cannot_be_read_waits_for_all_durations_in_it(text: str, reach: timedelta) -> None:
+    before = replace(past(), recorded=timedelta(0))
+    assert before.former_until is not None
+    (found,) = late_texts((SourceQuery(source="query", query=text),), before, NOW)
+    assert found.waits_until == before.former_until + reach
+
+
+@pytest.mark.parametrize("window", ["99999y", "9000y", "2000y"])
+def test_a_window_from_before_the_calendar_is_waited_for(window: str) -> None:
+    assert asked(f"max_over_time({GATEWAY}[{window}])", past()) > NOW
