@@ -268,5 +268,7 @@ def test_a_service_of_another_namespace_or_kind_is_not_ours() -> None:
 )
 def test_what_no_version_keeps_is_not_given_back(kept: Json) -> None:
     now, standing = after(route({"backendRefs": [ref("web", 2)]}), to("web", 50))
-    [backend] = HTTP.without_traffic(now, replace(standing, kept=(kept,)))["rules"][0]["backendRefs"]
+    [backend] = HTTP.without_traffic(now, replace(standing, kept=(kept,)))["rules"][0][
+        "backendRefs"
+    ]
     assert backend == ref("web", 2)
