@@ -29,8 +29,8 @@ _LONGEST: Final = timedelta(days=365_000)
 _DURATION: Final = re.compile(r"(?<![0-9])([0-9]++)(ms|[smhdwy])")
 """A part of one, found in time linear in the text: what cannot be read is up to 64 KiB long."""
 _SECONDS: Final = {
-    **{"ms": 0.001, "s": 1, "m": 60, "h": 3600},
-    **{"d": 24 * 3600, "w": 7 * 24 * 3600, "y": 365 * 24 * 3600},
+    "ms": 0.001, "s": 1, "m": 60, "h": 3600,
+    "d": 24 * 3600, "w": 7 * 24 * 3600, "y": 365 * 24 * 3600,
 }
 
 

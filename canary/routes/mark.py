@@ -9,10 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-import orjson
-
 from canary.contract import SPLIT
-from canary.model.values import FULL, Json
+from canary.model.values import FULL, Json, from_text
 
 MOST_TARGETS: Final = 256
 """Targets of one mark: a route of the Gateway API has 16 rules of 16 backends."""
@@ -108,7 +106,7 @@ def load_mark(text: str) -> Mark | None:
     if len(text) > LONGEST_READ:
         return None
     try:
-        value = orjson.loads(text)
+        value = from_text(text)
         if "targets" not in value:
             return _load_elder(value)
         splits = {str(target): _split(entry) for target, entry in value["targets"].items()}

@@ -21,13 +21,13 @@ from canary.counting.series import Series, merged
 from canary.counting.shortening import shortened
 from canary.counting.versions import Reads, Version, Versions, read_by
 from canary.counting.zeros import completed
+from canary.measuring.countable import countable
 from canary.model.strategy import Metric
 from canary.queries.builtin import SourceQuery
 from canary.queries.own import Past, late_texts, own_texts, window_of
 from canary.queries.sides import sides
 from canary.queries.templates import TemplateError, TemplateValues, render
 from canary.queries.worn import unworn_text
-from canary.measuring.countable import countable
 from tests.fakes.fuzzed import Property, cut_or_changed
 
 NOW: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
