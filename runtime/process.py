@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 
 from runtime import logs, probes, supervisor
 from runtime.errors import ConfigurationError
@@ -66,8 +66,12 @@ class Process:
 
     def __init__(self, *, drain: float = 0.0) -> None:
         self.registry = CollectorRegistry()
-        """Metrics of /metrics, with the process's own memory and CPU time."""
+        """Metrics of /metrics, with the process's own memory, CPU time and tasks."""
         ProcessCollector(registry=self.registry)
+        tasks = Gauge(
+            "headgate_tasks", "Tasks of the event loop that have not ended.", registry=self.registry
+        )
+        tasks.set_function(lambda: float(len(asyncio.all_tasks())))
         self._guard = supervisor.Supervisor(drain=drain)
 
     def probes(self, port: int, **ready: probes.Check) -> Listener:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -81,6 +82,8 @@ async def test_a_real_process_starts_answers_and_stops_by_a_signal() -> None:
         assert status == 200
         _, metrics = await answer(f"http://127.0.0.1:{port}/metrics")
         assert "process_resident_memory_bytes" in metrics
+        (tasks,) = re.findall(r"^headgate_tasks (\S+)$", metrics, re.MULTILINE)
+        assert 1 <= float(tasks) < 50
     finally:
         process.send_signal(signal.SIGTERM)
         _, errors = await asyncio.to_thread(process.communicate, timeout=30)
