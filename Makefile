@@ -46,7 +46,7 @@ integration: $(VENV)/.ready ## Tests on a real cluster: KUBECONFIG, else the san
 integration-fast: $(VENV)/.ready ## The same without those that take minutes
 	$(PYTHON) -m pytest -m "cluster and not slow and not soak" -n 3 --dist load --maxschedchunk 1
 
-soak: $(VENV)/.ready ## What takes long or disturbs everybody, on the sandbox; SCALING_CYCLES, SCALING_SEED, MODEL_STEPS, MODEL_SEED
+soak: $(VENV)/.ready ## What takes long or disturbs everybody, on the sandbox; its variables are in CONTRIBUTING.md
 	SCALING_CYCLES=$(or $(SCALING_CYCLES),50) $(PYTHON) -m pytest -m soak -s -v
 
 mutate: $(VENV)/.ready ## Change what decides and see whether a unit test fails; SAMPLE, SEED, ONLY, FOLDER; all takes hours
