@@ -123,7 +123,7 @@ class Deaths:
         """End one of the pods that run, or its process."""
         namespace, labels = _LABELS[death.victim]
         pods = (await self.cluster.list(PODS, namespace, label_selector=labels)).items
-        names = [one["metadata"]["name"] for one in pods if _runs(one)]
+        names = [str(one["metadata"]["name"]) for one in pods if _runs(one)]
         if death.victim in {Victim.ANALYZER, Victim.STANDBY}:
             leader = await self.leader()
             names = [one for one in names if (one == leader) is (death.victim is Victim.ANALYZER)]

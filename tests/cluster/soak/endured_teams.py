@@ -70,6 +70,8 @@ class Board:
 
     cluster: Cluster
     canaries: dict[str, Json] = field(default_factory=dict)
+    served: set[tuple[str, str]] = field(default_factory=set)
+    """Namespace and hash of all versions that ever served."""
 
     async def run(self) -> None:
         """Ask until cancelled."""
@@ -79,6 +81,9 @@ class Board:
             except ApiError:
                 found = []
             self.canaries |= {one["metadata"]["namespace"]: one for one in found}
+            for one in found:
+                stable = (one.get("status") or {}).get("lastPromotedSpec", "")
+                self.served.add((one["metadata"]["namespace"], stable))
             await asyncio.sleep(1)
 
     def heard(self, namespace: str) -> tuple[str, str, str]:
@@ -99,6 +104,8 @@ class Team:
     traffic: Traffic
     ended: list[Ended] = field(default_factory=list)
     refused_writes: list[str] = field(default_factory=list)
+    bad: dict[str, str] = field(default_factory=dict)
+    """Names of bad versions by their hashes."""
 
     async def play(self, plan: Sequence[Release], pace: float) -> None:
         """Push everything, no faster than one version in `pace` seconds."""
@@ -108,6 +115,8 @@ class Team:
             name = f"{release.kind}-{number + 1}"
             at = self.traffic.now()
             candidate = await self._push(name, release)
+            if not release.good:
+                self.bad[candidate] = name
             verdict, why = await self._verdict(candidate, release.left)
             self.ended.append(
                 Ended(
@@ -119,6 +128,12 @@ class Team:
                     why=why,
                 )
             )
+
+    @property
+    def served_by_bad(self) -> list[str]:
+        """Return the bad versions that served, whatever was pushed over them."""
+        served = self.board.served
+        return [name for it, name in self.bad.items() if (self.namespace, it) in served]
 
     async def _push(self, name: str, release: Release) -> str:
         """Write a version, as often as it takes, and return its hash."""

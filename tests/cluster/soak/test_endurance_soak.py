@@ -97,6 +97,7 @@ def _wrongs(team: Team, ending: Deaths) -> list[str]:
     )
     return [
         *(one.wrong for one in team.ended if one.wrong),
+        *(f"{name} became what serves" for name in team.served_by_bad),
         *wrong_answers(team.ended, answers, outages),
     ]
 
