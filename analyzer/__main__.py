@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from analyzer.adapters import ROUTES, open_adapters
 from analyzer.addresses import Guard
+from analyzer.announcing.herald import Herald
 from analyzer.gathering.calibrator import Calibrator
 from analyzer.gathering.gatherer import Gatherer
 from analyzer.inquiring.inquirer import Inquirer
@@ -46,7 +47,7 @@ log = structlog.get_logger("analyzer")
 @asynccontextmanager
 async def build(
     settings: Settings, cluster: Cluster, registry: CollectorRegistry, guard: Guard
-) -> AsyncIterator[tuple[ClusterIndex, Controller, Gatherer, Inquirer]]:
+) -> AsyncIterator[tuple[ClusterIndex, Controller, Gatherer, Inquirer, Herald]]:
     """Wire the daemon's parts around one cluster.
 
     Args:
@@ -79,6 +80,13 @@ async def build(
             deriver=adapters.deriver,
         )
         inquirer = Inquirer(adapters.hooks, sampler, registry=registry)
+        herald = Herald(
+            cluster,
+            adapters.alerts,
+            registry=registry,
+            clock=cluster.now,
+            cross_namespace=settings.cross_namespace_refs,
+        )
         index = follow(cluster, ROUTES)
         alarms.register(index, registry)
         reconciler = Reconciler(
@@ -93,8 +101,10 @@ async def build(
             clock=cluster.now,
             metrics=RunMetrics.create(registry),
             questions=Questions(scrape=settings.pace.server, deriver=adapters.deriver),
+            announcer=herald,
         )
-        yield index, Controller(index, reconciler, Metrics.create(registry)), gatherer, inquirer
+        controller = Controller(index, reconciler, Metrics.create(registry))
+        yield index, controller, gatherer, inquirer, herald
 
 
 async def serve(settings: Settings) -> None:
@@ -112,7 +122,7 @@ async def serve(settings: Settings) -> None:
         elector = elector_of(settings, cluster, running.registry)
         # What acts writes through this alone.
         leaders = cluster.fenced(lambda: elector.is_leader)
-        index, controller, gatherer, inquirer = await stack.enter_async_context(
+        index, controller, gatherer, inquirer, herald = await stack.enter_async_context(
             build(settings, leaders, running.registry, guard)
         )
         await say_what_the_crd_lacks(cluster)
@@ -124,6 +134,7 @@ async def serve(settings: Settings) -> None:
                 group.create_task(controller.run(), name="controller")
                 group.create_task(gatherer.run(controller.enqueue), name="evidence")
                 group.create_task(inquirer.run(controller.enqueue), name="questions")
+                group.create_task(herald.run(), name="alerts")
                 sweeper = Sweeper(leaders, controller.enqueue)
                 group.create_task(sweeper.run(), name="parked")
                 leftovers = LeftoverSweep(cluster, index, controller.enqueue)

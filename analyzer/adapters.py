@@ -6,11 +6,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from analyzer.addresses import Guard
+from analyzer.alerts.discord import Discord
+from analyzer.alerts.gchat import GoogleChat
+from analyzer.alerts.msteams import Teams
+from analyzer.alerts.rocket import Rocket
+from analyzer.alerts.slack import Slack
 from analyzer.deriving.process import open_deriver
 from analyzer.hooks.http import HttpHookCaller
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from analyzer.pod_pages.scraper import open_scraper
 from analyzer.ports import (
+    AlertService,
     Cluster,
     Deriver,
     HistorySource,
@@ -20,6 +26,7 @@ from analyzer.ports import (
     Scraper,
     SeriesSource,
 )
+from analyzer.posting import Poster
 from analyzer.routers.adopted import RESOURCES, AdoptedRoutes
 from runtime.resources import Resource
 
@@ -34,7 +41,7 @@ class Adapters:
     """One of each, open.
 
     `providers` are by the type that a MetricTemplate names; `series` and `histories` are those of
-    them that have raw counters, and their past.
+    them that have raw counters, and their past. `alerts` are by the type of an AlertProvider.
     """
 
     router: Router
@@ -43,12 +50,24 @@ class Adapters:
     histories: Mapping[str, HistorySource]
     scraper: Scraper
     hooks: HookCaller
+    alerts: Mapping[str, AlertService]
     deriver: Deriver
 
 
 def router_of(cluster: Cluster) -> Router:
     """Return what writes routes; it holds nothing open."""
     return AdoptedRoutes(cluster)
+
+
+def services(poster: Poster) -> dict[str, AlertService]:
+    """Return the chat services by the type of an AlertProvider; they hold nothing open."""
+    return {
+        "slack": Slack(poster),
+        "msteams": Teams(poster),
+        "discord": Discord(poster),
+        "rocket": Rocket(poster),
+        "gchat": GoogleChat(poster),
+    }
 
 
 @asynccontextmanager
@@ -73,6 +92,7 @@ async def open_adapters(
                 histories={PROMETHEUS: prometheus},
                 scraper=scraper,
                 hooks=HttpHookCaller(guard),
+                alerts=services(Poster(guard)),
                 deriver=deriver,
             )
     finally:

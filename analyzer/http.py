@@ -13,7 +13,7 @@ import socket
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
@@ -62,11 +62,33 @@ class RedirectedError(HttpError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An answer: its status line, and the beginning of what it says where it is no success."""
+    """An answer: its status line, and the beginning of what it says where it is no success.
+
+    `retry_after` is the header of that name, None where there is none.
+    """
 
     status: int
     reason: str
     text: str = ""
+    retry_after: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How a request is made.
+
+    `verify_tls` is whether the other side's certificate has to be trusted. `proxy` is the URL of an
+    HTTP proxy on the way, "" for none: then it is what is connected to. `reads_success` is whether
+    the beginning of a success is read too.
+    """
+
+    verify_tls: bool = True
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    proxy: str = field(default="", repr=False)
+    reads_success: bool = False
+
+
+_PLAIN: Final = Manner()
 
 
 # --- sessions ---------------------------------------------------------------------------------
@@ -193,7 +215,7 @@ def open_session(
 
 
 async def post_json(
-    session: aiohttp.ClientSession, url: str, body: Mapping[str, Any], *, verify_tls: bool = True
+    session: aiohttp.ClientSession, url: str, body: Mapping[str, Any], manner: Manner = _PLAIN
 ) -> Reply:
     """POST a JSON document.
 
@@ -204,30 +226,32 @@ async def post_json(
         session: makes the connection, as `open_session` returns it.
         url: where to.
         body: the document.
-        verify_tls: whether the other side's certificate has to be trusted.
+        manner: how it is made.
 
     Raises:
         HttpError: there is no answer, or it leads elsewhere.
 
     """
     try:
-        return await _follow(session, URL(url), body, verify_tls=verify_tls)
+        return await _follow(session, URL(url), body, manner)
     except (aiohttp.ClientError, ValueError) as error:
         raise fault_of(error, session.timeout.connect) from error
 
 
 async def _follow(
-    session: aiohttp.ClientSession, url: URL, body: Mapping[str, Any], *, verify_tls: bool
+    session: aiohttp.ClientSession, url: URL, body: Mapping[str, Any], manner: Manner
 ) -> Reply:
     for _ in range(_MAX_REDIRECTS + 1):
         async with session.post(
             url,
             json=body,
-            ssl=verify_tls,
+            headers=manner.headers,
+            proxy=manner.proxy or None,
+            ssl=manner.verify_tls,
             allow_redirects=False,
         ) as response:
             if response.status // 100 != 3 or "Location" not in response.headers:  # noqa: PLR2004
-                return await _read(response)
+                return await _read(response, always=manner.reads_success)
             url = _next_url(response)
     raise HttpError(f"redirects more than {_MAX_REDIRECTS} times")
 
@@ -252,10 +276,16 @@ def _next_url(response: aiohttp.ClientResponse) -> URL:
     return target
 
 
-async def _read(response: aiohttp.ClientResponse) -> Reply:
-    # What a success says is not needed, and may never end.
-    text = "" if response.status // 100 == 2 else await _beginning(response)  # noqa: PLR2004
-    return Reply(status=response.status, reason=response.reason or "", text=text)
+async def _read(response: aiohttp.ClientResponse, *, always: bool) -> Reply:
+    # What a success says is not needed as a rule, and may never end.
+    success = response.status // 100 == 2  # noqa: PLR2004
+    text = await _beginning(response) if always or not success else ""
+    return Reply(
+        status=response.status,
+        reason=response.reason or "",
+        text=text,
+        retry_after=response.headers.get("Retry-After"),
+    )
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> str:

@@ -10,6 +10,7 @@ from canary.evidence.report import Weighing
 from canary.measuring.history import Past
 from canary.measuring.watch import Watch
 from canary.measuring.windowed import WindowCount
+from canary.model.announcement import Alert, Announcement, Room
 from canary.model.asking import HookAsk, MetricsAsk, Sample, Standing
 from canary.model.strategy import Hook, Strategy
 from canary.model.values import Json, Key
@@ -152,6 +153,52 @@ class HookCaller(Protocol):
 
         A call that is cancelled closes its connection.
         """
+
+
+class AlertError(Exception):
+    """A message did not arrive, as far as is known.
+
+    Its text is for people, and shows nothing of an address, token or proxy. `again` is whether
+    another try could end differently, `after` the seconds that the service wants it to wait.
+    """
+
+    def __init__(self, message: str, *, again: bool = False, after: float | None = None) -> None:
+        super().__init__(message)
+        self.again = again
+        self.after = after
+
+
+class AlertService(Protocol):
+    """Says something in a room of one chat service."""
+
+    async def say(self, room: Room, said: Announcement) -> None:
+        """Send one message, once.
+
+        Raises:
+            AlertError: it did not arrive, as far as is known.
+
+        """
+
+
+class Announcer(Protocol):
+    """Has announcements sent beside the reconciles."""
+
+    def put(self, canary: Json, alerts: Sequence[Alert], said: Sequence[Announcement]) -> None:
+        """Send each announcement to each alert that wants to hear it. It never waits.
+
+        Args:
+            canary: the Canary as it is stored, on which it is said what cannot be sent.
+            alerts: the entries of its `analysis.alerts`.
+            said: in order.
+
+        """
+
+
+class Silence:
+    """Sends nothing: for a loop that serves no alerts."""
+
+    def put(self, canary: Json, alerts: Sequence[Alert], said: Sequence[Announcement]) -> None:
+        """Do nothing; see the port."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,7 +47,7 @@ CROSS_NAMESPACE_REFS: Final = Setting(
     parse=parsers.truth,
     default=False,
     variable="HEADGATE_CROSS_NAMESPACE_REFS",
-    help="true lets a Canary name a MetricTemplate, with its Secret, of another namespace",
+    help="true lets a Canary name a MetricTemplate or AlertProvider of another namespace",
 )
 TABLE: Final = (
     IDENTITY,
@@ -67,7 +67,7 @@ class Settings:
     `identity` names this process in the lease; `metrics_server` is the Prometheus that is asked
     where a Canary names none, and `allowed_addresses` are networks in which what a team names may
     be though it is denied elsewhere. With `cross_namespace_refs` a Canary may name a MetricTemplate
-    of another namespace.
+    or AlertProvider of another namespace.
     """
 
     identity: str = IDENTITY.default

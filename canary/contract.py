@@ -188,3 +188,4 @@ class Reason(StrEnum):
     LEFTOVERS = "LeftoversRemoved"
     TAKEN = "NameTaken"
     RIVAL = "AnotherCanaryInForce"
+    ALERT_NOT_SENT = "AlertNotSent"

@@ -12,6 +12,7 @@ from analyzer.addresses import Guard
 from analyzer.http import (
     CONNECT,
     HttpError,
+    Manner,
     RedirectedError,
     Reply,
     UntrustedError,
@@ -104,7 +105,7 @@ class HttpHookCaller:
 async def _try(session: aiohttp.ClientSession, hook: Hook, body: Mapping[str, Any]) -> _Answer:
     try:
         async with asyncio.timeout(hook.timeout.total_seconds()):
-            reply = await post_json(session, hook.url, body, verify_tls=hook.verify_tls)
+            reply = await post_json(session, hook.url, body, Manner(verify_tls=hook.verify_tls))
     except TimeoutError:
         reason = f"no answer within {format_duration(hook.timeout)}"
         return _Answer(ok=False, message=reason, again=True)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from analyzer.loop.act import Actor
+from analyzer.loop.first import First
 from analyzer.loop.known import Index, beside
 from analyzer.loop.leftovers import Leftovers, is_marked
 from analyzer.loop.losses import Losses
@@ -23,7 +24,7 @@ from analyzer.loop.resting import (
     rests,
 )
 from analyzer.loop.telemetry import RunMetrics
-from analyzer.ports import Cluster, Inquirer, Router
+from analyzer.ports import Announcer, Cluster, Inquirer, Router, Silence
 from canary.contract import (
     NOTE,
     SEEN,
@@ -37,7 +38,6 @@ from canary.model.world import Timing
 from canary.objects.ownership import Ownership, ownership
 from canary.objects.workloads import annotations, read_target
 from canary.rules.actions import Decision, Emit
-from canary.rules.ahead import in_step
 from canary.rules.beside_flagger import left_alone
 from canary.rules.context import RECHECK
 from canary.rules.decide import decide
@@ -82,6 +82,7 @@ class Reconciler:
         metrics: where runs are counted.
         losses: what all runs tell of pods they lost.
         questions: makes the decisions' questions ready to be put.
+        announcer: has announcements sent.
 
     """
 
@@ -97,6 +98,11 @@ class Reconciler:
     metrics: RunMetrics
     losses: Losses = field(default_factory=Losses)
     questions: Questions = Questions()
+    announcer: Announcer = field(default_factory=Silence)
+
+    @property
+    def _first(self) -> First:
+        return First(self.records, self.announcer)
 
     @property
     def _leftovers(self) -> Leftovers:
@@ -338,7 +344,7 @@ class Reconciler:
         weather = self.losses.look(key, scene.state, scene.observed.canary, now)
         observed = replace(scene.observed, weather=weather)
         try:
-            if await self.actor.renew(scene, now) or await self._brought_in_step(scene, now):
+            if await self.actor.renew(scene, now) or await self._first.written(scene, now):
                 return Result(requeue_after=timedelta(0))
             decision = decide(scene.state, observed, now, self.timing)
             await self.actor.run(scene, decision, now)
@@ -364,15 +370,6 @@ class Reconciler:
         )
         return Result(requeue_after=_before_long(decision))
 
-    async def _brought_in_step(self, scene: Scene, now: datetime) -> bool:
-        """Move times that lie in the future to now, and tell whether there were any."""
-        state = in_step(scene.state, scene.observed.strategy, now)
-        if state == scene.state:
-            return False
-        log.warning("the stored times were ahead", now=now.isoformat())
-        await self.records.save(scene.canary, state, now)
-        return True
-
     async def _denied(self, scene: Scene, error: ApiError, now: datetime) -> Result:
         """Say what the API server denies, once per message, and ask again ever more rarely.
 
@@ -394,6 +391,11 @@ class Reconciler:
 
 
 def _before_long(decision: Decision) -> timedelta | None:
-    """Return when to look again: Services are not watched, and one that has a share may go."""
+    """Return when to look again: Services are not watched, and one that has a share may go.
+
+    What is to be announced is handed over at the next look.
+    """
+    if decision.state.alerts:
+        return timedelta(0)
     after = decision.requeue_after
     return after if after is None or not decision.state.weight else min(after, RECHECK)

@@ -64,6 +64,7 @@ def rests(target: Json, canary: Json | None, *, enabled: bool) -> bool:
     return (
         state.phase in IDLE_PHASES
         and settled
+        and not state.alerts
         and state.changed_at is not None
         and not target["spec"].get("paused")
         and state.stable == template_hash(template)

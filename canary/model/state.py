@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from canary.model.announcement import Announcement
 from canary.model.asking import Asked
 from canary.model.former import Identities
 from canary.model.steps import BEFORE_FIRST
@@ -87,7 +88,8 @@ class State:
     `defaults` are the admin's as they were when the run began, which hold until its end; `in_force`
     is what it is judged by, for people to see. `accepted` is what its Canary said when that could
     be followed last. `noticed` is what was said last of words of the Canary that nobody follows.
-    `evidence` is the judge's own record.
+    `alerts` are announcements that are yet to be sent, `waited_for` the reasons of this step by
+    which people were waited for. `evidence` is the judge's own record.
     """
 
     phase: Phase = Phase.INITIALIZED
@@ -131,6 +133,8 @@ class State:
     in_force: Mapping[str, Any] = field(default_factory=dict)
     accepted: Mapping[str, Any] = field(default_factory=dict)
     noticed: tuple[Notice, ...] = ()
+    alerts: tuple[Announcement, ...] = ()
+    waited_for: tuple[str, ...] = ()
 
     @property
     def run(self) -> str:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from canary.evidence.policy import Policy
+from canary.model.announcement import Alert
 from canary.model.steps import Step
 from canary.model.values import Json
 
@@ -111,6 +112,7 @@ class Strategy:
     steps: tuple[Step, ...]
     metrics: tuple[Metric, ...] = ()
     hooks: tuple[Hook, ...] = ()
+    alerts: tuple[Alert, ...] = ()
     service_name: str = ""
     service_port: int | None = None
     target_port: int | str | None = None

@@ -14,6 +14,7 @@ from canary.model.steps import BEFORE_FIRST
 from canary.model.strategy import HookType
 from canary.model.values import FULL, Json
 from canary.objects import recorded
+from canary.objects.announcements import announcements, dumped
 
 CONDITION = "Promoted"
 UNDERSTOOD = "Understood"
@@ -71,6 +72,8 @@ def state_from_status(status: Json) -> State:
         in_force=recorded.mapping(run.get("inForce")),
         accepted=recorded.mapping_in_text(run.get("accepted")),
         noticed=tuple(map(_notice, recorded.mappings(run.get("noticed")))),
+        alerts=announcements(run),
+        waited_for=recorded.texts(run.get("waitedFor")),
         **{name: recorded.whole(run.get(_camel(name))) for name in _COUNTS},
         **{name: recorded.moment(run.get(_camel(name))) for name in _TIMES},
     )
@@ -133,6 +136,8 @@ def status_from_state(state: State, *, previous: Json, generation: int, now: dat
             # Whole, or a merge would leave what another run had beside it.
             "noticed": [{"reason": one.reason, "message": one.message} for one in state.noticed]
             or None,
+            "alerts": [dumped(one) for one in state.alerts] or None,
+            "waitedFor": list(state.waited_for) or None,
             "defaults": _instead(previous, "defaults", state.defaults),
             "inForce": _instead(previous, "inForce", state.in_force),
             # As text: a merge into what is stored could not take a field of it away.

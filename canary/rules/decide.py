@@ -14,6 +14,7 @@ from canary.model.state import RUNNING_PHASES, State
 from canary.model.world import Timing
 from canary.rules import held, released
 from canary.rules.actions import Decision, SaveState
+from canary.rules.announcements import announced
 from canary.rules.context import Context, Observed
 from canary.rules.denied import no_longer_denied
 from canary.rules.former import remembered
@@ -48,7 +49,7 @@ def decide(
     unsaved = decision.state.asked != state.asked and SaveState() not in decision.actions
     actions = (*decision.actions, SaveState()) if unsaved else decision.actions
     decision = replace(decision, actions=actions, asks=(*decision.asks, *hooks))
-    decision = noticed(ctx, remembered(ctx, decision))
+    decision = announced(ctx, noticed(ctx, remembered(ctx, decision)))
     decision = _shown(no_longer_denied(state, decision), observed)
     return _of_this_target(decision, observed.target.uid)
 

@@ -18,6 +18,7 @@ from canary.model.strategy import (
 from canary.model.values import FULL, Json
 from canary.routes.from_service import MATCHED, asked_route
 from canary.spec import parsers
+from canary.spec.alerts import alerts_of
 from canary.spec.annotations import annotated
 from canary.spec.defaults import Defaults, completed, leaves_open
 from canary.spec.made import Whose, former_defaults, whose
@@ -73,6 +74,7 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
         steps=linear(weights(analysis, problems)),
         metrics=metrics,
         hooks=_hooks(analysis, problems),
+        alerts=alerts_of(canary),
         service_name=service.get("name") or spec["targetRef"]["name"],
         service_port=service.get("port"),
         target_port=service.get("targetPort") or service.get("port"),
@@ -155,7 +157,6 @@ def _ignored(spec: Json, analysis: Json) -> tuple[str, ...]:
     """Name what is passed over because it changes no verdict; a run says so when it starts."""
     service = spec.get("service") or {}
     fields = {
-        "analysis.alerts": analysis.get("alerts"),
         "analysis.stepWeightPromotion": analysis.get("stepWeightPromotion"),
         "analysis.primaryReadyThreshold": analysis.get("primaryReadyThreshold"),
         **{f"service.{name}": service.get(name) for name in _UNUSED_SERVICE_FIELDS},

@@ -71,7 +71,7 @@ def with_volume(namespace: Kubectl) -> Iterator[Kubectl]:
 
 
 def test_what_few_runs_need_is_read(with_volume: Kubectl) -> None:
-    """A volume, a Secret of a template, and what leads to a Service that no route leads to."""
+    """A volume, a template's Secret, an AlertProvider, what leads to a Service without a route."""
     namespace = with_volume
     target = web("headgate/demo:1.0", replicas=1)
     pod = target["spec"]["template"]["spec"]
@@ -83,9 +83,18 @@ def test_what_few_runs_need_is_read(with_volume: Kubectl) -> None:
     template["spec"]["provider"]["secretRef"] = {"name": "prometheus"}
     login = {"username": "someone", "password": "something"}
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "prometheus"}}
-    analysis = canary(namespace.namespace, webhooks=[])
+    chat = {"name": "chat", "providerRef": {"name": "chat"}}
+    provider = {
+        "apiVersion": "flagger.app/v1beta1",
+        "kind": "AlertProvider",
+        "metadata": {"name": "chat"},
+        "spec": {"type": "slack", "address": "http://127.0.0.1:9/hook"},
+    }
+    analysis = canary(namespace.namespace, webhooks=[], alerts=[chat])
     del analysis["spec"]["service"]
-    namespace.apply(target, service(), template, {**secret, "stringData": login}, analysis)
+    namespace.apply(
+        target, service(), template, provider, {**secret, "stringData": login}, analysis
+    )
     namespace("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
     namespace("set", "image", "deployment/web", "web=headgate/demo:1.1")
 
@@ -95,6 +104,15 @@ def test_what_few_runs_need_is_read(with_volume: Kubectl) -> None:
     wait_for("a word on the route", lambda: said("no HTTPRoute"), 90)
     namespace.apply(route(f"{namespace.namespace}.example"))
     wait_for("a check", lambda: said('"error-rate"'), 120)
+
+    def unsent() -> list[str]:
+        events = namespace.items("events")
+        return [it["message"] for it in events if it["reason"] == "AlertNotSent"]
+
+    # An address that no team may name: nothing leaves the analyzer.
+    (message, *_) = wait_for("an alert that is not sent", unsent, 60)
+    assert "(loopback)" in message
+    assert "/hook" not in message
 
 
 def test_every_right_is_used(request: pytest.FixtureRequest, exclusive: Kubectl) -> None:

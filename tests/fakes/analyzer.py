@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from analyzer import ports
 from analyzer.addresses import EVERYWHERE
+from analyzer.announcing.herald import Herald
 from analyzer.gathering.calibrator import Calibrator
 from analyzer.gathering.gatherer import Gatherer
 from analyzer.gathering.pace import Pace
@@ -35,6 +36,7 @@ from analyzer.loop.telemetry import RunMetrics
 from canary.contract import HOLD, NAMESPACE_ENABLED, NAMESPACE_LABEL, STABLE
 from canary.counting.series import Series
 from canary.measuring.history import Past
+from canary.model.announcement import Announcement, Room
 from canary.model.hashing import template_hash
 from canary.model.strategy import Hook, Strategy
 from canary.model.values import Json, Key
@@ -43,6 +45,7 @@ from canary.queries.provider import ProviderSpec
 from canary.spec.canary import Defaults
 from runtime.informer import Informer
 from runtime.resources import (
+    ALERTPROVIDERS,
     CANARIES,
     DEPLOYMENTS,
     ENDPOINTSLICES,
@@ -74,6 +77,9 @@ METRICS: Final = [
     },
 ]
 HOOK: Final = {"name": "load", "type": "rollout", "url": "http://load", "timeout": "5s"}
+
+
+ALERT: Final = {"name": "chat", "providerRef": {"name": "chat"}}
 
 
 def all_ports() -> dict[str, tuple[str, ...]]:
@@ -136,6 +142,7 @@ class Outside:
     """Pods, metrics servers and hooks: both versions serve well."""
 
     calls: Counter[str] = field(default_factory=Counter)
+    said: list[tuple[str, str, str]] = field(default_factory=list)
 
     async def scrape(self, url: str, names: frozenset[str], owner: str = "") -> tuple[Series, ...]:
         del owner
@@ -161,6 +168,9 @@ class Outside:
     async def call(self, hook: Hook, payload: Mapping[str, Any]) -> HookResult:
         del payload
         return HookResult(hook=hook, ok=True)
+
+    async def say(self, room: Room, said: Announcement) -> None:
+        self.said.append((room.channel, said.subject, said.reason))
 
 
 @dataclass
@@ -221,7 +231,11 @@ class Analyzer:
         ready = {"replicas": 1, "readyReplicas": 1}
         self._put(REPLICASETS, {"metadata": metadata, "spec": spec, "status": ready}, key)
         self._pod(key, "web-1", "stable", {"app": "web"}, -3600)
-        canary = objects.canary(metrics=METRICS, webhooks=[HOOK], interval="10s", threshold=99)
+        canary = objects.canary(
+            metrics=METRICS, webhooks=[HOOK], alerts=[ALERT], interval="10s", threshold=99
+        )
+        room = {"type": "slack", "address": f"http://chat/{key.namespace}"}
+        self._put(ALERTPROVIDERS, {"metadata": {"name": "chat"}, "spec": room}, key)
         self._put(CANARIES, canary, key)
         new = objects.deployment(image=image, paused=True)
         marks = {HOLD: template_hash(new["spec"]["template"])}
@@ -298,6 +312,8 @@ def _parts(world: Analyzer) -> tuple[ClusterIndex, list[Callable[[], Any]]]:
     inquirer = Inquirer(
         world.port("HookCaller", outside), world.port("Asker", sampler), registry=registry
     )
+    services = {"slack": world.port("AlertService", outside)}
+    herald = Herald(cluster, services, registry=registry, clock=world.clock)
     index = ClusterIndex(
         namespaces=Informer(world.cluster, NAMESPACES),
         targets=Informer(world.cluster, DEPLOYMENTS),
@@ -317,12 +333,14 @@ def _parts(world: Analyzer) -> tuple[ClusterIndex, list[Callable[[], Any]]]:
         clock=world.clock,
         metrics=RunMetrics.create(registry),
         questions=Questions(deriver=deriver),
+        announcer=world.port("Announcer", herald),
     )
     controller = Controller(index, reconciler, Metrics.create(registry))
     return index, [
         controller.run,
         lambda: gatherer.run(controller.enqueue),
         lambda: inquirer.run(controller.enqueue),
+        herald.run,
         Sweeper(cluster, controller.enqueue, timedelta(seconds=30)).run,
         Neighbours(cluster, EVERYWHERE, "headgate-system").run,
         world.work,

@@ -55,6 +55,8 @@ class Stored:
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Json:
         self.calls.append("get")
+        if (denial := self.denials.get(("get", resource.plural))) is not None:
+            raise denial
         return self._read(resource, namespace, name)
 
     async def list(

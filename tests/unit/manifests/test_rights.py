@@ -95,6 +95,7 @@ def test_analyzer_rights_in_the_cluster() -> None:
         "canaries": READ | {"create", "patch"},
         "canaries/status": {"patch"},
         "metrictemplates": {"get"},
+        "alertproviders": {"get"},
         "secrets": {"get"},
     }
 

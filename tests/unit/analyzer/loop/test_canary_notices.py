@@ -98,10 +98,10 @@ async def test_the_one_that_is_made_is_looked_at_too(canary: Json) -> None:
 
 async def test_a_field_that_is_passed_over_is_said_at_rest() -> None:
     bench = idle()
-    specified(bench, alerts=[{"name": "chat"}])
+    specified(bench, primaryReadyThreshold=50)
     await bench.reconcile()
     (text,) = said(bench)
-    assert text == "not supported yet and passed over: analysis.alerts"
+    assert text == "not supported yet and passed over: analysis.primaryReadyThreshold"
 
 
 async def test_what_would_hold_the_next_version_is_said_before_it_is_pushed() -> None:

@@ -543,11 +543,11 @@ def test_no_step_is_skipped_by_a_process_that_died_before_the_route_was_written(
 
 
 def test_what_is_passed_over_is_said_when_the_run_starts() -> None:
-    strategy = replace(STRATEGY, ignored=("analysis.alerts",), unknown=("x is not known",))
+    strategy = replace(STRATEGY, ignored=("analysis.mirror",), unknown=("x is not known",))
     world = World(strategy=strategy)
     world.update("v2")
     world.reconcile()
-    assert any("analysis.alerts" in event for event in world.events)
+    assert any("analysis.mirror" in event for event in world.events)
     assert any("passed over: x is not known" in event for event in world.events)
     world.run()
     promoted(world)

@@ -78,7 +78,7 @@ EVERYTHING: Json = {
         {"name": "after", "type": "post-rollout", "url": "http://z/"},
     ],
     "canaryReadyThreshold": 80,
-    "alerts": [{"name": "slack"}],
+    "alerts": [{"name": "slack", "providerRef": {"name": "chat"}}],
     "stepWeightPromotion": 50,
     "primaryReadyThreshold": 70,
 }

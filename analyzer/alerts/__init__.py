@@ -1,0 +1,1 @@
+"""Adapters of the `AlertService` port, one for each type of AlertProvider."""

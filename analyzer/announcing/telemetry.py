@@ -1,0 +1,46 @@
+"""What Prometheus can learn of alerts, by the service; never by whose they are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+
+class Fate(StrEnum):
+    """What became of an announcement to one alert: it arrived, did not, or too many waited."""
+
+    SENT = "sent"
+    FAILED = "failed"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class AlertMetrics:
+    """How many alerts were sent, and how many wait."""
+
+    alerts: Counter
+
+    @classmethod
+    def create(cls, registry: CollectorRegistry, waiting: Callable[[], float]) -> Self:
+        """Register the metrics.
+
+        Args:
+            registry: where they go.
+            waiting: counts what is yet to be sent.
+
+        """
+        gauge = Gauge(
+            "headgate_alerts_waiting", "Alerts that are yet to be sent.", registry=registry
+        )
+        gauge.set_function(waiting)
+        alerts = Counter(
+            "headgate_alerts",
+            "Alerts by outcome: sent, failed (after all tries), dropped (too many waited).",
+            ["outcome"],
+            registry=registry,
+        )
+        for fate in Fate:
+            alerts.labels(fate)
+        return cls(alerts=alerts)

@@ -1,0 +1,62 @@
+"""What is written of a run before anything is decided about it."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import structlog
+
+from analyzer.loop.observe import Scene
+from analyzer.loop.records import Records
+from analyzer.ports import Announcer
+from canary.rules.ahead import in_step
+from canary.spec.alerts import alerts_of
+
+log = structlog.get_logger("analyzer")
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """Writes what has to be in the status first; what was read is not what is stored then.
+
+    Args:
+        records: the Canary objects.
+        announcer: has announcements sent.
+
+    """
+
+    records: Records
+    announcer: Announcer
+
+    async def written(self, scene: Scene, now: datetime) -> bool:
+        """Write what is to be written, and tell whether it was anything.
+
+        Args:
+            scene: what was read.
+            now: the time of this reconcile.
+
+        Raises:
+            Overtaken: what was read is not so any more; reconcile again.
+
+        """
+        return await self._brought_in_step(scene, now) or await self._handed_over(scene, now)
+
+    async def _brought_in_step(self, scene: Scene, now: datetime) -> bool:
+        """Move times that lie in the future to now."""
+        state = in_step(scene.state, scene.observed.strategy, now)
+        if state == scene.state:
+            return False
+        log.warning("the stored times were ahead", now=now.isoformat())
+        await self.records.save(scene.canary, state, now)
+        return True
+
+    async def _handed_over(self, scene: Scene, now: datetime) -> bool:
+        """Take what is to be announced out of the status, and only then have it sent.
+
+        Whoever comes after a death finds what was not handed over, and nothing that was.
+        """
+        said = scene.state.alerts
+        if not said:
+            return False
+        saved = await self.records.save(scene.canary, replace(scene.state, alerts=()), now)
+        self.announcer.put(saved, alerts_of(saved), said)
+        return True

@@ -1,0 +1,1 @@
+"""What each chat service is sent: one pure dialect for each type of AlertProvider."""

@@ -1,0 +1,140 @@
+"""Which announcements a decision makes: by what a run was before and what it is afterwards.
+
+An announcement is stored with the state that it speaks of, in one write, and taken out of it before
+it is sent: after a death at any moment it is sent once, or in the worst case not at all.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Final
+
+from canary.contract import Reason
+from canary.model.announcement import Announcement, Severity
+from canary.model.state import RUNNING_PHASES, Check, Outcome, Phase, State
+from canary.model.strategy import Strategy
+from canary.model.values import Key
+from canary.rules.actions import Decision, SaveState
+from canary.rules.context import Context
+
+MAX_TEXT: Final = 1000
+"""Characters of a message."""
+MAX_FIELDS: Final = 10
+MOST: Final = 20
+"""Announcements that wait to be sent; where more come up, the oldest are left out."""
+_MAX_VALUE: Final = 200
+_WAITING: Final = frozenset(
+    map(str, (Reason.PAUSED, Reason.SUSPENDED, Reason.INCONCLUSIVE, Reason.INVALID))
+)
+"""Reasons by which a run waits for people. Each is said once at each step of a run."""
+_WELL: Final = frozenset(
+    map(str, (Reason.INITIALIZED, Reason.SUCCEEDED, Reason.REVERTED, Reason.SUPERSEDED))
+)
+"""What nobody needs to look at; any other end without a verdict is a warning."""
+
+
+def announced(ctx: Context, decision: Decision) -> Decision:
+    """Add to a decision what is to be announced, where its Canary has alerts that want to hear it.
+
+    Args:
+        ctx: the world, and the run before.
+        decision: what was decided.
+
+    """
+    strategy, before = ctx.observed.strategy, ctx.state
+    state = replace(decision.state, alerts=before.alerts, waited_for=())
+    if isinstance(strategy, Strategy) and strategy.alerts:
+        state = replace(state, waited_for=_waited_for(before, state))
+        found = _news(ctx.observed.key, strategy, before, state)
+        heard = [it for it in found if any(one.hears(it.severity) for one in strategy.alerts)]
+        state = replace(state, alerts=(*state.alerts, *heard)[-MOST:])
+    changed = (state.alerts, state.waited_for) != (before.alerts, before.waited_for)
+    save = (SaveState(),) if changed and SaveState() not in decision.actions else ()
+    return replace(decision, state=state, actions=(*decision.actions, *save))
+
+
+def _waited_for(before: State, after: State) -> tuple[str, ...]:
+    """Return for which reasons a run has waited at the step that it is at."""
+    if after.phase not in RUNNING_PHASES:
+        return ()
+    same = before.run == after.run and before.step == after.step
+    said = before.waited_for if same else ()
+    new = after.reason in _WAITING and after.reason not in said
+    return (*said, after.reason) if new else said
+
+
+def _news(key: Key, strategy: Strategy, before: State, after: State) -> Iterator[Announcement]:
+    if (severity := _severity(before, after)) is None:
+        return
+    message, new = after.message, "New revision detected!"
+    if _starts(before, after) and not message.startswith(new):
+        message = f"{new} {message}"
+    yield Announcement(
+        subject=f"{key.name}.{key.namespace}",
+        reason=after.reason,
+        message=_cut(message, MAX_TEXT),
+        severity=severity,
+        fields=_fields(key, strategy, before, after),
+    )
+
+
+def _severity(before: State, after: State) -> Severity | None:
+    """Return how bad that is which has come about, None where nothing has."""
+    if _starts(before, after):
+        return Severity.INFO
+    if after.phase is Phase.FAILED:
+        same = before.phase is Phase.FAILED and before.run == after.run
+        return None if same else Severity.ERROR
+    if after.phase not in RUNNING_PHASES:
+        first = after.reason == Reason.INITIALIZED and after.reason != before.reason
+        if before.phase not in RUNNING_PHASES and not first:
+            return None
+        return Severity.INFO if after.reason in _WELL else Severity.WARN
+    waits = set(after.waited_for) - set(before.waited_for)
+    return Severity.WARN if waits and after.reason in waits else None
+
+
+def _starts(before: State, after: State) -> bool:
+    """Tell whether a run has begun: of another candidate, or of the same one once more."""
+    begins = after.phase is Phase.PROGRESSING and after.started_at is not None
+    return begins and (before.phase not in RUNNING_PHASES or before.candidate != after.candidate)
+
+
+def _fields(
+    key: Key, strategy: Strategy, before: State, after: State
+) -> tuple[tuple[str, str], ...]:
+    """Return Flagger's facts, and of an end by what it was decided."""
+    facts = [("Target", f"Deployment/{key.name}.{key.namespace}")]
+    if _starts(before, after) or after.phase is Phase.INITIALIZED:
+        facts += [
+            ("Failed checks threshold", str(strategy.threshold)),
+            ("Progress deadline", f"{int(strategy.progress_deadline.total_seconds())}s"),
+            ("Traffic routing", _routing(strategy)),
+        ]
+    else:
+        facts += [("Reason", after.reason), ("Weight", f"{before.weight} %")]
+        # What has failed comes first: of many checks not all have room.
+        checks = sorted(after.checks, key=lambda check: check.outcome is Outcome.PASSED)
+        facts += [(check.name, _numbers(check)) for check in checks if _counts(check)]
+    cut = ((_cut(title, _MAX_VALUE), _cut(value, _MAX_VALUE)) for title, value in facts)
+    return tuple(islice(cut, MAX_FIELDS))
+
+
+def _routing(strategy: Strategy) -> str:
+    weights = [str(weight) for weight in strategy.weights]
+    return f"Weights: {' '.join(weights)}" if weights else "none"
+
+
+def _counts(check: Check) -> bool:
+    return check.value is not None or check.outcome is not Outcome.PASSED
+
+
+def _numbers(check: Check) -> str:
+    if check.value is None:
+        return f"{check.outcome}: {check.message}"
+    bound = f", bound {check.bound:g}" if check.bound is not None else ""
+    return f"{check.outcome}: {check.value:g}{bound}"
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."
