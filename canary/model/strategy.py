@@ -157,6 +157,10 @@ class Strategy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvalidStrategy:
-    """A Canary that cannot be followed: every problem, each with how to mend it."""
+    """A Canary that cannot be followed: every problem, each with how to mend it.
+
+    `alerts` want to hear of that.
+    """
 
     problems: tuple[str, ...]
+    alerts: tuple[Alert, ...] = ()

@@ -12,7 +12,7 @@ from typing import Final
 from canary.contract import Reason
 from canary.model.announcement import Announcement, Severity
 from canary.model.state import RUNNING_PHASES, Check, Outcome, Phase, State
-from canary.model.strategy import Strategy
+from canary.model.strategy import InvalidStrategy, Strategy
 from canary.model.values import Key
 from canary.rules.actions import Decision, SaveState
 from canary.rules.context import Context
@@ -27,6 +27,8 @@ _WAITING: Final = frozenset(
     map(str, (Reason.PAUSED, Reason.SUSPENDED, Reason.INCONCLUSIVE, Reason.INVALID))
 )
 """Reasons by which a run waits for people. Each is said once at each step of a run."""
+_HELD_BY: Final = frozenset(map(str, (Reason.SUSPENDED, Reason.INVALID)))
+"""Those by which a version is held before its run can begin."""
 _WELL: Final = frozenset(
     map(str, (Reason.INITIALIZED, Reason.SUCCEEDED, Reason.REVERTED, Reason.SUPERSEDED))
 )
@@ -43,7 +45,7 @@ def announced(ctx: Context, decision: Decision) -> Decision:
     """
     strategy, before = ctx.observed.strategy, ctx.state
     state = replace(decision.state, alerts=before.alerts, waited_for=())
-    if isinstance(strategy, Strategy) and strategy.alerts:
+    if strategy.alerts:
         state = replace(state, waited_for=_waited_for(before, state))
         found = _news(ctx.observed.key, strategy, before, state)
         heard = [it for it in found if any(one.hears(it.severity) for one in strategy.alerts)]
@@ -54,16 +56,18 @@ def announced(ctx: Context, decision: Decision) -> Decision:
 
 
 def _waited_for(before: State, after: State) -> tuple[str, ...]:
-    """Return for which reasons a run has waited at the step that it is at."""
+    """Return for which reasons a run, or a version that is held, has waited where it is now."""
     if after.phase not in RUNNING_PHASES:
-        return ()
+        return (after.reason,) if after.reason in _HELD_BY else ()
     same = before.run == after.run and before.step == after.step
     said = before.waited_for if same else ()
     new = after.reason in _WAITING and after.reason not in said
     return (*said, after.reason) if new else said
 
 
-def _news(key: Key, strategy: Strategy, before: State, after: State) -> Iterator[Announcement]:
+def _news(
+    key: Key, strategy: Strategy | InvalidStrategy, before: State, after: State
+) -> Iterator[Announcement]:
     if (severity := _severity(before, after)) is None:
         return
     message, new = after.message, "New revision detected!"
@@ -82,16 +86,17 @@ def _severity(before: State, after: State) -> Severity | None:
     """Return how bad that is which has come about, None where nothing has."""
     if _starts(before, after):
         return Severity.INFO
+    if set(after.waited_for) - set(before.waited_for):
+        return Severity.WARN
+    if after.phase in RUNNING_PHASES:
+        return None
     if after.phase is Phase.FAILED:
         same = before.phase is Phase.FAILED and before.run == after.run
         return None if same else Severity.ERROR
-    if after.phase not in RUNNING_PHASES:
-        first = after.reason == Reason.INITIALIZED and after.reason != before.reason
-        if before.phase not in RUNNING_PHASES and not first:
-            return None
-        return Severity.INFO if after.reason in _WELL else Severity.WARN
-    waits = set(after.waited_for) - set(before.waited_for)
-    return Severity.WARN if waits and after.reason in waits else None
+    first = after.reason == Reason.INITIALIZED and after.reason != before.reason
+    if before.phase not in RUNNING_PHASES and not first:
+        return None
+    return Severity.INFO if after.reason in _WELL else Severity.WARN
 
 
 def _starts(before: State, after: State) -> bool:
@@ -101,11 +106,13 @@ def _starts(before: State, after: State) -> bool:
 
 
 def _fields(
-    key: Key, strategy: Strategy, before: State, after: State
+    key: Key, strategy: Strategy | InvalidStrategy, before: State, after: State
 ) -> tuple[tuple[str, str], ...]:
     """Return Flagger's facts, and of an end by what it was decided."""
     facts = [("Target", f"Deployment/{key.name}.{key.namespace}")]
-    if _starts(before, after) or after.phase is Phase.INITIALIZED:
+    if isinstance(strategy, InvalidStrategy):
+        facts.append(("Reason", after.reason))
+    elif _starts(before, after) or after.phase is Phase.INITIALIZED:
         facts += [
             ("Failed checks threshold", str(strategy.threshold)),
             ("Progress deadline", f"{int(strategy.progress_deadline.total_seconds())}s"),

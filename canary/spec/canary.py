@@ -90,7 +90,7 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
         unknown=unknown_on_canary(canary["metadata"].get("annotations") or {}),
     )
     if problems.found:
-        return InvalidStrategy(problems=tuple(problems.found))
+        return InvalidStrategy(problems=tuple(problems.found), alerts=strategy.alerts)
     return tuned(strategy, tuning)
 
 

@@ -146,3 +146,18 @@ async def test_alerts_that_were_written_since_count() -> None:
     bench.cluster.put(CANARIES, canary)
     await bench.reconcile()
     assert ear.heard == [("other", "Held")]
+
+
+async def test_a_version_that_cannot_be_judged_is_a_warning_once_until_it_is_mended() -> None:
+    bench, ear = running(interval="soon")
+    for _ in range(6):
+        await bench.reconcile()
+        bench.now += timedelta(minutes=1)
+    assert ear.heard == [("chat", "InvalidConfiguration")]
+    canary = bench.canary(KEY)
+    assert canary is not None
+    canary["spec"]["analysis"]["interval"] = "30s"
+    bench.cluster.put(CANARIES, canary)
+    for _ in range(3):
+        await bench.reconcile()
+    assert ear.heard == [("chat", "InvalidConfiguration"), ("chat", "Held")]
