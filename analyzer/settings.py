@@ -7,8 +7,10 @@ from typing import Final
 
 from analyzer.addresses import Network, parse_networks
 from analyzer.gathering.pace import Pace
+from canary.model.announcement import Severity
 from canary.model.world import Timing
 from canary.spec import parsers
+from canary.spec.alerts import admins_alerts, parse_provider
 from canary.spec.canary import Defaults
 from canary.spec.problems import Problems
 from canary.spec.settings import (
@@ -49,6 +51,20 @@ CROSS_NAMESPACE_REFS: Final = Setting(
     variable="HEADGATE_CROSS_NAMESPACE_REFS",
     help="true lets a Canary name a MetricTemplate or AlertProvider of another namespace",
 )
+ALERT_PROVIDER: Final = Setting(
+    name="alert_provider",
+    parse=parse_provider,
+    default="",
+    variable="HEADGATE_ALERT_PROVIDER",
+    help="AlertProvider that hears of Canaries without alerts of their own, as namespace/name",
+)
+ALERT_SEVERITY: Final = Setting(
+    name="alert_severity",
+    parse=parsers.member(Severity),
+    default=Severity.INFO,
+    variable="HEADGATE_ALERT_SEVERITY",
+    help="what it hears: info is everything, warn warnings and errors, error errors",
+)
 TABLE: Final = (
     IDENTITY,
     NAMESPACE,
@@ -56,6 +72,8 @@ TABLE: Final = (
     LOG_LEVEL,
     ALLOWED_ADDRESSES,
     CROSS_NAMESPACE_REFS,
+    ALERT_PROVIDER,
+    ALERT_SEVERITY,
 )
 """What is read beside the table of a run's settings."""
 
@@ -109,6 +127,7 @@ def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
             min_interval=get(MIN_INTERVAL),
             tuning=from_environment(variables, problems),
             on_unsuitable=get(ON_UNSUITABLE),
+            alerts=admins_alerts(get(ALERT_PROVIDER), get(ALERT_SEVERITY)),
         ),
         timing=Timing(drain=get(DRAIN)),
         pace=Pace(pods=get(PODS_INTERVAL), server=get(SCRAPE_INTERVAL)),

@@ -191,6 +191,8 @@ class Herald:
         """Say on the Canary and in the log what could not be sent."""
         message = f"alert {job.alert.name} ({job.said.reason}) was not sent: {why}"
         log.warning("alert not sent", alert=job.alert.name, reason=job.said.reason, why=why)
+        if job.alert.admins:
+            return  # No team can mend it.
         event = Emit(str(Reason.ALERT_NOT_SENT), message, warning=True)
         with guarded(lambda error: log.info("event not written", why=repr(error))):
             await self._cluster.create(EVENTS, event_of(job.canary, event, self._clock(), ""))

@@ -8,8 +8,9 @@ import structlog
 from analyzer.loop.observe import Scene
 from analyzer.loop.records import Records
 from analyzer.ports import Announcer
+from canary.model.announcement import Alert
 from canary.rules.ahead import in_step
-from canary.spec.alerts import alerts_of
+from canary.spec.alerts import heard_by
 
 log = structlog.get_logger("analyzer")
 
@@ -21,11 +22,13 @@ class First:
     Args:
         records: the Canary objects.
         announcer: has announcements sent.
+        usual: the admin's alerts, for Canaries that have none of their own.
 
     """
 
     records: Records
     announcer: Announcer
+    usual: tuple[Alert, ...] = ()
 
     async def written(self, scene: Scene, now: datetime) -> bool:
         """Write what is to be written, and tell whether it was anything.
@@ -58,5 +61,5 @@ class First:
         if not said:
             return False
         saved = await self.records.save(scene.canary, replace(scene.state, alerts=()), now)
-        self.announcer.put(saved, alerts_of(saved), said)
+        self.announcer.put(saved, heard_by(saved, self.usual), said)
         return True

@@ -102,7 +102,7 @@ class Reconciler:
 
     @property
     def _first(self) -> First:
-        return First(self.records, self.announcer)
+        return First(self.records, self.announcer, self.observer.defaults.alerts)
 
     @property
     def _leftovers(self) -> Leftovers:

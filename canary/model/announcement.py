@@ -39,12 +39,16 @@ class Announcement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """One entry of `analysis.alerts`: what it wants to hear, and which AlertProvider tells it."""
+    """One entry of `analysis.alerts`: what it wants to hear, and which AlertProvider tells it.
+
+    `admins` is whether it is the admin's own, who may name any namespace's.
+    """
 
     name: str
     severity: Severity
     namespace: str
     provider: str
+    admins: bool = False
 
     def hears(self, severity: Severity) -> bool:
         """Tell whether something is for this alert: as bad as it asks for, or worse."""

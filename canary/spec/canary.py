@@ -18,7 +18,7 @@ from canary.model.strategy import (
 from canary.model.values import FULL, Json
 from canary.routes.from_service import MATCHED, asked_route
 from canary.spec import parsers
-from canary.spec.alerts import alerts_of
+from canary.spec.alerts import heard_by
 from canary.spec.annotations import annotated
 from canary.spec.defaults import Defaults, completed, leaves_open
 from canary.spec.made import Whose, former_defaults, whose
@@ -74,7 +74,7 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
         steps=linear(weights(analysis, problems)),
         metrics=metrics,
         hooks=_hooks(analysis, problems),
-        alerts=alerts_of(canary),
+        alerts=heard_by(canary, defaults.alerts),
         service_name=service.get("name") or spec["targetRef"]["name"],
         service_port=service.get("port"),
         target_port=service.get("targetPort") or service.get("port"),

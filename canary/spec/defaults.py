@@ -6,6 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Final, TypeVar
 
+from canary.model.announcement import Alert
 from canary.model.strategy import Builtin
 from canary.model.values import FULL, Json
 from canary.model.world import OnUnsuitable
@@ -26,7 +27,7 @@ class Defaults:
     `min_success_rate` is in percent, `max_duration_ms` in milliseconds (P99); a stable that is
     worse already sets the bound itself. `min_interval` is the shortest analysis interval taken.
     `tuning` holds for every Canary that does not say otherwise. `on_unsuitable` is about targets
-    that can have no canary.
+    that can have no canary. `alerts` are for Canaries that have none of their own.
     """
 
     weights: tuple[int, ...] = settings.WEIGHTS.default
@@ -37,12 +38,13 @@ class Defaults:
     min_interval: timedelta = settings.MIN_INTERVAL.default
     tuning: Tuning = Tuning()
     on_unsuitable: OnUnsuitable = settings.ON_UNSUITABLE.default
+    alerts: tuple[Alert, ...] = ()
 
 
 def recorded(defaults: Defaults) -> dict[str, str]:
     """Return what a run remembers of the defaults: every value in the words in which it is set.
 
-    What becomes of a target that can have no canary is no part of a run.
+    What becomes of a target that can have no canary, and who hears of it, is no part of a run.
 
     Args:
         defaults: those that are in force when it begins.
@@ -78,6 +80,7 @@ def remembered(texts: Mapping[str, str], now: Defaults) -> Defaults:
         min_interval=source.read(settings.MIN_INTERVAL, now.min_interval),
         tuning=from_record(texts, now.tuning),
         on_unsuitable=now.on_unsuitable,
+        alerts=now.alerts,
     )
 
 

@@ -59,6 +59,8 @@ def test_defaults_are_the_careful_ones() -> None:
         "HEADGATE_METRICS_SERVER": "http://prometheus.monitoring:9090",
         "HEADGATE_ALLOWED_ADDRESSES": "",
         "HEADGATE_CROSS_NAMESPACE_REFS": "false",
+        "HEADGATE_ALERT_PROVIDER": "",
+        "HEADGATE_ALERT_SEVERITY": "info",
         "HEADGATE_DRAIN": "5s",
         "HEADGATE_MIN_INTERVAL": "10s",
         "HEADGATE_ON_UNSUITABLE": "hold",

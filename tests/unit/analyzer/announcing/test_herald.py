@@ -15,6 +15,7 @@ from analyzer.announcing.herald import MOST_WAITING, PER_NAMESPACE, Herald, Pati
 from analyzer.ports import AlertError
 from canary.model.announcement import Alert, Announcement, Room, Severity
 from canary.model.values import Json
+from canary.spec.alerts import admins_alerts
 from runtime.errors import ApiError, Forbidden
 from runtime.resources import ALERTPROVIDERS, SECRETS
 from tests.fakes.loop import ImpatientLoop
@@ -244,6 +245,20 @@ async def test_another_namespace_s_provider_is_not_read_unless_the_admin_allows_
         herald.put(canary(), [alert(namespace="infra")], [said("1")])
         await allowed.idle()
     assert allowed.chat.arrived == [("infra", "1")]
+
+
+async def test_the_admin_s_own_may_be_anywhere_and_what_is_wrong_with_it_is_no_team_s() -> None:
+    world = World()
+    world.provider("headgate-system")
+    (own,) = admins_alerts("headgate-system/chat", Severity.INFO)
+    async with sending(world) as herald:
+        herald.put(canary(), [own], [said("1")])
+        await world.idle()
+        world.cluster.remove(ALERTPROVIDERS, "headgate-system", "chat")
+        herald.put(canary(), [own], [said("2")])
+        await world.idle()
+    assert world.chat.arrived == [("headgate-system", "1")]
+    assert (world.count("failed"), world.events()) == (1, [])
 
 
 def gone(world: World) -> None:

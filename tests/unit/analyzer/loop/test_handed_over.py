@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from canary.contract import Command
-from canary.model.announcement import Alert, Announcement
+from canary.model.announcement import Alert, Announcement, Severity
 from canary.model.values import Json
+from canary.spec.alerts import admins_alerts
+from canary.spec.canary import Defaults
 from runtime.errors import ApiError
 from runtime.resources import CANARIES
 from tests.fakes.bench import KEY, Bench, held, ready, status
@@ -161,3 +163,16 @@ async def test_a_version_that_cannot_be_judged_is_a_warning_once_until_it_is_men
     for _ in range(3):
         await bench.reconcile()
     assert ear.heard == [("chat", "InvalidConfiguration"), ("chat", "Held")]
+
+
+@pytest.mark.parametrize(
+    ("own", "heard"), [([], [("infra/chat", "Held")]), (ALERTS, [("chat", "Held")])]
+)
+async def test_the_admin_s_alert_is_for_canaries_without_one(
+    own: list[Json], heard: list[tuple[str, str]]
+) -> None:
+    bench, ear = running(alerts=own)
+    bench.defaults = Defaults(alerts=admins_alerts("infra/chat", Severity.INFO))
+    for _ in range(3):
+        await bench.reconcile()
+    assert ear.heard == heard

@@ -11,7 +11,7 @@ from canary.model.state import State
 from canary.model.values import Json
 from canary.objects.alert_providers import room_of, secret_of
 from canary.objects.status import state_from_status, status_from_state
-from canary.spec.alerts import alerts_of
+from canary.spec.alerts import admins_alerts, alerts_of, parse_provider
 from tests.fakes import objects
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -111,3 +111,17 @@ def test_what_is_yet_to_be_sent_is_kept_in_the_status() -> None:
 )
 def test_what_another_release_has_stored_there_is_left_out(stored: object) -> None:
     assert state_from_status({"run": {"alerts": stored}}).alerts == ()
+
+
+def test_the_admin_names_one_provider_or_none() -> None:
+    assert admins_alerts("", Severity.WARN) == ()
+    (one,) = admins_alerts(parse_provider(" infra/chat.of-all "), Severity.WARN)
+    assert (one.namespace, one.provider, one.admins) == ("infra", "chat.of-all", True)
+    assert one.hears(Severity.ERROR)
+    assert not one.hears(Severity.INFO)
+
+
+@pytest.mark.parametrize("text", ["chat", "/", "a/", "/b", "a/b/c", "A/b", "a b/c", "https://x"])
+def test_what_names_no_provider_is_refused_at_the_start(text: str) -> None:
+    with pytest.raises(ValueError, match="namespace and name of an AlertProvider"):
+        parse_provider(text)
