@@ -1,6 +1,6 @@
 """The seams of the daemon. Adapters implement them; the loop knows nothing else of the outside."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar, TypeVarTuple, Unpack
@@ -292,6 +292,11 @@ class Cluster(Swappable, Writable, Protocol):
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
     ) -> ListResult:
         """Return all objects that match."""
+
+    def pages(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
+    ) -> AsyncGenerator[ListResult, None]:
+        """Yield all objects that match, a few at a time."""
 
 
 class Weigher(Protocol):

@@ -7,16 +7,17 @@ traffic leaves the canaries, and only then do they go.
 import argparse
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 
 from analyzer.adapters import ROUTES, router_of
 from analyzer.loop.leftovers import OURS, OWNERS
+from analyzer.loop.listing import Place, gathered, place_of, still_there
 from analyzer.loop.observe import replica_sets
 from analyzer.loop.parked import put_back
 from analyzer.loop.sweeper import Sweeper
-from analyzer.ports import Cluster
+from analyzer.ports import Cluster, Router
 from canary.contract import (
     AUTO_LABEL,
     AUTO_VALUE,
@@ -26,14 +27,14 @@ from canary.contract import (
     STABLE,
     SYSTEM_NAMESPACE,
 )
+from canary.model import world
 from canary.model.values import Json, Key
-from canary.model.world import Place
 from canary.objects.ownership import canary_deployment_of
 from canary.objects.workloads import annotations, known_templates, read_revisions
 from canary.routes.mark import NO_MARK, mark_of
 from canary.spec.made import Whose, renewed, whose
 from runtime import kube
-from runtime.errors import NotFound
+from runtime.errors import NotFound, TooLarge
 from runtime.resources import (
     ADMISSIONPOLICIES,
     ADMISSIONPOLICYBINDINGS,
@@ -51,6 +52,8 @@ from runtime.resources import (
     Resource,
 )
 from runtime.writes import deleted, patched
+
+T = TypeVar("T")
 
 ANALYZER: Final = "headgate-analyzer"
 WEBHOOKS: Final = "headgate"
@@ -86,6 +89,8 @@ class Uninstall:
         self._candidates = candidates
         self._drain = drain
         self._say = say
+        self._split: set[Key] = set()
+        """Targets whose canaries may have traffic still, so that they must stay."""
 
     async def run(self) -> None:
         """Remove everything.
@@ -101,9 +106,9 @@ class Uninstall:
         await self._cluster.delete(MUTATINGWEBHOOKCONFIGURATIONS, "", WEBHOOKS)
         self._say("writes are not caught any more")
         await self._plain_routes()
-        for target in await self._list(DEPLOYMENTS):
-            if any(mark in annotations(target) for mark in INTERNAL_ANNOTATIONS):
-                await self._let_go(target)
+        for target in await self._gathered(DEPLOYMENTS, _marked):
+            name, namespace = target["metadata"]["name"], target["metadata"]["namespace"]
+            await self._unless_too_large(f"{name}.{namespace}", self._let_go(target))
         await Sweeper(self._cluster, lambda _: None).sweep(all_of_them=True)
         await self._delete_canaries()
         await self._delete_records()
@@ -112,30 +117,32 @@ class Uninstall:
     async def _open_the_status(self) -> None:
         """Let marks and records be written by whoever may: nobody else guards them any more."""
         for resource in (ADMISSIONPOLICYBINDINGS, ADMISSIONPOLICIES):
-            for obj in await self._list(resource, PART_OF):
+            for obj in await self._gathered(resource, _itself, PART_OF):
                 await deleted(self._cluster, resource, obj)
 
     async def _stop_analyzer(self) -> None:
         await self._cluster.delete(DEPLOYMENTS, SYSTEM_NAMESPACE, ANALYZER)
         async with asyncio.timeout(60):
-            while await self._list(PODS, ANALYZER_PODS):  # noqa: ASYNC110 - nothing announces it
+            while await self._analyzers():  # noqa: ASYNC110 - nothing announces it
                 await asyncio.sleep(0.5)
         self._say("the analyzer has stopped")
 
+    async def _analyzers(self) -> list[Json]:
+        found = await self._cluster.list(PODS, SYSTEM_NAMESPACE, label_selector=ANALYZER_PODS)
+        return found.items
+
     async def _plain_routes(self) -> None:
         router = router_of(self._cluster)
-        keys = {
-            Key(namespace=obj["metadata"]["namespace"], name=owner)
-            for obj in await self._list(DEPLOYMENTS, OURS)
-            if (owner := canary_deployment_of(obj))
-        }
+        keys = set(await self._gathered(DEPLOYMENTS, _target_of, OURS))
         for resource in ROUTES:  # a split may have outlived its canary
-            for route in await self._list(resource):
-                namespace, mark = route["metadata"]["namespace"], mark_of(route) or NO_MARK
-                keys |= {Key(namespace=namespace, name=target) for target in mark.splits}
+            keys |= set[Key]().union(*await self._gathered(resource, _split_on))
         for key in sorted(keys):
-            await router.clean(key)
-            self._say(f"all traffic of {key} goes to its stable pods")
+            if not await self._unless_too_large(f"the routes of {key}", self._plain(router, key)):
+                self._split.add(key)
+
+    async def _plain(self, router: Router, key: Key) -> None:
+        await router.clean(key)
+        self._say(f"all traffic of {key} goes to its stable pods")
 
     async def _let_go(self, target: Json) -> None:
         namespace, name = target["metadata"]["namespace"], target["metadata"]["name"]
@@ -160,28 +167,35 @@ class Uninstall:
             while True:
                 found = await replica_sets(self._cluster, target)
                 places = {revision.place for revision in read_revisions(found, target)}
-                if Place.ADRIFT not in places:
+                if world.Place.ADRIFT not in places:
                     return found
                 await asyncio.sleep(0.1)
 
     async def _delete_canaries(self) -> None:
-        """Delete canaries; a stable Service that was made for a team, and copies, stay with it."""
-        deployments = [it for it in await self._list(DEPLOYMENTS, OURS) if canary_deployment_of(it)]
-        if deployments:
-            self._say(f"connections to {len(deployments)} canaries get {self._drain:g} s to end")
+        """Delete canaries; a stable Service that was made for a team, and copies, stay with it.
+
+        So does a canary whose routes could not be read.
+        """
+        targets = set(await self._gathered(DEPLOYMENTS, _target_of, OURS)) - self._split
+        if targets:
+            self._say(f"connections to {len(targets)} canaries get {self._drain:g} s to end")
             await asyncio.sleep(self._drain)
         for resource, owner_of in OWNERS:
-            for obj in await self._list(resource, OURS):
-                if owner_of(obj):
+
+            def ours(obj: Json, owner_of: Callable[[Json], str] = owner_of) -> Place | None:
+                key = Key(namespace=obj["metadata"]["namespace"], name=owner_of(obj))
+                return place_of(obj) if key.name and key not in self._split else None
+
+            for place in await self._gathered(resource, ours, OURS):
+                obj = await still_there(self._cluster, resource, place)
+                if obj is not None and owner_of(obj):
                     await deleted(self._cluster, resource, obj)
 
     async def _delete_records(self) -> None:
-        for canary in await self._list(CANARIES, f"{AUTO_LABEL}={AUTO_VALUE}"):
-            if whose(canary) is Whose.TAKEN:  # a team's, of which no analyzer has heard
-                await patched(self._cluster, CANARIES, canary, renewed)
-            else:
-                await deleted(self._cluster, CANARIES, canary)
-        left = {kind.plural: len(await self._list(kind)) for kind in USER_KINDS}
+        for place in await self._gathered(CANARIES, place_of, f"{AUTO_LABEL}={AUTO_VALUE}"):
+            said = f"Canary {place[1]}.{place[0]}"
+            await self._unless_too_large(said, self._delete_record(place))
+        left = {it.plural: len(await self._gathered(it, lambda _: True)) for it in USER_KINDS}
         if any(left.values()):
             kept = ", ".join(f"{count} {plural}" for plural, count in left.items() if count)
             self._say(f"the CRDs stay, because teams own {kept}")
@@ -190,18 +204,64 @@ class Uninstall:
             await self._cluster.delete(CRDS, "", f"{kind.plural}.{kind.group}")
         self._say("the CRDs are gone")
 
+    async def _delete_record(self, place: Place) -> None:
+        canary = await still_there(self._cluster, CANARIES, place)
+        if canary is None:
+            return
+        match whose(canary):
+            case Whose.TAKEN:  # a team's, of which no analyzer has heard
+                await patched(self._cluster, CANARIES, canary, renewed)
+            case Whose.MADE | Whose.FORMER:
+                await deleted(self._cluster, CANARIES, canary)
+            case Whose.OWN:  # taken over meanwhile
+                return
+
     async def _delete_ourselves(self) -> None:
         for resource in (CLUSTERROLEBINDINGS, CLUSTERROLES, PRIORITYCLASSES):
-            for obj in await self._list(resource, PART_OF):
+            for obj in await self._gathered(resource, _itself, PART_OF):
                 await deleted(self._cluster, resource, obj)
         await self._cluster.delete(NAMESPACES, "", SYSTEM_NAMESPACE)
         self._say(f"namespace {SYSTEM_NAMESPACE} is going")
 
-    async def _list(self, resource: Resource, selector: str = "") -> list[Json]:
+    async def _unless_too_large(self, what: str, step: Awaitable[None]) -> bool:
+        """Do a step and return True; say so where one namespace has more than can be read."""
+        problems: list[str] = []
         try:
-            return (await self._cluster.list(resource, label_selector=selector)).items
+            await step
+        except* TooLarge as errors:
+            problems += {str(error.args[0]) for error in errors.exceptions}
+        for problem in sorted(problems):
+            self._say(f"{what}: left as it is, mend it by hand: {problem}")
+        return not problems
+
+    async def _gathered(
+        self, resource: Resource, take: Callable[[Json], T | None], selector: str = ""
+    ) -> list[T]:
+        try:
+            return await gathered(self._cluster, resource, take, label_selector=selector)
         except NotFound:  # a kind that this cluster does not have
             return []
+
+
+def _itself(obj: Json) -> Json:
+    return obj
+
+
+def _marked(target: Json) -> Json | None:
+    """Return a target that carries marks of ours."""
+    return target if any(mark in annotations(target) for mark in INTERNAL_ANNOTATIONS) else None
+
+
+def _target_of(deployment: Json) -> Key | None:
+    """Return the target whose canary a Deployment is."""
+    owner = canary_deployment_of(deployment)
+    return Key(namespace=deployment["metadata"]["namespace"], name=owner) if owner else None
+
+
+def _split_on(route: Json) -> frozenset[Key] | None:
+    """Return the targets that a route splits."""
+    namespace, mark = route["metadata"]["namespace"], mark_of(route) or NO_MARK
+    return frozenset(Key(namespace=namespace, name=target) for target in mark.splits) or None
 
 
 def _letting_go(target: Json, found: list[Json], candidates: Candidates) -> tuple[Json, str]:

@@ -9,13 +9,15 @@ resourceVersion).
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Never, Protocol
 
 import structlog
 
 from analyzer.loop.act import Actor
+from analyzer.loop.listing import gathered
 from analyzer.loop.records import target_of
-from analyzer.loop.sweeper import EVERY, again_and_again
+from analyzer.loop.sweeper import EVERY, again_and_again, told
 from analyzer.ports import Cluster, Router
 from canary.contract import (
     HOLD,
@@ -33,6 +35,7 @@ from canary.objects.ownership import canary_deployment_of, canary_service_owner
 from canary.objects.workloads import annotations
 from canary.rules.actions import Emit
 from canary.rules.transitions import settle
+from runtime.errors import TooLarge
 from runtime.resources import CANARIES, DEPLOYMENTS, SERVICES, Resource
 from runtime.writes import deleted, stored
 
@@ -43,6 +46,7 @@ OWNERS: Final[tuple[tuple[Resource, Callable[[Json], str]], ...]] = (
     (DEPLOYMENTS, canary_deployment_of),
 )
 """The kinds of a canary's objects in the order in which they go, and who tells whose one is."""
+_CANNOT: Final = "canaries' objects cannot be listed"
 _SPLIT: Final = "a split that belongs to no run was taken off the routes"
 
 log = structlog.get_logger("analyzer")
@@ -92,10 +96,12 @@ class LeftoverSweep:
     async def run(self) -> Never:
         """Sweep at once, and again and again; nobody would be woken before the first lists."""
         await self._index.synced()
-        await again_and_again(self.sweep, self._every, "canaries' objects cannot be listed")
+        await again_and_again(self.sweep, self._every, _CANNOT)
 
     async def sweep(self) -> None:
         """Find whose objects are there; the looks say which of them belong to a run.
+
+        A kind of which one object is too large even for its metadata is left out, and told.
 
         Raises:
             ApiError: they cannot be listed.
@@ -103,9 +109,11 @@ class LeftoverSweep:
         """
         keys = set(self._index.split_targets())
         for resource, owner_of in OWNERS:
-            for obj in (await self._cluster.list(resource, label_selector=OURS)).items:
-                if owner := owner_of(obj):
-                    keys.add(Key(namespace=obj["metadata"]["namespace"], name=owner))
+            take = partial(_owner, owner_of)
+            try:
+                keys |= set(await gathered(self._cluster, resource, take, label_selector=OURS))
+            except TooLarge as error:
+                told(_CANNOT, error, resource=resource.plural)
         for key in sorted(keys):
             self._index.doubt(key)
             self._wake(key)
@@ -191,6 +199,12 @@ class Leftovers:
             return there is not None and "deletionTimestamp" not in there["metadata"]
         canaries = (await self.cluster.list(CANARIES, key.namespace)).items
         return any(target_of(canary) == key for canary in canaries)
+
+
+def _owner(owner_of: Callable[[Json], str], obj: Json) -> Key | None:
+    """Return the target that an object was made for."""
+    owner = owner_of(obj)
+    return Key(namespace=obj["metadata"]["namespace"], name=owner) if owner else None
 
 
 def _subjects(target: Json | None, found: Sequence[tuple[Resource, Json]]) -> list[Json]:

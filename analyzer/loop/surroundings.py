@@ -16,7 +16,7 @@ from canary.objects.exclusive import claims_of, in_the_way
 from canary.objects.ownership import is_in_front, not_in_front_said
 from canary.objects.policies import left_behind, message
 from canary.routes.elsewhere import found_elsewhere
-from runtime.errors import Forbidden, NotFound
+from runtime.errors import Forbidden, NotFound, TooLarge
 from runtime.resources import (
     CLAIMS,
     DISRUPTIONBUDGETS,
@@ -55,12 +55,16 @@ class Surroundings:
             labels: what tells the canary's pods from the target's.
 
         """
+        untold: list[str] = []
         found = left_behind(
             labels,
-            network_policies=await self._readable(NETWORKPOLICIES, namespace),
-            disruption_budgets=await self._readable(DISRUPTIONBUDGETS, namespace),
+            network_policies=await self._readable(NETWORKPOLICIES, namespace, untold),
+            disruption_budgets=await self._readable(DISRUPTIONBUDGETS, namespace, untold),
         )
-        return (message(found, labels),) if found else ()
+        said: tuple[str, ...] = (message(found, labels),) if found else ()
+        if untold:
+            said += (f"which policies are about the canary's pods {_cannot_be_told(untold)}",)
+        return said
 
     async def exclusive(self, target: Json) -> str:
         """Return what the canary's pods keep from the target's, in words; "" for nothing."""
@@ -76,13 +80,16 @@ class Surroundings:
     async def unrouted(self, namespace: str, service: str) -> str:
         """Return what was found where no route leads to a Service, in words."""
         found: tuple[str, ...] = ()
+        untold: list[str] = []
         for where in (namespace, None):
             for kind in OTHER_KINDS:
-                routes = await self._readable(kind, where)
+                routes = await self._readable(kind, where, untold)
                 found += found_elsewhere(routes, service, namespace)
             if found:
                 break
         said = f"no HTTPRoute of its namespace leads to Service {namespace}/{service}"
+        if not found and untold:
+            return f"{said}; what else does {_cannot_be_told(untold)}"
         if not found:
             return said
         return f"{said}; found was {', '.join(sorted(set(found)))}, on which no traffic is split"
@@ -117,16 +124,31 @@ class Surroundings:
             return ()
         return (not_in_front_said(metadata["name"], service),)
 
-    async def _readable(self, resource: Resource, namespace: str | None) -> Sequence[Json]:
+    async def _readable(
+        self, resource: Resource, namespace: str | None, untold: list[str]
+    ) -> Sequence[Json]:
         """Return all objects of a kind; none where there is no such kind, or no right to it.
 
         What they are read for is a remark: without it a run goes on.
+
+        Args:
+            resource: the kind.
+            namespace: None for all namespaces.
+            untold: gets the plural of the kind where the objects are too many, or too large.
+
         """
         try:
             found = (await self.cluster.list(resource, namespace)).items
         except (NotFound, Forbidden):
             return ()
+        except TooLarge:
+            untold.append(resource.plural)
+            return ()
         return [{"kind": resource.kind, **one} for one in found]
+
+
+def _cannot_be_told(plurals: Iterable[str]) -> str:
+    return f"cannot be told: too many {', '.join(sorted(set(plurals)))} to be read"
 
 
 def service_named(services: Iterable[Json], name: str) -> Json | None:

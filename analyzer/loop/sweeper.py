@@ -7,6 +7,7 @@ every few minutes.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Final, Never
@@ -14,6 +15,7 @@ from typing import Final, Never
 import structlog
 
 from analyzer.guards import guarded
+from analyzer.loop.listing import Place, gathered, place_of, still_there
 from analyzer.loop.parked import put_back
 from analyzer.ports import Cluster
 from canary.contract import HOLD, PARKED, PROMOTING, STABLE
@@ -23,9 +25,10 @@ from canary.objects.parking import deployment_of
 from canary.objects.workloads import annotations
 from runtime.errors import HeadgateError
 from runtime.resources import DEPLOYMENTS, REPLICASETS
-from runtime.writes import deleted, stored
+from runtime.writes import deleted
 
 EVERY: Final = timedelta(minutes=5)
+_LONGEST_NAME: Final = 253
 
 log = structlog.get_logger("analyzer")
 
@@ -78,37 +81,61 @@ class Sweeper:
             ApiError: they cannot be listed.
 
         """
-        found: dict[tuple[str, str], list[Json]] = {}
-        for obj in (await self._cluster.list(REPLICASETS, label_selector=PARKED)).items:
-            metadata = obj["metadata"]
-            found.setdefault((metadata["namespace"], metadata["labels"][PARKED]), []).append(obj)
-        for (namespace, uid), replica_sets in found.items():
-            names = [obj["metadata"]["name"] for obj in replica_sets]
+        parked = await gathered(self._cluster, REPLICASETS, _parked, label_selector=PARKED)
+        found: dict[tuple[str, str], list[_Parked]] = {}
+        for one in parked:
+            found.setdefault((one.place[0], one.uid), []).append(one)
+        for (namespace, uid), of_target in found.items():
+            names = [one.place[1] for one in of_target]
             tell = partial(told, "parked ReplicaSets stay", namespace=namespace, names=names)
             with guarded(tell):
-                await self._look_at(namespace, uid, replica_sets, all_of_them=all_of_them)
+                await self._look_at(namespace, uid, of_target, all_of_them=all_of_them)
 
     async def _look_at(
-        self, namespace: str, uid: str, replica_sets: list[Json], *, all_of_them: bool
+        self, namespace: str, uid: str, parked: "list[_Parked]", *, all_of_them: bool
     ) -> None:
-        target = await self._deployment(namespace, uid, deployment_of(replica_sets[0]))
+        target = await self._deployment(namespace, uid, parked[0].deployment)
         if target is None:
-            for obj in replica_sets:  # as the cluster does with all that a Deployment owned
-                if not is_controlled(obj):
-                    await deleted(self._cluster, REPLICASETS, obj)
+            for one in parked:  # as the cluster does with all that a Deployment owned
+                await self._delete(one)
             return
         notes = annotations(target)
         if all_of_them or not any(mark in notes for mark in (HOLD, PROMOTING, STABLE)):
             await put_back(self._cluster, target)
             self._wake(Key(namespace=namespace, name=target["metadata"]["name"]))
 
+    async def _delete(self, parked: "_Parked") -> None:
+        obj = await still_there(self._cluster, REPLICASETS, parked.place)
+        if obj is not None and _parked(obj) == parked and not is_controlled(obj):
+            await deleted(self._cluster, REPLICASETS, obj)
+
     async def _deployment(self, namespace: str, uid: str, name: str) -> Json | None:
         """Return the Deployment of a uid; by its name where the note has one."""
         if name:
-            found = await stored(self._cluster, DEPLOYMENTS, namespace, name)
-            return found if found is not None and found["metadata"]["uid"] == uid else None
-        everyone = (await self._cluster.list(DEPLOYMENTS, namespace)).items
-        return next((obj for obj in everyone if obj["metadata"]["uid"] == uid), None)
+            return await still_there(self._cluster, DEPLOYMENTS, (namespace, name, uid))
+
+        def the_one(obj: Json) -> Place | None:
+            return place_of(obj) if obj["metadata"]["uid"] == uid else None
+
+        for place in await gathered(self._cluster, DEPLOYMENTS, the_one, namespace=namespace):
+            return await still_there(self._cluster, DEPLOYMENTS, place)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Parked:
+    """A parked ReplicaSet: the uid of its Deployment, and its name as far as it is known."""
+
+    place: Place
+    uid: str
+    deployment: str
+
+
+def _parked(replica_set: Json) -> _Parked | None:
+    uid = (replica_set["metadata"].get("labels") or {}).get(PARKED)
+    if uid is None:
+        return None
+    return _Parked(place_of(replica_set), uid, deployment_of(replica_set)[:_LONGEST_NAME])
 
 
 def told(event: str, error: BaseException, **what: object) -> None:

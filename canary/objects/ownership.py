@@ -80,7 +80,7 @@ def canary_service_owner(service: Json) -> str:
 
     The Service that was made for a team's own pods has the same labels and owner.
     """
-    selector = service["spec"].get("selector") or {}
+    selector = (service.get("spec") or {}).get("selector") or {}
     owner = canary_of(service)
     return owner if owner and selector.get(TARGET_LABEL) == target_label(owner) else ""
 

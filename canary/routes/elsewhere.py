@@ -32,13 +32,15 @@ def _names(route: Json, service: str, namespace: str) -> bool:
 
 
 def _objects(part: object) -> Iterator[Json]:
-    if isinstance(part, dict):
-        yield part
-        for value in part.values():
-            yield from _objects(value)
-    elif isinstance(part, list):
-        for value in part:
-            yield from _objects(value)
+    """Return all objects in a part of a spec, however deep they are."""
+    waiting = [part]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            yield one
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
 
 
 def _means(reference: Json, service: str, namespace: str, own: str) -> bool:

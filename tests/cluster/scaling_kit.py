@@ -6,7 +6,7 @@ server and its Deployment controller, with pods.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -61,6 +61,14 @@ class Beside:
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Json:
         found: Json = await self._of(resource).get(resource, namespace, name)
+        return found
+
+    def pages(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
+    ) -> AsyncGenerator[ListResult, None]:
+        found: AsyncGenerator[ListResult, None] = self._of(resource).pages(
+            resource, namespace, label_selector=label_selector
+        )
         return found
 
     async def create(

@@ -1,6 +1,6 @@
 """A cluster that does nothing: what a test needs of one is overridden, the rest must not happen."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from canary.contract import FIELD_MANAGER
 from canary.model.values import Json
@@ -16,6 +16,11 @@ class Untouched:
     async def list(
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
     ) -> ListResult:
+        raise AssertionError(f"{resource.plural} of {namespace} are listed by {label_selector!r}")
+
+    def pages(
+        self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
+    ) -> AsyncGenerator[ListResult, None]:
         raise AssertionError(f"{resource.plural} of {namespace} are listed by {label_selector!r}")
 
     async def create(

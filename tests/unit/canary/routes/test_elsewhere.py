@@ -48,3 +48,10 @@ def ingress(name: str) -> Json:
 )
 def test_what_names_the_service(route: Json, found: str) -> None:
     assert found_elsewhere([route], "web", "prod") == ((found,) if found else ())
+
+
+def test_what_leads_there_is_found_however_deep_it_is() -> None:
+    deep: Json = {"backendRefs": [WEB]}
+    for _ in range(5_000):
+        deep = {"x": [deep]}
+    assert found_elsewhere([made("HTTPProxy", deep)], "web", "prod") == ("HTTPProxy r",)
