@@ -165,3 +165,26 @@ def test_what_is_written_is_read_also_where_all_of_it_leaves() -> None:
     assert "characters" in replace(full, kept=(*full.kept, {})).too_much
     assert "256 targets" in found.having("web", split("web", 1)).too_much
     assert load_mark(found.having("web", split("web", 1)).dump()) is None
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {},
+        {"rest": 1, "weights": []},
+        {"rest": "x"},
+        {"rest": "x", "weights": {"web:80": 1}},
+        {"rest": "x", "weights": [1]},
+        {"rest": "x", "weights": [["web:80"]]},
+        {"rest": "x", "weights": [[80, 1]]},
+        {"rest": "x", "weights": [["web:80", "1"]]},
+        {"rest": "x", "weights": [["web:80", -1]]},
+        {"rest": "x", "weights": [["web:80", 10**300]]},
+    ],
+)
+def test_what_nobody_of_ours_has_kept_keeps_no_canary_on_a_route(kept: Json) -> None:
+    plain = route({"backendRefs": [ref("web")]})
+    split_one = HTTP.with_traffic(plain, mark(web=50))
+    forged = replace(split_one.mark, kept=(kept,))
+    found = HTTP.without_traffic({**plain, "spec": split_one.spec}, forged)
+    assert found == plain["spec"]
