@@ -2,12 +2,14 @@
 
 import json
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import HypothesisWarning
 
 T = TypeVar("T")
 
@@ -58,7 +60,10 @@ class Property(Generic[T]):
         def each(value: T) -> None:
             self.holds(value)
 
-        each()
+        with warnings.catch_warnings():
+            # That what fails is long to look at must not stand in place of how it fails.
+            warnings.simplefilter("ignore", HypothesisWarning)
+            each()
 
 
 @st.composite

@@ -163,6 +163,9 @@ class _Answer(requests.Response):
             return json.loads(text, object_hook=_take_turns, **kwargs)
         except json.JSONDecodeError as error:
             raise requests.JSONDecodeError(error.msg, "", error.pos) from None
+        except (RecursionError, ValueError) as error:
+            # It nests too deep, or a number has too many digits.
+            raise requests.JSONDecodeError(str(error), "", 0) from None
 
 
 def _take_turns(parsed: dict[str, Any]) -> dict[str, Any]:
