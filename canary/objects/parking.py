@@ -18,6 +18,8 @@ from canary.model.selection import Operator, Selector, selects, workload_selecto
 from canary.model.values import Json
 from canary.model.world import Place
 
+_DIGITS: Final = 18
+"""Of a revision: it is counted in 64 bits."""
 _REVISION: Final = "deployment.kubernetes.io/revision"
 _COPY: Final = "e"
 """Ends the name of a copy; hashes are made of consonants and digits."""
@@ -44,7 +46,7 @@ def place_of(replica_set: Json, target: Json) -> Place | None:
 def number_of(replica_set: Json) -> int:
     """Return a ReplicaSet's revision as `kubectl rollout history` has it, 0 without one."""
     text = (replica_set["metadata"].get("annotations") or {}).get(_REVISION, "")
-    return int(text) if text.isdecimal() else 0
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS else 0
 
 
 def parking(replica_set: Json, target: Json) -> Json | None:

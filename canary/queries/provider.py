@@ -43,8 +43,12 @@ def provider_spec(provider: Json, default_address: str, asker: str) -> ProviderS
 
 
 def with_secret(spec: ProviderSpec, secret: Json) -> ProviderSpec:
-    """Return where to ask with the data of a Secret, as the API server stores it."""
-    data = secret.get("data") or {}
+    """Return where to ask with the data of a Secret, as the API server stores it.
+
+    What of it is no text is left out: no header could carry it.
+    """
+    data = {name: base64.b64decode(it) for name, it in (secret.get("data") or {}).items()}
+    texts = {name: it.decode(errors="ignore") for name, it in data.items()}
     return replace(
-        spec, secret={name: base64.b64decode(value).decode() for name, value in data.items()}
+        spec, secret={name: it for name, it in texts.items() if it.encode() == data[name]}
     )

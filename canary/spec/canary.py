@@ -30,6 +30,8 @@ __all__ = ["Defaults", "parse_strategy"]
 
 PROVIDERS: Final = frozenset({"", "kubernetes", "contour", "gatewayapi:v1", "gatewayapi:v1beta1"})
 """Values of `spec.provider` under which the Gateway API is what splits traffic, or nothing does."""
+MOST_FAILURES: Final = 2**31 - 1
+"""Failed checks: more than any run has, and what a status can hold."""
 DEFAULT_LEEWAY = 0.25
 """How far above the stable's own latency, as a share, a canary by the default metrics may be."""
 
@@ -70,7 +72,7 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
     service = spec.get("service") or {}
     strategy = Strategy(
         interval=max(interval, defaults.min_interval),
-        threshold=max(1, int(analysis.get("threshold") or 1)),
+        threshold=min(max(1, int(analysis.get("threshold") or 1)), MOST_FAILURES),
         steps=linear(weights(analysis, problems)),
         metrics=metrics,
         hooks=_hooks(analysis, problems),
@@ -80,8 +82,8 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
         target_port=service.get("targetPort") or service.get("port"),
         any_service=follows and not service,
         own_route=asked_route(service, spec["targetRef"]["name"]),
-        progress_deadline=timedelta(seconds=spec.get("progressDeadlineSeconds") or 600),
-        ready_percent=int(analysis.get("canaryReadyThreshold") or FULL),
+        progress_deadline=_deadline(spec, problems),
+        ready_percent=_ready_percent(analysis, problems),
         skip_analysis=bool(spec.get("skipAnalysis")),
         suspended=bool(spec.get("suspend")),
         metrics_server=spec.get("metricsServer") or "",
@@ -92,6 +94,17 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
     if problems.found:
         return InvalidStrategy(problems=tuple(problems.found), alerts=strategy.alerts)
     return tuned(strategy, tuning)
+
+
+def _deadline(spec: Json, problems: Problems) -> timedelta:
+    where, said = "progressDeadlineSeconds", spec.get("progressDeadlineSeconds") or None
+    return problems.read(where, parsers.seconds, said, timedelta(seconds=600))
+
+
+def _ready_percent(analysis: Json, problems: Problems) -> int:
+    where, said = "canaryReadyThreshold", analysis.get("canaryReadyThreshold") or None
+    share = parsers.number(0, FULL, such_as="80")
+    return int(problems.read(f"analysis.{where}", share, said, FULL))
 
 
 def _said(canary: Json, defaults: Defaults) -> tuple[Json, Defaults]:

@@ -47,6 +47,19 @@ def duration(value: str) -> timedelta:
     return found
 
 
+def seconds(value: str) -> timedelta:
+    """Read a number of seconds above 0, of at most 366 days.
+
+    Raises:
+        ValueError: it is none, or out of these bounds.
+
+    """
+    found = _float(value)
+    if not 0 < found <= _LONGEST.total_seconds():
+        raise ValueError(f"{shown(value)} must be a number of seconds up to 366 days, as in 600")
+    return timedelta(seconds=found)
+
+
 def interval(value: str) -> timedelta:
     """Read the time between two of something: a duration of at least a second.
 
