@@ -38,6 +38,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from itertools import islice
 from typing import Final
 
 import promql_parser as promql
@@ -323,12 +324,15 @@ def _texts(condition: Matcher, version: Version, versions: Versions) -> Iterator
     value = condition.value.replace("\\", "")
     literal = condition.op == "=" or bool(_LITERAL.fullmatch(value))
     around = [("", "")] if condition.op == "=~" else []
-    for before, rest in _named(value, version, namespace):
-        if _PLAIN.fullmatch(before) and not (literal and _is_more(rest)):
-            around.append((before, rest if literal else ""))
-        # Each holds the text anew, of which there may be 64 KiB.
-        if len(around) > _MOST_MENTIONS:
-            raise NotCounts("it names the versions more often than can be tried")
+    mentions = (
+        (before, rest if literal else "")
+        for before, rest in _named(value, version, namespace)
+        if _PLAIN.fullmatch(before) and not (literal and _is_more(rest))
+    )
+    # Each holds the text anew, of which there may be 64 KiB.
+    around += islice(mentions, _MOST_MENTIONS + 1)
+    if len(around) > _MOST_MENTIONS:
+        raise NotCounts("it names the versions more often than can be tried")
     for name in version.names:
         for before, rest in around:
             for prefix in {before, *(it.format(ns=namespace) for it in _PREFIXES)}:

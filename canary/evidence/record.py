@@ -142,8 +142,9 @@ def _form(evidence: CountEvidence | ScalarEvidence) -> object:
         # The tests of rates have their bets from the first reading on that has a rate.
         excess = tuple({_formed(one) for one in logs} <= {float} for logs in evidence.excess)
         return excess, _formed(evidence._replace(excess=()))
-    known = {name: getattr(evidence, name) for name in ("time", "stable")}
-    return _formed(evidence._replace(**{name: 0.0 for name, it in known.items() if it is None}))
+    time = 0.0 if evidence.time is None else evidence.time
+    stable = 0.0 if evidence.stable is None else evidence.stable
+    return _formed(evidence._replace(time=time, stable=stable))
 
 
 def _formed(value: object) -> object:

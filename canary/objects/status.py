@@ -74,8 +74,7 @@ def state_from_status(status: Json) -> State:
         noticed=tuple(map(_notice, recorded.mappings(run.get("noticed")))),
         alerts=announcements(run),
         waited_for=recorded.texts(run.get("waitedFor")),
-        **{name: recorded.whole(run.get(_camel(name))) for name in _COUNTS},
-        **{name: recorded.moment(run.get(_camel(name))) for name in _TIMES},
+        **_fields(run),
     )
     if run.get("stepOf") != state.run:
         return state
@@ -86,6 +85,14 @@ def state_from_status(status: Json) -> State:
         round=recorded.whole(run.get("round")),
         asked=tuple(one for one in asked if one is not None),
     )
+
+
+def _fields(run: Json) -> dict[str, Any]:
+    """Return what is stored under the name of its field."""
+    return {
+        **{name: recorded.whole(run.get(_camel(name))) for name in _COUNTS},
+        **{name: recorded.moment(run.get(_camel(name))) for name in _TIMES},
+    }
 
 
 def status_from_state(state: State, *, previous: Json, generation: int, now: datetime) -> Json:

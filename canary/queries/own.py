@@ -28,9 +28,16 @@ _LONGEST: Final = timedelta(days=365_000)
 """Longer than anything is there to look back at."""
 _DURATION: Final = re.compile(r"(?<![0-9])([0-9]++)(ms|[smhdwy])")
 """A part of one, found in time linear in the text: what cannot be read is up to 64 KiB long."""
+_MINUTE: Final = 60.0
+_DAY: Final = 1440 * _MINUTE
 _SECONDS: Final = {
-    "ms": 0.001, "s": 1, "m": 60, "h": 3600,
-    "d": 24 * 3600, "w": 7 * 24 * 3600, "y": 365 * 24 * 3600,
+    "ms": 0.001,
+    "s": 1.0,
+    "m": _MINUTE,
+    "h": 60 * _MINUTE,
+    "d": _DAY,
+    "w": 7 * _DAY,
+    "y": 365 * _DAY,
 }
 
 

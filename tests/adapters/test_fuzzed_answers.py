@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -24,7 +25,21 @@ from tests.fakes.fuzzed import DEEP, VALUES, Property, cut_or_changed, disturbed
 # --- answers as values ----------------------------------------------------------------------------
 
 NUMBERS: Final = st.sampled_from(
-    ["1", "NaN", "+Inf", "-Inf", "1e999", "-1", "0x1", "1_0", "", "one", "9" * 5_000, "１", " 1"]
+    [
+        "1",
+        "NaN",
+        "+Inf",
+        "-Inf",
+        "1e999",
+        "-1",
+        "0x1",
+        "1_0",
+        "",
+        "one",
+        "9" * 5_000,
+        "\uff11",
+        " 1",
+    ]
 )
 TIMES: Final = st.one_of(st.floats(), st.integers(), st.sampled_from([0, -1, 1e300, 10**400, True]))
 LABELS: Final = st.dictionaries(
@@ -248,10 +263,8 @@ def is_asked_in_vain_or_not(team: Team, ask: Callable[[], Awaitable[object]]) ->
     """Nothing but the port's own error comes of an answer."""
 
     async def asked() -> None:
-        try:
+        with suppress(ProviderError):
             await ask()
-        except ProviderError as error:
-            assert str(error)
 
     team.run(asked())
 

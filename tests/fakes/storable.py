@@ -1,6 +1,5 @@
 """Objects as far as an API server stores them: drawn by the schema of their own definition."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,24 +42,24 @@ def drawn_by(schema: Json) -> st.SearchStrategy[Any]:
 
 
 def _drawn_by(schema: Json) -> st.SearchStrategy[Any]:
-    if "enum" in schema:
-        return st.sampled_from(schema["enum"])
     if schema.get("x-kubernetes-int-or-string"):
         return st.integers(0, 70_000) | st.text(max_size=9)
     if schema.get("x-kubernetes-preserve-unknown-fields"):
         return st.dictionaries(st.text(max_size=6), VALUES, max_size=4)
-    match schema.get("type"):
-        case "object":
+    match schema:
+        case {"enum": values}:
+            return st.sampled_from(values)
+        case {"type": "object"}:
             return _objects(schema).filter(lambda found: _is_let_through(schema, found))
-        case "array":
-            return st.lists(drawn_by(schema["items"]), max_size=3)
-        case "boolean":
-            return st.booleans()
-        case kind:
-            return _scalars(schema, str(kind))
+        case {"type": "array", "items": below}:
+            return st.lists(drawn_by(below), max_size=3)
+        case _:
+            return _scalars(schema, str(schema.get("type")))
 
 
 def _scalars(schema: Json, kind: str) -> st.SearchStrategy[Any]:
+    if kind == "boolean":
+        return st.booleans()
     if kind == "integer":
         least, most = schema.get("minimum", -(2**31)), schema.get("maximum", 2**31 - 1)
         return st.integers(least, most)
@@ -77,7 +76,7 @@ def _scalars(schema: Json, kind: str) -> st.SearchStrategy[Any]:
 
 @st.composite
 def _objects(draw: st.DrawFn, schema: Json) -> Json:
-    fields: Mapping[str, Json] = schema.get("properties", {})
+    fields: dict[str, Json] = schema.get("properties", {})
     if not fields and "additionalProperties" in schema:
         more = drawn_by(schema["additionalProperties"])
         return draw(st.dictionaries(_TEXTS, more, max_size=2))

@@ -62,7 +62,7 @@ def test_what_is_no_number_of_the_judge_is_no_record(field: str, value: object) 
     record = evidence(SICK, HEALTHY)
     recall(record)
     record["state"]["metrics"][0][field] = value
-    with pytest.raises(ValueError, match="plans|read"):
+    with pytest.raises(ValueError, match=r"plans|read"):
         recall(record)
 
 
