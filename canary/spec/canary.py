@@ -104,7 +104,7 @@ def _deadline(spec: Json, problems: Problems) -> timedelta:
 def _ready_percent(analysis: Json, problems: Problems) -> int:
     where, said = "canaryReadyThreshold", analysis.get("canaryReadyThreshold") or None
     share = parsers.number(0, FULL, such_as="80")
-    return int(problems.read(f"analysis.{where}", share, said, FULL))
+    return int(problems.read(f"analysis.{where}", share, said, float(FULL)))
 
 
 def _said(canary: Json, defaults: Defaults) -> tuple[Json, Defaults]:

@@ -210,9 +210,10 @@ BODIES: Final = st.one_of(
 def answers(draw: st.DrawFn) -> bytes:
     """Draw what is sent back over a connection until it is closed."""
     if not draw(st.integers(0, 9)):
-        return draw(st.binary(max_size=80))
+        noise: bytes = draw(st.binary(max_size=80))
+        return noise
     lines = [f"HTTP/1.1 {draw(STATUSES)}", *draw(HEADERS)]
-    body = draw(BODIES)
+    body: bytes = draw(BODIES)
     if draw(st.booleans()):
         lines.append(f"Content-Length: {len(body)}")
     head = "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogatepass")

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -199,8 +200,12 @@ def _tasks(text: str) -> Iterator[Callable[[], object]]:
     yield lambda: shortened(text, timedelta(seconds=30))
     yield lambda: per_pod(text)
     yield lambda: window_of(text)
-    for minimum, maximum in ((None, None), (99.0, None), (None, 500.0), (0.0, 1e308)):
-        yield lambda low=minimum, high=maximum: derive(text, minimum=low, maximum=high)
+    bounds_of: tuple[tuple[float | None, float | None], ...] = (
+        *((None, None), (99.0, None)),
+        *((None, 500.0), (0.0, 1e308)),
+    )
+    for minimum, maximum in bounds_of:
+        yield partial(derive, text, minimum=minimum, maximum=maximum)
 
 
 def is_read_or_refused(text: str) -> None:

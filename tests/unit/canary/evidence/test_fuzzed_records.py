@@ -70,7 +70,7 @@ def test_what_was_not_held_fast_is_not_recalled_as_such() -> None:
     held = {"way": "pods (app)", "bounds": {"p99": 0.5}}
     strange = [1, {"way": "pods (app)"}, {**held, "bounds": {"p99": None}}, {**held, "way": 3}]
     found = {"one": held, **{str(at): one for at, one in enumerate(strange)}}
-    assert load_frozen({"frozen": found}) == {"one": Frozen(**held)}
+    assert load_frozen({"frozen": found}) == {"one": Frozen("pods (app)", {"p99": 0.5})}
     assert load_frozen({"frozen": []}) == load_frozen({}) == {}
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from canary.model.fates import Starting
 from canary.model.former import Identities
-from canary.model.state import Phase, State
+from canary.model.state import Check, Outcome, Phase, State
 from canary.model.values import Json
 from canary.objects.fates import read_fates
 from canary.objects.status import state_from_status, status_from_state
@@ -87,3 +87,31 @@ def test_a_verdict_stands_above_a_denial() -> None:
     status = status_from_state(state, previous={}, generation=1, now=NOW)
     (condition,) = status["conditions"]
     assert (condition["reason"], condition["message"]) == ("Refused", "slow")
+
+
+def test_what_another_hand_wrote_into_a_record_counts_as_not_written() -> None:
+    run: Json = {
+        "restarts": "many",
+        "fullSize": 1e300,
+        "startedAt": "yesterday",
+        "changedAt": "2026-01-01",
+        "lostSince": "9999-12-31T23:59:59+00:00",
+        "checks": [1, {"name": "m", "outcome": "later", "value": "x"}],
+        "asked": [{"hook": "h", "type": "later", "since": "2026-01-01T00:00:00+00:00"}, 7],
+        "stepOf": "@",
+        "pods": "web",
+        "evidence": [1],
+        "noticed": {"reason": "x"},
+    }
+    found = state_from_status({"run": run, "phase": "Progressing", "canaryWeight": 1e300})
+    assert (found.restarts, found.full_size, found.weight, found.pods) == (0, 0, 0, ())
+    assert (found.started_at, found.changed_at, found.lost_since) == (None, None, None)
+    assert (found.asked, found.evidence, found.noticed) == ((), {}, ())
+    assert found.checks == (Check(name="m", outcome=Outcome.NO_DATA, message=""),)
+
+
+def test_a_condition_without_its_time_is_written_with_one() -> None:
+    stored = {"run": {}, "conditions": [{"type": "Promoted", "status": "True", "reason": "x"}]}
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    written = status_from_state(State(), previous=stored, generation=1, now=now)
+    assert written["conditions"][0]["lastTransitionTime"] == "2026-01-01T00:00:00Z"

@@ -221,3 +221,19 @@ def test_durations_read_and_write(text: str, seconds: int) -> None:
 def test_what_is_no_duration_is_said(text: str) -> None:
     with pytest.raises(ValueError, match="not a duration"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize("seconds", [1e18, 1e300, -1, 366 * 86_400 + 1])
+def test_a_deadline_beyond_the_calendar_is_told(seconds: float) -> None:
+    asked = canary()
+    asked["spec"]["progressDeadlineSeconds"] = seconds
+    assert "progressDeadlineSeconds" in problems(asked)
+
+
+@pytest.mark.parametrize("share", [1e300, 101, -5])
+def test_a_share_of_ready_pods_that_cannot_be_met_is_told(share: float) -> None:
+    assert "canaryReadyThreshold" in problems(canary(canaryReadyThreshold=share))
+
+
+def test_a_threshold_that_no_status_could_hold_is_as_large_as_one_can() -> None:
+    assert parse(threshold=1e300).threshold == 2**31 - 1

@@ -17,7 +17,7 @@ from analyzer.loop.following import (
 )
 from canary.contract import AUTO_LABEL, AUTO_VALUE, CANARY_ANNOTATIONS, SPLIT
 from canary.model.names import canary_name
-from canary.model.strategy import InvalidStrategy, TemplateRef
+from canary.model.strategy import InvalidStrategy
 from canary.model.values import Json, Key
 from canary.queries.metric import template_query
 from canary.queries.provider import provider_spec, with_secret
@@ -81,7 +81,7 @@ def is_followed_or_told(canary: Json) -> None:
     if strategy.own_route is not None:
         route_from_service(KEY, strategy, {"kind": "Canary", "name": "web", "uid": "u"})
     for metric in strategy.metrics:
-        if isinstance(metric.source, str) and not isinstance(metric.source, TemplateRef):
+        if isinstance(metric.source, str):
             spec = provider_spec({"type": "prometheus"}, "http://p", "prod")
             with suppress(TemplateError):
                 template_query(KEY, strategy, metric, str(metric.source), spec)
