@@ -25,11 +25,7 @@ from analyzer.loop.resting import (
 )
 from analyzer.loop.telemetry import RunMetrics
 from analyzer.ports import Announcer, Cluster, Inquirer, Router, Silence
-from canary.contract import (
-    NOTE,
-    SEEN,
-    Reason,
-)
+from canary.contract import NOTE, SEEN, Reason
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
 from canary.model.state import State, current_state
