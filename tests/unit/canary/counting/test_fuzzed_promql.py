@@ -302,11 +302,11 @@ def _read_by(selector: str) -> Reads:
 
 
 PROPERTIES: Final[dict[str, Property[Any]]] = {
-    "read": Property(TEXTS, is_read_or_refused, few=250),
-    "answered": Property(TEXTS, is_always_answered, few=150),
-    "rendered": Property(TEXTS, is_rendered_or_refused, few=100),
-    "counted": Property(RATIOS | EXPRESSIONS, counts_one_version, few=150),
-    "part": Property(RATIOS | EXPRESSIONS, counts_a_part_of_all, few=150),
+    "read": Property(TEXTS, is_read_or_refused, few=140),
+    "answered": Property(TEXTS, is_always_answered, few=90),
+    "rendered": Property(TEXTS, is_rendered_or_refused, few=60),
+    "counted": Property(RATIOS | EXPRESSIONS, counts_one_version, few=90),
+    "part": Property(RATIOS | EXPRESSIONS, counts_a_part_of_all, few=90),
 }
 
 

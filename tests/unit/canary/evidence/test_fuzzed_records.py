@@ -75,8 +75,8 @@ def test_what_was_not_held_fast_is_not_recalled_as_such() -> None:
 
 
 PROPERTIES: Final[dict[str, Property[Any]]] = {
-    "judged": Property(RECORDS, is_judged_or_none, few=120),
-    "explained": Property(RECORDS, is_explained, few=60),
+    "judged": Property(RECORDS, is_judged_or_none, few=70),
+    "explained": Property(RECORDS, is_explained, few=40),
 }
 
 

@@ -91,7 +91,7 @@ def is_of_somebody(text: str) -> None:
 
 
 PROPERTIES: Final[dict[str, Property[Any]]] = {
-    "status": Property(statuses(), is_read_and_written, few=150),
+    "status": Property(statuses(), is_read_and_written, few=90),
     "signature": Property(
         st.text(max_size=20)
         | DEEP

@@ -68,11 +68,26 @@ def is_split_or_not(drawn: tuple[Json, str, Json]) -> None:
     stored = load_mark(once.mark.dump()) if once.mark.splits else Mark()
     assert stored is not None
     again = HTTP.with_traffic({**now, "spec": once.spec}, stored)
-    assert (again.spec, again.mark) == (once.spec, stored)
+    assert storable(again.spec)
+    # Of rules that say the same beside their backends nobody can tell which one was split.
+    if _are_apart(written) and not _are_crossed(found):
+        assert (again.spec, again.mark) == (once.spec, stored)
     for by_analyzer in (False, True):
         answer = admit_route(RouteWrite(old=before, new=now, by_analyzer=by_analyzer))
         assert storable(answer.route["spec"])
         assert storable(admit_route_creation(now, by_analyzer=by_analyzer).route["spec"])
+
+
+def _are_apart(written: Json) -> bool:
+    rests = [{**rule, "backendRefs": None} for rule in written["spec"].get("rules") or ()]
+    return all(one not in rests[:place] for place, one in enumerate(rests))
+
+
+def _are_crossed(found: Mark) -> bool:
+    """Tell whether a Service is the canary of one target and the stable of another."""
+    stables = {one.stable for one in found.splits.values()}
+    canaries = [one.canary for one in found.splits.values()]
+    return bool(stables & set(canaries)) or len(set(canaries)) < len(canaries)
 
 
 NAMES: Final = st.sampled_from(["web", "api", "web-canary", "api-canary", "blog"])
@@ -104,8 +119,8 @@ ANY_ROUTES: Final = st.one_of(
 )
 BEFORE: Final = st.one_of(ROUTES, st.tuples(ROUTES, TEXTS).map(lambda it: marked(*it)))
 PROPERTIES: Final[dict[str, Property[Any]]] = {
-    "text": Property(TEXTS, is_read_or_none, few=200),
-    "route": Property(st.tuples(ANY_ROUTES, CROSSED | TEXTS, BEFORE), is_split_or_not, few=150),
+    "text": Property(TEXTS, is_read_or_none, few=100),
+    "route": Property(st.tuples(ANY_ROUTES, CROSSED | TEXTS, BEFORE), is_split_or_not, few=80),
 }
 
 

@@ -130,8 +130,8 @@ def is_kept_small(route: Json) -> None:
 
 TEXTS: Final = st.sampled_from(["interval", "threshold", "stepWeights", "minSuccessRate", "bake"])
 PROPERTIES: Final[dict[str, Property[Any]]] = {
-    "followed": Property(canaries(), is_followed_or_told, few=120),
-    "somebodys": Property(canaries(), is_somebodys, few=60),
+    "followed": Property(canaries(), is_followed_or_told, few=60),
+    "somebodys": Property(canaries(), is_somebodys, few=40),
     "defaults": Property(st.dictionaries(TEXTS, VALUES), defaults_are_remembered, few=50),
     "template": Property(drawn_by(TEMPLATE["spec"]), is_asked_or_told, few=40),
     "route": Property(
