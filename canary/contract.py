@@ -11,6 +11,8 @@ DOMAIN: Final = "headgate.dev"
 # Labels.
 NAMESPACE_LABEL: Final = f"{DOMAIN}/canary"
 NAMESPACE_ENABLED: Final = "enabled"
+NAMESPACE_UNMANAGED: Final = "unmanaged"
+"""Nothing is done there, and nothing that a run has left is taken back."""
 TARGET_LABEL: Final = f"{DOMAIN}/target"
 MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY: Final = "headgate"

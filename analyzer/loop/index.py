@@ -8,7 +8,14 @@ from typing import Final
 from analyzer.loop.absences import Absences
 from analyzer.loop.records import target_of
 from analyzer.loop.splits import Splits
-from canary.contract import AUTO_LABEL, HOLD, NAMESPACE_ENABLED, NAMESPACE_LABEL, PROMOTING
+from canary.contract import (
+    AUTO_LABEL,
+    HOLD,
+    NAMESPACE_ENABLED,
+    NAMESPACE_LABEL,
+    NAMESPACE_UNMANAGED,
+    PROMOTING,
+)
 from canary.model.values import Json, Key
 from canary.objects.flaggers import Sign, at_work, sign_of
 from canary.objects.workloads import annotations
@@ -150,6 +157,10 @@ class ClusterIndex:
         """Tell whether a namespace is being deleted."""
         return is_ending(self.namespaces.get("", namespace))
 
+    def unmanaged(self, namespace: str) -> bool:
+        """Tell whether the admin keeps Headgate's hands off a namespace."""
+        return _label_of(self.namespaces.get("", namespace)) == NAMESPACE_UNMANAGED
+
     def flagger(self, namespace: str) -> str:
         """Return what tells that a Flagger works on a namespace, "" where nothing does."""
         return at_work(self._signs.values(), namespace)
@@ -240,13 +251,17 @@ class ClusterIndex:
 
 def is_enabled(namespace: Json | None) -> bool:
     """Tell whether a namespace carries the label."""
-    labels = (namespace or {}).get("metadata", {}).get("labels") or {}
-    return bool(labels.get(NAMESPACE_LABEL) == NAMESPACE_ENABLED)
+    return _label_of(namespace) == NAMESPACE_ENABLED
 
 
 def is_ending(namespace: Json | None) -> bool:
     """Tell whether a namespace is being deleted."""
     return bool((namespace or {}).get("metadata", {}).get("deletionTimestamp"))
+
+
+def _label_of(namespace: Json | None) -> str:
+    labels = (namespace or {}).get("metadata", {}).get("labels") or {}
+    return str(labels.get(NAMESPACE_LABEL, ""))
 
 
 def _split_targets(route: Json | None) -> set[Key]:

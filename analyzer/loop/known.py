@@ -34,6 +34,9 @@ class Index(Protocol):
     def ending(self, namespace: str) -> bool:
         """Tell whether a namespace is being deleted."""
 
+    def unmanaged(self, namespace: str) -> bool:
+        """Tell whether the admin keeps Headgate's hands off a namespace."""
+
     def flagger(self, namespace: str) -> str:
         """Return what tells that a Flagger works on a namespace, "" where nothing does."""
 

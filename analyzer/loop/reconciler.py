@@ -118,7 +118,7 @@ class Reconciler:
             ApiError: the API server could not do its part; the key is to be tried again.
 
         """
-        if self.index.ending(key.namespace):
+        if self.index.ending(key.namespace) or self.index.unmanaged(key.namespace):
             self._forget(key)
             return Result()
         try:
@@ -148,7 +148,8 @@ class Reconciler:
             ApiError: the API server could not do its part. The next reconcile does it then.
 
         """
-        if self.index.ending(target["metadata"]["namespace"]):
+        namespace = target["metadata"]["namespace"]
+        if self.index.ending(namespace) or self.index.unmanaged(namespace):
             return
         with suppress(Overtaken, NotFound):
             await self.actor.reopen(target, self.clock())

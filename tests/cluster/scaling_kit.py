@@ -190,6 +190,10 @@ class Scaled:
         del namespace
         return False
 
+    def unmanaged(self, namespace: str) -> bool:
+        del namespace
+        return False
+
     def enabled(self, namespace: str) -> bool:
         return namespace == self.namespace
 

@@ -61,7 +61,7 @@ async def test_what_was_created_is_read_listed_and_deleted(cluster_kubeconfig: P
 async def test_every_page_of_a_list_is_read(
     cluster_kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runtime.kube.PAGE_SIZE", 2)
+    monkeypatch.setattr("runtime.paging.PAGE_SIZE", 2)
     async with own_namespace(cluster_kubeconfig) as (cluster, namespace):
         for number in range(5):
             await cluster.create(SECRETS, secret(namespace, f"s{number}", labels={"of": "test"}))

@@ -102,6 +102,7 @@ class Bench:
     labelled: bool = True
     defaults: Defaults = Defaults()
     is_ending: bool = False
+    is_unmanaged: bool = False
     now: datetime = START
     weigher: Weigher = field(default_factory=NoWeigher)
     losses: Losses = field(default_factory=Losses)
@@ -155,6 +156,10 @@ class Bench:
     def ending(self, namespace: str) -> bool:
         del namespace
         return self.is_ending
+
+    def unmanaged(self, namespace: str) -> bool:
+        del namespace
+        return self.is_unmanaged
 
     def enabled(self, namespace: str) -> bool:
         del namespace

@@ -220,6 +220,10 @@ class Analyzer:
         del namespace
         return False
 
+    def unmanaged(self, namespace: str) -> bool:
+        del namespace
+        return False
+
     def enabled(self, namespace: str) -> bool:
         return namespace == KEY.namespace
 

@@ -213,6 +213,10 @@ class Index:
         del namespace
         return False
 
+    def unmanaged(self, namespace: str) -> bool:
+        del namespace
+        return False
+
     def enabled(self, namespace: str) -> bool:
         return namespace == KEY.namespace
 

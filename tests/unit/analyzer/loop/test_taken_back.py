@@ -128,6 +128,16 @@ async def test_what_a_canary_s_deletion_left_is_taken_back_routes_first(marks: s
     assert bench.cluster.calls == calls
 
 
+async def test_in_a_namespace_that_is_unmanaged_nothing_is_taken_back() -> None:
+    bench = await at_weight_10()
+    bench.cluster.remove(CANARIES, "prod", "web")
+    bench.labelled, bench.is_unmanaged = False, True
+    before = (list(bench.cluster.calls), target(bench))
+    assert await bench.reconcile() == Result()
+    assert (bench.router.weight, left(bench)) == (10, ["Service", "Deployment"])
+    assert (bench.cluster.calls, target(bench)) == before
+
+
 async def test_a_namespace_that_lost_its_label_with_its_canary_is_given_back() -> None:
     bench = await at_weight_10()
     bench.cluster.remove(CANARIES, "prod", "web")
