@@ -4,6 +4,7 @@ A pid alone is not an identity: it is used again after a crash or a reboot. So a
 only ever stopped when boot, pid and start time are those that were recorded.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from sandbox import shell
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 STOP_S = 3.0
+STDERR = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +107,22 @@ def _spawn(command: Sequence[str | Path], log: Path, env: Mapping[str, str] | No
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, log, append, 0o640),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
+            (os.POSIX_SPAWN_DUP2, 1, STDERR),
+            *((os.POSIX_SPAWN_CLOSE, number) for number in _inherited()),
         ],
         setsid=True,
     )
+
+
+def _inherited() -> list[int]:
+    """Return what a caller left open for its children, such as a lock, which would be held on."""
+    found = []
+    for number in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
+        # The folder's own descriptor is closed by now.
+        with contextlib.suppress(OSError):
+            if number > STDERR and os.get_inheritable(number):
+                found.append(number)
+    return found
 
 
 def stop(pids: Path, name: str, patience_s: float = STOP_S) -> None:

@@ -1,6 +1,7 @@
 """A process is stopped only if it is the one that was started."""
 
 import dataclasses
+import fcntl
 import os
 from pathlib import Path
 
@@ -14,6 +15,19 @@ def test_started_once_and_stopped_by_its_record(tmp_path: Path) -> None:
     assert processes.running(pids) == ["sleeper"]
     processes.stop(pids, "sleeper")
     assert processes.running(pids) == []
+
+
+def test_what_a_caller_left_open_is_not_kept_open(tmp_path: Path) -> None:
+    """Else a lock around `up` would be held for as long as the sandbox runs."""
+    with (tmp_path / "lock").open("w") as lock:
+        os.set_inheritable(lock.fileno(), True)  # noqa: FBT003 - its only form
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        processes.ensure(tmp_path, tmp_path, "sleeper", ["sleep", "60"])
+    try:
+        with (tmp_path / "lock").open("w") as again:
+            fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        processes.stop(tmp_path, "sleeper")
 
 
 def test_a_pid_that_was_used_again_is_left_alone(tmp_path: Path) -> None:
