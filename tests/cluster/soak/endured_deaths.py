@@ -38,15 +38,23 @@ def is_ours() -> bool:
 # --- processes of pods, which are this machine's too --------------------------------------------
 
 
-def pids_of(pod: str) -> tuple[int, ...]:
-    """Return a pod's processes as this machine counts them, that which its container starts first.
+def process_of(pod: str) -> int | None:
+    """Return the process that a pod's container starts first, None where none runs.
 
     Args:
         pod: its name, which every container has as its host's.
 
     """
-    found = [pid for pid in _pids() if _host_of(pid) == pod]
-    return tuple(sorted(found, key=lambda pid: (_inner(pid) != 1, pid)))
+    return next((pid for pid in _pids() if _host_of(pid) == pod and _inner(pid) == 1), None)
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """Yield what a process has started, as far as it runs."""
+    with contextlib.suppress(OSError):
+        for path in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in map(int, path.read_text().split()):
+                yield child
+                yield from descendants(child)
 
 
 def _pids() -> Iterator[int]:
@@ -133,11 +141,12 @@ class Deaths:
         if death.way is Way.DELETED:
             await self.cluster.delete(PODS, namespace, name)
             return name
-        first = (await asyncio.to_thread(pids_of, name))[:1]
-        for pid in first:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL if death.way is Way.KILLED else signal.SIGTERM)
-        return name if first else f"{name} (has ended)"
+        pid = await asyncio.to_thread(process_of, name)
+        if pid is None:
+            return f"{name} (has ended)"
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL if death.way is Way.KILLED else signal.SIGTERM)
+        return name
 
     async def leader(self) -> str:
         """Return the name of the pod that leads."""

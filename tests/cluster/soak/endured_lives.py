@@ -16,7 +16,7 @@ from runtime.resources import PODS
 from sandbox import processes
 from tests.cluster.kit import Json
 from tests.cluster.soak.endured import Life, Sample
-from tests.cluster.soak.endured_deaths import SYSTEM, pids_of
+from tests.cluster.soak.endured_deaths import SYSTEM, descendants, process_of
 
 EVERY: Final = 10.0
 _MIB: Final = 2**20
@@ -55,17 +55,16 @@ class Lives:
 
     async def _measure(self, session: aiohttp.ClientSession, pod: Json) -> None:
         name, address = pod["metadata"]["name"], pod["status"].get("podIP", "")
-        pids = await asyncio.to_thread(pids_of, name)
-        if not pids or not address:
+        first = await asyncio.to_thread(process_of, name)
+        if first is None or not address:
             return
         # Of a process that ends meanwhile nothing is kept.
         with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
             async with session.get(f"http://{address}:8080/metrics") as page:
                 told = _values(await page.text())
-            first, *children = pids
             values = {ours: told[theirs] for ours, theirs in _PAGE.items() if theirs in told}
             values["memory"] /= _MIB
-            values["children"] = sum(map(_resident, children)) / _MIB
+            values["children"] = sum(map(_resident, descendants(first))) / _MIB
             values["sockets"] = float(_sockets(first))
             part = pod["metadata"]["labels"][_COMPONENT]
             if part == "analyzer":
