@@ -6,6 +6,7 @@ the sandbox, Prometheus, analyzers and webhook pods.
 """
 
 import asyncio
+import logging
 import math
 import os
 import random
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from runtime.kube import Cluster
 from tests.cluster.kit import Kubectl
@@ -36,6 +38,15 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(900 + 180 * MINUTES)]
 
 
 @pytest.fixture
+def quiet() -> Iterator[None]:
+    """Leave out what our client says of an API server that is away, a hundred times each."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    yield
+    structlog.configure(**before)
+
+
+@pytest.fixture
 def teams_of(exclusive: Kubectl) -> Iterator[list[Kubectl]]:
     if not is_ours():
         pytest.skip("the API server is not of this machine's sandbox")
@@ -43,6 +54,7 @@ def teams_of(exclusive: Kubectl) -> Iterator[list[Kubectl]]:
         yield made
 
 
+@pytest.mark.usefixtures("quiet")
 async def test_releases_are_judged_rightly_and_nothing_grows_whatever_ends_meanwhile(
     teams_of: list[Kubectl], cluster_kubeconfig: Path, gateway: str
 ) -> None:
