@@ -21,6 +21,7 @@ from tests.cluster.soak.endured import (
     Victim,
     deaths,
     growths,
+    measured,
     releases,
     slope,
     wrong_answers,
@@ -143,8 +144,11 @@ def test_what_grows_is_found_and_what_is_flat_is_not() -> None:
 
 
 def test_a_short_life_is_told_and_held_to_nothing() -> None:
-    (memory, *_) = growths(lived(0.01, WARM + LONG - 10), 0.0)
+    found = growths(lived(0.01, WARM + LONG - 10), 0.0)
+    memory = found[0]
     assert not memory.counts
+    assert measured(found) == set()
+    assert measured(growths(lived(0.01, WARM + LONG), 0.0)) == {"analyzer, leads"}
     assert str(memory).endswith("+6.00 / 10 min short")
     assert wrongly(lived(0.01, WARM + LONG)) == ["memory"]
     assert growths(lived(0.01, WARM), 0.0) == []

@@ -303,6 +303,11 @@ def growths(lives: dict[Life, list[Sample]], since: float) -> list[Growth]:
     return found
 
 
+def measured(found: Iterable[Growth]) -> set[str]:
+    """Return the parts of which a life was long enough: of others nothing is known."""
+    return {one.life.part for one in found if one.counts}
+
+
 def _growth(life: Life, bound: Bound, samples: Sequence[Sample]) -> Growth:
     points = [(one.at, one.values[bound.name]) for one in samples if bound.name in one.values]
     levels = [value for _, value in points] or [0.0]

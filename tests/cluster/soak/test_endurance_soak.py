@@ -21,7 +21,7 @@ import structlog
 
 from runtime.kube import Cluster
 from tests.cluster.kit import Kubectl
-from tests.cluster.soak.endured import Span, deaths, growths, releases, wrong_answers
+from tests.cluster.soak.endured import Span, deaths, growths, measured, releases, wrong_answers
 from tests.cluster.soak.endured_deaths import Deaths, is_ours
 from tests.cluster.soak.endured_lives import Lives
 from tests.cluster.soak.endured_teams import Board, Team, namespaces, plans, set_up, users
@@ -34,6 +34,8 @@ EACH = 30.0
 TEAMS = max(1, math.ceil(RELEASES * EACH / (60 * MINUTES)))
 WINDOW = 15 * 60.0
 """Seconds before the end in which nothing may grow."""
+LONGEST = 20.0
+"""Minutes from which on some life of each part is long enough to tell whether it grows."""
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900 + 180 * MINUTES)]
 
 
@@ -74,7 +76,10 @@ async def test_releases_are_judged_rightly_and_nothing_grows_whatever_ends_meanw
             left = {one.namespace: await one.leftovers() for one in teams}
     wrong = [f"{one.namespace}: {line}" for one in teams for line in _wrongs(one, ending)]
     wrong += [f"{name}: {line}" for name, lines in left.items() for line in lines]
-    wrong += [str(one) for one in growths(lives.samples, _since(lives)) if one.wrong]
+    grown = growths(lives.samples, _since(lives))
+    wrong += [str(one) for one in grown if one.wrong]
+    if MINUTES >= LONGEST and not {"analyzer, leads", "webhook"} <= measured(grown):
+        wrong.append(f"no life was long enough but of {sorted(measured(grown))}")
     assert not wrong, f"seed {SEED}:\n" + "\n".join(wrong)
     assert sum(len(one.ended) for one in teams) == RELEASES
 
