@@ -19,7 +19,12 @@ import pytest
 import trustme
 import yaml
 
-from canary.contract import ANALYZER_USER, NAMESPACE_ENABLED, NAMESPACE_LABEL
+from canary.contract import (
+    ANALYZER_USER,
+    NAMESPACE_ENABLED,
+    NAMESPACE_LABEL,
+    NAMESPACE_UNMANAGED,
+)
 from tests.cluster.kit import MANIFESTS
 from tests.cluster.kit import Kubectl as AdminKubectl
 from tests.unit.manifests.flagger_objects import (
@@ -298,6 +303,9 @@ def has_routes(kubectl: Kubectl) -> bool:
 def gate(kubectl: Kubectl, *, has_routes: bool) -> Iterator[Gate]:
     gate = Gate(kubectl, f"manifests-{uuid4().hex[:8]}")
     kubectl.ok("create", "namespace", gate.namespace)
+    # An installed analyzer is to leave the marks where they are.
+    unmanaged = f"{NAMESPACE_LABEL}={NAMESPACE_UNMANAGED}"
+    kubectl.ok("label", "namespace", gate.namespace, unmanaged)
     try:
         users = ("--user", ANALYZER_USER, "--user", OTHER_USER)
         role = ("create", "rolebinding", "writers", "--clusterrole=cluster-admin", *users)
