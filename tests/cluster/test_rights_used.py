@@ -22,8 +22,11 @@ from tests.unit.manifests.installation import objects
 pytestmark = pytest.mark.cluster
 SELDOM = {
     ("headgate-analyzer", "replicasets", "get"): "read again after somebody else wrote to one",
+    ("headgate-analyzer", "replicasets", "create"): "a copy is parked where no history is kept",
+    ("headgate-analyzer", "replicasets", "delete"): "the copy goes when it is put back",
 }
-"""What takes an accident that no test brings about on a cluster, with when it is needed."""
+"""What takes an accident that no test brings about on a cluster, with when it is needed, and what
+is tried there by an analyzer of the test's own, with other rights (`test_scaling.py`)."""
 
 
 def volume(namespace: str) -> tuple[Json, Json]:
