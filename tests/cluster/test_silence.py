@@ -1,5 +1,6 @@
 """Who is silent holds nothing up: hooks and metrics servers that take a call and never answer."""
 
+import urllib.error
 import urllib.request
 import uuid
 from typing import Any
@@ -63,11 +64,21 @@ def deploy(kubectl: Kubectl, host: str, late: int, template: Json, **analysis: A
     kubectl.apply(*objects, *receiver("late", late), canary(kubectl.namespace, **analysis))
     for name in ("web", "late"):
         kubectl("rollout", "status", f"deployment/{name}", "--timeout=120s", deadline=130)
+    # A pod is ready before the node's rules lead to it.
+    wait_for("the late server's address", lambda: leads_to_late(kubectl), 30)
     return kubectl.get("httproute", "web")
 
 
 def canary_weight(kubectl: Kubectl) -> int:
     return split_of(kubectl.get("httproute", "web")).get("web-canary", 0)
+
+
+def leads_to_late(kubectl: Kubectl) -> bool:
+    try:
+        calls(kubectl)
+    except urllib.error.URLError:
+        return False
+    return True
 
 
 def calls(kubectl: Kubectl) -> int:
