@@ -10,6 +10,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+import structlog
+
+from runtime.errors import HeadgateError
+
+log = structlog.get_logger("analyzer")
 _ENDINGS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
@@ -49,6 +54,19 @@ def guarded(tell: Callable[[BaseException], None]) -> Guarded:
 
     """
     return Guarded(tell)
+
+
+def told(event: str, error: BaseException, **what: object) -> None:
+    """Log what failed, with its trace where nobody expects it.
+
+    Args:
+        event: what could not be done.
+        error: why.
+        what: of what it could not be done.
+
+    """
+    shown = None if isinstance(error, HeadgateError) else error
+    log.warning(event, why=str(error) or repr(error), exc_info=shown, **what)
 
 
 def _is_cancelled() -> bool:

@@ -14,10 +14,11 @@ from typing import Final, Never, Protocol
 
 import structlog
 
+from analyzer.guards import told
 from analyzer.loop.act import Actor
 from analyzer.loop.listing import gathered
 from analyzer.loop.records import target_of
-from analyzer.loop.sweeper import EVERY, again_and_again, told
+from analyzer.loop.sweeper import EVERY, again_and_again
 from analyzer.ports import Cluster, Router
 from canary.contract import (
     HOLD,

@@ -9,14 +9,12 @@ import random
 from collections.abc import Iterator
 from typing import Final, Never
 
-import structlog
-
 from analyzer.addresses import Guard, Socket
-from analyzer.guards import guarded
+from analyzer.guards import guarded, told
 from analyzer.ports import Cluster
 from canary.model.values import Json
 from runtime.backoff import Backoff
-from runtime.errors import HeadgateError, patience_of
+from runtime.errors import patience_of
 from runtime.resources import ENDPOINTSLICES, PODS, SERVICES
 
 EVERY: Final = 30.0
@@ -24,8 +22,6 @@ EVERY: Final = 30.0
 _DEFAULT: Final = "default"
 _API_SERVER: Final = "kubernetes"
 """The Service of the API server, and its namespace: the same in every cluster."""
-
-log = structlog.get_logger("analyzer")
 
 
 class Neighbours:
@@ -60,7 +56,7 @@ class Neighbours:
             # Jitter is no secret.
             return EVERY * random.uniform(0.8, 1.2)  # noqa: S311
         for error in failed:
-            _told(error)
+            told("own addresses cannot be read", error)
         return max(self._backoff.next(), *map(patience_of, failed))
 
     async def look(self) -> None:
@@ -84,11 +80,6 @@ class Neighbours:
             )
         )
         self.known.set()
-
-
-def _told(error: BaseException) -> None:
-    shown = None if isinstance(error, HeadgateError) else error
-    log.warning("own addresses cannot be read", why=str(error) or repr(error), exc_info=shown)
 
 
 def _of_service(service: Json) -> Iterator[Socket]:

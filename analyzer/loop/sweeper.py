@@ -12,9 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final, Never
 
-import structlog
-
-from analyzer.guards import guarded
+from analyzer.guards import guarded, told
 from analyzer.loop.listing import Place, gathered, place_of, still_there
 from analyzer.loop.parked import put_back
 from analyzer.ports import Cluster
@@ -23,14 +21,11 @@ from canary.model.values import Json, Key
 from canary.objects.ownership import is_controlled
 from canary.objects.parking import deployment_of
 from canary.objects.workloads import annotations
-from runtime.errors import HeadgateError
 from runtime.resources import DEPLOYMENTS, REPLICASETS
 from runtime.writes import deleted
 
 EVERY: Final = timedelta(minutes=5)
 _LONGEST_NAME: Final = 253
-
-log = structlog.get_logger("analyzer")
 
 
 async def again_and_again(
@@ -136,9 +131,3 @@ def _parked(replica_set: Json) -> _Parked | None:
     if uid is None:
         return None
     return _Parked(place_of(replica_set), uid, deployment_of(replica_set)[:_LONGEST_NAME])
-
-
-def told(event: str, error: BaseException, **what: object) -> None:
-    """Log what failed, with its trace where nobody expects it."""
-    shown = None if isinstance(error, HeadgateError) else error
-    log.warning(event, why=str(error) or repr(error), exc_info=shown, **what)

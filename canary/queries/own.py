@@ -57,20 +57,15 @@ class Past:
     recorded: timedelta
 
 
-def as_asked(query: Query, past: Past, now: datetime) -> Query:
-    """Return a metric with its queries as they are to be asked now."""
-    if past.former_until is None:
-        return query
-    return with_texts(query, own_texts(query.texts, past, now))
-
-
 def with_texts(query: Query, texts: tuple[SourceQuery, ...]) -> Query:
     """Return a metric with other texts."""
     return replace(query, texts=texts)
 
 
 def own_texts(texts: tuple[SourceQuery, ...], past: Past, now: datetime) -> tuple[SourceQuery, ...]:
-    """Return a metric's texts as they are to be asked now."""
+    """Return a metric's texts as they are to be asked now; those of a first run as they are."""
+    if past.former_until is None:
+        return texts
     return tuple(_asked(text, past, now) for text in texts)
 
 

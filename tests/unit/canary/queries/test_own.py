@@ -12,7 +12,7 @@ from canary.counting.reads import reads_of
 from canary.model.strategy import Metric
 from canary.queries.builtin import SourceQuery
 from canary.queries.metric import Query
-from canary.queries.own import NEVER, Past, as_asked, late_texts, window_of
+from canary.queries.own import NEVER, Past, late_texts, own_texts, window_of
 from canary.queries.provider import ProviderSpec
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -51,7 +51,7 @@ def asked(text: str, before: Past) -> str | datetime:
         (SourceQuery(source="query", query=text),),
         (),
     )
-    (found,) = as_asked(query, before, NOW).texts
+    (found,) = own_texts(query.texts, before, NOW)
     return found.waits_until or found.query
 
 
