@@ -135,7 +135,7 @@ async def serve(settings: Settings) -> None:
                 group.create_task(gatherer.run(controller.enqueue), name="evidence")
                 group.create_task(inquirer.run(controller.enqueue), name="questions")
                 group.create_task(herald.run(), name="alerts")
-                sweeper = Sweeper(leaders, controller.enqueue)
+                sweeper = Sweeper(leaders, index, controller.enqueue)
                 group.create_task(sweeper.run(), name="parked")
                 leftovers = LeftoverSweep(cluster, index, controller.enqueue)
                 group.create_task(leftovers.run(), name="leftovers")

@@ -16,7 +16,7 @@ from analyzer.loop.leftovers import OURS, OWNERS
 from analyzer.loop.listing import Place, gathered, place_of, still_there
 from analyzer.loop.observe import replica_sets
 from analyzer.loop.parked import put_back
-from analyzer.loop.sweeper import Sweeper
+from analyzer.loop.sweeper import Anywhere, Sweeper
 from analyzer.ports import Cluster, Router
 from canary.contract import (
     AUTO_LABEL,
@@ -109,7 +109,7 @@ class Uninstall:
         for target in await self._gathered(DEPLOYMENTS, _marked):
             name, namespace = target["metadata"]["name"], target["metadata"]["namespace"]
             await self._unless_too_large(f"{name}.{namespace}", self._let_go(target))
-        await Sweeper(self._cluster, lambda _: None).sweep(all_of_them=True)
+        await Sweeper(self._cluster, Anywhere(), lambda _: None).sweep(all_of_them=True)
         await self._delete_canaries()
         await self._delete_records()
         await self._delete_ourselves()

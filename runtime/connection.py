@@ -11,6 +11,7 @@ import random
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,8 @@ with _client_without_models():
     from kubernetes_asyncio.config.kube_config import load_kube_config
 
 T = TypeVar("T")
+_connected: ContextVar[asyncio.Event] = ContextVar("_connected")
+"""Set once a call has had a connection, on which it may have sent something."""
 
 USER_AGENT: Final = "headgate"
 DEFAULT_NAMESPACE: Final = "default"
@@ -168,12 +171,16 @@ class Connection:
             Unavailable: it did not.
 
         """
+        connected = asyncio.Event()
+        outer = _connected.set(connected)
         try:
             async with asyncio.timeout(self._deadline):
                 return await call()
         except TimeoutError as error:
             message = f"no answer within {self._deadline:g} s"
-            raise Unavailable(0, "Timeout", message) from error
+            raise Unavailable(0, "Timeout", message, reached=connected.is_set()) from error
+        finally:
+            _connected.reset(outer)
 
     async def fetch(self, request: Request) -> Json:
         """Send a request and return the JSON object of its answer, inside the caller's deadline.
@@ -293,6 +300,8 @@ def _own_session(rest: Any) -> WeakSet[asyncio.Transport]:
     async def connected(*args: Any, **kwargs: Any) -> Any:
         connection = await connect(*args, **kwargs)
         transports.add(connection.transport)
+        if (call := _connected.get(None)) is not None:
+            call.set()
         return connection
 
     theirs.connector.connect = connected

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Final, Never
+from typing import Final, Never, Protocol
 
 from analyzer.guards import guarded, told
 from analyzer.loop.listing import Place, gathered, place_of, still_there
@@ -45,25 +45,54 @@ async def again_and_again(
         await asyncio.sleep(every.total_seconds())
 
 
+class Namespaces(Protocol):
+    """Knows which namespaces are Headgate's to look at."""
+
+    def unmanaged(self, namespace: str) -> bool:
+        """Tell whether the admin keeps Headgate's hands off a namespace."""
+
+    async def synced(self) -> None:
+        """Wait until it knows any."""
+
+
+class Anywhere:
+    """Every namespace is: for an uninstall, which leaves nothing parked anywhere."""
+
+    def unmanaged(self, namespace: str) -> bool:
+        """Tell that it is not; see the protocol."""
+        del namespace
+        return False
+
+    async def synced(self) -> None:
+        """Wait for nothing."""
+
+
 class Sweeper:
-    """Looks at everything that is parked, wherever it is.
+    """Looks at everything that is parked, in every namespace that is not kept from Headgate.
 
     Args:
         cluster: the API server.
+        namespaces: says which are.
         wake: has a target looked at: a hold that began meanwhile parks again.
         every: the time between two looks.
 
     """
 
     def __init__(
-        self, cluster: Cluster, wake: Callable[[Key], None], every: timedelta = EVERY
+        self,
+        cluster: Cluster,
+        namespaces: Namespaces,
+        wake: Callable[[Key], None],
+        every: timedelta = EVERY,
     ) -> None:
         self._cluster = cluster
+        self._namespaces = namespaces
         self._wake = wake
         self._every = every
 
     async def run(self) -> Never:
-        """Sweep at once, and again and again."""
+        """Sweep at once, and again and again; none before it is known what is to be left alone."""
+        await self._namespaces.synced()
         await again_and_again(self.sweep, self._every, "parked ReplicaSets cannot be listed")
 
     async def sweep(self, *, all_of_them: bool = False) -> None:
@@ -79,6 +108,8 @@ class Sweeper:
         parked = await gathered(self._cluster, REPLICASETS, _parked, label_selector=PARKED)
         found: dict[tuple[str, str], list[_Parked]] = {}
         for one in parked:
+            if self._namespaces.unmanaged(one.place[0]):
+                continue
             found.setdefault((one.place[0], one.uid), []).append(one)
         for (namespace, uid), of_target in found.items():
             names = [one.place[1] for one in of_target]

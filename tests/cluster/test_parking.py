@@ -14,7 +14,7 @@ import pytest
 
 from analyzer.loop.observe import replica_sets
 from analyzer.loop.parked import park, put_back
-from analyzer.loop.sweeper import Sweeper
+from analyzer.loop.sweeper import Anywhere, Sweeper
 from canary.model.hashing import template_hash
 from canary.model.world import Place, Revision
 from canary.objects.workloads import read_revisions
@@ -274,5 +274,5 @@ async def test_what_a_deployment_left_parked_is_swept(place: tuple[Cluster, str]
         return len((await cluster.list(REPLICASETS, namespace)).items) == count
 
     await until("nothing but what is parked", lambda: left(1))
-    await Sweeper(cluster, lambda _: None).sweep()
+    await Sweeper(cluster, Anywhere(), lambda _: None).sweep()
     await until("nothing", lambda: left(0))

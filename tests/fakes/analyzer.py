@@ -341,7 +341,7 @@ def _parts(world: Analyzer) -> tuple[ClusterIndex, list[Callable[[], Any]]]:
         lambda: gatherer.run(controller.enqueue),
         lambda: inquirer.run(controller.enqueue),
         herald.run,
-        Sweeper(cluster, controller.enqueue, timedelta(seconds=30)).run,
+        Sweeper(cluster, index, controller.enqueue, timedelta(seconds=30)).run,
         Neighbours(cluster, EVERYWHERE, "headgate-system").run,
         world.work,
     ]

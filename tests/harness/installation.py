@@ -72,7 +72,7 @@ class Analyzer:
             metrics=RunMetrics.create(registry),
         )
         controller = Controller(index, reconciler, Metrics.create(registry), workers=WORKERS)
-        sweeper = Sweeper(cluster, controller.enqueue)
+        sweeper = Sweeper(cluster, index, controller.enqueue)
         leftovers = LeftoverSweep(cluster, index, controller.enqueue)
         async with asyncio.TaskGroup() as group:
             for informer in index.informers:

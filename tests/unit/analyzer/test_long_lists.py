@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 from analyzer.loop.leftovers import LeftoverSweep
 from analyzer.loop.listing import gathered, place_of
 from analyzer.loop.surroundings import Surroundings
-from analyzer.loop.sweeper import Sweeper
+from analyzer.loop.sweeper import Anywhere, Sweeper
 from analyzer.uninstall import Candidates, Uninstall
 from canary.contract import (
     HOLD,
@@ -161,7 +161,7 @@ async def test_what_is_parked_is_found_page_by_page(note: str) -> None:
         }
         spec = {"replicas": 0, "template": TEMPLATES[0]}
         store.put(REPLICASETS, {"metadata": metadata, "spec": spec})
-    await Sweeper(store, lambda _: None).sweep()
+    await Sweeper(store, Anywhere(), lambda _: None).sweep()
     assert not [name for plural, _, name in store.objects if plural == "replicasets"]
     assert store.pages_read[:3] == [2, 2, 1]
 

@@ -5,6 +5,9 @@ requests that must not arrive twice, pages of a list, and the ends of a watch.
 """
 
 import asyncio
+import contextlib
+import re
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -137,6 +140,25 @@ async def test_refused_connection_is_repeated_until_the_deadline(api: ScriptedAp
     assert not caught.value.reached
 
 
+async def test_nothing_was_sent_where_no_connection_came_about(api: ScriptedApi) -> None:
+    with socket.socket() as deaf, contextlib.ExitStack() as callers:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for _ in range(4):  # who comes when the queue is full gets no answer at all
+            caller = callers.enter_context(socket.socket())
+            caller.settimeout(0)
+            with contextlib.suppress(BlockingIOError):
+                caller.connect(deaf.getsockname())
+        kubeconfig = api.kubeconfig("t0")
+        elsewhere = f"127.0.0.1:{deaf.getsockname()[1]}"
+        text = kubeconfig.read_text()
+        kubeconfig.write_text(re.sub(r"127\.0\.0\.1:\d+", elsewhere, text))
+        async with asyncio.timeout(8), Cluster.connect(kubeconfig, deadline=0.3) as cluster:
+            with pytest.raises(errors.Unavailable, match="no answer") as caught:
+                await cluster.create(PODS, OBJ)
+    assert not caught.value.reached
+
+
 async def test_silent_server_ends_at_the_deadline(api: ScriptedApi) -> None:
     async def silent(_request: web.Request) -> web.StreamResponse:
         await asyncio.Event().wait()
@@ -145,8 +167,9 @@ async def test_silent_server_ends_at_the_deadline(api: ScriptedApi) -> None:
     api.answers = [silent]
     # Far above the deadline and far below the default one: a busy machine changes neither.
     async with asyncio.timeout(8), api.cluster(deadline=0.2) as cluster:
-        with pytest.raises(errors.Unavailable, match=r"no answer within 0\.2 s"):
+        with pytest.raises(errors.Unavailable, match=r"no answer within 0\.2 s") as caught:
             await cluster.get(PODS, "shop", "web")
+    assert caught.value.reached
 
 
 async def test_cancellation_goes_through(api: ScriptedApi) -> None:

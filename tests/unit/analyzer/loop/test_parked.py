@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from analyzer.loop.parked import park, put_back
-from analyzer.loop.sweeper import Sweeper
+from analyzer.loop.sweeper import Anywhere, Sweeper
 from canary.contract import HOLD, PARKED
 from canary.model.hashing import template_hash
 from canary.model.values import Json, Key
@@ -160,7 +160,7 @@ async def parked_scene() -> tuple[Stored, Json]:
 async def test_a_sweep_leaves_what_is_held() -> None:
     store, target = await parked_scene()
     before = places(store, target)
-    await Sweeper(store, lambda _: None).sweep()
+    await Sweeper(store, Anywhere(), lambda _: None).sweep()
     assert places(store, target) == before
 
 
@@ -183,10 +183,28 @@ async def test_a_sweep_puts_back_what_nobody_holds_and_has_the_target_looked_at(
     store, target = await parked_scene()
     forgotten(store)
     woken: list[Key] = []
-    await Sweeper(store, woken.append).sweep()
+    await Sweeper(store, Anywhere(), woken.append).sweep()
     controlled(store, target)
     assert set(places(store, target).values()) == {OWNED}
     assert woken == [Key(namespace="prod", name="web")]
+
+
+class Kept(Anywhere):
+    """The admin keeps Headgate's hands off one namespace."""
+
+    def unmanaged(self, namespace: str) -> bool:
+        return namespace == "prod"
+
+
+@pytest.mark.parametrize("end", [forgotten, gone, made_again])
+async def test_a_sweep_leaves_what_the_admin_keeps_from_headgate(
+    end: Callable[[Stored], None],
+) -> None:
+    store, target = await parked_scene()
+    end(store)
+    before = places(store, target)
+    await Sweeper(store, Kept(), lambda _: None).sweep()
+    assert places(store, target) == before
 
 
 @pytest.mark.parametrize("end", [gone, made_again])
@@ -200,7 +218,7 @@ async def test_a_sweep_deletes_what_a_deployment_that_has_gone_left(
             if plural == REPLICASETS.plural:
                 obj["metadata"]["annotations"].pop("headgate.dev/parked-from", None)
     end(store)
-    await Sweeper(store, lambda _: None).sweep()
+    await Sweeper(store, Anywhere(), lambda _: None).sweep()
     assert places(store, target) == {"web-a": OWNED}  # the cluster's own to collect
 
 
@@ -212,14 +230,14 @@ async def test_a_replica_set_that_a_controller_has_taken_over_is_not_deleted() -
     taken["metadata"]["ownerReferences"] = [owner]
     stored = store.put(REPLICASETS, taken)
     gone(store)
-    await Sweeper(store, lambda _: None).sweep()
+    await Sweeper(store, Anywhere(), lambda _: None).sweep()
     assert store.now(REPLICASETS, "prod", "web-b") == stored
     assert set(places(store, target)) == {"web-a", "web-b"}
 
 
 async def test_an_uninstall_puts_back_all() -> None:
     store, target = await parked_scene()
-    await Sweeper(store, lambda _: None).sweep(all_of_them=True)
+    await Sweeper(store, Anywhere(), lambda _: None).sweep(all_of_them=True)
     controlled(store, target)
     assert set(places(store, target).values()) == {OWNED}
 
@@ -232,7 +250,7 @@ async def test_what_one_namespace_does_not_allow_keeps_no_other_from_being_swept
     stray["metadata"]["annotations"] = {"headgate.dev/parked-from": '{"deployment":"web"}'}
     store.objects = {("replicasets", "closed", "web-x"): stray, **store.objects}
     forgotten(store)
-    await Sweeper(store, lambda _: None).sweep()
+    await Sweeper(store, Anywhere(), lambda _: None).sweep()
     controlled(store, target)
     assert set(places(store, target).values()) == {OWNED, None}
 
@@ -253,7 +271,7 @@ async def test_a_sweep_that_fails_is_made_again() -> None:
     known, _ = await parked_scene()
     store, woken = Blind(known.objects), asyncio.Event()
     forgotten(store)
-    sweeper = Sweeper(store, lambda _: woken.set(), every=timedelta(milliseconds=1))
+    sweeper = Sweeper(store, Anywhere(), lambda _: woken.set(), every=timedelta(milliseconds=1))
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         task = group.create_task(sweeper.run())
         await woken.wait()
