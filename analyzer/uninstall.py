@@ -34,7 +34,7 @@ from canary.objects.workloads import annotations, known_templates, read_revision
 from canary.routes.mark import NO_MARK, mark_of
 from canary.spec.made import Whose, renewed, whose
 from runtime import kube
-from runtime.errors import NotFound, TooLarge
+from runtime.errors import Forbidden, Invalid, NotFound, TooLarge
 from runtime.resources import (
     ADMISSIONPOLICIES,
     ADMISSIONPOLICYBINDINGS,
@@ -108,7 +108,7 @@ class Uninstall:
         await self._plain_routes()
         for target in await self._gathered(DEPLOYMENTS, _marked):
             name, namespace = target["metadata"]["name"], target["metadata"]["namespace"]
-            await self._unless_too_large(f"{name}.{namespace}", self._let_go(target))
+            await self._unless_denied(f"{name}.{namespace}", self._let_go(target))
         await Sweeper(self._cluster, Anywhere(), lambda _: None).sweep(all_of_them=True)
         await self._delete_canaries()
         await self._delete_records()
@@ -137,7 +137,7 @@ class Uninstall:
         for resource in ROUTES:  # a split may have outlived its canary
             keys |= set[Key]().union(*await self._gathered(resource, _split_on))
         for key in sorted(keys):
-            if not await self._unless_too_large(f"the routes of {key}", self._plain(router, key)):
+            if not await self._unless_denied(f"the routes of {key}", self._plain(router, key)):
                 self._split.add(key)
 
     async def _plain(self, router: Router, key: Key) -> None:
@@ -187,14 +187,20 @@ class Uninstall:
                 return place_of(obj) if key.name and key not in self._split else None
 
             for place in await self._gathered(resource, ours, OURS):
-                obj = await still_there(self._cluster, resource, place)
-                if obj is not None and owner_of(obj):
-                    await deleted(self._cluster, resource, obj)
+                said = f"{resource.kind} {place[1]}.{place[0]}"
+                await self._unless_denied(said, self._delete_made(resource, owner_of, place))
+
+    async def _delete_made(
+        self, resource: Resource, owner_of: Callable[[Json], str], place: Place
+    ) -> None:
+        obj = await still_there(self._cluster, resource, place)
+        if obj is not None and owner_of(obj):
+            await deleted(self._cluster, resource, obj)
 
     async def _delete_records(self) -> None:
         for place in await self._gathered(CANARIES, place_of, f"{AUTO_LABEL}={AUTO_VALUE}"):
             said = f"Canary {place[1]}.{place[0]}"
-            await self._unless_too_large(said, self._delete_record(place))
+            await self._unless_denied(said, self._delete_record(place))
         left = {it.plural: len(await self._gathered(it, lambda _: True)) for it in USER_KINDS}
         if any(left.values()):
             kept = ", ".join(f"{count} {plural}" for plural, count in left.items() if count)
@@ -223,12 +229,16 @@ class Uninstall:
         await self._cluster.delete(NAMESPACES, "", SYSTEM_NAMESPACE)
         self._say(f"namespace {SYSTEM_NAMESPACE} is going")
 
-    async def _unless_too_large(self, what: str, step: Awaitable[None]) -> bool:
-        """Do a step and return True; say so where one namespace has more than can be read."""
+    async def _unless_denied(self, what: str, step: Awaitable[None]) -> bool:
+        """Do a step and return True; say so where one namespace does not let it be done.
+
+        It has more than can be read, or another webhook, a policy or the object's own schema is
+        against the write. The others' are done all the same.
+        """
         problems: list[str] = []
         try:
             await step
-        except* TooLarge as errors:
+        except* (TooLarge, Invalid, Forbidden) as errors:
             problems += {str(error.args[0]) for error in errors.exceptions}
         for problem in sorted(problems):
             self._say(f"{what}: left as it is, mend it by hand: {problem}")

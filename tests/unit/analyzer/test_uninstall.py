@@ -1,5 +1,7 @@
 """An uninstall in a cluster that does not stand still meanwhile."""
 
+from typing import Any
+
 import pytest
 
 from analyzer.uninstall import ANALYZER, Candidates, Uninstall
@@ -16,6 +18,7 @@ from canary.model.hashing import short_hash, template_hash
 from canary.model.values import Json
 from canary.routes.gateway_api import HttpRoutes
 from canary.routes.mark import Mark, TargetSplit
+from runtime.errors import ApiError, Forbidden, Invalid
 from runtime.resources import CANARIES, DEPLOYMENTS, HTTPROUTES, REPLICASETS, SERVICES, Resource
 from tests.fakes.made import FLAGGERS, applied, former, made
 from tests.fakes.objects import annotated, deployment
@@ -135,6 +138,45 @@ async def test_what_was_made_goes_and_what_a_team_has_written_over_it_stays() ->
     (left,) = [obj for (kind, _, _), obj in store.objects.items() if kind == CANARIES.plural]
     assert not left["metadata"].get("ownerReferences")
     assert left["spec"]["analysis"] == FLAGGERS
+
+
+class Guarded(Stored):
+    """Another webhook or a policy is against every write to one Deployment."""
+
+    denial: ApiError = Forbidden(403, "Forbidden", "denied by policy: no changes on Fridays")
+
+    async def merge_patch(
+        self, resource: Resource, namespace: str, name: str, patch: Json, **rest: Any
+    ) -> Json:
+        if name == "frozen":
+            raise self.denial
+        return await super().merge_patch(resource, namespace, name, patch, **rest)
+
+
+@pytest.mark.parametrize(
+    "denial",
+    [
+        Forbidden(403, "Forbidden", "denied by policy: no changes on Fridays"),
+        Invalid(422, "Invalid", "spec.template: too old a field"),
+    ],
+)
+async def test_what_is_denied_on_one_target_is_said_and_lets_all_others_go(
+    denial: ApiError,
+) -> None:
+    store, lines = Guarded(cluster().objects), list[str]()
+    store.denial = denial
+    frozen = annotated(deployment(name="frozen", paused=True), {HOLD: NEW, STABLE: OLD})
+    store.objects = {("deployments", "prod", "frozen"): store.put(DEPLOYMENTS, frozen)} | (
+        store.objects
+    )
+    await Uninstall(store, Candidates.STABLE, 0.0, lines.append).run()
+    said = f"frozen.prod: left as it is, mend it by hand: {denial}"
+    assert said in lines
+    target = store.now(DEPLOYMENTS, "prod", "web")
+    assert target is not None
+    assert "paused" not in target["spec"]
+    left = {(plural, name) for plural, _, name in store.objects if plural != "replicasets"}
+    assert left == {("deployments", "web"), ("deployments", "frozen"), ("services", "web")}
 
 
 async def test_what_only_has_our_labels_stays_and_a_split_without_a_canary_goes() -> None:
