@@ -46,6 +46,9 @@ class Index(Protocol):
     def rivals(self, key: Key) -> tuple[Json, ...]:
         """Return the team's Canaries of a target beside the one that it follows."""
 
+    def doubt(self, key: Key) -> None:
+        """Have the next look at a target read what there is."""
+
     def doubted(self, key: Key) -> bool:
         """Tell whether there may be more of a target than is known; told once."""
 

@@ -17,6 +17,7 @@ from canary.contract import Reason
 from canary.model.state import State
 from canary.model.values import Json, Key
 from canary.rules.actions import Emit
+from canary.rules.denied import denied
 from canary.rules.notices import noticed_at_rest
 from canary.spec.canary import parse_strategy
 from canary.spec.defaults import Defaults
@@ -83,6 +84,20 @@ class Notices:
             except ApiError as error:
                 # What is said of one must not keep the other's run from going on.
                 log.info("rivals not told", key=str(key), why=error.message)
+
+    async def of_denial(self, key: Key, error: ApiError, now: datetime) -> None:
+        """Say on the target alone what the API server denies before a run is stored, or of it.
+
+        Args:
+            key: the target.
+            error: what it answered.
+            now: the time of this reconcile.
+
+        """
+        subject = self.index.target(key) or self.index.canary(key)
+        if subject is not None:
+            why = denied(State(), key, error.message, now).denied_why
+            await self.actor.report(subject, Emit(str(Reason.WRITE_DENIED), why, warning=True), now)
 
     async def without_target(self, key: Key, canary: Json | None, now: datetime) -> timedelta:
         """Say of a team's Canary that there is no such target, which may be a typo.

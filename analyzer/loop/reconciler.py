@@ -28,7 +28,7 @@ from analyzer.ports import Announcer, Cluster, Inquirer, Router, Silence
 from canary.contract import NOTE, SEEN, Reason
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
-from canary.model.state import State, current_state
+from canary.model.state import current_state
 from canary.model.values import Json, Key
 from canary.model.world import Timing
 from canary.objects.ownership import Ownership, ownership
@@ -132,7 +132,7 @@ class Reconciler:
                 log.info("the namespace is being deleted", why=error.message)
                 return Result()
             if isinstance(error, Invalid | Forbidden | TooLarge):
-                await self._say_denied(key, error)
+                await self._notices.of_denial(key, error, self.clock())
             raise
 
     async def reopen(self, target: Json) -> None:
@@ -154,13 +154,6 @@ class Reconciler:
         with suppress(Overtaken, NotFound):
             await self.actor.reopen(target, self.clock())
 
-    async def _say_denied(self, key: Key, error: ApiError) -> None:
-        """Say on the target alone what the API server denies before a run is stored, or of it."""
-        subject, now = self.index.target(key) or self.index.canary(key), self.clock()
-        if subject is not None:
-            why = denied(State(), key, error.message, now).denied_why
-            await self.actor.report(subject, Emit(str(Reason.WRITE_DENIED), why, warning=True), now)
-
     def _forget(self, key: Key) -> None:
         self.observer.weigher.forget(key)
         self.metrics.forget(key)
@@ -168,8 +161,16 @@ class Reconciler:
         self.inquirer.forget(key)
 
     async def _look(self, key: Key) -> Result:
-        known, canary = await self._heard(key), self.index.canary(key)
         doubted = self.index.doubted(key)
+        try:
+            return await self._looked(key, doubted=doubted)
+        except (ApiError, Overtaken):
+            if doubted:  # what was not looked at is still doubtful
+                self.index.doubt(key)
+            raise
+
+    async def _looked(self, key: Key, *, doubted: bool) -> Result:
+        known, canary = await self._heard(key), self.index.canary(key)
         if canary is not None:
             await self._notices.of_rivals(key, canary, self.clock())
         if known is not None:
@@ -179,11 +180,9 @@ class Reconciler:
         target = await stored(self.cluster, DEPLOYMENTS, key.namespace, key.name)
         if target is None or "deletionTimestamp" in target["metadata"]:
             return await self._ended(key, canary, doubted=doubted)
-        return await self._look_at(key, target, canary, doubted=doubted)
+        return await self._see(key, target, canary, doubted=doubted)
 
-    async def _look_at(
-        self, key: Key, target: Json, canary: Json | None, *, doubted: bool
-    ) -> Result:
+    async def _see(self, key: Key, target: Json, canary: Json | None, *, doubted: bool) -> Result:
         """Look at a target that is there, and was just read."""
         enabled = self.index.enabled(key.namespace)
         if canary is None:
@@ -226,7 +225,9 @@ class Reconciler:
         try:
             after = await self._leftovers.take_back(key, target, self.clock())
         except (NotFound, Overtaken):
-            return Result(requeue_after=self.timing.poll)
+            after = self.timing.poll
+        if after is not None:  # whatever the informers tell, there is more
+            self.index.doubt(key)
         return Result(requeue_after=after)
 
     async def _heard(self, key: Key) -> Json | None:

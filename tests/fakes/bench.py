@@ -129,6 +129,9 @@ class Bench:
     def rivals(self, key: Key) -> tuple[Json, ...]:
         return rivals(self.canaries(key))
 
+    def doubt(self, key: Key) -> None:
+        self.doubts |= {key}
+
     def doubted(self, key: Key) -> bool:
         found, self.doubts = key in self.doubts, self.doubts - {key}
         return found

@@ -224,6 +224,9 @@ class Index:
         del key
         return ()
 
+    def doubt(self, key: Key) -> None:
+        del key
+
     def doubted(self, key: Key) -> bool:
         del key
         return False

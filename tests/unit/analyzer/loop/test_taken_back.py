@@ -190,6 +190,38 @@ async def test_a_death_between_two_deletions_leaves_the_rest_to_the_sweep(gone: 
     assert left(bench) == []
 
 
+@pytest.mark.parametrize("there", [True, False], ids=["a target", "no target"])
+async def test_a_sweep_s_doubt_lasts_until_all_is_taken_back(*, there: bool) -> None:
+    bench = await at_weight_10()
+    without_canary(bench)
+    bench.cluster.remove(DEPLOYMENTS, "prod", "web-canary")
+    if not there:
+        bench.cluster.remove(DEPLOYMENTS, "prod", "web")
+    await Swept(bench).sweep(looks=1)  # which takes the split off, and lets connections end
+    assert (bench.router.weight, left(bench)) == (0, ["Service"])
+    await bench.reconcile()
+    assert left(bench) == []
+    assert not bench.doubted(KEY)
+
+
+async def test_a_doubt_outlives_a_look_that_the_api_server_failed() -> None:
+    bench = await at_weight_10()
+    without_canary(bench)
+    bench.cluster.remove(DEPLOYMENTS, "prod", "web-canary")
+    bench.router.weight = 0
+
+    def away() -> None:
+        raise Unavailable(503, "ServiceUnavailable", "etcd is away")
+
+    await Swept(bench).sweep(looks=0)
+    bench.cluster.always = away
+    with pytest.raises(Unavailable):
+        await bench.reconcile()
+    bench.cluster.always = lambda: None
+    await bench.reconcile()
+    assert left(bench) == []
+
+
 async def test_what_was_written_since_it_was_read_is_not_deleted() -> None:
     bench = await at_weight_10()
     without_canary(bench)
