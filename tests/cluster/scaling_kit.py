@@ -177,6 +177,9 @@ class Scaled:
         del key
         return ()
 
+    def doubt(self, key: Key) -> None:
+        del key
+
     def doubted(self, key: Key) -> bool:
         del key
         return False

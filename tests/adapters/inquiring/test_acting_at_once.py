@@ -207,6 +207,9 @@ class Analyzer:
         del key
         return ()
 
+    def doubt(self, key: Key) -> None:
+        del key
+
     def doubted(self, key: Key) -> bool:
         del key
         return False
