@@ -15,7 +15,7 @@ from analyzer.announcing.herald import Herald
 from analyzer.gathering.calibrator import Calibrator
 from analyzer.gathering.gatherer import Gatherer
 from analyzer.inquiring.inquirer import Inquirer
-from analyzer.loop import alarms
+from analyzer.loop import alarms, exported
 from analyzer.loop.act import Actor
 from analyzer.loop.controller import Controller, Metrics
 from analyzer.loop.following import follow
@@ -125,6 +125,7 @@ async def serve(settings: Settings) -> None:
         index, controller, gatherer, inquirer, herald = await stack.enter_async_context(
             build(settings, leaders, running.registry, guard)
         )
+        exported.register(index, running.registry, lambda: elector.is_leader)
         await say_what_the_crd_lacks(cluster)
         neighbours = Neighbours(cluster, guard, settings.namespace)
 

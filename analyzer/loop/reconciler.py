@@ -75,7 +75,7 @@ class Reconciler:
         actor: writes to it.
         timing: the admin's times.
         clock: the time.
-        metrics: where runs are counted.
+        metrics: where events are counted.
         losses: what all runs tell of pods they lost.
         questions: makes the decisions' questions ready to be put.
         announcer: has announcements sent.
@@ -156,7 +156,6 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         self.observer.weigher.forget(key)
-        self.metrics.forget(key)
         self.losses.forget(key)
         self.inquirer.forget(key)
 
@@ -356,7 +355,7 @@ class Reconciler:
             return await self._denied(scene, error, now)
         # Only now: that a hook is called is stored before it is called.
         self.inquirer.put(key, await self.questions.of(scene, decision, now))
-        self.metrics.record(key, scene.state, decision)
+        self.metrics.record(decision)
         log.info(
             "reconciled",
             phase=str(decision.state.phase),
