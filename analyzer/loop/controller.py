@@ -18,6 +18,7 @@ from analyzer.loop.workqueue import WorkQueue
 from canary.model.values import Json, Key
 from canary.objects.conditions import outlived
 from canary.objects.ownership import canary_deployment_of
+from canary.objects.superseded import newly_held
 from canary.spec.made import Whose, whose
 from runtime.errors import ApiError, LeadershipLost, patience_of
 from runtime.informer import Handler
@@ -26,7 +27,7 @@ log = structlog.get_logger("analyzer")
 DEFAULT_WORKERS: Final = 16
 """Reconciles at once: they wait for the network, not for a processor."""
 REOPENERS: Final = 4
-"""Verdicts that are taken off at once: one write each, a few milliseconds."""
+"""Targets of which that is taken off at once: two writes at most, a few milliseconds each."""
 RECONCILE_DEADLINE: Final = 60.0
 """Seconds after which a reconcile is given up and tried again.
 
@@ -42,7 +43,7 @@ class Reconciles(Protocol):
         """Look at one target and do what it needs."""
 
     async def reopen(self, target: Json) -> None:
-        """Take the verdict on the candidate before from a target."""
+        """Take what is said of the version before from a target and its Canary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ class Controller:
         self._metrics.seconds.observe(time.monotonic() - started)
 
     async def _reopen(self, targets: asyncio.Queue[Json]) -> Never:
-        """Take verdicts on the one before off, then have the targets looked at.
+        """Take what is said of the one before off, then have the targets looked at.
 
         A lane beside the work queue, where a target waits while all workers are busy, and while it
         is worked on itself. Where it fails, the look does it.
@@ -191,7 +192,7 @@ class Controller:
         key = Key(namespace=namespace, name=name)
         if not self._index.concerns(key):
             return
-        if self._outlived is not None and old and new and outlived(old, new):
+        if self._outlived is not None and old and new and _is_outlived(old, new):
             self._outlived.put_nowait(new)
         else:
             self.enqueue(key)
@@ -228,6 +229,11 @@ def _guarded(handler: Handler) -> Handler:
             handler(namespace, name, old, new)
 
     return handle
+
+
+def _is_outlived(old: Json, new: Json) -> bool:
+    """Tell whether something may be said of a version that is not the one that is held any more."""
+    return newly_held(old, new) or outlived(old, new)
 
 
 def _key_of(target: Json) -> Key:

@@ -39,6 +39,7 @@ from canary.model.strategy import Strategy
 from canary.model.values import Json, Key
 from canary.model.world import CanaryPresent, Unsuitable
 from canary.objects.ownership import Ownership, ownership, told_apart
+from canary.objects.status import is_edited
 from canary.objects.workloads import (
     annotations,
     known_templates,
@@ -136,6 +137,7 @@ class Observer:
             in_force=in_force(course.followed),
             accepted=course.accepted,
             not_followed=course.not_followed,
+            edited=is_edited(canary),
             canary=standing_canary.canary,
             split=split.result(),
             standing=standing,

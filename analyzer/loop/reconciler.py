@@ -32,6 +32,7 @@ from canary.model.state import current_state
 from canary.model.values import Json, Key
 from canary.model.world import Timing
 from canary.objects.ownership import Ownership, ownership
+from canary.objects.status import is_edited
 from canary.objects.workloads import annotations, read_target
 from canary.rules.actions import Decision, Emit
 from canary.rules.beside_flagger import left_alone
@@ -136,23 +137,30 @@ class Reconciler:
             raise
 
     async def reopen(self, target: Json) -> None:
-        """Take the verdict on the candidate before from a target, by what was heard of it alone.
+        """Take what is said of the version before from a target that is held with another one.
 
-        Nothing is read first, and no other work on the target is waited for: the write rests on
-        nothing but what it tests.
+        From its Canary, and from itself. By what was heard alone: nothing is read first, and no
+        other work on the target is waited for, as the writes rest on nothing but what they test.
 
         Args:
-            target: the Deployment as it was heard of, for which `outlived` is true.
+            target: the Deployment as it was heard of.
 
         Raises:
             ApiError: the API server could not do its part. The next reconcile does it then.
 
         """
-        namespace = target["metadata"]["namespace"]
-        if self.index.ending(namespace) or self.index.unmanaged(namespace):
+        metadata = target["metadata"]
+        key = Key(namespace=metadata["namespace"], name=metadata["name"])
+        if self.index.ending(key.namespace) or self.index.unmanaged(key.namespace):
             return
+        now, canary = self.clock(), self.index.canary(key)
+        ours = self.index.enabled(key.namespace) and not self.index.flagger(key.namespace)
+        # What Flux and `kubectl rollout status` look at comes first.
         with suppress(Overtaken, NotFound):
-            await self.actor.reopen(target, self.clock())
+            await self.actor.reopen(target, now)
+        if canary is not None and ours:
+            with suppress(Overtaken, NotFound):
+                await self.records.supersede(canary, target, now)
 
     def _forget(self, key: Key) -> None:
         self.observer.weigher.forget(key)
@@ -298,10 +306,12 @@ class Reconciler:
             return await self._look_at_resting(key, target, enabled=enabled)
         before = state_of(canary)
         state = current_state(before, Identities((target["spec"]["template"],)))
+        edited = False
         if enabled and not self.index.flagger(key.namespace):
             state = await self._notices.at_rest(target, canary, state, self.clock())
+            edited = is_edited(canary)
         with suppress(Overtaken, NotFound):  # the informer is about to tell what is stored now
-            if state != before:
+            if edited or state != before:
                 canary = await self.records.save(canary, state, self.clock())
             # A team's own is no more ours to let go with its target, label or not.
             if enabled or whose(canary) is Whose.TAKEN:

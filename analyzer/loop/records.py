@@ -10,6 +10,7 @@ from canary.model.values import Json, Key
 from canary.objects.crd import MANIFEST, NAME
 from canary.objects.desired import owner_reference
 from canary.objects.status import state_from_status, status_from_state
+from canary.objects.superseded import superseded
 from canary.spec.made import made_canary, renewed
 from runtime.errors import AlreadyExists, Invalid
 from runtime.resources import CANARIES
@@ -120,6 +121,29 @@ class Records:
         forgotten = {"status": dict.fromkeys(known)}
         await patched(self._cluster, CANARIES, made, lambda _: forgotten, subresource="status")
         return canary
+
+    async def supersede(self, canary: Json, target: Json, now: datetime) -> None:
+        """Take what a Canary says of the version before off its condition, before any look at it.
+
+        Args:
+            canary: the object as it was heard of.
+            target: its Deployment, which is held with another version.
+            now: the time of this reconcile.
+
+        Raises:
+            Overtaken: the status is another one meanwhile: somebody looks at it already.
+
+        """
+        if (patch := superseded(canary, target, now)) is None:
+            return
+        await patched(
+            self._cluster,
+            CANARIES,
+            canary,
+            lambda _: patch,
+            subresource="status",
+            still=lambda newer: newer.get("status") == canary.get("status"),
+        )
 
     async def save(self, canary: Json, state: State, now: datetime) -> Json:
         """Write the state of a run and return the Canary as it is stored then.

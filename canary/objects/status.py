@@ -95,6 +95,15 @@ def _fields(run: Json) -> dict[str, Any]:
     }
 
 
+def is_edited(canary: Json) -> bool:
+    """Tell whether a Canary's spec is a newer one than its status speaks of.
+
+    Whoever waits for a condition waits until they are the same: `kubectl wait` takes no other.
+    """
+    status, generation = canary.get("status") or {}, canary["metadata"].get("generation", 0)
+    return "run" in status and status.get("observedGeneration") != generation
+
+
 def status_from_state(state: State, *, previous: Json, generation: int, now: datetime) -> Json:
     """Return the whole status to store.
 
@@ -177,6 +186,8 @@ def _condition(state: State, previous: Json, now: datetime) -> Json:
     }.get(state.phase, "Unknown")
     if state.reason in {Reason.INVALID, Reason.RIVAL}:
         status = "False"
+    elif state.reason == Reason.SUSPENDED:
+        status = "Unknown"  # a version is held, and the phase is still of the one before
     before: Json = next(iter(previous.get("conditions") or ()), {})
     since = before.get("lastTransitionTime") if before.get("status") == status else None
     denied = _says_denied(state)

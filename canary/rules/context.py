@@ -41,7 +41,8 @@ class Observed:
     run begins, `unclear` what is not known of the queries that it is judged by. `defaults` are the
     admin's of now, for a run that begins, and `in_force` is what its `strategy` comes to.
     `accepted` is what the Canary says, empty where that cannot be followed. In the middle of a run
-    `not_followed` says why it cannot, and the strategy is the one of before.
+    `not_followed` says why it cannot, and the strategy is the one of before. `edited` is whether
+    the status speaks of an earlier Canary than the one that was read.
     """
 
     key: Key
@@ -69,6 +70,7 @@ class Observed:
     in_force: Mapping[str, Any] = field(default_factory=dict)
     accepted: Mapping[str, Any] = field(default_factory=dict)
     not_followed: tuple[str, ...] = ()
+    edited: bool = False
 
     def share(self, state: State) -> int:
         """Return the canary's percent of the traffic: all, where pods serve as they come up."""

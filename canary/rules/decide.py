@@ -50,8 +50,14 @@ def decide(
     actions = (*decision.actions, SaveState()) if unsaved else decision.actions
     decision = replace(decision, actions=actions, asks=(*decision.asks, *hooks))
     decision = announced(ctx, noticed(ctx, remembered(ctx, decision)))
-    decision = _shown(no_longer_denied(state, decision), observed)
+    decision = _shown(_answered(no_longer_denied(state, decision), observed), observed)
     return _of_this_target(decision, observed.target.uid)
+
+
+def _answered(decision: Decision, observed: Observed) -> Decision:
+    """Have the status say that an edit of the Canary was seen, whatever it changes."""
+    unseen = observed.edited and observed.target.enabled and SaveState() not in decision.actions
+    return replace(decision, actions=(*decision.actions, SaveState())) if unseen else decision
 
 
 def _shown(decision: Decision, observed: Observed) -> Decision:

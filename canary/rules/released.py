@@ -35,6 +35,9 @@ from canary.rules.transitions import (
     undo_promotion,
 )
 
+_HELD_FOR: Final = frozenset({Reason.SUSPENDED, Reason.INVALID})
+"""Reasons for which a version is held before its run begins."""
+
 
 def created_anew(ctx: Context) -> Decision | None:
     """The Deployment was deleted and created again: what is remembered is about the one before.
@@ -201,6 +204,9 @@ def _idle(ctx: Context) -> Decision:
         actions.append(settle())
     if target.commands:
         actions.append(clear(target, target.commands))
+    if target.hold is Hold.NONE and state.reason in _HELD_FOR:
+        said = f"{ctx.observed.key} is not held any more"
+        state = replace(state, reason=str(Reason.REVERTED), message=said)
     if target.hold is Hold.NONE and state.stable != ctx.candidate:
         message = f"{ctx.observed.key} was updated without a canary"
         state = replace(state, stable=ctx.candidate)

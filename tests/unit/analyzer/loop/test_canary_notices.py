@@ -234,3 +234,29 @@ async def test_nothing_is_missed_where_nobody_asks_for_it(how: str) -> None:
         bench.cluster.put(CANARIES, leaving)
     assert (await bench.reconcile()).requeue_after is None
     assert said(bench, "TargetNotFound") == []
+
+
+async def test_an_edit_that_changes_nothing_is_said_to_be_seen() -> None:
+    """Whoever waits by `kubectl wait` waits until the status speaks of the newest Canary."""
+    bench = idle()
+    found = bench.canary(KEY)
+    assert found is not None
+    found["metadata"]["generation"] = 7
+    bench.cluster.put(CANARIES, found)
+    for _ in range(2):
+        await bench.reconcile()
+
+    assert status(bench)["observedGeneration"] == 7
+    assert len([call for call in bench.cluster.calls if "patch" in str(call)]) == 1
+
+
+async def test_what_is_said_of_the_version_before_is_taken_back_before_any_look() -> None:
+    bench = idle()
+    assert status(bench)["conditions"][0]["status"] == "True"
+    target = bench.write("web:2", {HOLD: "v2"})
+    bench.cluster.calls.clear()
+
+    await bench.reconciler().reopen(target)
+
+    assert status(bench)["conditions"][0]["status"] == "Unknown"
+    assert not [call for call in bench.cluster.calls if "get" in str(call)]

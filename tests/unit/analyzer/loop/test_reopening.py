@@ -99,7 +99,8 @@ async def test_the_verdict_on_the_one_before_goes_while_every_worker_is_busy() -
         cluster.calls.clear()
         change(bench, marks={}, image="web:3")
         await seen("no verdict", lambda: not carries_verdict(the_target(bench)))
-    assert cluster.calls == ["json_patch status"]
+        await seen("no verdict of its Canary", lambda: "merge_patch status" in cluster.calls)
+    assert cluster.calls == ["json_patch status", "merge_patch status"]
 
 
 async def test_a_controller_that_observes_the_new_version_meanwhile_is_no_hindrance() -> None:
@@ -116,7 +117,8 @@ async def test_a_controller_that_observes_the_new_version_meanwhile_is_no_hindra
         change(bench, marks={}, image="web:3")
         cluster.meanwhile = observe
         await seen("no verdict", lambda: not carries_verdict(the_target(bench)))
-    assert cluster.calls == ["json_patch status"]
+        await seen("no verdict of its Canary", lambda: "merge_patch status" in cluster.calls)
+    assert cluster.calls == ["json_patch status", "merge_patch status"]
 
 
 @pytest.mark.parametrize("answers", [True, False])
