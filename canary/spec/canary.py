@@ -45,6 +45,11 @@ _UNUSED_SERVICE_FIELDS: Final = (
     "primary",
     "canary",
     "backends",
+    "gateways",
+    "delegation",
+    "meshName",
+    "trafficDistribution",
+    "unmanagedMetadata",
 )
 
 
@@ -172,6 +177,8 @@ def _ignored(spec: Json, analysis: Json) -> tuple[str, ...]:
     fields = {
         "analysis.stepWeightPromotion": analysis.get("stepWeightPromotion"),
         "analysis.primaryReadyThreshold": analysis.get("primaryReadyThreshold"),
+        "analysis.mirrorWeight": analysis.get("mirrorWeight"),
+        "revertOnDeletion": spec.get("revertOnDeletion"),
         **{f"service.{name}": service.get(name) for name in _UNUSED_SERVICE_FIELDS},
     }
     return tuple(name for name, value in fields.items() if value)
