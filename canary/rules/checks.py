@@ -67,6 +67,16 @@ def summary(checks: tuple[Check, ...], outcome: Outcome) -> str:
     return "; ".join(check.message for check in checks if check.outcome is outcome)
 
 
+def measurements(checks: tuple[Check, ...]) -> str:
+    """Return each measurement with its bound, in brackets; "" where nothing was measured."""
+    found = [
+        f"{check.name} {check.value:g}, bound {check.bound:g}"
+        for check in checks
+        if check.value is not None and check.bound is not None and check.name != HEALTH
+    ]
+    return f" ({'; '.join(found)})" if found else ""
+
+
 def check_health(canary: CanaryAbsent | CanaryPresent, restarts_before: int) -> Check:
     """Judge the canary's pods themselves: ready, no restart, no crash."""
     match canary:

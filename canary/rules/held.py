@@ -170,15 +170,15 @@ def new_candidate(ctx: Context) -> Decision | None:
     """A hold that no run has taken up: start, or start again with what superseded it."""
     if ctx.same_candidate and ctx.state.phase not in IDLE_PHASES:
         return None
-    return _start(ctx, "new revision detected")
+    return _start(ctx, "held as a canary")
 
 
 def _start(ctx: Context, why: str) -> Decision:
     before = ctx.state
     superseded = before.phase in RUNNING_PHASES
     reason = Reason.SUPERSEDED if superseded else Reason.HELD
-    verb = "New revision detected! Restarting analysis for" if superseded else "Holding"
-    message = f"{verb} {ctx.observed.key}: {ctx.candidate} ({why})"
+    verb = "Restarting analysis for" if superseded else "Scaling up"
+    message = f"New revision detected! {verb} {ctx.observed.key}: {ctx.candidate} ({why})"
     if text := in_the_way(ctx):
         message += f"; {text}"
     half_way = before.phase is Phase.PROMOTING

@@ -151,7 +151,7 @@ def finalising(ctx: Context) -> Decision | None:
     if actions or after is not None:
         held = wait(ctx, Reason.FINALISING, state.message, after or ctx.timing.poll)
         return replace(held, actions=(*left, *actions))
-    message = f"Promotion completed! {ctx.observed.key} runs {state.candidate}"
+    message = f"Promotion completed! {_how(ctx)}{ctx.observed.key} runs {state.candidate}"
     done = replace(
         state,
         phase=Phase.SUCCEEDED,
@@ -167,6 +167,13 @@ def finalising(ctx: Context) -> Decision | None:
         actions=(*left, Emit(str(Reason.SUCCEEDED), message), SaveState()),
         requeue_after=timedelta(0),
     )
+
+
+def _how(ctx: Context) -> str:
+    """Say that nothing was judged, in Flagger's words."""
+    strategy = ctx.observed.strategy
+    skipped = not isinstance(strategy, InvalidStrategy) and strategy.skip_analysis
+    return f"Canary analysis was skipped for {ctx.observed.key}; " if skipped else ""
 
 
 def not_held(ctx: Context) -> Decision | None:

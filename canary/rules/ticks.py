@@ -26,7 +26,7 @@ from canary.model.strategy import (
 )
 from canary.model.world import CanaryPresent
 from canary.rules.actions import Action, Decision, Emit, SaveState, SetWeight
-from canary.rules.checks import summary
+from canary.rules.checks import measurements, summary
 from canary.rules.context import RECHECK, Context, Tick
 from canary.rules.gates import gate, incident, lasting, looks_back, recorded, stay
 from canary.rules.hooks import called, checks_of, hooks_of, names_out, waited_for
@@ -337,7 +337,8 @@ def _next_step(tick: Tick) -> Decision | None:
 
 
 def _promote(tick: Tick) -> Decision:
-    return promote(tick.ctx, "all checks passed at the last weight", tick.state)
+    by = measurements(tick.state.checks)
+    return promote(tick.ctx, f"all checks passed at the last weight{by}", tick.state)
 
 
 RULES_TICK: Final[tuple[Callable[[Tick], Decision | None], ...]] = (
@@ -378,7 +379,11 @@ def advance(tick: Tick, step: int, *, after: timedelta) -> Decision:
     )
     return Decision(
         state=advanced,
-        actions=(Emit(str(Reason.ADVANCED), message), SaveState(), SetWeight(weight)),
+        actions=(
+            Emit(str(Reason.ADVANCED), f"{message}{measurements(tick.state.checks)}"),
+            SaveState(),
+            SetWeight(weight),
+        ),
         requeue_after=after,
     )
 

@@ -49,7 +49,7 @@ def test_a_run_that_goes_well_says_that_it_begins_and_that_it_has_succeeded() ->
     world.run()
     assert said(world)[1:] == [("Held", "info"), ("Succeeded", "info")]
     begins = world.state.alerts[1]
-    assert begins.message.startswith("New revision detected! Holding web.prod")
+    assert begins.message.startswith("New revision detected! Scaling up web.prod")
     assert begins.subject == "web.prod"
     assert dict(begins.fields) == {
         "Target": "Deployment/web.prod",
