@@ -11,6 +11,7 @@ REPOSITORY = Path(__file__).parents[3]
 MANIFESTS = REPOSITORY / "manifests"
 BASES = (MANIFESTS, MANIFESTS / "loadtester")
 ALERTS = MANIFESTS / "alerts"
+GRAFANA = MANIFESTS / "grafana"
 POLICIES = MANIFESTS / "network-policies"
 COMPONENTS = (POLICIES, POLICIES / "loadtester")
 """What an admin may add to them."""

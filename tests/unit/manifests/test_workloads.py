@@ -12,6 +12,7 @@ from tests.unit.manifests.installation import (
     BASES,
     CLIENTS,
     COMPONENTS,
+    GRAFANA,
     MANIFESTS,
     files,
     objects,
@@ -47,6 +48,7 @@ def test_every_file_is_named_by_a_kustomization() -> None:
     named = {path for base in (*BASES, *COMPONENTS) for path in files(base)}
 
     named |= {ALERTS / name for name in ("kustomization.yaml", "rules.yaml")}
+    named.add(GRAFANA / "kustomization.yaml")
     named |= {CLIENTS / name for name in ("kustomization.yaml", "webhook.yaml")}
     assert set(MANIFESTS.rglob("*.yaml")) == named
 
