@@ -74,7 +74,7 @@ async def build(
         )
         sampler = Sampler(
             cluster,
-            adapters.providers,
+            adapters.metrics,
             settings.metrics_server,
             cross_namespace=settings.cross_namespace_refs,
             deriver=adapters.deriver,

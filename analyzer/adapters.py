@@ -12,6 +12,7 @@ from analyzer.alerts.msteams import Teams
 from analyzer.alerts.rocket import Rocket
 from analyzer.alerts.slack import Slack
 from analyzer.deriving.process import open_deriver
+from analyzer.fetching import Fetcher
 from analyzer.hooks.http import HttpHookCaller
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from analyzer.pod_pages.scraper import open_scraper
@@ -22,16 +23,16 @@ from analyzer.ports import (
     HistorySource,
     HookCaller,
     MetricProvider,
+    Provider,
     Router,
     Scraper,
     SeriesSource,
 )
 from analyzer.posting import Poster
 from analyzer.routers.adopted import RESOURCES, AdoptedRoutes
+from canary.queries.provider import PROMETHEUS
 from runtime.resources import Resource
 
-PROMETHEUS: Final = "prometheus"
-"""`MetricTemplate.spec.provider.type` of the one provider there is."""
 ROUTES: Final[tuple[Resource, ...]] = tuple(RESOURCES.values())
 """The kinds of routes that the router writes, to be watched."""
 
@@ -40,18 +41,30 @@ ROUTES: Final[tuple[Resource, ...]] = tuple(RESOURCES.values())
 class Adapters:
     """One of each, open.
 
-    `providers` are by the type that a MetricTemplate names; `series` and `histories` are those of
-    them that have raw counters, and their past. `alerts` are by the type of an AlertProvider.
+    `providers` are by the type that a MetricTemplate names, `alerts` by that of an AlertProvider.
     """
 
     router: Router
-    providers: Mapping[str, MetricProvider]
-    series: Mapping[str, SeriesSource]
-    histories: Mapping[str, HistorySource]
+    providers: Mapping[str, Provider]
     scraper: Scraper
     hooks: HookCaller
     alerts: Mapping[str, AlertService]
     deriver: Deriver
+
+    @property
+    def metrics(self) -> dict[str, MetricProvider]:
+        """What answers queries, by provider type."""
+        return {name: one.metrics for name, one in self.providers.items()}
+
+    @property
+    def series(self) -> dict[str, SeriesSource]:
+        """What has raw counters, by provider type."""
+        return {name: one.series for name, one in self.providers.items() if one.series}
+
+    @property
+    def histories(self) -> dict[str, HistorySource]:
+        """What has the past of raw counters, by provider type."""
+        return {name: one.history for name, one in self.providers.items() if one.history}
 
 
 def router_of(cluster: Cluster) -> Router:
@@ -68,6 +81,12 @@ def services(poster: Poster) -> dict[str, AlertService]:
         "rocket": Rocket(poster),
         "gchat": GoogleChat(poster),
     }
+
+
+def vendors(fetcher: Fetcher) -> dict[str, MetricProvider]:
+    """Return the metrics services that are asked over plain HTTP; they hold nothing open."""
+    del fetcher
+    return {}
 
 
 @asynccontextmanager
@@ -87,9 +106,10 @@ async def open_adapters(
         async with open_scraper() as scraper, open_deriver() as deriver:
             yield Adapters(
                 router=router_of(cluster),
-                providers={PROMETHEUS: prometheus},
-                series={PROMETHEUS: prometheus},
-                histories={PROMETHEUS: prometheus},
+                providers={
+                    PROMETHEUS: Provider(metrics=prometheus, series=prometheus, history=prometheus),
+                    **{name: Provider(metrics=it) for name, it in vendors(Fetcher(guard)).items()},
+                },
                 scraper=scraper,
                 hooks=HttpHookCaller(guard),
                 alerts=services(Poster(guard)),

@@ -11,11 +11,11 @@ import errno
 import os
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import aiohttp
 from aiohttp import AddrInfoType
@@ -24,6 +24,8 @@ from yarl import URL
 
 from analyzer.addresses import DeniedAddressError, Guard
 from canary.durations import format_duration
+
+_T = TypeVar("_T")
 
 CONNECT: Final = timedelta(seconds=10)
 """For a connection, with the lookup of its name. Inside a cluster it takes milliseconds; a name
@@ -217,10 +219,7 @@ def open_session(
 async def post_json(
     session: aiohttp.ClientSession, url: str, body: Mapping[str, Any], manner: Manner = _PLAIN
 ) -> Reply:
-    """POST a JSON document.
-
-    A redirect is followed within the same origin, and only where it keeps the POST. A request that
-    is cancelled ends its connection at once.
+    """POST a JSON document; see `follow`.
 
     Args:
         session: makes the connection, as `open_session` returns it.
@@ -232,27 +231,60 @@ async def post_json(
         HttpError: there is no answer, or it leads elsewhere.
 
     """
+
+    async def read(response: aiohttp.ClientResponse) -> Reply:
+        return await _read(response, always=manner.reads_success)
+
+    return await follow(session, Sent("POST", url, {"json": body}), manner, read)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request; `content` is its body as the client takes it, `{}` for none."""
+
+    method: str
+    url: str | URL
+    content: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def follow(
+    session: aiohttp.ClientSession,
+    sent: Sent,
+    manner: Manner,
+    read: Callable[[aiohttp.ClientResponse], Awaitable[_T]],
+) -> _T:
+    """Send a request, again where it is redirected within its origin, and read the answer.
+
+    A redirect is followed only where it keeps the method. A request that is cancelled ends its
+    connection at once.
+
+    Args:
+        session: makes the connection, as `open_session` returns it.
+        sent: the request.
+        manner: how it is made.
+        read: reads the answer, as much of it as is needed.
+
+    Raises:
+        HttpError: there is no answer, or it leads elsewhere.
+
+    """
     try:
-        return await _follow(session, URL(url), body, manner)
+        url = URL(sent.url)
+        for _ in range(_MAX_REDIRECTS + 1):
+            async with session.request(
+                sent.method,
+                url,
+                headers=manner.headers,
+                proxy=manner.proxy or None,
+                ssl=manner.verify_tls,
+                allow_redirects=False,
+                **sent.content,
+            ) as response:
+                if response.status // 100 != 3 or "Location" not in response.headers:  # noqa: PLR2004
+                    return await read(response)
+                url = _next_url(response)
     except (aiohttp.ClientError, ValueError) as error:
         raise fault_of(error, session.timeout.connect) from error
-
-
-async def _follow(
-    session: aiohttp.ClientSession, url: URL, body: Mapping[str, Any], manner: Manner
-) -> Reply:
-    for _ in range(_MAX_REDIRECTS + 1):
-        async with session.post(
-            url,
-            json=body,
-            headers=manner.headers,
-            proxy=manner.proxy or None,
-            ssl=manner.verify_tls,
-            allow_redirects=False,
-        ) as response:
-            if response.status // 100 != 3 or "Location" not in response.headers:  # noqa: PLR2004
-                return await _read(response, always=manner.reads_success)
-            url = _next_url(response)
     raise HttpError(f"redirects more than {_MAX_REDIRECTS} times")
 
 
@@ -269,7 +301,7 @@ def _next_url(response: aiohttp.ClientResponse) -> URL:
         same = target.origin() == response.url.origin()
     except ValueError:
         same, target = False, response.url
-    if not same or response.status not in _KEEPS_METHOD:
+    if not same or not (response.method == "GET" or response.status in _KEEPS_METHOD):
         raise RedirectedError(
             f"answered {response.status}, a redirect to {shown(to)}, which is not followed"
         )
@@ -279,7 +311,11 @@ def _next_url(response: aiohttp.ClientResponse) -> URL:
 async def _read(response: aiohttp.ClientResponse, *, always: bool) -> Reply:
     # What a success says is not needed as a rule, and may never end.
     success = response.status // 100 == 2  # noqa: PLR2004
-    text = await _beginning(response) if always or not success else ""
+    return status_line(response, await _beginning(response) if always or not success else "")
+
+
+def status_line(response: aiohttp.ClientResponse, text: str = "") -> Reply:
+    """Return an answer without its body, but for what is given of it."""
     return Reply(
         status=response.status,
         reason=response.reason or "",

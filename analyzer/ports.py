@@ -42,11 +42,17 @@ class SplitRefused(Exception):  # noqa: N818 - what the API server did, told to 
 class MetricProvider(Protocol):
     """Answers one query of one provider type."""
 
-    async def query(self, spec: ProviderSpec, query: str) -> tuple[float, ...]:
+    async def query(self, spec: ProviderSpec, query: str, interval: timedelta) -> tuple[float, ...]:
         """Return all values that the query has now, in any order; those that are NaN are left out.
 
         One is what a metric needs. None means no data, and of several no order says which counts:
         `canary.queries.values` does.
+
+        Args:
+            spec: where to ask, and with what.
+            query: the team's, rendered.
+            interval: the metric's. What a query does not say itself of the time it looks back is
+                `canary.queries.points.window_of` it.
 
         Raises:
             ProviderError: there is no answer to be had.
@@ -86,6 +92,42 @@ class HistorySource(Protocol):
             ProviderError: there is no answer to be had.
 
         """
+
+
+@dataclass(frozen=True, slots=True)
+class NotInstalled:
+    """Stands for a provider whose client library this installation has not.
+
+    `extra` is the one of Headgate's package that brings it.
+    """
+
+    extra: str
+
+    @property
+    def why(self) -> str:
+        """Say what an admin has to do."""
+        return (
+            f"its client is not installed in this analyzer; let the admin build the image with "
+            f"headgate[{self.extra}]"
+        )
+
+    async def query(self, spec: ProviderSpec, query: str, interval: timedelta) -> tuple[float, ...]:
+        """Answer nothing; see the port."""
+        del query, interval
+        raise ProviderError(f"provider {spec.type}: {self.why}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """What serves one type of `MetricTemplate.spec.provider`.
+
+    `metrics` answers its queries. `series` and `history` read raw counters where it has such, and
+    what they mean is known of PromQL only (`ProviderSpec.speaks_promql`).
+    """
+
+    metrics: MetricProvider
+    series: SeriesSource | None = None
+    history: HistorySource | None = None
 
 
 class Scraper(Protocol):

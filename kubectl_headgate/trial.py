@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from analyzer.loop.sampling import DEFAULT_PROVIDER, Sampler
+from analyzer.loop.sampling import Sampler
 from analyzer.ports import Cluster, MetricProvider, ProviderError
 from analyzer.settings import Settings
 from canary.measuring.countable import Comparable, Countable, Uncountable, counted
 from canary.model.strategy import InvalidStrategy, Metric, Strategy
 from canary.model.values import Json, Key
 from canary.queries.metric import Query
-from canary.queries.provider import ProviderSpec
+from canary.queries.provider import PROMETHEUS, ProviderSpec
 from canary.spec.canary import parse_strategy
 from canary.spec.problems import Problems
 from canary.spec.settings import from_options, tuned, tuning_of
@@ -51,7 +51,7 @@ async def prepare(
         strategy = replace(strategy, service_name=name)
     sampler = Sampler(
         cluster,
-        {DEFAULT_PROVIDER: provider},
+        {PROMETHEUS: provider},
         settings.metrics_server,
         cross_namespace=settings.cross_namespace_refs,
     )

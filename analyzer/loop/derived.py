@@ -4,11 +4,18 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from analyzer.ports import Deriver, UnderivableError
-from canary.measuring.countable import Comparable, Countable, Uncountable, count_of, is_load_tested
+from canary.measuring.countable import (
+    Comparable,
+    Countable,
+    Uncountable,
+    count_of,
+    is_load_tested,
+    unread,
+)
 from canary.model.canary_labels import CanaryLabels
 from canary.model.strategy import Strategy
 from canary.queries.metric import Query
-from canary.queries.own import Past, late_texts, own_texts, with_texts
+from canary.queries.own import Past, late_texts, own_texts, unread_texts, with_texts
 from canary.queries.worn import Worn, texts_of, unworn_text, worn_of
 
 
@@ -24,6 +31,8 @@ async def counted(
         strategy: of its run.
 
     """
+    if not query.spec.speaks_promql:
+        return unread(query)
     alone, gate = is_load_tested(strategy), strategy.gate
     try:
         return await deriver.derive(
@@ -56,6 +65,8 @@ async def as_asked(
     """Return a metric as it is to be asked now; one that cannot be read waits as it has to."""
     if past.former_until is None:
         return query
+    if not query.spec.speaks_promql:
+        return with_texts(query, unread_texts(query, past, now))
     try:
         texts = await deriver.derive(namespace, own_texts, query.texts, past, now)
     except UnderivableError:

@@ -4,26 +4,30 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
-from typing import Final
 
 from analyzer.loop.emptiness import Emptiness, look_into
-from analyzer.ports import AtOnce, Cluster, Deriver, MetricProvider, ProviderError, UnderivableError
+from analyzer.ports import (
+    AtOnce,
+    Cluster,
+    Deriver,
+    MetricProvider,
+    NotInstalled,
+    ProviderError,
+    UnderivableError,
+)
 from canary.counting.zeros import completed
 from canary.model.asking import Sample
 from canary.model.strategy import Builtin, Metric, Strategy, TemplateRef
 from canary.model.values import Key
 from canary.queries.builtin import SourceQuery
 from canary.queries.metric import Query, builtin_query, team_query, template_values
-from canary.queries.provider import ProviderSpec, provider_spec, with_secret
-from canary.queries.sides import sides, versions_of
+from canary.queries.provider import PROMETHEUS, ProviderSpec, provider_spec, with_secret
+from canary.queries.sides import sides, unread_sides, versions_of
 from canary.queries.templates import TemplateError
 from canary.queries.values import least_excusing, told, worst
 from canary.rules.checks import misses
 from runtime.errors import Forbidden, NotFound
 from runtime.resources import METRICTEMPLATES, SECRETS
-
-DEFAULT_PROVIDER: Final = "prometheus"
 
 
 class Sampler:
@@ -87,7 +91,7 @@ class Sampler:
         if isinstance(source, TemplateRef):
             return await self._from_template(key, strategy, metric, source)
         address = strategy.metrics_server or self._metrics_server
-        spec = ProviderSpec(type=DEFAULT_PROVIDER, address=address, asker=key.namespace)
+        spec = ProviderSpec(type=PROMETHEUS, address=address, asker=key.namespace)
         if isinstance(source, Builtin):
             return builtin_query(key, strategy, metric, spec)
         return await self._of_team(key, strategy, metric, source, spec, "query")
@@ -102,8 +106,12 @@ class Sampler:
         source: str,
     ) -> Query:
         canary, stable = template_values(key, strategy, metric)
+        if not spec.speaks_promql:
+            # Nothing is parsed, so that it takes no time to speak of.
+            return team_query(metric, spec, unread_sides(template, canary, stable), source=source)
         found = await self.deriver.derive(key.namespace, sides, template, canary, stable)
-        return team_query(metric, spec, found, versions_of(canary, stable), source=source)
+        versions = versions_of(canary, stable)
+        return team_query(metric, spec, found, versions=versions, source=source)
 
     async def _from_template(
         self, key: Key, strategy: Strategy, metric: Metric, ref: TemplateRef
@@ -120,9 +128,17 @@ class Sampler:
         except NotFound:
             raise ProviderError(f"{where} does not exist; create it or mend templateRef") from None
         provider = template["spec"]["provider"]
-        if provider["type"] not in self._providers:
-            known = ", ".join(sorted(self._providers))
-            raise ProviderError(f"{where}: unknown provider {provider['type']}; known: {known}")
+        match self._providers.get(provider["type"]):
+            case None:
+                known = ", ".join(sorted(self._providers))
+                raise ProviderError(
+                    f"{where}: provider {provider['type']} is none that is asked here; those are: "
+                    f"{known}"
+                )
+            case NotInstalled() as absent:
+                raise ProviderError(f"{where}: provider {provider['type']}: {absent.why}")
+            case _:
+                pass
         secret = (provider.get("secretRef") or {}).get("name")
         spec = provider_spec(provider, self._metrics_server, key.namespace)
         text = template["spec"]["query"]
@@ -132,7 +148,7 @@ class Sampler:
     async def _sample(self, query: Query, *, baselines: bool) -> Sample:
         try:
             spec = await self.spec_of(query)
-            values, source = await self._first(spec, query.texts)
+            values, source = await self._first(spec, query.metric, query.texts)
             empty = Emptiness() if values else await self._look_into(spec, query)
             values = values or empty.values
             found, baseline = worst(query.metric, values), None
@@ -165,7 +181,8 @@ class Sampler:
             found = await self.deriver.derive(query.versions.namespace, completed, text, names)
         except UnderivableError:
             return Emptiness()  # An empty result says nothing then.
-        return await look_into(found, partial(provider.query, spec))
+        interval = query.metric.interval
+        return await look_into(found, lambda text: provider.query(spec, text, interval))
 
     async def _excuse(self, spec: ProviderSpec, query: Query, source: str) -> float | None:
         """Return the stable's value; a miss that it cannot excuse stays the canary's."""
@@ -179,16 +196,17 @@ class Sampler:
     async def _baseline(
         self, spec: ProviderSpec, metric: Metric, texts: tuple[SourceQuery, ...]
     ) -> float | None:
-        values, _ = await self._first(spec, texts)
+        values, _ = await self._first(spec, metric, texts)
         return least_excusing(metric, values)
 
     async def _first(
-        self, spec: ProviderSpec, texts: tuple[SourceQuery, ...]
+        self, spec: ProviderSpec, metric: Metric, texts: tuple[SourceQuery, ...]
     ) -> tuple[tuple[float, ...], str]:
+        provider = self._providers[spec.type]
         for text in texts:
             if text.waits_until is not None:
                 continue
-            if values := await self._providers[spec.type].query(spec, text.query):
+            if values := await provider.query(spec, text.query, metric.interval):
                 return values, text.source
         return (), ""
 

@@ -249,8 +249,16 @@ def _window(query: str) -> float:
 
 def counted(query: Query, strategy: Strategy) -> Countable | Comparable | Uncountable:
     """Return how the evidence layer reads a metric of a strategy."""
+    if not query.spec.speaks_promql:
+        return unread(query)
     alone, gate = is_load_tested(strategy), strategy.gate
     return count_of(query.metric, query.texts, query.stable, alone, gate)
+
+
+def unread(query: Query) -> Uncountable:
+    """Say of a metric that is no PromQL that its values alone are judged."""
+    why = f"{query.spec.type} has no counters that are read; its values are judged at each check"
+    return Uncountable(metric=query.metric.name, why=why)
 
 
 def count_of(

@@ -9,7 +9,7 @@ from canary.model.strategy import Builtin, Metric, Strategy
 from canary.model.values import Key
 from canary.queries.builtin import SourceQuery, builtin_queries
 from canary.queries.provider import ProviderSpec
-from canary.queries.sides import Rendered, sides, versions_of
+from canary.queries.sides import Rendered, sides, unread_sides, versions_of
 from canary.queries.templates import TemplateValues
 
 
@@ -19,7 +19,7 @@ class Query:
 
     `stable` are the same texts for the stable. With `compared` its value sets the bound where it
     is the laxer one; `apart` is whether it reads nothing of the canary's. `note` is what is not
-    known of it. `versions` are what both are called, where the text is a team's.
+    known of it. `versions` are what both are called, where the text is PromQL and a team's.
     """
 
     metric: Metric
@@ -69,8 +69,10 @@ def template_query(
 
     """
     canary, stable = template_values(key, strategy, metric)
-    found = sides(template, canary, stable)
-    return team_query(metric, spec, found, versions_of(canary, stable), source=source)
+    if not spec.speaks_promql:
+        return team_query(metric, spec, unread_sides(template, canary, stable), source=source)
+    found, versions = sides(template, canary, stable), versions_of(canary, stable)
+    return team_query(metric, spec, found, versions=versions, source=source)
 
 
 def template_values(
@@ -81,7 +83,12 @@ def template_values(
 
 
 def team_query(
-    metric: Metric, spec: ProviderSpec, found: Rendered, versions: Versions, *, source: str
+    metric: Metric,
+    spec: ProviderSpec,
+    found: Rendered,
+    *,
+    source: str,
+    versions: Versions | None = None,
 ) -> Query:
     """Return a metric whose text is the team's, and rendered already.
 
@@ -89,8 +96,8 @@ def team_query(
         metric: the metric.
         spec: where it is asked.
         found: its text for both versions.
-        versions: what both are called.
         source: what the text is called in messages.
+        versions: what both are called, where it is PromQL.
 
     """
     return Query(

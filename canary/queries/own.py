@@ -19,6 +19,7 @@ from canary.counting.reads import LOOKBACK, Read, reads_of
 from canary.counting.shortening import can_be_shortened, shortened
 from canary.queries.builtin import SourceQuery
 from canary.queries.metric import Query
+from canary.queries.points import window_of as looked_back
 
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
 """Until when a query is waited for that reads a fixed time of before."""
@@ -62,6 +63,16 @@ def with_texts(query: Query, texts: tuple[SourceQuery, ...]) -> Query:
     return replace(query, texts=texts)
 
 
+def unread_texts(query: Query, past: Past, now: datetime) -> tuple[SourceQuery, ...]:
+    """Return the texts of a metric that is no PromQL: they wait for all that they may reach.
+
+    That is what they say of time, and the window in which they are asked.
+
+    """
+    reach = looked_back(query.metric.interval)
+    return tuple(_late(text, past, now, reach) for text in query.texts)
+
+
 def own_texts(texts: tuple[SourceQuery, ...], past: Past, now: datetime) -> tuple[SourceQuery, ...]:
     """Return a metric's texts as they are to be asked now; those of a first run as they are."""
     if past.former_until is None:
@@ -73,7 +84,7 @@ def late_texts(
     texts: tuple[SourceQuery, ...], past: Past, now: datetime
 ) -> tuple[SourceQuery, ...]:
     """Return a metric's texts where they cannot be read: they wait for all that they may reach."""
-    return tuple(_late(text, past, now) for text in texts)
+    return tuple(_late(text, past, now, LOOKBACK + past.recorded) for text in texts)
 
 
 def _asked(text: SourceQuery, past: Past, now: datetime) -> SourceQuery:
@@ -144,8 +155,9 @@ def _shortened(query: str, window: timedelta) -> str | None:
         return None
 
 
-def _late(text: SourceQuery, past: Past, now: datetime) -> SourceQuery:
-    until = _after(past.former_until or now, _reach_of_text(text.query) + past.recorded)
+def _late(text: SourceQuery, past: Past, now: datetime, beside: timedelta) -> SourceQuery:
+    """Return a query that waits for what its text says of time, and what is looked at beside."""
+    until = _after(past.former_until or now, _reach_of_text(text.query) + beside)
     return replace(text, waits_until=until) if now < until else text
 
 
@@ -158,7 +170,7 @@ def _reach_of_text(query: str) -> timedelta:
     """Return how far a query that cannot be read looks back at most: all durations in it."""
     seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(query))
     longest = _LONGEST.total_seconds()
-    return LOOKBACK + timedelta(seconds=min(seconds, longest))
+    return timedelta(seconds=min(seconds, longest))
 
 
 def window_of(query: str) -> float:

@@ -3,16 +3,21 @@
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from canary.model.values import Json
+
+PROMETHEUS: Final = "prometheus"
+"""`MetricTemplate.spec.provider.type` of what speaks PromQL, and of metrics without a template."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderSpec:
     """Where to ask: `MetricTemplate.spec.provider` with its Secret's data read (decoded).
 
-    `asker` is the namespace whose question it is, "" where it is that of several: no namespace's
-    slow queries keep another's from being asked. It makes no other server of it.
+    `address` is "" where the service's own is meant. `asker` is the namespace whose question it is,
+    "" where it is that of several: no namespace's slow queries keep another's from being asked. It
+    makes no other server of it.
     """
 
     type: str
@@ -20,7 +25,13 @@ class ProviderSpec:
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     secret: Mapping[str, str] = field(default_factory=dict, repr=False)
     verify_tls: bool = True
+    region: str = ""
     asker: str = field(default="", compare=False)
+
+    @property
+    def speaks_promql(self) -> bool:
+        """Whether what a query means can be read in it."""
+        return self.type == PROMETHEUS
 
 
 def provider_spec(provider: Json, default_address: str, asker: str) -> ProviderSpec:
@@ -28,16 +39,18 @@ def provider_spec(provider: Json, default_address: str, asker: str) -> ProviderS
 
     Args:
         provider: as the API server stores it.
-        default_address: for one that names no address.
+        default_address: of the Prometheus that is asked where none is named.
         asker: the namespace whose question it is.
 
     """
     headers = provider.get("headers") or {}
+    default = default_address if provider["type"] == PROMETHEUS else ""
     return ProviderSpec(
         type=provider["type"],
-        address=provider.get("address") or default_address,
+        address=provider.get("address") or default,
         headers={name: tuple(values) for name, values in headers.items()},
         verify_tls=not provider.get("insecureSkipVerify"),
+        region=provider.get("region") or "",
         asker=asker,
     )
 

@@ -5,6 +5,7 @@ that plainly does not read the canary is refused before there is one, for whatev
 judged as if it did. One of which nothing can be told is asked, and that it is not known is said.
 """
 
+import re
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,6 +18,8 @@ _UNKNOWN: Final = (
     "it is not known which version its query reads: nothing in it names the canary, as "
     "{{ target }} would"
 )
+_OPEN_ENDED: Final = re.compile(MARK + r"[-_./:]*(?:\.?[*+?{]|%|\[|\\|\()")
+"""The stable's name with what may fit any ending of it, as in patterns and wildcards."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,35 @@ def sides(template: str, canary: TemplateValues, stable: TemplateValues) -> Rend
     apart = read_by(theirs, versions).reads is Reads.STABLE or tells_apart(ours, theirs, **names)
     unknown = found.reads is Reads.UNKNOWN
     return Rendered(canary=ours, stable=theirs, apart=apart, note=_UNKNOWN if unknown else "")
+
+
+def unread_sides(template: str, canary: TemplateValues, stable: TemplateValues) -> Rendered:
+    """Render a template for both versions in a language of which nothing is known.
+
+    Which version it reads is the team's to write: with `{{ target }}` each text has the name of its
+    own version. A text that is the same for both is asked, and that nothing is known is said. What
+    the stable fails excuses the canary only where its text cannot fit the canary's name too.
+
+    Args:
+        template: the query, with its actions.
+        canary: what they stand for, for the canary.
+        stable: the same for the stable.
+
+    Raises:
+        TemplateError: it cannot be rendered.
+
+    """
+    ours = render(template, canary, promql=False)
+    theirs = render(template, stable, promql=False)
+    marked = replace(stable, workload=MARK, backend=MARK)
+    fits_more = _OPEN_ENDED.search(render(template, marked, promql=False))
+    told = ours != theirs
+    return Rendered(
+        canary=ours,
+        stable=theirs,
+        apart=told and fits_more is None,
+        note="" if told else _UNKNOWN,
+    )
 
 
 def _refusal(found: Attribution, versions: Versions) -> str:

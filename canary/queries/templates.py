@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Final
 
 from canary.durations import format_duration
-from canary.queries.literals import LiteralError, Literals
+from canary.queries.literals import Fitting, LiteralError, Literals, UnreadLiterals
 
 MOST_CHARACTERS: Final = 65_536
 """Of a template, and of what it is rendered to; those in use have a few hundred."""
@@ -86,12 +86,13 @@ class TemplateValues:
         }
 
 
-def render(template: str, values: TemplateValues) -> str:
+def render(template: str, values: TemplateValues, *, promql: bool = True) -> str:
     """Fill the values into a query.
 
     Args:
         template: `MetricTemplate.spec.query`.
         values: what its actions stand for.
+        promql: whether its language is PromQL; else it is one of which nothing is known.
 
     Raises:
         TemplateError: an action is not closed, not known, or names a variable that is not given;
@@ -101,7 +102,8 @@ def render(template: str, values: TemplateValues) -> str:
     _check_length(len(template))
     parts: list[str] = []
     length = 0
-    functions, literals = values.functions(), Literals()
+    functions = values.functions()
+    literals: Fitting = Literals() if promql else UnreadLiterals(_names(values))
     position, trim = 0, False
     while (start := template.find(_OPEN, position)) >= 0:
         end = template.find(_CLOSE, start)
@@ -118,13 +120,17 @@ def render(template: str, values: TemplateValues) -> str:
             value = _value(action, functions, values.variables) if meant is None else meant
             length += len(text) + len(value)
             _check_length(length)
-            parts += [text, literals.fit(value)]
+            parts += [text, literals.fit(value, template[position:])]
         except (TemplateError, LiteralError) as error:
             raise TemplateError(
                 f"{{{{ {_shown(action)} }}}} at {_where(template, start)} {error}"
             ) from error
     rest = template[position:]
     return "".join([*parts, rest.lstrip(_SPACE) if trim else rest])
+
+
+def _names(values: TemplateValues) -> frozenset[str]:
+    return frozenset((*values.functions().values(), *values.suffixed().values()))
 
 
 def _check_length(characters: int) -> None:

@@ -20,6 +20,7 @@ from analyzer.pod_pages.scraper import PodScraper, open_scraper
 from analyzer.ports import ProviderError
 from canary.model.strategy import Hook, HookType
 from canary.queries.provider import ProviderSpec
+from tests.adapters.metric_providers.prometheus_api import MINUTE
 from tests.fakes.fuzzed import DEEP, VALUES, Property, cut_or_changed, disturbed
 
 # --- answers as values ----------------------------------------------------------------------------
@@ -273,7 +274,7 @@ def is_asked_in_vain_or_not(team: Team, ask: Callable[[], Awaitable[object]]) ->
 def asks_prometheus(team: Team) -> None:
     spec = ProviderSpec(type="prometheus", address=team.url)
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    is_asked_in_vain_or_not(team, lambda: team.provider.query(spec, "up"))
+    is_asked_in_vain_or_not(team, lambda: team.provider.query(spec, "up", MINUTE))
     is_asked_in_vain_or_not(team, lambda: team.provider.series(spec, "up"))
     is_asked_in_vain_or_not(
         team,

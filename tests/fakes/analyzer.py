@@ -150,9 +150,9 @@ class Outside:
         good = 1000 + 50 * asyncio.get_running_loop().time()
         return tuple(one for one in page(good, 0) if one.labels["__name__"] in names)
 
-    async def query(self, spec: ProviderSpec, query: str) -> tuple[float, ...]:
+    async def query(self, spec: ProviderSpec, query: str, interval: timedelta) -> tuple[float, ...]:
         self.calls[spec.asker] += 1
-        del query
+        del query, interval
         return (0.0,)
 
     async def series(self, spec: ProviderSpec, query: str) -> tuple[Series, ...]:

@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from datetime import timedelta
 
 from analyzer.ports import ProviderError
 from canary.queries.provider import ProviderSpec
@@ -27,8 +28,9 @@ class FakeMetricProvider:
         self._scripts.pop(part, None)
         self._scripts[part] = deque(values)
 
-    async def query(self, spec: ProviderSpec, query: str) -> tuple[float, ...]:
+    async def query(self, spec: ProviderSpec, query: str, interval: timedelta) -> tuple[float, ...]:
         """Answer as a provider does."""
+        del interval
         self.asked.append((spec, query))
         value = self._next(query)
         if isinstance(value, ProviderError):

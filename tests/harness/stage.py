@@ -56,9 +56,9 @@ class Answers:
     values: dict[str, float | ProviderError | None] = field(default_factory=dict)
     asked: list[tuple[str, float | None]] = field(default_factory=list)
 
-    async def query(self, spec: ProviderSpec, query: str) -> tuple[float, ...]:
+    async def query(self, spec: ProviderSpec, query: str, interval: timedelta) -> tuple[float, ...]:
         """Answer for what the canary runs now."""
-        del spec, query
+        del spec, query, interval
         await asyncio.sleep(0)
         image = self.running()
         value = self.values.get(image, 0.0)

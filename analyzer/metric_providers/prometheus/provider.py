@@ -76,18 +76,20 @@ class PrometheusProvider:
         self._rooms = Rooms()
         self._questions = Places[str](per_owner=_QUESTIONS, total=_QUESTIONS_AT_ONCE)
 
-    async def query(self, spec: ProviderSpec, query: str) -> tuple[float, ...]:
+    async def query(self, spec: ProviderSpec, query: str, interval: timedelta) -> tuple[float, ...]:
         """Return the value of every series of the query's result now, without those that are NaN.
 
         Args:
             spec: `address` with the path before `/api/v1`, if there is one; `secret` with `token`,
                 or `username` and `password`, or empty.
             query: PromQL that gives a vector or a scalar.
+            interval: nothing to it; PromQL says how far it looks back.
 
         Raises:
             ProviderError: there is no answer to be had; the message says why.
 
         """
+        del interval
 
         def ask(connection: Connection, address: str) -> tuple[float, ...]:
             return values_of(connection.numbers.custom_query(query), address)

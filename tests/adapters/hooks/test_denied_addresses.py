@@ -15,6 +15,7 @@ from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from analyzer.ports import ProviderError
 from canary.model.strategy import Hook, HookType
 from canary.queries.provider import ProviderSpec
+from tests.adapters.metric_providers.prometheus_api import MINUTE
 
 LITERALS = (
     *("127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "localhost"),
@@ -62,7 +63,8 @@ async def ask_prometheus(guard: Guard, url: str, trusted: str = "") -> str:
     """Return what is wrong with a query, "" where it was answered."""
     provider = PrometheusProvider(guard, trusted=trusted)
     try:
-        assert await provider.query(ProviderSpec(type="prometheus", address=url), "up") == (7.0,)
+        spec = ProviderSpec(type="prometheus", address=url)
+        assert await provider.query(spec, "up", MINUTE) == (7.0,)
     except ProviderError as error:
         return str(error)
     finally:

@@ -24,7 +24,7 @@ from runtime.kube import Cluster
 Attack = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
 _NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
 PAST: Final[dict[str, dict[str, Any]]] = {
-    "query": {},
+    "query": {"interval": timedelta(minutes=1)},
     "series": {},
     "history": {"start": _NOW, "end": _NOW, "step": timedelta(seconds=1)},
 }

@@ -5,10 +5,14 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+
+MINUTE: Final = timedelta(minutes=1)
+"""The interval of a metric, unless it says another."""
 
 Reply = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -21,6 +21,7 @@ from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from analyzer.ports import MetricProvider, ProviderError
 from canary.queries.provider import ProviderSpec
 from tests.adapters.metric_providers.prometheus_api import (
+    MINUTE,
     Prometheus,
     Reply,
     drip,
@@ -55,7 +56,7 @@ class World:
         self.there.replies[query] = refusal(400, "parse error")
 
     async def ask(self, query: str = QUERY) -> tuple[float, ...]:
-        return await self.provider.query(self.spec, query)
+        return await self.provider.query(self.spec, query, MINUTE)
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def world(request: pytest.FixtureRequest) -> World:
 
 async def complaint(world: World, spec: ProviderSpec | None = None, query: str = QUERY) -> str:
     with pytest.raises(ProviderError) as caught:
-        await world.provider.query(spec or world.spec, query)
+        await world.provider.query(spec or world.spec, query, MINUTE)
     return str(caught.value)
 
 
@@ -207,7 +208,7 @@ async def test_says_so_little_of_an_error_page(real: World) -> None:
 async def test_sends_the_secrets_credentials(
     real: World, secret: dict[str, str], header: str | None
 ) -> None:
-    await real.provider.query(replace(real.spec, secret=secret), QUERY)
+    await real.provider.query(replace(real.spec, secret=secret), QUERY, MINUTE)
 
     assert real.there.requests[0].headers.get("Authorization") == header
 
@@ -234,7 +235,7 @@ async def test_says_what_a_secret_must_have(real: World, secret: dict[str, str])
 async def test_sends_the_headers(real: World) -> None:
     spec = replace(real.spec, headers={"X-Scope-OrgID": ("a", "b")})
 
-    await real.provider.query(spec, QUERY)
+    await real.provider.query(spec, QUERY, MINUTE)
 
     assert real.there.requests[0].headers["X-Scope-OrgID"] == "a, b"
 
@@ -262,7 +263,7 @@ async def test_one_connection_serves_many_queries_and_headers_have_their_own(rea
 
     for _ in range(3):
         await real.ask()
-        await real.provider.query(other, QUERY)
+        await real.provider.query(other, QUERY, MINUTE)
 
     assert len(real.there.connections) == 2
 
@@ -272,7 +273,7 @@ async def test_keeps_no_more_connections_than_it_may(real: World) -> None:
     other = replace(real.spec, headers={"X-Scope-OrgID": ("a",)})
 
     for spec in (real.spec, real.spec, other, real.spec):
-        assert await provider.query(spec, QUERY) == ()
+        assert await provider.query(spec, QUERY, MINUTE) == ()
     await provider.aclose()
 
     assert len(real.there.connections) == 3
@@ -288,9 +289,9 @@ async def test_queries_outlive_the_eviction_of_their_connection(real: World) -> 
 
     real.there.replies[QUERY] = late
     async with asyncio.TaskGroup() as group:
-        queries = [group.create_task(provider.query(real.spec, QUERY)) for _ in range(3)]
+        queries = [group.create_task(provider.query(real.spec, QUERY, MINUTE)) for _ in range(3)]
         await asyncio.sleep(0)
-        await provider.query(replace(real.spec, headers={"X-Scope-OrgID": ("a",)}), "up")
+        await provider.query(replace(real.spec, headers={"X-Scope-OrgID": ("a",)}), "up", MINUTE)
         go.set()
 
     assert [query.result() for query in queries] == [(7,), (7,), (7,)]
@@ -332,7 +333,7 @@ async def test_one_that_is_silent_does_not_hold_up_another(real: World) -> None:
         silent = [group.create_task(complaint(world)) for _ in range(3)]
         await asyncio.sleep(0)
         other = replace(real.spec, headers={"X-Scope-OrgID": ("a",)})
-        assert await provider.query(other, "up") == (1,)
+        assert await provider.query(other, "up", MINUTE) == (1,)
 
     assert all("has not answered within" in task.result() for task in silent)
     await provider.aclose()
@@ -357,7 +358,7 @@ async def test_slow_queries_of_a_namespace_take_no_other_namespaces_place(real: 
         ]
         await all_are_asked.wait()
         async with asyncio.timeout(1):
-            assert await provider.query(replace(real.spec, asker="prod"), "up") == (1,)
+            assert await provider.query(replace(real.spec, asker="prod"), "up", MINUTE) == (1,)
         assert len(real.there.requests) == 6 + 1
 
     assert all("has not answered within" in task.result() for task in silent)
@@ -380,7 +381,7 @@ async def test_a_server_that_is_silent_gets_no_threads_anew_for_each_that_is_ask
             silent.append(group.create_task(complaint(slow)))
             await asyncio.sleep(0)
             other = replace(real.spec, headers={"X-Scope-OrgID": (str(number),)})
-            assert await provider.query(other, "up") == (1,)
+            assert await provider.query(other, "up", MINUTE) == (1,)
         assert len(threads()) - before <= 1 + 5
         assert sum(asked["query"] == QUERY for asked in real.there.asked) == 1
 
@@ -398,7 +399,7 @@ async def test_cancellation_passes_through(real: World) -> None:
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
-            await provider.query(real.spec, QUERY)
+            await provider.query(real.spec, QUERY, MINUTE)
     await provider.aclose()
 
 
@@ -426,7 +427,7 @@ async def test_trusts_a_certificate_only_where_told_to(real: World) -> None:
     async with there.serve(context) as address:
         spec = replace(real.spec, address=address)
         said = await complaint(real, spec)
-        value = await real.provider.query(replace(spec, verify_tls=False), QUERY)
+        value = await real.provider.query(replace(spec, verify_tls=False), QUERY, MINUTE)
 
     assert "insecureSkipVerify" in said
     assert value == (1,)

@@ -34,6 +34,7 @@ from canary.model.strategy import Builtin
 from canary.queries.builtin import APP, GATEWAY, builtin_queries
 from canary.queries.provider import ProviderSpec
 from sandbox.paths import cache
+from tests.adapters.metric_providers.prometheus_api import MINUTE
 
 BINARIES = sorted(cache().glob("bin/prometheus-*/prometheus"))
 WINDOW = timedelta(seconds=3)
@@ -217,7 +218,7 @@ async def ask(
     queries = builtin_queries(
         metric, namespace="prod", service=workload, workload=workload, interval=WINDOW
     )
-    return {it.source: await provider.query(spec, it.query) for it in queries}
+    return {it.source: await provider.query(spec, it.query, MINUTE) for it in queries}
 
 
 @pytest.mark.parametrize(
@@ -280,7 +281,7 @@ async def test_reads_what_prometheus_answers(
     spec = ProviderSpec(type="prometheus", address=prometheus)
 
     expected = () if value is None else (pytest.approx(value),)
-    assert await provider.query(spec, query) == expected
+    assert await provider.query(spec, query, MINUTE) == expected
 
 
 @pytest.mark.parametrize(
@@ -298,7 +299,7 @@ async def test_says_what_prometheus_complains_of(
     spec = ProviderSpec(type="prometheus", address=prometheus)
 
     with pytest.raises(ProviderError) as caught:
-        await provider.query(spec, query)
+        await provider.query(spec, query, MINUTE)
 
     assert message in str(caught.value)
     if "answers" in message:
@@ -341,7 +342,7 @@ async def test_no_errors_is_told_from_no_data(
     query = query.replace("TARGET", workload)
 
     async def ask(text: str) -> tuple[float, ...]:
-        return await provider.query(spec, text)
+        return await provider.query(spec, text, MINUTE)
 
     assert await ask(query) == ()
     found = await look_into(completed(query, (workload,)), ask)
@@ -448,9 +449,9 @@ async def test_a_query_by_the_names_of_pods_reads_those_alone(
     query = narrowed(whole, pods)
     assert ".*" not in query
     expected = () if value is None else (pytest.approx(value),)
-    assert await provider.query(spec, query) == expected
+    assert await provider.query(spec, query, MINUTE) == expected
     count = narrowed(f"count(http_requests_total{{{NAMED}}})", pods)
-    assert await provider.query(spec, count) == (() if value is None else (len(names),))
+    assert await provider.query(spec, count, MINUTE) == (() if value is None else (len(names),))
 
 
 async def test_a_shorter_window_has_the_same_value_where_it_is_said_to(
@@ -464,5 +465,5 @@ async def test_a_shorter_window_has_the_same_value_where_it_is_said_to(
         short = shortened(query, timedelta(seconds=1))
         assert "[1s]" in short
         for text in (query, short):
-            (value,) = await provider.query(spec, text)
+            (value,) = await provider.query(spec, text, MINUTE)
             assert value == pytest.approx(20, abs=1e-6)

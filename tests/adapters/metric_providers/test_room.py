@@ -10,7 +10,7 @@ from analyzer.addresses import EVERYWHERE
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from analyzer.ports import ProviderError
 from canary.queries.provider import ProviderSpec
-from tests.adapters.metric_providers.prometheus_api import Prometheus
+from tests.adapters.metric_providers.prometheus_api import MINUTE, Prometheus
 
 LARGE = json.dumps(
     {"data": {"result": [{"metric": {"pod": "x" * 1000}, "value": [1, "1"]}] * 1000}}
@@ -48,7 +48,7 @@ async def test_large_answers_that_never_end_take_no_room_of_small_ones_or_the_ad
             for _ in asked:
                 await begun.acquire()
             assert len(await provider.series(spec(admin, "team-0"), "large")) == 1000
-            assert await provider.query(spec(url, "team-0"), "vector(1)") == ()
+            assert await provider.query(spec(url, "team-0"), "vector(1)", MINUTE) == ()
             assert not any(task.done() for task in asked)
         assert len(await provider.series(spec(url, "team-0"), "large")) == 1000
         await provider.aclose()

@@ -24,6 +24,7 @@ from analyzer.ports import ProviderError, SeriesSource
 from canary.counting.series import Series
 from canary.queries.provider import ProviderSpec
 from tests.adapters.metric_providers.prometheus_api import (
+    MINUTE,
     Prometheus,
     Reply,
     drip,
@@ -194,7 +195,7 @@ async def test_says_that_what_is_no_json_is_not_prometheus(
     real.there.replies[QUERY] = reply
 
     asking: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
-        "query": lambda: real.provider.query(real.spec, QUERY),
+        "query": lambda: real.provider.query(real.spec, QUERY, MINUTE),
         "series": real.ask,
         "history": real.history,
     }
@@ -265,7 +266,7 @@ async def test_reads_long_lists_but_not_without_end(real: Real) -> None:
     assert len(await real.ask("long")) == 6000
     assert "answers more than 12 MiB; let the query select fewer series" in await complaint(real)
     with pytest.raises(ProviderError, match="answers more than 4 MiB; let the query make one"):
-        await real.provider.query(real.spec, "vector(1)")
+        await real.provider.query(real.spec, "vector(1)", MINUTE)
 
 
 async def longest_wait(work: Coroutine[Any, Any, object]) -> float:

@@ -49,8 +49,8 @@ class Server:
     now: float = 0.0
     asked: list[str] = field(default_factory=list)
 
-    async def query(self, spec: ProviderSpec, query: str) -> tuple[float, ...]:
-        del spec
+    async def query(self, spec: ProviderSpec, query: str, interval: timedelta) -> tuple[float, ...]:
+        del spec, interval
         self.asked.append(query)
         bad, every = (self._sum(read) for read in reads_of(query))
         return (100 * bad / every,) if every else ()

@@ -103,8 +103,8 @@ async def test_a_run_is_not_begun_with_a_query_that_nobody_can_read() -> None:
 
 
 class _Silent:
-    async def query(self, spec: ProviderSpec, query: str) -> tuple[float, ...]:
-        del spec, query
+    async def query(self, spec: ProviderSpec, query: str, interval: timedelta) -> tuple[float, ...]:
+        del spec, query, interval
         return ()
 
 

@@ -38,8 +38,8 @@ class Outside:
         await self._answer(hook.name)
         return HookResult(hook=hook, ok=True)
 
-    async def query(self, spec: ProviderSpec, query: str) -> tuple[float, ...]:
-        del spec
+    async def query(self, spec: ProviderSpec, query: str, interval: timedelta) -> tuple[float, ...]:
+        del spec, interval
         await self._answer(query)
         return (self.value,)
 
