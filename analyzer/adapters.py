@@ -14,6 +14,11 @@ from analyzer.alerts.slack import Slack
 from analyzer.deriving.process import open_deriver
 from analyzer.fetching import Fetcher
 from analyzer.hooks.http import HttpHookCaller
+from analyzer.metric_providers.datadog import DatadogProvider
+from analyzer.metric_providers.dynatrace import DynatraceProvider
+from analyzer.metric_providers.graphite import GraphiteProvider
+from analyzer.metric_providers.influxdb import InfluxdbProvider
+from analyzer.metric_providers.newrelic import NewRelicProvider
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from analyzer.pod_pages.scraper import open_scraper
 from analyzer.ports import (
@@ -30,7 +35,7 @@ from analyzer.ports import (
 )
 from analyzer.posting import Poster
 from analyzer.routers.adopted import RESOURCES, AdoptedRoutes
-from canary.queries.provider import PROMETHEUS
+from canary.queries.provider import GRAPHITE, PROMETHEUS
 from runtime.resources import Resource
 
 ROUTES: Final[tuple[Resource, ...]] = tuple(RESOURCES.values())
@@ -85,8 +90,13 @@ def services(poster: Poster) -> dict[str, AlertService]:
 
 def vendors(fetcher: Fetcher) -> dict[str, MetricProvider]:
     """Return the metrics services that are asked over plain HTTP; they hold nothing open."""
-    del fetcher
-    return {}
+    return {
+        "datadog": DatadogProvider(fetcher),
+        "newrelic": NewRelicProvider(fetcher),
+        GRAPHITE: GraphiteProvider(fetcher),
+        "influxdb": InfluxdbProvider(fetcher),
+        "dynatrace": DynatraceProvider(fetcher),
+    }
 
 
 @asynccontextmanager

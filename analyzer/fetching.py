@@ -8,7 +8,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -89,6 +89,9 @@ class Question:
     complaint: Callable[[Any], str] = _no_words
     """Returns the service's own words from the JSON of an answer that is no success, "" for none;
     it may fail as it likes on what is not the service's form."""
+
+    rest_header: str = "Retry-After"
+    """Says how long the service wants to be left alone, in seconds or as a date."""
 
     @property
     def place(self) -> str:
@@ -176,7 +179,14 @@ class Fetcher:
         ) as session:
             method = "GET" if question.body is None else "POST"
             content = {} if question.body is None else {"data": question.body}
-            return await follow(session, Sent(method, question.url, content), manner, _read)
+            url = question.url
+            if any(name.lower() == "authorization" for name in manner.headers):
+                url = url.with_user(None)  # The client takes one of the two only.
+
+            async def read(response: aiohttp.ClientResponse) -> tuple[Reply, bytes]:
+                return await _read(response, question.rest_header)
+
+            return await follow(session, Sent(method, url, content), manner, read)
 
     def _check_rest(
         self, question: Question, here: tuple[URL, tuple[tuple[str, str], ...]]
@@ -292,7 +302,7 @@ def _headers(question: Question) -> dict[str, str]:
 # --- answers ----------------------------------------------------------------------------------
 
 
-async def _read(response: aiohttp.ClientResponse) -> tuple[Reply, bytes]:
+async def _read(response: aiohttp.ClientResponse, rest_header: str) -> tuple[Reply, bytes]:
     """Return an answer with its body.
 
     Raises:
@@ -309,7 +319,8 @@ async def _read(response: aiohttp.ClientResponse) -> tuple[Reply, bytes]:
                 f"answers more than {LONGEST // 1024} KiB; let the query give one series, over a "
                 "shorter time or with fewer points"
             )
-    return status_line(response), bytes(body)
+    rest = response.headers.get("Retry-After", response.headers.get(rest_header))
+    return replace(status_line(response), retry_after=rest), bytes(body)
 
 
 def _parsed(body: bytes) -> Any:
@@ -335,7 +346,11 @@ def _own_words(question: Question, body: bytes) -> str:
     except (ValueError, LookupError, TypeError, AttributeError):
         return ""
     line = " ".join(said.split())
-    secrets = (*question.spec.secret.values(), *question.headers.values())
+    secrets = (
+        *question.spec.secret.values(),
+        *question.headers.values(),
+        question.url.password or "",
+    )
     if any(secret.strip() and secret.strip() in line for secret in secrets):
         return ""
     return line if len(line) <= _QUOTED else f"{line[:_QUOTED]}..."

@@ -1,10 +1,13 @@
-"""Durations as Flagger and Prometheus write them: `90s`, `1m`, `1m30s`, `2h`."""
+"""Durations as Flagger and Prometheus write them: `90s`, `1m`, `1m30s`, `2h`.
+
+Minutes may be `min` too, as Graphite has them and Flagger's documents write for it.
+"""
 
 import re
 from datetime import datetime, timedelta
 
-_UNITS = {"h": 3600, "m": 60, "s": 1, "ms": 0.001}
-_PART = re.compile(r"(\d+)(ms|h|m|s)")
+_UNITS = {"h": 3600, "min": 60, "m": 60, "s": 1, "ms": 0.001}
+_PART = re.compile(r"(\d+)(ms|min|h|m|s)")
 
 
 def parse_duration(text: str) -> timedelta:

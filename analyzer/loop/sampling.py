@@ -20,9 +20,15 @@ from canary.model.asking import Sample
 from canary.model.strategy import Builtin, Metric, Strategy, TemplateRef
 from canary.model.values import Key
 from canary.queries.builtin import SourceQuery
-from canary.queries.metric import Query, builtin_query, team_query, template_values
+from canary.queries.metric import (
+    Query,
+    builtin_query,
+    team_query,
+    template_values,
+    unread_query,
+)
 from canary.queries.provider import PROMETHEUS, ProviderSpec, provider_spec, with_secret
-from canary.queries.sides import sides, unread_sides, versions_of
+from canary.queries.sides import sides, versions_of
 from canary.queries.templates import TemplateError
 from canary.queries.values import least_excusing, told, worst
 from canary.rules.checks import misses
@@ -108,7 +114,7 @@ class Sampler:
         canary, stable = template_values(key, strategy, metric)
         if not spec.speaks_promql:
             # Nothing is parsed, so that it takes no time to speak of.
-            return team_query(metric, spec, unread_sides(template, canary, stable), source=source)
+            return unread_query(metric, spec, template, (canary, stable), source=source)
         found = await self.deriver.derive(key.namespace, sides, template, canary, stable)
         versions = versions_of(canary, stable)
         return team_query(metric, spec, found, versions=versions, source=source)

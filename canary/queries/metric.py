@@ -1,7 +1,7 @@
 """A metric of a strategy as it is asked for: its texts for the canary and for the stable."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from canary.counting.versions import Versions
 from canary.model.names import canary_name
@@ -70,9 +70,34 @@ def template_query(
     """
     canary, stable = template_values(key, strategy, metric)
     if not spec.speaks_promql:
-        return team_query(metric, spec, unread_sides(template, canary, stable), source=source)
+        return unread_query(metric, spec, template, (canary, stable), source=source)
     found, versions = sides(template, canary, stable), versions_of(canary, stable)
     return team_query(metric, spec, found, versions=versions, source=source)
+
+
+def unread_query(
+    metric: Metric,
+    spec: ProviderSpec,
+    template: str,
+    values: tuple[TemplateValues, TemplateValues],
+    *,
+    source: str,
+) -> Query:
+    """Return a metric whose text is the team's, in a language other than PromQL.
+
+    Args:
+        metric: the metric.
+        spec: where it is asked.
+        template: its text, with variables.
+        values: what they stand for, for the canary and for the stable.
+        source: what the text is called in messages.
+
+    Raises:
+        TemplateError: the text cannot be rendered.
+
+    """
+    canary, stable = (replace(it, in_seconds=spec.writes_seconds) for it in values)
+    return team_query(metric, spec, unread_sides(template, canary, stable), source=source)
 
 
 def template_values(

@@ -12,13 +12,15 @@ which is the oldest that was asked for; whoever judges a canary means how it is 
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 INTERVALS: Final = 10
 """A query looks back as many of the metric's intervals, where it does not say so itself. As in
 Flagger (`pkg/metrics/providers`): services of metrics have a point late, or one in minutes only."""
+_SLACK: Final = 2.0
+"""Seconds by which our clock and a service's may differ."""
 
 
 def window_of(interval: timedelta) -> timedelta:
@@ -36,11 +38,25 @@ def number_of(value: Any) -> float | None:
         return math.inf if value > 0 else -math.inf
 
 
+class IncompleteError(ValueError):
+    """There are points, and none of them is complete; the message is for the reader of a status."""
+
+
+def step_of(points: Sequence[tuple[float, float | None]]) -> float:
+    """Return the seconds between one point and the next, 0 where there are not two of them.
+
+    Args:
+        points: at regular times, oldest first; when each begins, and its value.
+
+    """
+    return max(0.0, points[-1][0] - points[-2][0]) if len(points) > 1 else 0.0
+
+
 def newest(
     points: Iterable[tuple[float, float | None]],
     *,
     now: datetime,
-    window: timedelta,
+    window: timedelta | None,
     lasts: float = 0.0,
 ) -> float | None:
     """Return the value of the newest point that is complete, has a number and lies in the window.
@@ -49,15 +65,32 @@ def newest(
         points: in any order; when each begins in seconds since the epoch, and its value, None or
             NaN where there was nothing to measure.
         now: the time.
-        window: how old a point may be.
+        window: how long ago a point may end, None for any time.
         lasts: seconds from the beginning of a point to its end, 0 where each is of one moment.
+
+    Returns:
+        None where there is nothing, or all of it is older.
+
+    Raises:
+        IncompleteError: what there is has begun before the window or has not ended yet.
 
     """
     end = now.timestamp()
-    begin = end - window.total_seconds()
-    found = [
+    begin = -math.inf if window is None else end - window.total_seconds()
+    # Clocks differ by a second or two, and vendors' own times are whole seconds.
+    fresh = [
         (time, value)
         for time, value in points
-        if value is not None and not math.isnan(value) and begin <= time and time + lasts <= end
+        if value is not None and not math.isnan(value) and time + lasts >= begin - _SLACK
     ]
-    return max(found)[1] if found else None
+    complete = [
+        (time, value)
+        for time, value in fresh
+        if time >= begin - _SLACK and time + lasts <= end + _SLACK
+    ]
+    if fresh and not complete:
+        raise IncompleteError(
+            f"its points are of {lasts:g}s each, and none of them is complete in the time that is "
+            "looked at; let the query make shorter ones, or give the metric a longer interval"
+        )
+    return max(complete)[1] if complete else None

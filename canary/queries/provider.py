@@ -9,6 +9,7 @@ from canary.model.values import Json
 
 PROMETHEUS: Final = "prometheus"
 """`MetricTemplate.spec.provider.type` of what speaks PromQL, and of metrics without a template."""
+GRAPHITE: Final = "graphite"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,11 @@ class ProviderSpec:
     verify_tls: bool = True
     region: str = ""
     asker: str = field(default="", compare=False)
+
+    @property
+    def writes_seconds(self) -> bool:
+        """Whether durations are written in seconds: Graphite has no `m` for minutes."""
+        return self.type == GRAPHITE
 
     @property
     def speaks_promql(self) -> bool:

@@ -41,7 +41,7 @@ class TemplateValues:
     `{{ target }}` stands for: the canary's, `web-canary`, or the stable's, `web`, to learn the
     stable's own value from the same template. `baseline` is the stable's in both cases. `service`
     is the Service of both, `backend` that of the workload alone. `interval` is the metric's,
-    written as Prometheus writes durations.
+    written as Prometheus writes durations, or always `in_seconds`.
     """
 
     name: str
@@ -50,6 +50,7 @@ class TemplateValues:
     baseline: str
     service: str
     interval: timedelta
+    in_seconds: bool = False
     backend: str = ""
     ingress: str = ""
     route: str = ""
@@ -65,8 +66,12 @@ class TemplateValues:
             "service": self.service,
             "ingress": self.ingress,
             "route": self.route,
-            "interval": format_duration(self.interval),
+            "interval": self._interval(),
         }
+
+    def _interval(self) -> str:
+        seconds = int(self.interval.total_seconds())
+        return f"{seconds}s" if self.in_seconds else format_duration(self.interval)
 
     def suffixed(self) -> dict[tuple[str, str], str]:
         """Return what an action with one of Flagger's suffixes behind it stands for.
