@@ -67,8 +67,9 @@ def unread_texts(query: Query, past: Past, now: datetime) -> tuple[SourceQuery, 
     """Return the texts of a metric that is no PromQL: they wait for all that they may reach.
 
     That is what they say of time, and the window in which they are asked.
-
     """
+    if past.former_until is None:
+        return query.texts
     reach = looked_back(query.metric.interval)
     return tuple(_late(text, past, now, reach) for text in query.texts)
 

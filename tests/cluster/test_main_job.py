@@ -214,10 +214,6 @@ def unchanged_by_us(kubectl: Kubectl) -> tuple[Json, int, list[str]]:
     return target["spec"], target["metadata"]["generation"], sorted(split_of(path))
 
 
-def _unknown_provider(objects: dict[str, Json]) -> None:
-    objects["template"]["spec"]["provider"]["type"] = "datadog"
-
-
 def _broken_template(objects: dict[str, Json]) -> None:
     objects["template"]["spec"]["query"] = "up{{ wrong }}"
 
@@ -233,12 +229,11 @@ def _no_service(objects: dict[str, Json]) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (_unknown_provider, "unknown provider datadog"),
         (_broken_template, "wrong"),
         (_no_template, "error-rate does not exist"),
         (_no_service, "nowhere does not exist"),
     ],
-    ids=["provider", "template", "no template", "no Service"],
+    ids=["template", "no template", "no Service"],
 )
 def test_bad_input_is_said_and_the_hold_is_kept(
     namespace: Kubectl, host: str, spoil: Any, said: str

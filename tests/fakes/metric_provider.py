@@ -13,11 +13,12 @@ Value = float | tuple[float, ...] | None | ProviderError
 class FakeMetricProvider:
     """Answers with scripted values, the last one again and again; None without a script.
 
-    `asked` holds each spec and query, in order.
+    `asked` holds each spec and query, in order, and `intervals` what they were asked with.
     """
 
     def __init__(self) -> None:
         self.asked: list[tuple[ProviderSpec, str]] = []
+        self.intervals: list[timedelta] = []
         self._scripts: dict[str, deque[Value]] = {}
 
     def script(self, part: str, *values: Value) -> None:
@@ -30,7 +31,7 @@ class FakeMetricProvider:
 
     async def query(self, spec: ProviderSpec, query: str, interval: timedelta) -> tuple[float, ...]:
         """Answer as a provider does."""
-        del interval
+        self.intervals.append(interval)
         self.asked.append((spec, query))
         value = self._next(query)
         if isinstance(value, ProviderError):

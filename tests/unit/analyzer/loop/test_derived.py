@@ -19,6 +19,7 @@ from canary.measuring.countable import (
     count_of,
     within_bounds,
 )
+from canary.measuring.countable import counted as pure_counted
 from canary.model.canary_labels import CanaryLabels
 from canary.model.strategy import Metric, Strategy
 from canary.model.values import Key
@@ -53,6 +54,12 @@ def strategy(*metrics: Metric) -> Strategy:
 def query(name: str = "errors", text: str = RATIO) -> Query:
     metric = Metric(name=name, source=text, maximum=0.1)
     return template_query(KEY, strategy(metric), metric, text, SPEC)
+
+
+def vendors(text: str) -> Query:
+    metric = Metric(name="errors", source=text, maximum=0.1)
+    spec = ProviderSpec(type="newrelic", address="")
+    return template_query(KEY, strategy(metric), metric, text, spec)
 
 
 @dataclass
@@ -136,3 +143,25 @@ def test_no_run_has_more_read_for_it_than_leaves_room_for_others(text: str, most
     ]
     assert 1 <= sum(not isinstance(one, Uncountable) for one in kept) <= most
     assert len(kept) == len(asked)
+
+
+async def test_what_is_no_promql_is_not_derived_from_and_waits_for_what_was_before() -> None:
+    # It could be read as PromQL, and would mean something else.
+    found = vendors(RATIO)
+    assert found.versions is None
+    reading = await counted(Unable(), "prod", found, strategy())
+    assert reading == Uncountable(
+        metric="errors",
+        why="newrelic has no counters that are read; its values are judged at each check",
+    )
+    assert pure_counted(found, strategy()) == reading
+    past = Past(
+        former_until=NOW - timedelta(seconds=10),
+        traffic_since=None,
+        pods=RunPods(names=(), stable="web-1", former="web-canary-1"),
+        scrape=timedelta(seconds=15),
+        recorded=timedelta(0),
+    )
+    (text,) = (await as_asked(Unable(), "prod", found, past, NOW)).texts
+    assert text.waits_until is not None
+    assert text.waits_until > NOW + timedelta(minutes=9)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from analyzer.loop.sampling import Sampler
-from analyzer.ports import ProviderError
+from analyzer.ports import NotInstalled, ProviderError
 from canary.model.strategy import Builtin, Metric, Strategy, TemplateRef
 from canary.model.values import Json, Key
 from canary.rules.checks import check_sample
@@ -77,7 +77,10 @@ async def test_a_template_is_rendered_for_the_canary(
     ("stored", "said"),
     [
         (None, "MetricTemplate prod/errors does not exist"),
-        (template(type="datadog"), "unknown provider datadog; known: prometheus"),
+        (
+            template(type="datadog"),
+            "errors: provider datadog is none that is asked here; those are: prometheus",
+        ),
         (template("up{{ nonsense }}"), "nonsense"),
     ],
 )
@@ -90,6 +93,54 @@ async def test_what_is_wrong_is_known_before_a_canary_is_made(
     queries, problems = await sampler.prepare(KEY, strategy(TEMPLATE, SUCCESS))
     assert len(queries) == 1
     assert said in problems[0]
+
+
+async def test_a_client_that_is_not_installed_is_said_before_a_canary_is_made(
+    objects: Objects,
+) -> None:
+    objects.stored[(METRICTEMPLATES.plural, "prod/errors")] = template(type="cloudwatch")
+    sampler = Sampler(objects, {"cloudwatch": NotInstalled("cloudwatch")}, "http://prometheus")
+    queries, problems = await sampler.prepare(KEY, strategy(TEMPLATE))
+    assert queries == ()
+    (said,) = problems
+    assert "MetricTemplate prod/errors: provider cloudwatch: its client is not installed" in said
+    assert "build the image with headgate[cloudwatch]" in said
+
+
+async def test_what_is_no_promql_is_asked_as_it_is(objects: Objects) -> None:
+    vendor = FakeMetricProvider()
+    sampler = Sampler(objects, {"datadog": vendor}, "http://prometheus")
+    text = "avg:errors{app:{{ target }}} by {pod} / rate(x)["
+    stored = template(text, type="datadog", region="eu", insecureSkipVerify=True)
+    objects.stored[(METRICTEMPLATES.plural, "prod/errors")] = stored
+    vendor.script("web-canary", (1.0, 3.0))
+    vendor.script("app:web}", 2.5)
+    metric = replace(TEMPLATE, maximum=2.0, interval=timedelta(minutes=3))
+    queries, problems = await sampler.prepare(KEY, strategy(metric))
+    (sample,) = await sampler.ask(queries, baselines=True)
+
+    assert problems == ()
+    assert (sample.value, sample.baseline) == (3.0, 2.5)
+    assert sample.note.startswith("the largest of the 2 values that its query has")
+    (spec, asked), (_, of_stable) = vendor.asked
+    assert asked == "avg:errors{app:web-canary} by {pod} / rate(x)["
+    assert of_stable == "avg:errors{app:web} by {pod} / rate(x)["
+    assert (spec.type, spec.address, spec.region, spec.verify_tls) == ("datadog", "", "eu", False)
+    assert set(vendor.intervals) == {timedelta(minutes=3)}
+
+
+async def test_no_data_of_what_is_no_promql_is_not_looked_into(objects: Objects) -> None:
+    vendor = FakeMetricProvider()
+    sampler = Sampler(objects, {"datadog": vendor}, "http://prometheus")
+    objects.stored[(METRICTEMPLATES.plural, "prod/errors")] = template(
+        "sum(errors) / sum(all)", type="datadog"
+    )
+    queries, _ = await sampler.prepare(KEY, strategy(TEMPLATE))
+    (sample,) = await sampler.ask(queries, baselines=True)
+
+    assert (sample.value, sample.problem) == (None, "")
+    assert "not known which version its query reads" in sample.note
+    assert len(vendor.asked) == 1
 
 
 ELSEWHERE = replace(TEMPLATE, source=TemplateRef(namespace="monitoring", name="errors"))

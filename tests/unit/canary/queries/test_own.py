@@ -12,7 +12,7 @@ from canary.counting.reads import reads_of
 from canary.model.strategy import Metric
 from canary.queries.builtin import SourceQuery
 from canary.queries.metric import Query
-from canary.queries.own import NEVER, Past, late_texts, own_texts, window_of
+from canary.queries.own import NEVER, Past, late_texts, own_texts, unread_texts, window_of
 from canary.queries.provider import ProviderSpec
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -231,3 +231,27 @@ def test_a_window_from_before_the_calendar_is_waited_for(window: str) -> None:
     until = asked(f"max_over_time({GATEWAY}[{window}])", past())
     assert isinstance(until, datetime)
     assert until > NOW
+
+
+@pytest.mark.parametrize(
+    ("text", "reach"),
+    [
+        ("avg:x{app:web-canary}", 600),
+        ("target=x&from=-30min", 600 + 1800),
+        ("range(start: -2h) |> mean()", 600 + 7200),
+    ],
+)
+def test_what_is_no_promql_waits_for_its_window_too(text: str, reach: float) -> None:
+    query = Query(
+        Metric(name="errors", source=text, maximum=1, interval=seconds(60)),
+        ProviderSpec(type="datadog", address=""),
+        (SourceQuery(source="query", query=text),),
+        (),
+    )
+    before = past(former=40)
+    (found,) = unread_texts(query, before, NOW)
+    assert found.waits_until == NOW + seconds(reach - 40)
+    (found,) = unread_texts(query, before, NOW + seconds(reach - 40))
+    assert found.waits_until is None
+    (found,) = unread_texts(query, past(former=None), NOW)
+    assert found.waits_until is None

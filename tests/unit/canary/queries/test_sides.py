@@ -1,11 +1,12 @@
 """Templates as teams bring them: rendered as they were meant, or refused with what to write."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from canary.model.names import canary_name
-from canary.queries.sides import Rendered, sides
+from canary.queries.sides import Rendered, sides, unread_sides
 from canary.queries.templates import TemplateError, TemplateValues
 
 
@@ -193,3 +194,85 @@ def test_the_mark_of_the_stable_is_never_asked_for() -> None:
         "{{ baseline }}",
     ):
         assert "headgate-baseline" not in both(template).canary
+
+
+# --- languages that are not read ----------------------------------------------------------------
+
+
+def unread(template: str) -> Rendered:
+    return unread_sides(template, values(canary=True), values(canary=False))
+
+
+@pytest.mark.parametrize(
+    ("template", "canary", "stable"),
+    [
+        ("avg:x{app:{{ target }}}", "avg:x{app:web-canary}", "avg:x{app:web}"),
+        ("a = '{{ service }}-canary'", "a = 'web-canary'", "a = 'web'"),
+        ("a = '{{ target }}-canary'", "a = 'web-canary'", "a = 'web'"),
+        (
+            "a = '{{ target }}' AND b = '{{ target }}-primary'",
+            "a = 'web-canary' AND b = 'web'",
+            "a = 'web' AND b = 'web'",
+        ),
+    ],
+)
+def test_another_language_is_rendered_for_both(template: str, canary: str, stable: str) -> None:
+    found = unread(template)
+    assert (found.canary, found.stable, found.apart, found.note) == (canary, stable, True, "")
+
+
+@pytest.mark.parametrize("template", ["avg:x{*}", "app:web", "app:{{ name }}", "{{ service }}"])
+def test_that_nothing_names_the_canary_is_said(template: str) -> None:
+    found = unread(template)
+    assert "it is not known which version its query reads" in found.note
+    assert not found.apart
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["app:{{ target }}*", "LIKE '{{ target }}-%'", '"{{ target }}-.*"', "stats.{{ target }}.*.x",
+     "a =~ /{{ target }}-[a-z]+/", "{{ target }}-{a,b}", "{{ service }}-canary*"],
+)  # fmt: skip
+def test_what_may_fit_the_canary_too_excuses_nothing(template: str) -> None:
+    found = unread(template)
+    assert found.note == ""
+    assert not found.apart
+
+
+def with_variable(template: str, value: str) -> str:
+    names = replace(values(canary=True), variables={"v": value})
+    return unread_sides(template, names, names).canary
+
+
+@pytest.mark.parametrize("value", ["web", "5xx", "prod.web/api", "-1.5", "10m", "a@b", ""])
+@pytest.mark.parametrize("template", ["x:{{ variables.v }}", "x = '{{ variables.v }}'"])
+def test_a_harmless_value_is_taken_anywhere(template: str, value: str) -> None:
+    assert with_variable(template, value) == template.replace("{{ variables.v }}", value)
+
+
+@pytest.mark.parametrize("value", ["My App (eu)", "a, b", "x} by {y"])
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_between_quotes_a_value_may_be_more(value: str, quote: str) -> None:
+    template = f"x = {quote}{{{{ variables.v }}}}{quote}"
+    assert with_variable(template, value) == f"x = {quote}{value}{quote}"
+
+
+@pytest.mark.parametrize(
+    ("template", "value"),
+    [
+        ("x = {{ variables.v }}", "a OR b"),
+        ("x = {{ variables.v }}", "1--y"),
+        ("x = {{ variables.v }}", "http://x"),
+        ("x = ' {{ variables.v }}'", "a OR b"),
+        ("x = '{{ variables.v }} '", "a OR b"),
+        ("x = '{{ variables.v }}'", "a' OR 'b"),
+        ('x = "{{ variables.v }}"', "a' OR 'b"),
+        ("x = '{{ variables.v }}'", "a\\"),
+        ("x = '{{ variables.v }}'", "a\nb c"),
+        ("target='{{ variables.v }}'", "a&target=b"),
+        ("target='{{ variables.v }}'", "a%26target=b"),
+    ],
+)
+def test_no_value_becomes_more_than_a_value(template: str, value: str) -> None:
+    with pytest.raises(TemplateError, match=r"\{\{ variables\.v \}\} at line 1"):
+        with_variable(template, value)
