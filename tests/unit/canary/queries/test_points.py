@@ -41,9 +41,7 @@ def test_the_newest_that_is_complete(
 @pytest.mark.parametrize("begins", [30, 630])
 def test_says_that_none_is_complete(begins: float) -> None:
     with pytest.raises(IncompleteError, match="of 300s each"):
-        newest(
-            ago((begins - 300 if begins < 300 else begins, 1)), now=NOW, window=WINDOW, lasts=300
-        )
+        newest(ago((begins, 1)), now=NOW, window=WINDOW, lasts=300)
 
 
 def test_any_time_is_new_enough_where_none_is_said() -> None:

@@ -209,7 +209,7 @@ def test_gateway_refs_make_a_route_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("1m", 60), ("1m30s", 90), ("2h", 7200)]
+    ("text", "seconds"), [("90s", 90), ("1m", 60), ("1m30s", 90), ("2h", 7200), ("3min", 180)]
 )
 def test_durations_read_and_write(text: str, seconds: int) -> None:
     duration = parse_duration(text)
