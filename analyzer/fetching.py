@@ -63,6 +63,7 @@ _ADVICE: Final = {
     401: "see whether the Secret has the right keys",
     403: "see whether the Secret's keys may query it",
     404: "see whether the address is right",
+    414: "let the query be shorter",
     422: "mend the query",
     _BUSY: "ask it less often, by a longer interval or fewer metrics",
 }

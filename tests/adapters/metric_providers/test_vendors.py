@@ -11,13 +11,16 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 
+from analyzer.adapters import vendors
 from analyzer.addresses import EVERYWHERE, Guard
 from analyzer.fetching import LONGEST, MOST_VALUES, Fetcher
 from analyzer.ports import ProviderError
@@ -43,6 +46,8 @@ from tests.adapters.metric_providers.vendor_apis import (
     serve,
     text,
 )
+
+ROOT = Path(__file__).parents[3]
 
 
 class World:
@@ -154,6 +159,20 @@ async def test_says_that_an_address_is_none(world: World, address: str) -> None:
 
     assert "the provider's address is no URL of" in said
     assert "write it as http" in said
+
+
+def test_every_provider_can_be_named_and_is_documented() -> None:
+    crd = yaml.safe_load((ROOT / "manifests/crds/metrictemplate.yaml").read_text())
+    (version,) = crd["spec"]["versions"]
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    named = spec["provider"]["properties"]["type"]["enum"]
+    table = (ROOT / "docs/flagger.md").read_text().partition("## Metric providers")[2]
+    found = vendors(Fetcher(EVERYWHERE))
+    assert set(VENDORS) <= set(found) <= set(named)
+    for name in found:
+        assert f"| `{name}` |" in table.partition("\n## ")[0]
+        for key in VENDORS[name].secret if name in VENDORS else ():
+            assert f"`{key}`" in table.partition("\n## ")[0]
 
 
 # --- what a service refuses -------------------------------------------------------------------
