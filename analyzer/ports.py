@@ -13,6 +13,7 @@ from canary.measuring.windowed import WindowCount
 from canary.model.announcement import Alert, Announcement, Room
 from canary.model.asking import HookAsk, MetricsAsk, Sample, Standing
 from canary.model.strategy import Hook, Strategy
+from canary.model.traffic import Traffic
 from canary.model.values import Json, Key
 from canary.model.world import HookResult, Split
 from canary.queries.metric import Query
@@ -289,8 +290,8 @@ class Router(Protocol):
     async def read_split(self, key: Key, strategy: Strategy) -> Split:
         """Return the target's split as it stands on every route to its stable Service."""
 
-    async def write_split(self, key: Key, strategy: Strategy, weight: int) -> None:
-        """Give the canary `weight` percent on every route; repeat without effect.
+    async def write_split(self, key: Key, strategy: Strategy, traffic: Traffic) -> None:
+        """Give the canary this traffic on every route; repeat without effect.
 
         Raises:
             SplitRefused: some routes were refused; all others carry the split.

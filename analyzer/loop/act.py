@@ -14,6 +14,7 @@ from analyzer.loop.standing import canary_services, own_service
 from analyzer.ports import Cluster, Router, SplitRefused
 from canary.contract import NOTE, SEEN, Reason
 from canary.model.former import outdated_marks
+from canary.model.traffic import NOTHING, Traffic
 from canary.model.values import Json
 from canary.model.world import Place
 from canary.objects.conditions import (
@@ -49,7 +50,7 @@ from canary.rules.actions import (
     ReopenProgress,
     SaveState,
     ScaleDownRevision,
-    SetWeight,
+    SetTraffic,
 )
 from canary.spec.made import Whose, whose
 from runtime.errors import AlreadyExists, Forbidden, Invalid
@@ -185,8 +186,8 @@ class Actor:
             case SaveState():
                 saved = await self.records.save(scene.canary, scene.state, now)
                 return replace(scene, canary=saved)
-            case SetWeight(weight):
-                await self._set_weight(scene, weight, now)
+            case SetTraffic(traffic):
+                await self._set_traffic(scene, traffic, now)
             case EnsureRoute():
                 await self._ensure_route(scene)
             case EnsureCanary(replicas):
@@ -228,10 +229,10 @@ class Actor:
             # What is only said must not keep from being done what it speaks of.
             log.info("event denied", reason=event.reason, why=error.message)
 
-    async def _set_weight(self, scene: Scene, weight: int, now: datetime) -> None:
+    async def _set_traffic(self, scene: Scene, traffic: Traffic, now: datetime) -> None:
         """Move the traffic wherever that can be done; a route that is refused is said, once."""
         try:
-            await self.router.write_split(scene.key, scene.strategy, weight)
+            await self.router.write_split(scene.key, scene.strategy, traffic)
         except SplitRefused as refused:
             await self.emit(scene, Emit("RouteRefused", str(refused), warning=True), now)
 
@@ -306,7 +307,7 @@ class Actor:
         await applied(self.cluster, SERVICES, service, found)
         if standing is not None and not keeps_selector(standing, labels):
             # Its selector can never be changed, and what goes may have no traffic.
-            await self._set_weight(scene, 0, now)
+            await self._set_traffic(scene, NOTHING, now)
             await deleted(self.cluster, DEPLOYMENTS, standing)
             standing = None
         deployment = canary_workload(

@@ -13,6 +13,7 @@ from typing import Final
 from analyzer.ports import Cluster, SplitRefused
 from canary.contract import SPLIT
 from canary.model.strategy import Strategy
+from canary.model.traffic import NOTHING, Traffic
 from canary.model.values import Json, Key
 from canary.model.world import Split
 from canary.objects.desired import canary_name, owner_reference
@@ -46,21 +47,21 @@ class AdoptedRoutes:
 
     async def read_split(self, key: Key, strategy: Strategy) -> Split:
         """Return the split as it stands on every route that has traffic for the stable Service."""
-        split = _split(strategy, 0)
+        split = _split(strategy)
         routes = await self._leading(key, split)
-        shares = {_name(route): _shares(dialect, route, key, split) for dialect, route in routes}
-        weights = frozenset[int]().union(*shares.values())
+        carried = {_name(route): _carried(dialect, route, key, split) for dialect, route in routes}
+        all_of_it = frozenset[Traffic]().union(*carried.values())
         return Split(
-            weight=max(weights, default=0),
-            routes=sum(bool(found) for found in shares.values()),
-            even=len(weights) <= 1,
+            traffic=max(all_of_it, key=_size, default=NOTHING),
+            routes=sum(bool(found) for found in carried.values()),
+            even=len(all_of_it) <= 1,
             confirmed=all(dialect.accepted(route) for dialect, route in routes),
-            problem=_uneven(shares) if len(weights) > 1 else "",
+            problem=_uneven(carried) if len(all_of_it) > 1 else "",
         )
 
-    async def write_split(self, key: Key, strategy: Strategy, weight: int) -> None:
-        """Give the canary `weight` percent on every route; repeat without effect."""
-        split = _split(strategy, weight)
+    async def write_split(self, key: Key, strategy: Strategy, traffic: Traffic) -> None:
+        """Give the canary this traffic on every route; repeat without effect."""
+        split = _split(strategy, traffic)
         # Also where the team has taken the stable out: were it to come back, so would its share.
         routes = await self._concerning(key, split)
         # Its Service may have been edited in mid-run: by the new mark nobody would find the old.
@@ -103,7 +104,7 @@ class AdoptedRoutes:
         if strategy.own_route is None:
             return
         wanted = route_from_service(key, strategy, owner)
-        leading = await self._leading(key, _split(strategy, 0))
+        leading = await self._leading(key, _split(strategy))
         if not all(_is_own(route, wanted, owner) for _, route in leading):
             return
         found = await stored(self._cluster, HTTPROUTES, key.namespace, _name(wanted))
@@ -246,11 +247,11 @@ def _wanted(dialect: Dialect, route: Json, change: Change) -> Mark:
     return wanted
 
 
-def _shares(dialect: Dialect, route: Json, key: Key, split: TargetSplit) -> frozenset[int]:
-    """Return the canary's shares on a route; without a mark nothing there is ours."""
-    found = dialect.shares(route, split)
+def _carried(dialect: Dialect, route: Json, key: Key, split: TargetSplit) -> frozenset[Traffic]:
+    """Return what the canary gets by a route; without a mark nothing there is ours."""
+    found = dialect.carried(route, split)
     ours = text_of(route) and not _is_another_s(route, key, split)
-    return found if ours or not found else frozenset({0})
+    return found if ours or not found else frozenset({NOTHING})
 
 
 def _is_another_s(route: Json, key: Key, split: TargetSplit) -> bool:
@@ -266,10 +267,15 @@ def _is_renamed(route: Json, key: Key, split: TargetSplit) -> bool:
     return before is not None and before.canary != split.canary
 
 
-def _uneven(shares: dict[str, frozenset[int]]) -> str:
+def _size(traffic: Traffic) -> tuple[int, int, str]:
+    """Order traffic by how much it is."""
+    return traffic.weight, traffic.mirror, str(traffic)
+
+
+def _uneven(carried: dict[str, frozenset[Traffic]]) -> str:
     said = (
-        f"{' and '.join(f'{share} %' for share in sorted(found))} on {name}"
-        for name, found in sorted(shares.items())
+        f"{' and '.join(map(str, sorted(found, key=_size)))} on {name}"
+        for name, found in sorted(carried.items())
         if found
     )
     return f"the canary's share is not the same on all routes: {', '.join(said)}"
@@ -282,9 +288,9 @@ def _raise_other(failures: Iterable[tuple[Json, Failure]]) -> None:
             raise error
 
 
-def _split(strategy: Strategy, weight: int) -> TargetSplit:
+def _split(strategy: Strategy, traffic: Traffic = NOTHING) -> TargetSplit:
     stable = strategy.service_name
-    return TargetSplit(stable=stable, canary=canary_name(stable), weight=weight)
+    return TargetSplit(stable=stable, canary=canary_name(stable), traffic=traffic)
 
 
 def _mark(route: Json) -> Mark:

@@ -10,30 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from canary.model.values import Json
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Affinity:
-    """Keeps a user who has met the canary with it, by a cookie that lasts `max_age`."""
-
-    cookie: str
-    max_age: timedelta
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
-    """Which requests the canary gets.
-
-    `weight` is its share of those that `match` lets in (all without one), `mirror` the share of the
-    stable's that it gets a copy of, both in percent. `affinity` is None where each request is by
-    itself. No step has other than a weight yet.
-    """
-
-    weight: int
-    match: tuple[Json, ...] = ()
-    mirror: int = 0
-    affinity: Affinity | None = None
+from canary.model.traffic import Traffic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Final
 from canary.contract import Command
 from canary.model.fates import Broken, Fates, Serving, Unready
 from canary.model.strategy import Hook
+from canary.model.traffic import NOTHING, Traffic
 
 _SKEW: Final = timedelta(seconds=2)
 """Times of creation are in whole seconds, and so is what the API server's clock is known by."""
@@ -139,18 +140,27 @@ class CanaryPresent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """The split on the routes: `weight` is the canary's share in percent.
+    """The split on the routes: `traffic` is what the canary gets by them.
 
     `routes` counts the routes that lead to the stable Service; with none, nothing can be shifted.
-    `even` is whether every route carries the same share, `confirmed` whether the gateway has
-    taken the last write.
+    `even` is whether every route carries the same, else it is the largest; `confirmed` whether the
+    gateway has taken the last write.
     """
 
-    weight: int = 0
+    traffic: Traffic = NOTHING
     routes: int = 0
     even: bool = True
     confirmed: bool = True
     problem: str = ""
+
+    @property
+    def weight(self) -> int:
+        """The canary's share in percent, of what matches where the traffic is matched."""
+        return self.traffic.weight
+
+    def lacks(self, traffic: Traffic) -> bool:
+        """Tell whether there are routes, and one of them carries something else."""
+        return bool(self.routes) and (self.traffic != traffic or not self.even)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

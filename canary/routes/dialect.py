@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from canary.model.traffic import Traffic
 from canary.model.values import Json
 from canary.routes.mark import Mark, TargetSplit
 
@@ -42,10 +43,11 @@ class Dialect(Protocol):
     def without_traffic(self, route: Json, mark: Mark) -> Json:
         """Return the route's spec as the team wrote it."""
 
-    def shares(self, route: Json, split: TargetSplit) -> frozenset[int]:
-        """Return the canary's share, in percent, wherever the route has traffic for the stable.
+    def carried(self, route: Json, split: TargetSplit) -> frozenset[Traffic]:
+        """Return what the canary gets, wherever the route has traffic for the stable.
 
-        Read from the route alone, not from its mark: this is what users get.
+        Read from the route, not from its mark: this is what users get. What stands there and is
+        neither the mark's nor a share by itself is told as the share that it is of all requests.
         """
 
     def accepted(self, route: Json) -> bool:

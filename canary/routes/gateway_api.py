@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any, Final
 
+from canary.model.traffic import Traffic
 from canary.model.values import FULL, Json
 from canary.routes.dialect import Written
 from canary.routes.mark import NO_MARK, Mark, TargetSplit, mark_of
@@ -56,7 +57,7 @@ class HttpRoutes:
         """Return the spec without any canary of the mark."""
         return _with_rules(route["spec"], _plain(_rules(route), mark, _space(route)))
 
-    def shares(self, route: Json, split: TargetSplit) -> frozenset[int]:
+    def carried(self, route: Json, split: TargetSplit) -> frozenset[Traffic]:
         """Return the share in each rule that has traffic for stable or canary."""
         space, mark = _space(route), mark_of(route) or NO_MARK
         mine = {split.canary: split}
@@ -65,7 +66,7 @@ class HttpRoutes:
             for rule in _rules(route)
             if _put_in(rule, mine, mark, space) or not _is_shared(rule, mine, space)
         )
-        return frozenset(share for share in found if share is not None)
+        return frozenset(Traffic(share) for share in found if share is not None)
 
     def accepted(self, route: Json) -> bool:
         """Tell whether every parent has seen the stored generation."""

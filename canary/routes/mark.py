@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from canary.contract import SPLIT
-from canary.model.values import FULL, Json, from_text
+from canary.model.traffic import NOTHING, Traffic
+from canary.model.values import Json, from_text
+from canary.routes.traffic_text import traffic_entry, traffic_in
 
 MOST_TARGETS: Final = 256
 """Targets of one mark: a route of the Gateway API has 16 rules of 16 backends."""
@@ -27,15 +29,20 @@ LONGEST_READ: Final = 192 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSplit:
-    """One target's split: its Services, and the canary's share of the stable's traffic in percent.
+    """One target's split: its Services, and what the canary gets of the stable's traffic.
 
     `leaving` says that the canary is to be taken out: the entry itself goes with it.
     """
 
     stable: str
     canary: str
-    weight: int
+    traffic: Traffic = NOTHING
     leaving: bool = False
+
+    @property
+    def weight(self) -> int:
+        """The canary's share of all requests, in percent: none where only some are matched."""
+        return 0 if self.traffic.match else self.traffic.weight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +96,8 @@ class Mark:
         if not self.elder or len(self.splits) != 1 or not self.staying:
             return {}
         [(target, split)] = self.splits.items()
+        if not split.traffic.is_a_share:
+            return {}
         return {
             "namespace": self.elder,
             "target": target,
@@ -151,17 +160,14 @@ def _load_elder(value: Json) -> Mark:
 
 
 def _split(entry: Json) -> TargetSplit:
-    weight = int(entry["weight"])
-    if not 0 <= weight <= FULL:
-        raise ValueError(f"{weight} is no share in percent")
     return TargetSplit(
         stable=str(entry["stable"]),
         canary=str(entry["canary"]),
-        weight=weight,
+        traffic=traffic_in(entry),
         leaving=bool(entry.get("leaving", False)),
     )
 
 
 def _entry(split: TargetSplit) -> dict[str, Any]:
-    entry = {"stable": split.stable, "canary": split.canary, "weight": split.weight}
+    entry = {"stable": split.stable, "canary": split.canary, **traffic_entry(split.traffic)}
     return {**entry, "leaving": True} if split.leaving else entry

@@ -8,6 +8,7 @@ from typing import Final
 
 from canary.model.asking import Ask
 from canary.model.state import State
+from canary.model.traffic import Traffic
 
 MAX_WHY: Final = 1000
 """Characters of a refusal's evidence that are kept on the target."""
@@ -19,10 +20,10 @@ class SaveState:
 
 
 @dataclass(frozen=True, slots=True)
-class SetWeight:
-    """Give the canary this share on every route, in percent."""
+class SetTraffic:
+    """Give the canary this traffic on every route."""
 
-    weight: int
+    traffic: Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class Emit:
 
 Action = (
     SaveState
-    | SetWeight
+    | SetTraffic
     | EnsureCanary
     | EnsureRoute
     | DeleteCanary

@@ -10,6 +10,7 @@ from canary.model.asking import Word
 from canary.model.names import canary_name
 from canary.model.state import Outcome, Phase
 from canary.model.strategy import HookType
+from canary.model.traffic import NOTHING
 from canary.model.world import CanaryAbsent, CanaryPresent
 from canary.rules.actions import (
     Decision,
@@ -18,7 +19,7 @@ from canary.rules.actions import (
     EnsureRoute,
     SaveState,
     ScaleDownRevision,
-    SetWeight,
+    SetTraffic,
 )
 from canary.rules.ahead import SLACK
 from canary.rules.capacity import canary_pods, missing
@@ -110,7 +111,7 @@ def _make_canary(tick: Tick) -> Decision | None:
     decision = wait(ctx, Reason.WAITING_FOR_CANARY, message, ctx.timing.poll)
     # On the route with no share: a proxy that learns of a backend only together with its traffic
     # answers 503 until it has it.
-    made = (EnsureRoute(), EnsureCanary(size), SetWeight(0))
+    made = (EnsureRoute(), EnsureCanary(size), SetTraffic(NOTHING))
     return replace(decision, actions=(*decision.actions, *made))
 
 

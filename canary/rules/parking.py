@@ -29,7 +29,7 @@ from canary.rules.actions import (
     Pause,
     PutBackRevisions,
     ScaleDownRevision,
-    SetWeight,
+    SetTraffic,
 )
 from canary.rules.context import Context
 
@@ -90,7 +90,7 @@ def _parked_first(ctx: Context, decision: Decision) -> Decision:
         *to_put_back_while_held(revisions, stable=stable, replicas=target.replicas),
         *to_copy(revisions, stable=stable, history_limit=target.history_limit),
     )
-    first = [isinstance(one, SetWeight | ScaleDownRevision) for one in decision.actions]
+    first = [isinstance(one, SetTraffic | ScaleDownRevision) for one in decision.actions]
     undoes = any(isinstance(one, ScaleDownRevision) for one in decision.actions)
     strays = any(revision.replicas for revision in parked(revisions))
     if not (wanted or undoes or strays):

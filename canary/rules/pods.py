@@ -20,12 +20,13 @@ from canary.rules.actions import (
     EnsureCanary,
     EnsureRoute,
     SaveState,
-    SetWeight,
+    SetTraffic,
 )
 from canary.rules.capacity import canary_pods
 from canary.rules.checks import summary
 from canary.rules.context import Context, Tick
 from canary.rules.gates import recorded, stay
+from canary.rules.routed import to_traffic, traffic_of
 from canary.rules.transitions import expire, refuse, to_stable
 from canary.rules.weather import WINDOW
 
@@ -213,7 +214,11 @@ def _back(tick: Tick, canary: CanaryPresent) -> Decision:
     )
     return Decision(
         state=state,
-        actions=(Emit(str(reason), message), SaveState(), SetWeight(weight)),
+        actions=(
+            Emit(str(reason), message),
+            SaveState(),
+            SetTraffic(traffic_of(ctx, state, weight)),
+        ),
         requeue_after=_blurred(tick.strategy),
     )
 
@@ -257,14 +262,12 @@ def stormy(tick: Tick) -> Decision | None:
     state = _forgiven(tick.state, canary, message)
     news = tick.ctx.state.reason != Reason.CLUSTER_INCIDENT
     events = (_many_lost(weather, message),) if news else ()
-    split = ctx.observed.split
-    moved = bool(split.routes) and (split.weight != state.weight or not split.even)
     return Decision(
         state=state,
         actions=(
             *events,
             *((SaveState(),) if state != ctx.state else ()),
-            *((SetWeight(state.weight),) if moved else ()),
+            *to_traffic(ctx, traffic_of(ctx, state, state.weight)),
         ),
         requeue_after=_LOOK,
     )

@@ -11,8 +11,9 @@ from typing import Final
 from canary.contract import HOLD, OPT_OUT, OPT_OUT_VALUE, STABLE, Command, Reason
 from canary.model.state import Phase
 from canary.model.world import OnUnsuitable
-from canary.rules.actions import Decision, Emit, MarkTarget, Pause, SaveState, SetWeight
+from canary.rules.actions import Decision, Emit, MarkTarget, Pause, SaveState, SetTraffic
 from canary.rules.context import Context, Tick, wait, warned
+from canary.rules.routed import traffic_of
 from canary.rules.ticks import advancing
 from canary.rules.transitions import (
     back_to_idle,
@@ -124,5 +125,7 @@ def _served_again(tick: Tick) -> Decision:
         stepped_at=ctx.now,
     )
     return Decision(
-        state=state, actions=(SaveState(), SetWeight(weight)), requeue_after=tick.strategy.interval
+        state=state,
+        actions=(SaveState(), SetTraffic(traffic_of(ctx, state, weight))),
+        requeue_after=tick.strategy.interval,
     )

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from canary.contract import Reason
-from canary.rules.actions import Action, Decision, Emit, EnsureCanary, EnsureRoute, SetWeight
+from canary.model.traffic import NOTHING
+from canary.rules.actions import Action, Decision, Emit, EnsureCanary, EnsureRoute, SetTraffic
 from canary.rules.context import Context
 
 
@@ -17,10 +18,10 @@ def kept_from_strangers(ctx: Context, decision: Decision) -> Decision:
     """
     if not ctx.observed.taken:
         return decision
-    made = (EnsureCanary, EnsureRoute, SetWeight)
+    made = (EnsureCanary, EnsureRoute, SetTraffic)
     kept: tuple[Action, ...] = tuple(it for it in decision.actions if not isinstance(it, made))
-    if ctx.observed.split.weight:
-        kept = (SetWeight(0), *kept)
+    if not ctx.observed.split.traffic.is_nothing:
+        kept = (SetTraffic(NOTHING), *kept)
     if kept == decision.actions:
         return decision
     said = f"{ctx.observed.key}: {'; '.join(ctx.observed.taken)}"

@@ -24,8 +24,9 @@ from canary.model.strategy import (
     NoDataPolicy,
     Strategy,
 )
+from canary.model.traffic import Traffic
 from canary.model.world import CanaryPresent
-from canary.rules.actions import Action, Decision, Emit, SaveState, SetWeight
+from canary.rules.actions import Action, Decision, Emit, SaveState, SetTraffic
 from canary.rules.checks import measurements, summary
 from canary.rules.context import RECHECK, Context, Tick
 from canary.rules.gates import gate, incident, lasting, looks_back, recorded, stay
@@ -40,6 +41,7 @@ from canary.rules.rounds import (
     question,
     samples_of,
 )
+from canary.rules.routed import of_run, to_traffic, traffic_of
 from canary.rules.transitions import made_whole, promote, refuse
 
 _KEEP_EVERY: Final = timedelta(seconds=30)
@@ -99,17 +101,17 @@ def _is_news(ctx: Context) -> bool:
 
 
 def _is_moved(tick: Tick) -> bool:
-    split = tick.ctx.observed.split
-    return bool(split.routes) and (split.weight != _share(tick) or not split.even)
+    return tick.ctx.observed.split.lacks(_traffic(tick))
 
 
-def _share(tick: Tick) -> int:
-    """Return the share that the routes are to carry: none while nothing would answer."""
-    return 0 if tick.ctx.observed.unserved else tick.state.weight
+def _traffic(tick: Tick) -> Traffic:
+    """Return what the routes are to carry: nothing while nothing would answer."""
+    share = 0 if tick.ctx.observed.unserved else tick.state.weight
+    return traffic_of(tick.ctx, tick.state, share)
 
 
 def _to_route(tick: Tick) -> tuple[Action, ...]:
-    return (SetWeight(_share(tick)),) if _is_moved(tick) else ()
+    return to_traffic(tick.ctx, _traffic(tick))
 
 
 def weighed(tick: Tick) -> Decision | None:
@@ -316,7 +318,7 @@ def _moved(tick: Tick) -> Decision | None:
     if not _is_moved(tick):
         return None
     again = stay(tick, *_why(tick))
-    return replace(again, actions=(*again.actions, SetWeight(_share(tick))))
+    return replace(again, actions=(*again.actions, SetTraffic(_traffic(tick))))
 
 
 def _not_followed(tick: Tick) -> Decision | None:
@@ -363,7 +365,8 @@ _VERDICTS: Final[dict[Outcome, Callable[[Tick], Decision]]] = {
 
 def advance(tick: Tick, step: int, *, after: timedelta) -> Decision:
     """Take a step: the intent is saved before the route is touched, so a restart completes it."""
-    ctx, weight = tick.ctx, tick.strategy.steps[step].traffic.weight
+    ctx, traffic = tick.ctx, tick.strategy.steps[step].traffic
+    weight = traffic.weight
     message = advancing(ctx, weight)
     advanced = replace(
         tick.state,
@@ -382,7 +385,7 @@ def advance(tick: Tick, step: int, *, after: timedelta) -> Decision:
         actions=(
             Emit(str(Reason.ADVANCED), f"{message}{measurements(tick.state.checks)}"),
             SaveState(),
-            SetWeight(weight),
+            SetTraffic(of_run(ctx, advanced, traffic)),
         ),
         requeue_after=after,
     )

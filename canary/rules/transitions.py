@@ -37,10 +37,10 @@ from canary.rules.actions import (
     Pause,
     SaveState,
     ScaleDownRevision,
-    SetWeight,
 )
 from canary.rules.capacity import LONGEST, missing, share_to_keep
 from canary.rules.context import Context, wait
+from canary.rules.routed import to_traffic, traffic_of
 
 _KEEPS: Final = "; it keeps "
 _GROWS: Final = timedelta(seconds=5)
@@ -307,9 +307,7 @@ def to_stable(ctx: Context) -> tuple[Action, ...]:
 
 def to_share(ctx: Context, weight: int) -> tuple[Action, ...]:
     """Return the write that gives the canary this share, in percent, if it has another."""
-    split = ctx.observed.split
-    moved = split.routes and (split.weight != weight or not split.even)
-    return (SetWeight(weight),) if moved else ()
+    return to_traffic(ctx, traffic_of(ctx, ctx.state, weight))
 
 
 def clean_up(ctx: Context) -> tuple[tuple[Action, ...], timedelta | None]:

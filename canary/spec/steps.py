@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from canary.model.steps import Needs, Step, Traffic
+from canary.model.steps import Needs, Step
+from canary.model.traffic import Traffic
 from canary.model.values import FULL, Json
 from canary.spec.problems import Problems
 
@@ -16,7 +17,7 @@ def linear(weights: Sequence[int]) -> tuple[Step, ...]:
         weights: the shares in percent, rising.
 
     """
-    return tuple(Step(traffic=Traffic(weight=weight)) for weight in weights)
+    return tuple(Step(traffic=Traffic(weight)) for weight in weights)
 
 
 def judged(

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from canary.contract import ANALYZER_USER, SPLIT, Reason
+from canary.model.traffic import Traffic
 from canary.routes.mark import Mark, TargetSplit
 from tests.cluster.kit import (
     Json,
@@ -72,7 +73,7 @@ def test_a_split_that_belongs_to_no_run_is_taken_off_and_said(
 ) -> None:
     deploy(namespace, host)
     plain = namespace.get("httproute", "web")["spec"]
-    split = TargetSplit(stable="web", canary="web-canary", weight=50)
+    split = TargetSplit(stable="web", canary="web-canary", traffic=Traffic(50))
     mark = {"metadata": {"annotations": {SPLIT: Mark(splits={"web": split}).dump()}}}
     by_analyzer = ("--type=merge", f"--as={ANALYZER_USER}", "-p", json.dumps(mark))
     written: Json = json.loads(namespace("patch", "httproute", "web", "-o", "json", *by_analyzer))

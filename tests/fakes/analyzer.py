@@ -39,6 +39,7 @@ from canary.measuring.history import Past
 from canary.model.announcement import Announcement, Room
 from canary.model.hashing import template_hash
 from canary.model.strategy import Hook, Strategy
+from canary.model.traffic import NOTHING, Traffic
 from canary.model.values import Json, Key
 from canary.model.world import HookResult, Split, Timing
 from canary.queries.provider import ProviderSpec
@@ -177,18 +178,23 @@ class Outside:
 class Routes:
     """One route to each target."""
 
-    weights: dict[Key, int] = field(default_factory=dict)
+    traffic: dict[Key, Traffic] = field(default_factory=dict)
+
+    @property
+    def weights(self) -> dict[Key, int]:
+        """The canaries' shares, in percent."""
+        return {key: traffic.weight for key, traffic in self.traffic.items()}
 
     async def read_split(self, key: Key, strategy: Strategy) -> Split:
         del strategy
-        return Split(weight=self.weights.get(key, 0), routes=1)
+        return Split(traffic=self.traffic.get(key, NOTHING), routes=1)
 
-    async def write_split(self, key: Key, strategy: Strategy, weight: int) -> None:
+    async def write_split(self, key: Key, strategy: Strategy, traffic: Traffic) -> None:
         del strategy
-        self.weights[key] = weight
+        self.traffic[key] = traffic
 
     async def clean(self, key: Key) -> bool:
-        return self.weights.pop(key, 0) > 0
+        return not self.traffic.pop(key, NOTHING).is_nothing
 
     async def ensure(self, key: Key, strategy: Strategy, owner: Json) -> None:
         del key, strategy, owner

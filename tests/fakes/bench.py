@@ -23,6 +23,7 @@ from canary.measuring.watch import Watch
 from canary.measuring.windowed import WindowCount
 from canary.model.hashing import template_hash
 from canary.model.strategy import Strategy
+from canary.model.traffic import NOTHING, Traffic
 from canary.model.values import Json, Key
 from canary.model.world import Split, Timing
 from canary.objects.flaggers import at_work, sign_of
@@ -48,20 +49,29 @@ class OneRoute:
     """A route to the stable Service, while `routes` is 1."""
 
     def __init__(self) -> None:
-        self.weight = 0
+        self.traffic = NOTHING
         self.routes = 1
+
+    @property
+    def weight(self) -> int:
+        """The canary's share, in percent."""
+        return self.traffic.weight
+
+    @weight.setter
+    def weight(self, weight: int) -> None:
+        self.traffic = Traffic(weight)
 
     async def read_split(self, key: Key, strategy: Strategy) -> Split:
         del key, strategy
-        return Split(weight=self.weight, routes=self.routes)
+        return Split(traffic=self.traffic, routes=self.routes)
 
-    async def write_split(self, key: Key, strategy: Strategy, weight: int) -> None:
+    async def write_split(self, key: Key, strategy: Strategy, traffic: Traffic) -> None:
         del key, strategy
-        self.weight = weight
+        self.traffic = traffic
 
     async def clean(self, key: Key) -> bool:
         del key
-        had, self.weight = self.weight > 0, 0
+        had, self.traffic = not self.traffic.is_nothing, NOTHING
         return had
 
     async def ensure(self, key: Key, strategy: Strategy, owner: Json) -> None:
@@ -154,7 +164,7 @@ class Bench:
 
     def split(self, key: Key) -> bool:
         del key
-        return self.router.weight > 0
+        return not self.router.traffic.is_nothing
 
     def ending(self, namespace: str) -> bool:
         del namespace

@@ -29,6 +29,7 @@ from canary.model.asking import (
 from canary.model.fates import Calm, Fate, Serving, Unready, Weather
 from canary.model.state import State
 from canary.model.strategy import HookType, InvalidStrategy, Metric, Strategy
+from canary.model.traffic import NOTHING, Traffic
 from canary.model.values import Key
 from canary.model.world import (
     CanaryAbsent,
@@ -57,7 +58,7 @@ from canary.rules.actions import (
     ReopenProgress,
     SaveState,
     ScaleDownRevision,
-    SetWeight,
+    SetTraffic,
 )
 from canary.rules.context import Observed
 from canary.rules.decide import decide
@@ -114,7 +115,7 @@ class World:
     trouble: str = ""
     restarts: int = 0
     crash: str = ""
-    weight: int = 0
+    traffic: Traffic = NOTHING
     routes: int = 1
     confirmed: bool = True
     values: dict[str, float | None] = field(default_factory=dict)
@@ -209,7 +210,7 @@ class World:
             strategy=self.strategy,
             canary=present if self.canary else CanaryAbsent(),
             split=Split(
-                weight=self.weight if self.routes else 0,
+                traffic=self.traffic if self.routes else NOTHING,
                 routes=self.routes,
                 confirmed=self.confirmed,
             ),
@@ -228,6 +229,15 @@ class World:
             counts=self.counts,
             gone=self.gone if self.canary else (),
         )
+
+    @property
+    def weight(self) -> int:
+        """The canary's share on the routes, in percent."""
+        return self.traffic.weight
+
+    @weight.setter
+    def weight(self, weight: int) -> None:
+        self.traffic = Traffic(weight)
 
     @property
     def ready(self) -> int:
@@ -425,17 +435,17 @@ class World:
         match action:
             case SaveState():
                 self.state = state
-            case SetWeight(weight):
-                if weight != self.weight and self.routes:
-                    self.weight = weight
-                    self.weights.append(weight)
+            case SetTraffic(traffic):
+                if traffic != self.traffic and self.routes:
+                    self.traffic = traffic
+                    self.weights.append(traffic.weight)
             case EnsureCanary(replicas):
                 self.made_at = self.made_at if self.canary else self.now
                 self.pods_at = self.pods_at if self.canary == self.template else self.now
                 self.gone = ()
                 self.canary, self.canary_size = self.template, replicas
             case DeleteCanary():
-                assert self.weight == 0, "pods went away while they had traffic"
+                assert self.traffic.is_nothing, "pods went away while they had traffic"
                 self.canary = ""
             case MarkTarget(marks, pause):
                 self.mark(marks, pause)

@@ -20,6 +20,7 @@ from canary.contract import (
 )
 from canary.model.canary_labels import canary_labels
 from canary.model.hashing import template_hash
+from canary.model.traffic import Traffic
 from canary.model.values import Json, Key
 from canary.routes.mark import Mark, TargetSplit
 from runtime.errors import Expired
@@ -53,7 +54,7 @@ def held(store: Long, key: Key) -> None:
     }
     store.put(SERVICES, {"metadata": metadata, "spec": {"selector": {TARGET_LABEL: "web"}}})
     store.put(DEPLOYMENTS, {**deployment(), "metadata": metadata})
-    mark = Mark(splits={"web": TargetSplit(stable="web", canary="web-canary", weight=50)})
+    mark = Mark(splits={"web": TargetSplit(stable="web", canary="web-canary", traffic=Traffic(50))})
     metadata = {
         "namespace": key.namespace,
         "name": "shop",

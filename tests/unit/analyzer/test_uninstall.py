@@ -15,6 +15,7 @@ from canary.contract import (
     TARGET_LABEL,
 )
 from canary.model.hashing import short_hash, template_hash
+from canary.model.traffic import Traffic
 from canary.model.values import Json
 from canary.routes.gateway_api import HttpRoutes
 from canary.routes.mark import Mark, TargetSplit
@@ -192,7 +193,9 @@ async def test_what_only_has_our_labels_stays_and_a_split_without_a_canary_goes(
     for resource, metadata in copies:
         spec = {"selector": {TARGET_LABEL: "web"}} if resource is SERVICES else {}
         store.put(resource, {"metadata": {**metadata, "namespace": "prod"}, "spec": spec})
-    mark = Mark(splits={"gone": TargetSplit(stable="gone", canary="gone-canary", weight=50)})
+    mark = Mark(
+        splits={"gone": TargetSplit(stable="gone", canary="gone-canary", traffic=Traffic(50))}
+    )
     backends = [{"name": "gone", "port": 80, "weight": 1}]
     metadata = {"name": "gone", "namespace": "prod", "annotations": {SPLIT: mark.dump()}}
     plain: Json = {"rules": [{"backendRefs": backends}]}

@@ -15,13 +15,16 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from canary.contract import HOLD, PROMOTING, REFUSED, SPLIT, STABLE, Command
+from canary.model.traffic import Traffic
 from canary.model.values import Json
 from canary.routes.mark import Mark, TargetSplit
 from tests.fakes.objects import annotated, changed, deployment
 from webhook.server import Metrics, create_app
 from webhook.settings import read_settings
 
-MARK: Final = Mark(splits={"web": TargetSplit(stable="web", canary="web-canary", weight=20)}).dump()
+MARK: Final = Mark(
+    splits={"web": TargetSplit(stable="web", canary="web-canary", traffic=Traffic(20))}
+).dump()
 HELD: Final = annotated(
     changed(deployment(image="web:2"), paused=True),
     {HOLD: "b", STABLE: "a", REFUSED: "c", PROMOTING: "d", str(Command.ABORT): "now"},

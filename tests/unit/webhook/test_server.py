@@ -15,6 +15,7 @@ import trustme
 from prometheus_client import CollectorRegistry
 
 from canary.contract import HOLD, HOLD_UNKNOWN, NOTE, SPLIT, STABLE, Command
+from canary.model.traffic import Traffic
 from canary.routes.gateway_api import HttpRoutes
 from canary.routes.mark import Mark, TargetSplit, mark_of
 from runtime import probes
@@ -221,14 +222,14 @@ def route(mark: str | None) -> Json:
     }
 
 
-WEB = TargetSplit(stable="web", canary="web-canary", weight=30)
+WEB = TargetSplit(stable="web", canary="web-canary", traffic=Traffic(30))
 MARK = Mark(splits={"web": WEB})
 
 
 async def test_a_route_keeps_its_split(server: Server) -> None:
     new = route(None)
     stored = patched(new, await server.review(route(MARK.dump()), new, path="/routes"))
-    assert HttpRoutes().shares(stored, WEB) == {30}
+    assert HttpRoutes().carried(stored, WEB) == {Traffic(30)}
     found = mark_of(stored)
     assert found is not None
     assert found.splits == MARK.splits
@@ -238,7 +239,7 @@ async def test_the_analyzer_may_take_the_split_away(server: Server) -> None:
     user = Settings().analyzer_user
     marked = route(MARK.dump())
     split = patched(marked, await server.review(route(None), marked, path="/routes", user=user))
-    assert HttpRoutes().shares(split, WEB) == {30}
+    assert HttpRoutes().carried(split, WEB) == {Traffic(30)}
     plain = {**split, "metadata": {**split["metadata"], "annotations": {}}}
     stored = patched(plain, await server.review(split, plain, path="/routes", user=user))
     assert stored["spec"] == route(None)["spec"]

@@ -15,6 +15,7 @@ from canary.model.canary_labels import canary_labels
 from canary.model.hashing import template_hash
 from canary.model.state import Phase, State
 from canary.model.strategy import Strategy
+from canary.model.traffic import Traffic
 from canary.model.values import Json, Key
 from canary.model.world import Split
 from canary.rules.actions import (
@@ -25,7 +26,7 @@ from canary.rules.actions import (
     MarkRefused,
     SaveState,
     ScaleDownRevision,
-    SetWeight,
+    SetTraffic,
 )
 from canary.rules.transitions import clear, release, undo_promotion
 from runtime.resources import CANARIES, DEPLOYMENTS, REPLICASETS, SERVICES, Resource
@@ -51,8 +52,8 @@ class NoRoutes:
     async def read_split(self, key: Key, strategy: Strategy) -> Split:
         raise AssertionError(key, strategy)
 
-    async def write_split(self, key: Key, strategy: Strategy, weight: int) -> None:
-        self.asked.append(f"{key} {strategy.service_name} {weight}")
+    async def write_split(self, key: Key, strategy: Strategy, traffic: Traffic) -> None:
+        self.asked.append(f"{key} {strategy.service_name} {traffic.weight}")
 
     async def clean(self, key: Key) -> bool:
         self.asked.append(f"{key} clean")
@@ -83,8 +84,8 @@ def scene_of(store: Stored, target: Json = HELD, **fields: Any) -> Scene:
 class OneRefused(NoRoutes):
     """A router of which one route is never taken by the API server."""
 
-    async def write_split(self, key: Key, strategy: Strategy, weight: int) -> None:
-        raise SplitRefused(f"cannot split {key} {strategy.service_name} {weight}")
+    async def write_split(self, key: Key, strategy: Strategy, traffic: Traffic) -> None:
+        raise SplitRefused(f"cannot split {key} {strategy.service_name} {traffic.weight}")
 
 
 async def act(
@@ -263,7 +264,7 @@ async def test_a_route_that_is_refused_is_said_once_and_the_run_goes_on() -> Non
     store = Stored()
     scene = scene_of(store)
     for _ in range(2):
-        await act(store, scene, SetWeight(20), HOLD_AGAIN, router=OneRefused())
+        await act(store, scene, SetTraffic(Traffic(20)), HOLD_AGAIN, router=OneRefused())
     said = [event for (plural, _, _), event in store.objects.items() if plural == "events"]
     assert sorted(event["involvedObject"]["kind"] for event in said) == ["Canary", "Deployment"]
     assert {(event["reason"], event["type"]) for event in said} == {("RouteRefused", "Warning")}

@@ -5,6 +5,7 @@ from typing import Any
 from analyzer.loop.following import essence_of_route, without_mark
 from analyzer.loop.index import MOST_SPLITS, ClusterIndex
 from canary.contract import HOLD, PROMOTING, SPLIT
+from canary.model.traffic import Traffic
 from canary.model.values import Json, Key
 from canary.routes.mark import MOST_TARGETS, Mark, TargetSplit
 from runtime.informer import Informer
@@ -29,7 +30,9 @@ class _Never(Stored):
 
 
 def route(*targets: str, name: str = "web", hosts: tuple[str, ...] = (), **status: Any) -> Json:
-    splits = {one: TargetSplit(stable=one, canary=f"{one}-canary", weight=10) for one in targets}
+    splits = {
+        one: TargetSplit(stable=one, canary=f"{one}-canary", traffic=Traffic(10)) for one in targets
+    }
     notes = {SPLIT: Mark(splits=splits).dump()} if targets else {}
     return {
         "kind": "HTTPRoute",

@@ -27,6 +27,7 @@ from canary.measuring.watch import Watch
 from canary.measuring.windowed import WindowCount
 from canary.model.hashing import short_hash, template_hash
 from canary.model.state import Phase, State, current_state
+from canary.model.traffic import Traffic
 from canary.model.values import Key
 from canary.model.world import CanaryAbsent, Split, Timing
 from canary.objects.status import status_from_state
@@ -382,7 +383,7 @@ def made(name: str, **fields: Json) -> Json:
 
 async def test_a_run_under_way_goes_on_and_its_canary_is_not_made_anew() -> None:
     cluster = run_of_the_release_before()
-    await AdoptedRoutes(cluster).write_split(KEY, STRATEGY, 10)
+    await AdoptedRoutes(cluster).write_split(KEY, STRATEGY, Traffic(10))
     cluster.calls.clear()
     await reconciler(cluster).reconcile(KEY)
     assert writes_of(cluster) == ["merge_patch status", "merge_patch"]

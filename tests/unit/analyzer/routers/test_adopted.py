@@ -12,6 +12,7 @@ from analyzer.routers.adopted import AdoptedRoutes
 from canary.admission.routes import RouteWrite
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, SPLIT
 from canary.model.strategy import GatewayRoute, Strategy
+from canary.model.traffic import Traffic
 from canary.model.values import Json, Key
 from canary.routes.gateway_api import HttpRoutes
 from canary.routes.mark import NO_MARK, Mark, TargetSplit, mark_of
@@ -67,8 +68,8 @@ def stored(*routes: Json, admission: Admission = webhook) -> tuple[RouteStore, A
 
 
 def share(found: Json, target: str) -> frozenset[int]:
-    split = TargetSplit(stable=target, canary=f"{target}-canary", weight=0)
-    return HttpRoutes().shares(found, split)
+    split = TargetSplit(stable=target, canary=f"{target}-canary", traffic=Traffic(0))
+    return frozenset(it.weight for it in HttpRoutes().carried(found, split))
 
 
 def both(store: RouteStore) -> tuple[int, int]:
@@ -89,12 +90,12 @@ def is_as_written(found: Json, written: Json) -> None:
 async def test_a_split_is_written_read_and_taken_out(admission: Admission) -> None:
     store, router = stored(TWO_RULES, admission=admission)
     for weight in (10, 50, 100, 0, 33):
-        await router.write_split(WEB, strategy("web"), weight)
+        await router.write_split(WEB, strategy("web"), Traffic(weight))
         assert share(store.now("shop"), "web") == {weight}
         found = await router.read_split(WEB, strategy("web"))
         assert (found.weight, found.routes, found.even) == (weight, 1, True)
         before = store.now("shop")
-        await router.write_split(WEB, strategy("web"), weight)
+        await router.write_split(WEB, strategy("web"), Traffic(weight))
         assert store.now("shop") == before
     await router.clean(WEB)
     is_as_written(store.now("shop"), TWO_RULES)
@@ -102,8 +103,8 @@ async def test_a_split_is_written_read_and_taken_out(admission: Admission) -> No
 
 async def test_the_rules_stay_the_team_s_own_where_the_webhook_answers() -> None:
     store, router = stored(TWO_RULES)
-    await router.write_split(WEB, strategy("web"), 20)
-    await router.write_split(API, strategy("api"), 40)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
+    await router.write_split(API, strategy("api"), Traffic(40))
     await router.clean(WEB)
     await router.clean(API)
     assert store.patches
@@ -112,19 +113,19 @@ async def test_the_rules_stay_the_team_s_own_where_the_webhook_answers() -> None
 
 async def test_a_webhook_that_is_back_mends_what_was_applied_without_it() -> None:
     store, router = stored(TWO_RULES)
-    await router.write_split(WEB, strategy("web"), 20)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
     store.admission = down
     store.team_apply(CHANGED)
     assert share(store.now("shop"), "web") == {0}
     store.admission = webhook
-    await router.write_split(WEB, strategy("web"), 20)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
     assert share(store.now("shop"), "web") == {20}
     assert all(set(patch) == {"metadata"} for patch in store.patches), "the rules stay the team's"
 
 
 async def test_every_write_rests_on_what_was_read() -> None:
     store, router = stored(TWO_RULES, admission=down)
-    await router.write_split(WEB, strategy("web"), 20)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
     await router.clean(WEB)
     assert all(patch["metadata"]["resourceVersion"] for patch in store.patches)
 
@@ -135,7 +136,7 @@ async def test_a_route_that_leads_elsewhere_or_only_by_weight_0_is_not_counted()
         route(rule("/", ref("web", 0), ref("blog")), name="later"),
     )
     assert (await router.read_split(WEB, strategy("web"))).routes == 0
-    await router.write_split(WEB, strategy("web"), 20)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
     assert SPLIT not in store.now("blog")["metadata"]["annotations"]
     # The team turns it on in mid-run: it is split from its first request.
     store.team_apply(route(rule("/", ref("web", 5), ref("blog")), name="later"))
@@ -144,21 +145,21 @@ async def test_a_route_that_leads_elsewhere_or_only_by_weight_0_is_not_counted()
 
 async def test_a_stable_that_comes_back_to_a_route_meets_no_old_share() -> None:
     store, router = stored(ONE_RULE)
-    await router.write_split(WEB, strategy("web"), 20)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
     store.team_apply(route(rule("/", ref("blog"))))
-    await router.write_split(WEB, strategy("web"), 0)
+    await router.write_split(WEB, strategy("web"), Traffic(0))
     store.team_apply(ONE_RULE)
     assert share(store.now("shop"), "web") == {0}
 
 
 async def test_unequal_routes_are_said() -> None:
     store, router = stored(TWO_RULES)
-    await router.write_split(WEB, strategy("web"), 20)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
     store.add(route(rule("/new", ref("web")), name="new"))
     found = await router.read_split(WEB, strategy("web"))
     assert not found.even
     assert "0 % on new, 20 % on shop" in found.problem
-    await router.write_split(WEB, strategy("web"), 20)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
     assert (await router.read_split(WEB, strategy("web"))).problem == ""
 
 
@@ -178,7 +179,7 @@ async def test_a_split_is_confirmed_when_the_gateway_has_seen_it(seen: int | Non
         conditions = [{"type": "Accepted", "status": "True", "observedGeneration": seen}]
         written["status"] = {"parents": [{"conditions": conditions}]}
     _, router = stored(written)
-    await router.write_split(WEB, strategy("web"), 20)  # generation 2
+    await router.write_split(WEB, strategy("web"), Traffic(20))  # generation 2
     assert (await router.read_split(WEB, strategy("web"))).confirmed == (seen != 1)
 
 
@@ -191,17 +192,17 @@ async def test_a_refused_target_leaves_the_route_and_the_other_stays(
     written: Json, admission: Admission
 ) -> None:
     store, router = stored(written, admission=admission)
-    await router.write_split(WEB, strategy("web"), 20)
-    await router.write_split(API, strategy("api"), 10)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
+    await router.write_split(API, strategy("api"), Traffic(10))
     assert both(store) == (20, 10)
     begun = len(store.history)
-    await router.write_split(WEB, strategy("web"), 0)
+    await router.write_split(WEB, strategy("web"), Traffic(0))
     assert (await router.read_split(WEB, strategy("web"))).weight == 0
     await router.clean(WEB)
     refs = [it["name"] for r in store.now("shop")["spec"]["rules"] for it in r["backendRefs"]]
     assert "web-canary" not in refs
     assert all(share(state, "api") == {10} for state in store.history[begun:])
-    await router.write_split(API, strategy("api"), 60)
+    await router.write_split(API, strategy("api"), Traffic(60))
     assert share(store.now("shop"), "api") == {60}
     await router.clean(API)
     is_as_written(store.now("shop"), written)
@@ -216,8 +217,8 @@ async def test_two_targets_that_write_at_once_both_get_their_share(written: Json
         store.team_apply({**written, "metadata": {**written["metadata"], "labels": {}}})
 
     store.meanwhile = [begin]
-    await router.write_split(WEB, strategy("web"), 20)
-    await other.write_split(API, strategy("api"), 70)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
+    await other.write_split(API, strategy("api"), Traffic(70))
     assert both(store) == (20, 70)
 
 
@@ -235,13 +236,13 @@ async def test_what_the_team_applies_in_mid_run_is_split_and_comes_back(
     written: Json, admission: Admission, how: str
 ) -> None:
     store, router = stored(written, admission=admission)
-    await router.write_split(WEB, strategy("web"), 20)
-    await router.write_split(API, strategy("api"), 10)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
+    await router.write_split(API, strategy("api"), Traffic(10))
     getattr(store, how)(CHANGED)
     if admission is webhook:
         assert both(store) == (20, 10)
-    await router.write_split(WEB, strategy("web"), 20)
-    await router.write_split(API, strategy("api"), 10)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
+    await router.write_split(API, strategy("api"), Traffic(10))
     assert both(store) == (20, 10)
     await router.clean(API)
     await router.clean(WEB)
@@ -251,14 +252,14 @@ async def test_what_the_team_applies_in_mid_run_is_split_and_comes_back(
 @ADMISSIONS
 async def test_what_the_team_changes_in_place_stays(admission: Admission) -> None:
     store, router = stored(ONE_RULE, admission=admission)
-    await router.write_split(WEB, strategy("web"), 20)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
 
     def change(rules: list[Json]) -> None:
         rules[0]["backendRefs"][-1]["weight"] = 100
         rules.append(rule("/new", ref("web")))
 
     store.team_edit("shop", change)
-    await router.write_split(WEB, strategy("web"), 30)
+    await router.write_split(WEB, strategy("web"), Traffic(30))
     assert share(store.now("shop"), "web") == {30}
     await router.clean(WEB)
     expected = route(rule("/", ref("web"), ref("api", 100)), rule("/new", ref("web")))
@@ -267,8 +268,8 @@ async def test_what_the_team_changes_in_place_stays(admission: Admission) -> Non
 
 async def test_the_same_manifest_again_changes_nothing() -> None:
     store, router = stored(TWO_RULES)
-    await router.write_split(WEB, strategy("web"), 20)
-    await router.write_split(API, strategy("api"), 10)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
+    await router.write_split(API, strategy("api"), Traffic(10))
     before = store.now("shop")
     for write in (store.team_apply, store.team_replace):
         write(TWO_RULES)
@@ -278,7 +279,7 @@ async def test_the_same_manifest_again_changes_nothing() -> None:
 async def test_a_write_that_meets_the_team_s_is_made_on_the_newer_route() -> None:
     store, router = stored(ONE_RULE)
     store.meanwhile = [lambda: store.team_apply(CHANGED)] * 2
-    await router.write_split(WEB, strategy("web"), 20)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
     assert share(store.now("shop"), "web") == {20}
     await router.clean(WEB)
     is_as_written(store.now("shop"), CHANGED)
@@ -293,7 +294,7 @@ async def test_a_route_that_is_written_all_the_time_is_said_after_the_last_attem
 
     store.meanwhile = [busy] * ATTEMPTS
     with pytest.raises(Conflict):
-        await router.write_split(WEB, strategy("web"), 20)
+        await router.write_split(WEB, strategy("web"), Traffic(20))
 
 
 async def test_a_route_that_goes_meanwhile_is_no_error() -> None:
@@ -303,7 +304,7 @@ async def test_a_route_that_goes_meanwhile_is_no_error() -> None:
         store.remove("shop")
 
     store.meanwhile = [gone]
-    await router.write_split(WEB, strategy("web"), 20)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
     assert share(store.now("other"), "web") == {20}
 
 
@@ -316,7 +317,7 @@ async def test_nor_is_one_that_somebody_wrote_and_deleted_meanwhile() -> None:
     store = Deleted()
     store.add(ONE_RULE)
     store.meanwhile = [lambda: store.team_apply(CHANGED)]
-    await AdoptedRoutes(store).write_split(WEB, strategy("web"), 20)
+    await AdoptedRoutes(store).write_split(WEB, strategy("web"), Traffic(20))
     assert not (await store.list(HTTPROUTES, "prod")).items
 
 
@@ -332,12 +333,12 @@ async def test_the_analyzer_may_die_before_each_write(
 ) -> None:
     store, router = stored(written, admission=admission)
     steps: list[Step] = [
-        lambda it: it.write_split(WEB, strategy("web"), 20),
-        lambda it: it.write_split(API, strategy("api"), 10),
-        lambda it: it.write_split(WEB, strategy("web"), 70),
-        lambda it: it.write_split(WEB, strategy("web"), 0),
+        lambda it: it.write_split(WEB, strategy("web"), Traffic(20)),
+        lambda it: it.write_split(API, strategy("api"), Traffic(10)),
+        lambda it: it.write_split(WEB, strategy("web"), Traffic(70)),
+        lambda it: it.write_split(WEB, strategy("web"), Traffic(0)),
         lambda it: it.clean(WEB),
-        lambda it: it.write_split(API, strategy("api"), 40),
+        lambda it: it.write_split(API, strategy("api"), Traffic(40)),
         lambda it: it.clean(API),
     ]
     store.writes_left = writes
@@ -362,7 +363,7 @@ async def test_one_route_that_is_refused_does_not_keep_the_others_from_being_spl
     store, router = stored(first, TWO_RULES, last)
     store.refused = {"shop"}
     with pytest.raises(SplitRefused, match=r"HTTPRoute shop: .*not to be changed"):
-        await router.write_split(WEB, strategy("web"), 20)
+        await router.write_split(WEB, strategy("web"), Traffic(20))
     assert [share(store.now(name), "web") for name in ("a", "shop", "z")] == [{20}, {0}, {20}]
     found = await router.read_split(WEB, strategy("web"))
     assert (found.weight, found.even) == (20, False)
@@ -375,14 +376,14 @@ async def test_a_rule_without_room_for_a_canary_is_refused_by_the_api_server() -
     full = route(rule("/", ref("web"), *(ref(f"b{n}") for n in range(15))), name="full")
     store, router = stored(full, TWO_RULES)
     with pytest.raises(SplitRefused, match="HTTPRoute full"):
-        await router.write_split(WEB, strategy("web"), 20)
+        await router.write_split(WEB, strategy("web"), Traffic(20))
     assert share(store.now("shop"), "web") == {20}
     is_as_written(store.now("full"), full)
 
 
 async def test_a_canary_that_cannot_be_taken_out_keeps_its_service() -> None:
     store, router = stored(TWO_RULES, route(rule("/", ref("web")), name="other"))
-    await router.write_split(WEB, strategy("web"), 20)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
     store.refused = {"shop"}
     with pytest.raises(ApiError):
         await router.clean(WEB)
@@ -410,7 +411,7 @@ async def test_an_api_server_that_does_not_answer_is_no_refusal() -> None:
     for it in (TWO_RULES, route(rule("/", ref("web")), name="other")):
         store.add(it)
     with pytest.raises(Unavailable):
-        await AdoptedRoutes(store).write_split(WEB, strategy("web"), 20)
+        await AdoptedRoutes(store).write_split(WEB, strategy("web"), Traffic(20))
     assert share(store.now("other"), "web") == {20}
 
 
@@ -474,10 +475,10 @@ async def test_a_run_under_way_goes_on_without_a_moment_of_other_traffic(
     store.admission = deepcopy(admission)
     router, begun = AdoptedRoutes(store), len(store.history)
     assert (await router.read_split(WEB, strategy("web"))).weight == 20
-    await router.write_split(WEB, strategy("web"), 20)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
     assert "targets" in store.now("shop")["metadata"]["annotations"][SPLIT]
     assert {share(state, "web") for state in store.history[begun:]} <= {frozenset({20})}
-    await router.write_split(WEB, strategy("web"), 30)
+    await router.write_split(WEB, strategy("web"), Traffic(30))
     seen = [share(state, "web") for state in store.history[begun:]]
     assert seen[-1] == {30}
     assert set(seen) <= {frozenset({20}), frozenset({30})}
@@ -493,9 +494,9 @@ async def test_a_second_run_may_begin_on_the_route_of_one_under_way(
     store = await under_way(written, 20)
     store.admission = deepcopy(admission)
     router = AdoptedRoutes(store)
-    await router.write_split(API, strategy("api"), 10)
+    await router.write_split(API, strategy("api"), Traffic(10))
     assert both(store) == (20, 10)
-    await router.write_split(WEB, strategy("web"), 0)
+    await router.write_split(WEB, strategy("web"), Traffic(0))
     await router.clean(WEB)
     assert share(store.now("shop"), "api") == {10}
     await router.clean(API)
@@ -510,11 +511,11 @@ async def test_a_team_may_apply_while_old_and_new_webhooks_answer(
     store = await under_way(written, 20)
     store.admission = deepcopy(admission)
     router = AdoptedRoutes(store)
-    await router.write_split(WEB, strategy("web"), 20)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
     store.team_apply(CHANGED)
     if admission is not down:
         assert share(store.now("shop"), "web") == {20}
-    await router.write_split(WEB, strategy("web"), 20)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
     assert share(store.now("shop"), "web") == {20}
     await router.clean(WEB)
     is_as_written(store.now("shop"), CHANGED)
@@ -522,12 +523,12 @@ async def test_a_team_may_apply_while_old_and_new_webhooks_answer(
 
 async def test_an_old_webhook_lets_a_new_mark_stand_and_the_analyzer_mends_the_weights() -> None:
     store, router = stored(TWO_RULES, admission=elder_webhook)
-    await router.write_split(WEB, strategy("web"), 20)
-    await router.write_split(API, strategy("api"), 10)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
+    await router.write_split(API, strategy("api"), Traffic(10))
     store.team_apply(CHANGED)
     assert set((mark_of(store.now("shop")) or NO_MARK).splits) == {"web", "api"}
     assert (await router.read_split(WEB, strategy("web"))).weight == 0, "seen, and written again"
-    await router.write_split(WEB, strategy("web"), 20)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
     assert both(store) == (20, 10)
     await router.clean(WEB)
     await router.clean(API)
@@ -547,7 +548,7 @@ async def test_an_old_analyzer_that_still_leads_is_honoured_by_new_webhooks(writ
     assert await leader.share("shop") == 20
     assert all(set(patch) == {"metadata"} for patch in store.patches), "the rules stay the team's"
     router = AdoptedRoutes(store)
-    await router.write_split(WEB, strategy("web"), 30)
+    await router.write_split(WEB, strategy("web"), Traffic(30))
     assert share(store.now("shop"), "web") == {30}
     # It leads once more: the new one was the first to go.
     await leader.mark("shop", elder_mark("web", 40))
@@ -561,8 +562,8 @@ async def test_an_old_analyzer_does_not_spoil_what_a_new_one_marked_by_target(
     written: Json,
 ) -> None:
     store, router = stored(written)
-    await router.write_split(WEB, strategy("web"), 20)
-    await router.write_split(API, strategy("api"), 10)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
+    await router.write_split(API, strategy("api"), Traffic(10))
     leader = elder.ElderAnalyzer(store)
     for weight in (30, 40):
         await leader.mark("shop", elder_mark("web", weight))
@@ -585,7 +586,7 @@ async def test_what_the_version_before_left_behind_is_found(
     router = AdoptedRoutes(store)
     assert (await router.read_split(WEB, strategy("web"))).weight == 20
     assert (await router.read_split(API, strategy("api"))).weight == 10
-    await router.write_split(WEB, strategy("web"), 0)
+    await router.write_split(WEB, strategy("web"), Traffic(0))
     assert both(store) == (0, 10)
     await router.clean(WEB)
     assert share(store.now("shop"), "api") == {10}
@@ -602,7 +603,7 @@ async def test_a_mark_of_a_later_version_is_left_to_it_by_the_webhook(text: str)
     assert store.now("shop")["metadata"]["annotations"][SPLIT] == text
     assert store.now("shop")["spec"] == CHANGED["spec"]
     # An analyzer that leads has to go on, and writes over it.
-    await router.write_split(WEB, strategy("web"), 20)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
     assert share(store.now("shop"), "web") == {20}
 
 
@@ -618,7 +619,7 @@ async def test_an_own_route_is_made_and_follows_its_canary_in_mid_run() -> None:
     store, router = stored()
     await router.ensure(WEB, OWN, OWNER)
     assert store.now("web")["metadata"]["labels"] == {MANAGED_BY_LABEL: MANAGED_BY}
-    await router.write_split(WEB, OWN, 20)
+    await router.write_split(WEB, OWN, Traffic(20))
     changed = replace(OWN, own_route=GatewayRoute(parents=(), hosts=("b.example",)))
     await router.ensure(WEB, changed, OWNER)
     assert store.now("web")["spec"]["hostnames"] == ["b.example"]
@@ -653,9 +654,9 @@ class Shadowed(HttpRoutes):
 async def test_what_a_split_needs_beside_the_route_comes_and_goes_with_it() -> None:
     store, _ = stored(route(rule("/", ref("web"), ref("api"))))
     router = AdoptedRoutes(store, [Shadowed()])
-    await router.write_split(WEB, strategy("web"), 20)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
     assert store.history[1]["metadata"]["name"] == "shop-shadow", "it is there before the split"
-    await router.write_split(API, strategy("api"), 20)
+    await router.write_split(API, strategy("api"), Traffic(20))
     await router.clean(WEB)
     assert store.now("shop-shadow")
     await router.clean(API)
@@ -673,5 +674,5 @@ async def test_a_cluster_without_gateway_api_has_no_routes() -> None:
 
     router = AdoptedRoutes(Without())
     assert (await router.read_split(WEB, strategy("web"))).routes == 0
-    await router.write_split(WEB, strategy("web"), 20)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
     await router.clean(WEB)

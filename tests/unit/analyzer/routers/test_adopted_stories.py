@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from analyzer.routers.adopted import AdoptedRoutes
 from canary.model.strategy import Strategy
+from canary.model.traffic import Traffic
 from canary.model.values import Json, Key
 from canary.spec.steps import linear
 from tests.fakes import elder
@@ -29,7 +30,7 @@ class Story:
     text: Json
 
     async def write(self, target: str, weight: int) -> None:
-        await AdoptedRoutes(self.store).write_split(key(target), strategy(target), weight)
+        await AdoptedRoutes(self.store).write_split(key(target), strategy(target), Traffic(weight))
 
     async def clean(self, target: str) -> None:
         await AdoptedRoutes(self.store).clean(key(target))
@@ -131,7 +132,7 @@ async def told(
     for target, weight in weights.items():
         await story.write(target, weight)
     for target, weight in weights.items():
-        assert HTTP.shares(story.store.now("shop"), split(target, 0)) <= {weight}
+        assert HTTP.carried(story.store.now("shop"), split(target, 0)) <= {Traffic(weight)}
     for target in TARGETS:
         await story.clean(target)
     found = story.store.now("shop")

@@ -9,6 +9,7 @@ from analyzer.ports import SplitRefused
 from analyzer.routers.adopted import AdoptedRoutes
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, SPLIT
 from canary.model.strategy import GatewayRoute
+from canary.model.traffic import Traffic
 from canary.model.values import Json, Key
 from canary.routes.mark import MOST_TARGETS, Mark, TargetSplit
 from tests.fakes.objects import canary
@@ -57,7 +58,7 @@ async def test_a_strangers_backend_stays_where_another_target_is_split(
     """`api` goes, and `api-canary` on a route that carries web's split was never its canary."""
     written = route(rule("/", ("web", 1)), rule("/api", ("api", 90), ("api-canary", 10)))
     store, router = stored(written, admission=admission)
-    await router.write_split(WEB, PLAIN, 50)
+    await router.write_split(WEB, PLAIN, Traffic(50))
     assert not await router.clean(API)
     assert [ref["name"] for ref in store.now("shop")["spec"]["rules"][1]["backendRefs"]] == [
         "api",
@@ -76,7 +77,7 @@ async def test_a_team_s_own_way_to_look_at_the_canary_is_no_share_and_stays(
     apart = route(looks, name="looks")
     store, router = stored(route(rule("/", ("web", 1)), looks), apart, admission=admission)
     for weight in (20, 70, 0, 30):
-        await router.write_split(WEB, PLAIN, weight)
+        await router.write_split(WEB, PLAIN, Traffic(weight))
         found = await router.read_split(WEB, PLAIN)
         assert (found.weight, found.even, found.routes) == (weight, True, 1)
         assert store.now("shop")["spec"]["rules"][1] == looks
@@ -91,7 +92,7 @@ async def test_a_rule_that_loses_its_stable_in_mid_run_loses_our_canary_too(
     admission: Admission,
 ) -> None:
     store, router = stored(route(rule("/", ("web", 1), ("api", 1))), admission=admission)
-    await router.write_split(WEB, PLAIN, 20)
+    await router.write_split(WEB, PLAIN, Traffic(20))
 
     def without_web(rules: list[Json]) -> None:
         refs = rules[0]["backendRefs"]
@@ -106,13 +107,13 @@ async def test_a_rule_that_loses_its_stable_in_mid_run_loses_our_canary_too(
 async def test_a_copy_that_is_created_in_mid_run_is_plain_until_the_run_splits_it() -> None:
     written = route(rule("/", ("web", 7), ("api", 3)))
     store, router = stored(written)
-    await router.write_split(WEB, PLAIN, 50)
+    await router.write_split(WEB, PLAIN, Traffic(50))
     saved = store.now("shop")
     store.remove("shop")
     store.team_create(saved)
     assert store.now("shop")["spec"] == written["spec"]
     assert not await router.clean(WEB)
-    await router.write_split(WEB, PLAIN, 50)
+    await router.write_split(WEB, PLAIN, Traffic(50))
     assert store.now("shop")["spec"] == saved["spec"]
 
 
@@ -122,9 +123,9 @@ async def test_a_service_that_is_edited_in_mid_run_leaves_nothing_of_the_one_bef
 ) -> None:
     written = route(rule("/", ("web", 1)), rule("/shop", ("shop", 1)))
     store, router = stored(written, admission=admission)
-    await router.write_split(WEB, PLAIN, 50)
+    await router.write_split(WEB, PLAIN, Traffic(50))
     edited = replace(PLAIN, service_name="shop")
-    await router.write_split(WEB, edited, 30)
+    await router.write_split(WEB, edited, Traffic(30))
     first, second = store.now("shop")["spec"]["rules"]
     assert first == written["spec"]["rules"][0]
     assert [ref["name"] for ref in second["backendRefs"]] == ["shop", "shop-canary"]
@@ -138,10 +139,10 @@ async def test_another_target_s_split_of_the_same_service_is_neither_read_nor_wr
 ) -> None:
     """A Canary that names another app's Service, and comes first by its name."""
     store, router = stored(route(rule("/", ("web", 1))), admission=admission)
-    await router.write_split(WEB, PLAIN, 50)
+    await router.write_split(WEB, PLAIN, Traffic(50))
     before = store.now("shop")
     assert (await router.read_split(API, PLAIN)).weight == 0
-    await router.write_split(API, PLAIN, 20)
+    await router.write_split(API, PLAIN, Traffic(20))
     assert store.now("shop") == before
     assert not await router.clean(API)
     assert store.now("shop") == before
@@ -192,13 +193,15 @@ async def test_a_split_for_which_the_mark_has_no_room_is_refused_and_all_others_
     admission: Admission,
 ) -> None:
     others = [f"api-{number}" for number in range(MOST_TARGETS)]
-    splits = {one: TargetSplit(stable=one, canary=f"{one}-canary", weight=1) for one in others}
+    splits = {
+        one: TargetSplit(stable=one, canary=f"{one}-canary", traffic=Traffic(1)) for one in others
+    }
     full = route(rule("/", ("web", 1)), annotations={SPLIT: Mark(splits=splits).dump()})
     store, router = stored(full, route(rule("/", ("web", 1)), name="z"), admission=admission)
     with pytest.raises(SplitRefused, match=r"HTTPRoute shop: .*the splits of 256 targets at most"):
-        await router.write_split(WEB, PLAIN, 50)
+        await router.write_split(WEB, PLAIN, Traffic(50))
     assert [ref["name"] for ref in store.now("shop")["spec"]["rules"][0]["backendRefs"]] == ["web"]
     assert len(store.now("z")["spec"]["rules"][0]["backendRefs"]) == 2
     assert await router.clean(Key(namespace="prod", name=others[0]))
-    await router.write_split(WEB, PLAIN, 50)
+    await router.write_split(WEB, PLAIN, Traffic(50))
     assert len(store.now("shop")["spec"]["rules"][0]["backendRefs"]) == 2

@@ -5,6 +5,7 @@ from copy import deepcopy
 import pytest
 
 from canary.admission.routes import admit_route_creation
+from canary.model.traffic import Traffic
 from canary.model.values import Json
 from canary.routes.gateway_api import HttpRoutes
 from canary.routes.mark import Mark, TargetSplit, marked
@@ -13,7 +14,7 @@ HTTP = HttpRoutes()
 
 
 def target(name: str, weight: int) -> TargetSplit:
-    return TargetSplit(stable=name, canary=f"{name}-canary", weight=weight)
+    return TargetSplit(stable=name, canary=f"{name}-canary", traffic=Traffic(weight))
 
 
 def ref(name: str, weight: int | None = None) -> Json:
@@ -44,7 +45,9 @@ SPLITS = {
     "one": {"web": target("web", 50)},
     "two": {"web": target("web", 20), "api": target("api", 70)},
     "another's": {"gone": target("gone", 5)},
-    "leaving": {"web": TargetSplit(stable="web", canary="web-canary", weight=5, leaving=True)},
+    "leaving": {
+        "web": TargetSplit(stable="web", canary="web-canary", traffic=Traffic(5), leaving=True)
+    },
 }
 
 

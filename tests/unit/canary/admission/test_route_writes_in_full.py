@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from canary.admission.routes import RouteAnswer, RouteWrite, admit_route
+from canary.model.traffic import Traffic
 from canary.model.values import Json
 from canary.routes.gateway_api import HttpRoutes
 from canary.routes.mark import Mark, TargetSplit, mark_of, marked, text_of
@@ -25,7 +26,7 @@ def route(*backends: Json) -> Json:
 
 
 def one(target: str, weight: int) -> TargetSplit:
-    return TargetSplit(stable=target, canary=f"{target}-canary", weight=weight)
+    return TargetSplit(stable=target, canary=f"{target}-canary", traffic=Traffic(weight))
 
 
 PLAIN = route(ref("web"), ref("api"))

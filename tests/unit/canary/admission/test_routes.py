@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 
 from canary.admission.routes import RouteAnswer, RouteWrite, admit_route
+from canary.model.traffic import Traffic
 from canary.model.values import Json
 from canary.routes.gateway_api import HttpRoutes
 from canary.routes.mark import Mark, TargetSplit, mark_of, marked, text_of
 
 HTTP = HttpRoutes()
-MARK = Mark(splits={"web": TargetSplit(stable="web", canary="web-canary", weight=20)})
+MARK = Mark(splits={"web": TargetSplit(stable="web", canary="web-canary", traffic=Traffic(20))})
 
 
 def ref(name: str, weight: int = 1) -> Json:
@@ -51,7 +52,9 @@ def test_an_apply_of_the_team_gets_the_split_put_back(*, kept: bool) -> None:
 
 def test_a_team_cannot_change_the_mark() -> None:
     stored = split(PLAIN)
-    forged = MARK.having("web", TargetSplit(stable="web", canary="web-canary", weight=100))
+    forged = MARK.having(
+        "web", TargetSplit(stable="web", canary="web-canary", traffic=Traffic(100))
+    )
     assert admit(stored, marked(stored, forged.dump())).route == stored
 
 
@@ -68,7 +71,9 @@ def test_the_analyzer_s_next_weight_keeps_what_the_team_wrote() -> None:
     stored = split(PLAIN)
     standing = mark_of(stored)
     assert standing is not None
-    more = standing.having("web", TargetSplit(stable="web", canary="web-canary", weight=70))
+    more = standing.having(
+        "web", TargetSplit(stable="web", canary="web-canary", traffic=Traffic(70))
+    )
     answer = admit(stored, marked(stored, more.dump()), by_analyzer=True)
     assert answer.route == split(PLAIN, more)
 
@@ -109,7 +114,9 @@ def test_what_another_version_or_kind_has_to_say_is_left_to_it(*, by_analyzer: b
 @pytest.mark.parametrize("text", ["as it stands", "leaving", "of the version before", ""])
 def test_an_answer_is_the_same_when_it_is_asked_again(text: str, *, by_analyzer: bool) -> None:
     """Another webhook may change the route after this one, which is then asked once more."""
-    standing = MARK.having("api", TargetSplit(stable="api", canary="api-canary", weight=5))
+    standing = MARK.having(
+        "api", TargetSplit(stable="api", canary="api-canary", traffic=Traffic(5))
+    )
     stored = split(route(ref("web"), ref("api")), standing)
     if text == "leaving":
         kept = mark_of(stored)

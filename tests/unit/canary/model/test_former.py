@@ -27,6 +27,7 @@ from canary.contract import (
 from canary.model.former import Identities, outdated_marks
 from canary.model.hashing import short_hash, template_hash
 from canary.model.state import Phase, State, current_state
+from canary.model.traffic import Traffic
 from canary.model.world import CanaryAbsent, Split
 from canary.objects.status import state_from_status, status_from_state
 from canary.objects.workloads import known_templates, read_canary, read_revisions, read_target
@@ -238,7 +239,7 @@ class Stored:
             revisions=read_revisions(self.replicasets(), self.target),
             strategy=STRATEGY,
             canary=read_canary(self.canary(), [], known) if self.canary_of else CanaryAbsent(),
-            split=Split(weight=self.state.weight, routes=1),
+            split=Split(traffic=Traffic(self.state.weight), routes=1),
         )
         return current_state(state_from_status(status), known), observed
 

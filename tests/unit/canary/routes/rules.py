@@ -1,10 +1,19 @@
 """Generated HTTPRoutes: all that a team may write in a rule, and what it may change later."""
 
 from copy import deepcopy
+from datetime import timedelta
 from typing import Any
 
 from hypothesis import strategies as st
 
+from canary.model.traffic import (
+    Affinity,
+    Comparison,
+    Condition,
+    RequestMatch,
+    SameSite,
+    Traffic,
+)
 from canary.model.values import Json
 from canary.routes.gateway_api import MOST, HttpRoutes
 from canary.routes.mark import Mark, TargetSplit
@@ -30,7 +39,7 @@ def route(*rules: Json, notes: dict[str, str] | None = None) -> Json:
 
 
 def split(target: str, weight: int) -> TargetSplit:
-    return TargetSplit(stable=target, canary=f"{target}-canary", weight=weight)
+    return TargetSplit(stable=target, canary=f"{target}-canary", traffic=Traffic(weight))
 
 
 def mark(**weights: int) -> Mark:
@@ -89,3 +98,38 @@ ROUTES = st.lists(st.one_of(RULES, RULES, RULES, BARE_RULES), max_size=4).map(
     lambda rules: route(*rules)
 )
 SHARES = st.integers(0, 100)
+
+CONDITIONS = st.builds(
+    Condition,
+    name=st.sampled_from(["x-canary", "cookie", "user"]),
+    by=st.sampled_from(Comparison),
+    value=st.sampled_from(["insider", "a.b", "^(.*;)?(canary=always)(;.*)?$"]),
+)
+MATCHES = st.builds(
+    RequestMatch,
+    headers=st.lists(CONDITIONS, max_size=2).map(tuple),
+    params=st.lists(CONDITIONS, max_size=1).map(tuple),
+)
+AFFINITIES = st.builds(
+    Affinity,
+    cookie=st.sampled_from(["canary", "flagger-cookie"]),
+    primary_cookie=st.sampled_from(["", "primary"]),
+    max_age=st.integers(1, 100_000).map(lambda seconds: timedelta(seconds=seconds)),
+    domain=st.sampled_from(["", "shop.example"]),
+    path=st.sampled_from(["", "/"]),
+    http_only=st.booleans(),
+    secure=st.booleans(),
+    same_site=st.none() | st.sampled_from(SameSite),
+    partitioned=st.booleans(),
+    value=st.sampled_from(["", "0123456789abcdef"]),
+)
+TRAFFIC = st.one_of(
+    st.builds(Traffic, SHARES),
+    st.builds(
+        Traffic,
+        SHARES,
+        match=st.lists(MATCHES, max_size=2).map(tuple),
+        mirror=st.one_of(st.just(0), SHARES),
+        affinity=st.none() | AFFINITIES,
+    ),
+)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from canary.model.traffic import Traffic
 from canary.model.values import Json
 from canary.routes.elsewhere import found_elsewhere
 from canary.routes.mark import Mark, TargetSplit, load_mark
@@ -35,7 +36,7 @@ def rule(*refs: Json) -> Json:
     ],
 )
 def test_shares(refs: list[Json], shares: set[int]) -> None:
-    assert HTTP.shares(route(rule(*refs)), split("web", 0)) == shares
+    assert HTTP.carried(route(rule(*refs)), split("web", 0)) == {Traffic(it) for it in shares}
 
 
 def test_each_rule_has_its_share() -> None:
@@ -44,7 +45,7 @@ def test_each_rule_has_its_share() -> None:
         rule(ref("web", 4), ref("web-canary", 1)),
         {"filters": []},
     )
-    assert HTTP.shares(written, split("web", 0)) == {50, 20}
+    assert HTTP.carried(written, split("web", 0)) == {Traffic(50), Traffic(20)}
 
 
 def condition(kind: str, seen: int | None) -> Json:
@@ -148,11 +149,15 @@ def test_a_weight_that_is_left_out_comes_back_as_none() -> None:
     [
         (
             '{"targets":{"web":{"stable":"web","canary":"c","weight":0}}}',
-            Mark(splits={"web": TargetSplit(stable="web", canary="c", weight=0)}),
+            Mark(splits={"web": TargetSplit(stable="web", canary="c", traffic=Traffic(0))}),
         ),
         (
             '{"targets":{"web":{"stable":"web","canary":"c","weight":100,"leaving":true}}}',
-            Mark(splits={"web": TargetSplit(stable="web", canary="c", weight=100, leaving=True)}),
+            Mark(
+                splits={
+                    "web": TargetSplit(stable="web", canary="c", traffic=Traffic(100), leaving=True)
+                }
+            ),
         ),
         ('{"targets":{"web":{"stable":"web","canary":"c","weight":-1}}}', None),
         (
@@ -162,8 +167,8 @@ def test_a_weight_that_is_left_out_comes_back_as_none() -> None:
             ),
             Mark(
                 splits={
-                    "a": TargetSplit(stable="a", canary="c", weight=1),
-                    "b": TargetSplit(stable="b", canary="d", weight=2),
+                    "a": TargetSplit(stable="a", canary="c", traffic=Traffic(1)),
+                    "b": TargetSplit(stable="b", canary="d", traffic=Traffic(2)),
                 }
             ),
         ),
@@ -174,7 +179,7 @@ def test_a_weight_that_is_left_out_comes_back_as_none() -> None:
                 '"targets":{"a":{"stable":"a","canary":"c","weight":1}}}'
             ),
             Mark(
-                splits={"a": TargetSplit(stable="a", canary="c", weight=1)},
+                splits={"a": TargetSplit(stable="a", canary="c", traffic=Traffic(1))},
                 kept=({"rest": "x"},),
                 elder="prod",
             ),

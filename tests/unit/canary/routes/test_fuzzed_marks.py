@@ -8,6 +8,7 @@ import pytest
 from hypothesis import strategies as st
 
 from canary.admission.routes import RouteWrite, admit_route, admit_route_creation
+from canary.model.traffic import Traffic
 from canary.model.values import Json
 from canary.routes.gateway_api import MOST
 from canary.routes.mark import Mark, TargetSplit, load_mark, mark_of, marked
@@ -64,7 +65,7 @@ def is_split_or_not(drawn: tuple[Json, str, Json]) -> None:
     assert storable(once.spec)
     assert storable(HTTP.without_traffic(now, found))
     for one in found.splits.values():
-        assert all(0 <= share <= 100 for share in HTTP.shares(now, one))
+        assert all(0 <= it.weight <= 100 for it in HTTP.carried(now, one))
     stored = load_mark(once.mark.dump()) if once.mark.splits else Mark()
     assert stored is not None
     again = HTTP.with_traffic({**now, "spec": once.spec}, stored)
@@ -99,7 +100,7 @@ CROSSED: Final = st.builds(
             TargetSplit,
             stable=NAMES,
             canary=NAMES,
-            weight=st.integers(0, 100),
+            traffic=st.builds(Traffic, st.integers(0, 100)),
             leaving=st.booleans(),
         ),
         max_size=3,

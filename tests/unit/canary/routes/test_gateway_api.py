@@ -4,6 +4,7 @@ from copy import deepcopy
 
 import pytest
 
+from canary.model.traffic import Traffic
 from canary.model.values import Json
 from canary.routes.known import dialect_of
 from canary.routes.mark import Mark, TargetSplit
@@ -61,11 +62,13 @@ def test_a_canary_s_backend_is_its_stable_s_but_for_the_name() -> None:
         ref("web", 150),
         ref("web-canary", 50),
     ]
-    assert HTTP.shares(route(split_rule), split("web", 0)) == {25}
+    assert HTTP.carried(route(split_rule), split("web", 0)) == {Traffic(25)}
 
 
 def test_of_two_targets_behind_one_service_the_first_has_it() -> None:
-    one, other = (TargetSplit(stable="web", canary="web-canary", weight=w) for w in (10, 60))
+    one, other = (
+        TargetSplit(stable="web", canary="web-canary", traffic=Traffic(w)) for w in (10, 60)
+    )
     for splits in ({"a": one, "b": other}, {"b": other, "a": one}):
         assert first(route(rule("/", ref("web"))), Mark(splits=splits))["web-canary"] == 10
 
@@ -142,7 +145,7 @@ def test_what_is_kept_is_small() -> None:
     """A route of the largest size: an object's annotations may have 256 kB in all."""
     refs = [ref(f"{n:x}" * 63, 1_000_000, port=65_535) for n in range(15)]
     largest = route(*(rule(f"/{n}", *refs) for n in range(16)))
-    asked = Mark(splits={"a": TargetSplit(stable=refs[0]["name"], canary="c", weight=5)})
+    asked = Mark(splits={"a": TargetSplit(stable=refs[0]["name"], canary="c", traffic=Traffic(5))})
     found = HTTP.with_traffic(largest, asked)
     assert len(found.spec["rules"][0]["backendRefs"]) == 16
     assert len(found.mark.dump()) < 25_000

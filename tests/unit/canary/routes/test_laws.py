@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from canary.model.traffic import Traffic
 from canary.model.values import Json
 from canary.routes.gateway_api import MOST
 from canary.routes.mark import Mark, load_mark
@@ -122,8 +123,8 @@ def test_each_target_has_its_share_and_no_backend_another_one(
     written: Json, one: int, other: int
 ) -> None:
     now, _ = after(written, to("web", one), to("api", other))
-    assert HTTP.shares(now, split("web", 0)) <= {one}
-    assert HTTP.shares(now, split("api", 0)) <= {other}
+    assert HTTP.carried(now, split("web", 0)) <= {Traffic(one)}
+    assert HTTP.carried(now, split("api", 0)) <= {Traffic(other)}
     for was, rule in zip(written["spec"]["rules"], now["spec"]["rules"], strict=True):
         refs = rule.get("backendRefs") or []
         assert all(0 <= it.get("weight", 1) <= MOST for it in refs)
@@ -141,7 +142,7 @@ def test_each_target_has_its_share_and_no_backend_another_one(
 def test_a_share_is_right_within_one_percent_at_every_weight(written: Json) -> None:
     for rule in written["spec"]["rules"]:
         single = route(rule)
-        if not HTTP.shares(single, split("web", 0)):
+        if not HTTP.carried(single, split("web", 0)):
             continue  # it has no traffic for web
         for share in range(0, 101, 7):
             [now] = after(single, to("web", share))[0]["spec"]["rules"]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from canary.contract import SPLIT
 from canary.model.names import canary_name
+from canary.model.traffic import Traffic
 from canary.model.values import Json
 from canary.routes.mark import (
     LONGEST_READ,
@@ -22,14 +23,12 @@ from canary.routes.mark import (
     marked,
     text_of,
 )
-from tests.unit.canary.routes.rules import HTTP, mark, ref, route, split
+from tests.unit.canary.routes.rules import HTTP, TRAFFIC, mark, ref, route, split
 
 ELDER = '{"canary":"web-canary","namespace":"prod","stable":"web","target":"web","weight":20}'
 
 names = st.text("abc-", min_size=1, max_size=8)
-splits = st.builds(
-    TargetSplit, stable=names, canary=names, weight=st.integers(0, 100), leaving=st.booleans()
-)
+splits = st.builds(TargetSplit, stable=names, canary=names, traffic=TRAFFIC, leaving=st.booleans())
 kept = st.lists(st.fixed_dictionaries({"rest": names}), max_size=2).map(tuple)
 
 
@@ -125,7 +124,7 @@ def largest(splits_of_a_rule: int) -> tuple[Json, Mark]:
     for number in range(16):
         stables = [name(number * 16 + one, 63) for one in range(splits_of_a_rule)]
         for one in stables:
-            found = TargetSplit(stable=one, canary=canary_name(one), weight=100)
+            found = TargetSplit(stable=one, canary=canary_name(one), traffic=Traffic(100))
             by_target[one.rjust(253, "t")] = found
         others = [
             ref(

@@ -10,7 +10,7 @@ from typing import Any
 
 from canary.model.state import State
 from canary.model.world import CanaryPresent
-from canary.rules.actions import Decision, Emit, MarkTarget
+from canary.rules.actions import Decision, Emit, MarkTarget, SetTraffic
 from canary.rules.context import Observed
 from tests.fakes.world import START, World
 from tests.kept import shown
@@ -62,6 +62,8 @@ def _difference(before: State, after: State) -> list[str]:
 
 def _action(action: object) -> str:
     match action:
+        case SetTraffic(traffic):
+            return f"  SetTraffic({traffic})"
         case Emit(reason, message, warning):
             return f"  {'WARNING' if warning else 'event'} {reason}: {message}"
         case MarkTarget(marks, pause):

@@ -17,7 +17,8 @@ from canary.model.strategy import (
     NoDataPolicy,
     Strategy,
 )
-from canary.rules.actions import SaveState, SetWeight
+from canary.model.traffic import Traffic
+from canary.rules.actions import SaveState, SetTraffic
 from canary.spec.steps import linear
 from tests.fakes.world import STRATEGY, World
 
@@ -573,5 +574,5 @@ def test_the_canary_is_on_the_route_before_it_gets_traffic() -> None:
     world.reconcile()
     decision = world.reconcile()
     names = [type(action).__name__ for action in decision.actions]
-    assert names[-3:] == ["EnsureRoute", "EnsureCanary", "SetWeight"]
-    assert decision.actions[-1] == SetWeight(0)
+    assert names[-3:] == ["EnsureRoute", "EnsureCanary", "SetTraffic"]
+    assert decision.actions[-1] == SetTraffic(Traffic(0))

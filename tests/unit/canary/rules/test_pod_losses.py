@@ -23,8 +23,9 @@ from canary.model.fates import (
 )
 from canary.model.state import Outcome, Phase
 from canary.model.strategy import Strategy
+from canary.model.traffic import Traffic
 from canary.objects.status import state_from_status, status_from_state
-from canary.rules.actions import SaveState, SetWeight
+from canary.rules.actions import SaveState, SetTraffic
 from canary.spec.steps import linear
 from tests.fakes.world import METRIC, START, STRATEGY, World
 
@@ -85,7 +86,9 @@ def test_a_run_whose_pods_were_taken_waits_for_them_and_goes_on_at_its_step(fate
     world = at_weight(20)
     world.fates = fates
     decision = world.reconcile()
-    assert decision.actions[0] == SetWeight(0), "no share for what has no pods, before all else"
+    assert decision.actions[0] == SetTraffic(Traffic(0)), (
+        "no share for what has no pods, before all else"
+    )
     without_share(world)
     until(world, lambda: world.now - START > timedelta(minutes=6))
     without_share(world)
@@ -188,7 +191,7 @@ def test_a_canary_that_somebody_deleted_is_made_again() -> None:
     world = at_weight(20)
     world.canary = ""
     decision = world.reconcile()
-    assert decision.actions[0] == SetWeight(0)
+    assert decision.actions[0] == SetTraffic(Traffic(0))
     assert world.canary == "v2"
     assert "the canary's Deployment was deleted" in world.state.message
     world.fates = (NEXT,)

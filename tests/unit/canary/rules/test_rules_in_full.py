@@ -10,6 +10,7 @@ from canary.contract import HOLD, NAMESPACE_LABEL, REQUESTED_BY, STABLE, Command
 from canary.model.asking import Sample
 from canary.model.state import Outcome, Phase, State
 from canary.model.strategy import Builtin, Metric
+from canary.model.traffic import Traffic
 from canary.model.world import CanaryPresent, Hold, OnUnsuitable, Target
 from canary.rules.actions import Emit, EndProgress, MarkTarget, Pause
 from canary.rules.beside_flagger import left_alone
@@ -208,7 +209,7 @@ def test_a_write_that_is_denied_is_asked_again_ever_more_rarely(waited: int, aft
     ],
 )
 def test_the_share_that_a_canary_has(phase: Phase, routes: int, share: int) -> None:
-    world = World(weight=20, routes=routes)
+    world = World(traffic=Traffic(20), routes=routes)
     assert world.observe().share(State(phase=phase)) == share
 
 

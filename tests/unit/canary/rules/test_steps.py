@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary.model.steps import BEFORE_FIRST, Needs, Step, Traffic, ahead, place
+from canary.model.steps import BEFORE_FIRST, Needs, Step, ahead, place
+from canary.model.traffic import Traffic
 from canary.spec.problems import Problems
 from canary.spec.steps import judged, linear, weights
 

@@ -6,8 +6,9 @@ import pytest
 
 from canary.contract import Reason
 from canary.model.state import Phase, State
+from canary.model.traffic import Traffic
 from canary.model.world import Split
-from canary.rules.actions import Action, Decision, Emit, EnsureCanary, EnsureRoute, SetWeight
+from canary.rules.actions import Action, Decision, Emit, EnsureCanary, EnsureRoute, SetTraffic
 from canary.rules.context import Context
 from canary.rules.decide import DEFAULT_TIMING, decide
 from canary.rules.strangers import kept_from_strangers
@@ -20,7 +21,9 @@ OTHER = Emit("Advanced", "x")
 
 
 def ctx(weight: int, *taken: str) -> Context:
-    observed = replace(World().observe(), split=Split(weight=weight, routes=1), taken=taken)
+    observed = replace(
+        World().observe(), split=Split(traffic=Traffic(weight), routes=1), taken=taken
+    )
     return Context(State(phase=Phase.PROGRESSING, weight=50), observed, START, DEFAULT_TIMING)
 
 
@@ -28,11 +31,11 @@ def ctx(weight: int, *taken: str) -> Context:
     ("weight", "actions", "kept"),
     [
         (0, (OTHER,), (OTHER,)),
-        (0, (SetWeight(10), OTHER), (OTHER, SAID)),
-        (0, (OTHER, SetWeight(0)), (OTHER, SAID)),
-        (50, (OTHER,), (SetWeight(0), OTHER, SAID)),
-        (50, (SetWeight(0), OTHER), (SetWeight(0), OTHER)),
-        (50, (OTHER, SetWeight(60)), (SetWeight(0), OTHER, SAID)),
+        (0, (SetTraffic(Traffic(10)), OTHER), (OTHER, SAID)),
+        (0, (OTHER, SetTraffic(Traffic(0))), (OTHER, SAID)),
+        (50, (OTHER,), (SetTraffic(Traffic(0)), OTHER, SAID)),
+        (50, (SetTraffic(Traffic(0)), OTHER), (SetTraffic(Traffic(0)), OTHER)),
+        (50, (OTHER, SetTraffic(Traffic(60))), (SetTraffic(Traffic(0)), OTHER, SAID)),
         (0, (EnsureCanary(2), EnsureRoute(), OTHER), (OTHER, SAID)),
     ],
 )
@@ -49,6 +52,6 @@ def test_in_no_phase_does_a_stranger_keep_a_share(phase: Phase) -> None:
     seen = ctx(50, TAKEN).observed
     state = State(phase=phase, candidate=seen.target.template_hash, weight=50, changed_at=START)
     decision = decide(state, seen, START)
-    assert SetWeight(0) in decision.actions
+    assert SetTraffic(Traffic(0)) in decision.actions
     made = (EnsureCanary, EnsureRoute)
     assert not any(isinstance(action, made) for action in decision.actions)

@@ -12,10 +12,11 @@ from analyzer.loop.losses import Losses
 from canary.contract import Command, Reason
 from canary.model.fates import Broken, Calm, Fate, Incident, Serving, Unready
 from canary.model.state import Phase
+from canary.model.traffic import Traffic
 from canary.model.values import Key
 from canary.model.world import CanaryPresent
 from canary.objects.status import state_from_status, status_from_state
-from canary.rules.actions import SetWeight
+from canary.rules.actions import SetTraffic
 from canary.rules.pods import PATIENCE
 from canary.rules.weather import MANY, WINDOW
 from tests.fakes.world import START, STRATEGY, World
@@ -61,7 +62,7 @@ def test_the_share_goes_at_once_and_the_verdict_falls_a_moment_later(
     world = at_weight(20)
     world.fates = fates
     decision = world.reconcile()
-    assert decision.actions[0] == SetWeight(0), "no share, before all else"
+    assert decision.actions[0] == SetTraffic(Traffic(0)), "no share, before all else"
     assert (world.weight, world.state.phase) == (0, Phase.PROGRESSING)
     assert "it is refused in 10 s unless other runs lose pods too" in world.state.message
     since = world.now
