@@ -244,6 +244,8 @@ def _wanted(dialect: Dialect, route: Json, change: Change) -> Mark:
         return wanted
     if why := wanted.too_much or dialect.with_traffic(route, wanted).mark.too_much:
         raise Invalid(0, "MarkTooLarge", why)
+    if why := dialect.refused(route, wanted):
+        raise Invalid(0, "TrafficNotSaid", why)
     return wanted
 
 

@@ -52,14 +52,16 @@ class Affinity:
     """Keeps a user who has met a version with it, by a cookie that lasts `max_age`.
 
     `cookie` is the name of the canary's, `primary_cookie` that of the stable's, "" where nobody is
-    kept with the stable. All else are attributes of both cookies; "" leaves one out. `value` is the
-    cookies' value, one of its own for each run, so that a run before keeps nobody: "" until a run
-    has the traffic.
+    kept with the stable. That one lasts `primary_max_age`, an interval of the analysis, so that who
+    has the stable may get the canary at a later step. All else are attributes of both cookies; ""
+    leaves one out. `value` is the cookies' value, one of its own for each run, so that a run before
+    keeps nobody: "" until a run has the traffic.
     """
 
     cookie: str
     primary_cookie: str = ""
     max_age: timedelta = timedelta(days=1)
+    primary_max_age: timedelta = timedelta(minutes=1)
     domain: str = ""
     path: str = ""
     http_only: bool = False

@@ -43,6 +43,12 @@ class Dialect(Protocol):
     def without_traffic(self, route: Json, mark: Mark) -> Json:
         """Return the route's spec as the team wrote it."""
 
+    def refused(self, route: Json, mark: Mark) -> str:
+        """Say why a route cannot carry all splits of a mark, and how to mend it; "" where it can.
+
+        What it cannot carry `with_traffic` leaves out, so that nobody's write is refused for it.
+        """
+
     def carried(self, route: Json, split: TargetSplit) -> frozenset[Traffic]:
         """Return what the canary gets, wherever the route has traffic for the stable.
 

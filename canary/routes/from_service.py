@@ -1,11 +1,12 @@
 """From Flagger's `Canary.spec.service`, in Istio's words, to a Gateway API rule of our own."""
 
-import re
 from typing import Final
 
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL
 from canary.model.strategy import GatewayRoute, Strategy
+from canary.model.traffic import Comparison
 from canary.model.values import Json, Key
+from canary.routes.http_added import value_match
 
 MATCHED: Final = frozenset({"uri", "headers", "queryParams", "method", "name"})
 """Fields of an HTTPMatchRequest that a Gateway API match can say."""
@@ -58,7 +59,6 @@ def route_from_service(key: Key, strategy: Strategy, owner: Json) -> Json:
 
 
 _KINDS = {"exact": "Exact", "prefix": "PathPrefix", "regex": "RegularExpression"}
-_PATTERNS = {"prefix": "{}.*", "suffix": ".*{}"}
 
 
 def _match(entry: Json) -> Json:
@@ -79,10 +79,8 @@ def _match(entry: Json) -> Json:
 
 
 def _value_match(kind: str, value: str) -> Json:
-    """Return a test of a header or parameter; the Gateway API knows exact values and patterns."""
-    if pattern := _PATTERNS.get(kind):
-        return {"type": "RegularExpression", "value": pattern.format(re.escape(value))}
-    return {"type": _KINDS.get(kind, "Exact"), "value": value}
+    """Return a test of a header or parameter; a kind that is not known is an exact one."""
+    return value_match(Comparison(kind) if kind in set(Comparison) else Comparison.EXACT, value)
 
 
 def _filters(service: Json) -> list[Json]:

@@ -49,13 +49,15 @@ class TargetSplit:
 class Mark:
     """All splits of one route, by target.
 
-    `kept` is what the route's dialect needs to give back what the team wrote; where it is empty,
-    the dialect reads that from the weights. `elder` is the namespace in a mark that the version
-    before marks by target has written and must go on understanding, "" in all others.
+    `added` is what the dialect has put in beside weights, in its own words. `kept` is what it needs
+    to give back what the team wrote; where it is empty, it reads that from the weights. `elder` is
+    the namespace in a mark that the version before marks by target has written and must go on
+    understanding, "" in all others.
     """
 
     splits: Mapping[str, TargetSplit] = field(default_factory=dict)
     kept: tuple[Json, ...] = ()
+    added: tuple[str, ...] = ()
     elder: str = ""
 
     @property
@@ -77,8 +79,11 @@ class Mark:
         if not self.splits:
             return ""
         value: Json = {
-            "targets": {target: _entry(split) for target, split in self.splits.items()},
+            "targets": {
+                target: _entry(split, alone=not self.added) for target, split in self.splits.items()
+            },
             **(self._in_elder_form() or {"rules": list(self.kept)}),
+            **({"added": list(self.added)} if self.added else {}),
         }
         return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
@@ -96,7 +101,7 @@ class Mark:
         if not self.elder or len(self.splits) != 1 or not self.staying:
             return {}
         [(target, split)] = self.splits.items()
-        if not split.traffic.is_a_share:
+        if self.added or not split.traffic.is_a_share:
             return {}
         return {
             "namespace": self.elder,
@@ -124,6 +129,7 @@ def load_mark(text: str) -> Mark | None:
         return Mark(
             splits=splits,
             kept=tuple(dict(rule) for rule in value.get("rules") or ()),
+            added=tuple(str(it) for it in value.get("added") or ()),
             elder=str(value.get("namespace", "")) if len(splits) == 1 else "",
         )
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
@@ -168,6 +174,10 @@ def _split(entry: Json) -> TargetSplit:
     )
 
 
-def _entry(split: TargetSplit) -> dict[str, Any]:
-    entry = {"stable": split.stable, "canary": split.canary, **traffic_entry(split.traffic)}
+def _entry(split: TargetSplit, *, alone: bool) -> dict[str, Any]:
+    entry = {
+        "stable": split.stable,
+        "canary": split.canary,
+        **traffic_entry(split.traffic, alone=alone),
+    }
     return {**entry, "leaving": True} if split.leaving else entry

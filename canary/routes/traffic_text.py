@@ -11,9 +11,15 @@ from canary.model.traffic import Affinity, Comparison, Condition, RequestMatch, 
 from canary.model.values import FULL, Json
 
 
-def traffic_entry(traffic: Traffic) -> Json:
-    """Return the fields of a mark's entry that say a traffic."""
-    if traffic.is_a_share:
+def traffic_entry(traffic: Traffic, *, alone: bool) -> Json:
+    """Return the fields of a mark's entry that say a traffic.
+
+    Args:
+        traffic: what is said.
+        alone: whether nothing stands on the route that only this version knows.
+
+    """
+    if traffic.is_a_share and alone:
         return {"weight": traffic.weight}
     said: Json = {"weight": traffic.weight}
     if traffic.match:
@@ -81,6 +87,7 @@ def _affinity_entry(affinity: Affinity) -> Json:
         "cookie": affinity.cookie,
         "primary": affinity.primary_cookie,
         "seconds": int(affinity.max_age.total_seconds()),
+        "primarySeconds": int(affinity.primary_max_age.total_seconds()),
         "domain": affinity.domain,
         "path": affinity.path,
         "httpOnly": affinity.http_only,
@@ -89,7 +96,7 @@ def _affinity_entry(affinity: Affinity) -> Json:
         "partitioned": affinity.partitioned,
         "value": affinity.value,
     }
-    return {name: it for name, it in said.items() if it not in {"", False} or name == "seconds"}
+    return {name: it for name, it in said.items() if it or name.endswith("econds")}
 
 
 def _affinity_in(entry: Json) -> Affinity:
@@ -98,6 +105,7 @@ def _affinity_in(entry: Json) -> Affinity:
         cookie=_text(entry["cookie"]),
         primary_cookie=_text(entry.get("primary", "")),
         max_age=timedelta(seconds=int(entry["seconds"])),
+        primary_max_age=timedelta(seconds=int(entry["primarySeconds"])),
         domain=_text(entry.get("domain", "")),
         path=_text(entry.get("path", "")),
         http_only=bool(entry.get("httpOnly", False)),

@@ -15,7 +15,8 @@ from canary.model.traffic import (
     Traffic,
 )
 from canary.model.values import Json
-from canary.routes.gateway_api import MOST, HttpRoutes
+from canary.routes.gateway_api import HttpRoutes
+from canary.routes.http_parts import MOST
 from canary.routes.mark import Mark, TargetSplit
 
 SPACE = "prod"

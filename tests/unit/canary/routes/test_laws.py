@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from canary.model.traffic import Traffic
 from canary.model.values import Json
-from canary.routes.gateway_api import MOST
+from canary.routes.http_parts import MOST
 from canary.routes.mark import Mark, load_mark
 from tests.unit.canary.routes.rules import (
     HTTP,

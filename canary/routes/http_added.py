@@ -1,0 +1,459 @@
+"""What stands in an HTTPRoute beside the team's rules, and in them beside weights.
+
+To give the canary the requests that match, or that carry a cookie, a rule is put in front of the
+team's own: it says the same, and matches what both ask for. A rule that has more conditions comes
+first with every gateway. A mirror is a filter of the rule, and a cookie that is set is a filter of
+a backend. The mark remembers each of them by a digest; nothing is ours because it looks like it.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+from canary.model.traffic import Affinity, Comparison, Condition, RequestMatch
+from canary.model.values import FULL, Json
+from canary.routes.http_kept import Splits, is_shared, split_of
+from canary.routes.http_parts import (
+    digest,
+    has_service,
+    is_service,
+    part,
+    refs_of,
+    scale_of,
+    weight_of,
+)
+from canary.routes.mark import Mark, TargetSplit
+
+MOST_RULES: Final = 16
+MOST_BACKENDS: Final = 16
+MOST_FILTERS: Final = 16
+MOST_MATCHES: Final = 64
+MOST_MATCHES_IN_ALL: Final = 128
+MOST_CONDITIONS: Final = 16
+_DIGITS: Final = 16
+_ANY_PATH: Final = {"type": "PathPrefix", "value": "/"}
+_MODIFIER: Final = "responseHeaderModifier"
+_PATTERNS: Final = {Comparison.PREFIX: "{}.*", Comparison.SUFFIX: ".*{}"}
+
+
+class UnsaidError(ValueError):
+    """A rule of the team's cannot be given this traffic; says why, with how to mend it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """A rule for some of the requests of one that the team wrote.
+
+    `shares` are the canaries' by their stable, in percent, `drawn` whose users get a cookie here.
+    """
+
+    rule: Json
+    shares: Mapping[str, int]
+    drawn: tuple[TargetSplit, ...] = ()
+
+    def only(self, match: Iterable[RequestMatch], stable: str, share: int) -> tuple["Variant", ...]:
+        """Return the variant for those of its requests that match, if there can be any."""
+        found = [
+            both
+            for theirs in self.rule.get("matches") or [{}]
+            for ours in match
+            if (both := _both(theirs, ours)) is not None
+        ]
+        if not found:
+            return ()
+        shares = {**self.shares, stable: share}
+        return (replace(self, rule={**self.rule, "matches": found}, shares=shares),)
+
+
+def variants_of(rule: Json, splits: Iterable[TargetSplit], space: str) -> list[Variant]:
+    """Return the rules that take the place of one, in their order; its own is the last.
+
+    Raises:
+        UnsaidError: an HTTPRoute cannot say it.
+
+    """
+    mine = [split for split in splits if has_service(rule, split.stable, space)]
+    found = [Variant(rule=rule, shares={split.stable: split.weight for split in mine})]
+    for split in mine:
+        found = [new for one in found for new in _by_match(one, split)]
+    for split in mine:
+        found = [new for one in found for new in _by_cookie(one, split)]
+    return found
+
+
+def _by_match(variant: Variant, split: TargetSplit) -> tuple[Variant, ...]:
+    traffic = split.traffic
+    if not (traffic.match and traffic.weight):
+        return (variant,)
+    return (*variant.only(traffic.match, split.stable, traffic.weight), variant)
+
+
+def _by_cookie(variant: Variant, split: TargetSplit) -> tuple[Variant, ...]:
+    """Keep who has met a version with it; where the stable has all, there is nobody to keep."""
+    affinity = split.traffic.affinity
+    if affinity is None or not affinity.value or not variant.shares[split.stable]:
+        return (variant,)
+    kept = variant.only((_carries(affinity.cookie, affinity.value),), split.stable, FULL)
+    if affinity.primary_cookie:
+        carries = _carries(affinity.primary_cookie, affinity.value)
+        kept = (*kept, *variant.only((carries,), split.stable, 0))
+    return (*kept, replace(variant, drawn=(*variant.drawn, split)))
+
+
+def _carries(cookie: str, value: str) -> RequestMatch:
+    pattern = rf"(.*;\s*)?{re.escape(cookie)}={re.escape(value)}(;.*)?"
+    return RequestMatch(headers=(Condition(name="cookie", by=Comparison.REGEX, value=pattern),))
+
+
+# --- matches ------------------------------------------------------------------------------------
+
+
+def value_match(by: Comparison, value: str) -> Json:
+    """Return a test of a header or parameter; the Gateway API knows exact values and patterns."""
+    if by is Comparison.EXACT:
+        return {"type": "Exact", "value": value}
+    pattern = value if by is Comparison.REGEX else _PATTERNS[by].format(re.escape(value))
+    return {"type": "RegularExpression", "value": pattern}
+
+
+def _both(theirs: Json, ours: RequestMatch) -> Json | None:
+    """Return a match of what both let in, None where that is nothing."""
+    headers = _joined(theirs.get("headers"), ours.headers, _lower)
+    params = _joined(theirs.get("queryParams"), ours.params, str)
+    if headers is None or params is None:
+        return None
+    tests = {"headers": headers, "queryParams": params}
+    return {
+        "path": dict(_ANY_PATH),
+        **theirs,
+        **{which: found for which, found in tests.items() if found},
+    }
+
+
+def _joined(
+    theirs: list[Json] | None, ours: Iterable[Condition], spelled: Callable[[object], str]
+) -> list[Json] | None:
+    """Return the tests of both, None where no value passes two of one name."""
+    found = list(theirs or ())
+    for condition in ours:
+        test = {"name": condition.name, **value_match(condition.by, condition.value)}
+        same = [it for it in found if spelled(it.get("name")) == spelled(condition.name)]
+        if not same:
+            found.append(test)
+        elif not _agree(same[0], test):
+            return None
+    return found
+
+
+def _lower(name: object) -> str:
+    """Return a header's name as it is compared."""
+    return str(name).lower()
+
+
+def _agree(theirs: Json, ours: Json) -> bool:
+    """Tell whether one test of a name can stand for both; False where no value passes both."""
+    one, other = ({"type": "Exact", **it, "name": ""} for it in (theirs, ours))
+    if one == other:
+        return True
+    if one["type"] == other["type"] == "Exact":
+        return False
+    raise UnsaidError(
+        f"a rule matches {ours['name']} already, and an HTTPRoute tests each header or parameter "
+        "once; match another one in the Canary's analysis or in the route"
+    )
+
+
+# --- what a variant is written as ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Put:
+    """A rule as it is to be, and the digests of what was put into it beside weights."""
+
+    rule: Json
+    parts: frozenset[str]
+
+
+def written(variant: Variant, staying: Splits, space: str, *, percent: bool) -> Put:
+    """Return the rule of a variant.
+
+    Args:
+        variant: what it is to say.
+        staying: all splits, by their stable.
+        space: the route's namespace.
+        percent: whether the cluster knows a mirror of less than all requests.
+
+    Raises:
+        UnsaidError: an HTTPRoute cannot say it.
+
+    """
+    scale = scale_of(variant.rule)
+    refs = [
+        new
+        for ref in refs_of(variant.rule)
+        for new in _split_ref(ref, scale, variant, staying, space)
+    ]
+    mirrors = [
+        mirror
+        for split in staying.values()
+        if (mirror := _mirror(variant, split, space, percent=percent)) is not None
+    ]
+    rule = {**variant.rule, "backendRefs": refs}
+    if mirrors:
+        rule["filters"] = [*(rule.get("filters") or ()), *mirrors]
+    headers = [it for split in variant.drawn for it in _cookies(split) if it]
+    parts = {*map(_mirror_digest, mirrors), *(digest(it, _DIGITS) for it in headers)}
+    return Put(rule=rule, parts=frozenset(parts))
+
+
+def _split_ref(ref: Json, scale: int, variant: Variant, staying: Splits, space: str) -> list[Json]:
+    split = split_of(ref, staying, space)
+    units = part(weight_of(ref), scale, shared=split is not None)
+    if split is None:
+        return [{**ref, "weight": units}]
+    share = (units * variant.shares[split.stable] + FULL // 2) // FULL
+    stable = {**ref, "weight": units - share}
+    canary = {**ref, "name": split.canary, "weight": share}
+    if split not in variant.drawn:
+        return [stable, canary]
+    of_canary, of_stable = _cookies(split)
+    return [_with_header(stable, of_stable), _with_header(canary, of_canary)]
+
+
+def _cookies(split: TargetSplit) -> tuple[Json, Json]:
+    """Return the headers that keep a user with the canary and with the stable, {} for none."""
+    affinity = split.traffic.affinity
+    if affinity is None:
+        return {}, {}
+    kept = _set_cookie(affinity.cookie, affinity, affinity.max_age)
+    if not affinity.primary_cookie:
+        return kept, {}
+    return kept, _set_cookie(affinity.primary_cookie, affinity, affinity.primary_max_age)
+
+
+def _set_cookie(name: str, affinity: Affinity, max_age: timedelta) -> Json:
+    said = [
+        f"{name}={affinity.value}",
+        f"Max-Age={int(max_age.total_seconds())}",
+        affinity.domain and f"Domain={affinity.domain}",
+        affinity.path and f"Path={affinity.path}",
+        "HttpOnly" if affinity.http_only else "",
+        "Secure" if affinity.secure else "",
+        f"SameSite={affinity.same_site}" if affinity.same_site else "",
+        "Partitioned" if affinity.partitioned else "",
+    ]
+    return {"name": "Set-Cookie", "value": "; ".join(one for one in said if one)}
+
+
+def _with_header(ref: Json, header: Json) -> Json:
+    """Return a backend whose answers have one header more; a kind of filter stands there once."""
+    if not header:
+        return ref
+    filters = list(ref.get("filters") or ())
+    at = next((i for i, it in enumerate(filters) if it.get("type") == _TYPE), None)
+    modifier = {} if at is None else dict(filters[at].get(_MODIFIER) or {})
+    more = list(modifier.get("add") or ())
+    if any(_lower(it.get("name")) == "set-cookie" for it in more):
+        raise UnsaidError(
+            f"backend {ref.get('name')} adds a header Set-Cookie already, and an HTTPRoute adds "
+            "each once; take it out, or take sessionAffinity out of the Canary"
+        )
+    new = {"type": _TYPE, _MODIFIER: {**modifier, "add": [*more, header]}}
+    if at is None:
+        return {**ref, "filters": [*filters, new]}
+    return {**ref, "filters": [*filters[:at], new, *filters[at + 1 :]]}
+
+
+_TYPE: Final = "ResponseHeaderModifier"
+
+
+def _mirror(variant: Variant, split: TargetSplit, space: str, *, percent: bool) -> Json | None:
+    """Return the filter by which the canary gets a copy of the stable's requests, if it does."""
+    rule, share = variant.rule, split.traffic.mirror
+    if not share or variant.shares.get(split.stable, FULL) == FULL:
+        return None
+    backends = [ref for ref in refs_of(rule) if weight_of(ref)]
+    if any(not is_service(ref, split.stable, space) for ref in backends):
+        raise UnsaidError(
+            f"a rule leads to other backends beside {split.stable}, and an HTTPRoute copies the "
+            "requests to all of them; give the Service a rule of its own, or do without mirror"
+        )
+    if not backends:
+        return None
+    backend = {"group": "", "kind": "Service", "name": split.canary}
+    if "port" in backends[0]:
+        backend["port"] = backends[0]["port"]
+    said: Json = {"backendRef": backend} | ({"percent": share} if percent else {})
+    return {"type": "RequestMirror", "requestMirror": said}
+
+
+def too_much(rules: list[Json]) -> str:
+    """Say what there is more of than an HTTPRoute takes, "" where it takes all of it."""
+    matches = [len(rule.get("matches") or [{}]) for rule in rules]
+    tests = [
+        len(match.get(which) or ())
+        for rule in rules
+        for match in rule.get("matches") or ()
+        for which in ("headers", "queryParams")
+    ]
+    found = (
+        ("rules", len(rules), MOST_RULES),
+        ("matches in a rule", max(matches, default=0), MOST_MATCHES),
+        ("matches", sum(matches), MOST_MATCHES_IN_ALL),
+        ("backends in a rule", _most(rules, "backendRefs"), MOST_BACKENDS),
+        ("filters in a rule", _most(rules, "filters"), MOST_FILTERS),
+        ("headers or parameters in a match", max(tests, default=0), MOST_CONDITIONS),
+    )
+    return "; ".join(
+        f"it would have {count} {what}, and an HTTPRoute takes {most}"
+        for what, count, most in found
+        if count > most
+    )
+
+
+def _most(rules: list[Json], field: str) -> int:
+    return max((len(rule.get(field) or ()) for rule in rules), default=0)
+
+
+# --- what is ours -------------------------------------------------------------------------------
+
+
+def noted(rules: list[tuple[Put, bool]]) -> tuple[str, ...]:
+    """Return what the mark remembers of all that was put in beside weights.
+
+    Args:
+        rules: all rules of a route, each with whether it was put in front of a team's.
+
+    """
+    whole = [
+        f"rule {at} {digest(put.rule, _DIGITS)} {_looks(put.rule)}"
+        for at, (put, added) in enumerate(rules)
+        if added
+    ]
+    parts = frozenset[str]().union(*(put.parts for put, _ in rules))
+    return (*whole, *(f"part {it}" for it in sorted(parts)))
+
+
+def _looks(rule: Json) -> str:
+    return digest(rule.get("matches"), _DIGITS)
+
+
+def _mirror_digest(found: Json) -> str:
+    """Return the digest of a mirror but for its percent, which the cluster may not know."""
+    said = {**(found.get("requestMirror") or {}), "percent": None}
+    return digest({**found, "requestMirror": said}, _DIGITS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bared:
+    """Rules without what was put in beside weights.
+
+    `percent` is False where the cluster has taken the percent off a mirror of ours.
+    """
+
+    rules: list[Json]
+    percent: bool
+
+
+def bared(rules: list[Json], mark: Mark, space: str) -> Bared:
+    """Take out all that the mark remembers, and leave what looks like it but is not ours."""
+    canaries = {split.canary: split for split in mark.splits.values()}
+    gone = _our_rules(rules, mark, canaries, space)
+    parts = {it.removeprefix("part ") for it in mark.added if it.startswith("part ")}
+    left = [rule for at, rule in enumerate(rules) if at not in gone]
+    if not parts:
+        return Bared(rules=left, percent=True)
+    split = [is_shared(rule, canaries, space) for rule in left]
+    percent = not any(
+        _mirror_digest(it) in parts and "percent" not in it["requestMirror"]
+        for rule, put_in in zip(left, split, strict=True)
+        if put_in
+        for it in rule.get("filters") or ()
+        if it.get("type") == "RequestMirror" and it.get("requestMirror")
+    )
+    found = [
+        _without_parts(rule, parts) if put_in else rule
+        for rule, put_in in zip(left, split, strict=True)
+    ]
+    return Bared(rules=found, percent=percent)
+
+
+def _our_rules(rules: list[Json], mark: Mark, canaries: Splits, space: str) -> set[int]:
+    """Return which rules were put in front of the team's.
+
+    One that somebody has edited is known by its matches, as long as the route is the stored one:
+    left there, it would lead to a Service that goes.
+    """
+    found = [digest(rule, _DIGITS) for rule in rules]
+    gone: set[int] = set()
+    edited = []
+    for at, whole, looks in (_read(it) for it in mark.added if it.startswith("rule ")):
+        same = [i for i, it in enumerate(found) if it == whole and i not in gone]
+        gone |= {at} if at in same else set(same[:1])
+        edited += [] if same else [looks]
+    left = [i for i in range(len(rules)) if i not in gone]
+    if not edited or not any(_is_split(rules[i], canaries, space) for i in left):
+        return gone
+    for looks in edited:
+        alike = [
+            i
+            for i in left
+            if i not in gone and _looks(rules[i]) == looks and is_shared(rules[i], canaries, space)
+        ]
+        gone |= set(alike[:1])
+    return gone
+
+
+def _is_split(rule: Json, canaries: Splits, space: str) -> bool:
+    """Tell whether a rule leads to a stable and to its canary."""
+    return any(
+        has_service(rule, split.stable, space) and has_service(rule, canary, space)
+        for canary, split in canaries.items()
+    )
+
+
+def _read(note: str) -> tuple[int, str, str]:
+    """Read what is remembered of a rule; of one that nobody of ours has written, nothing is."""
+    match note.split(" "):
+        case [_, at, whole, looks] if at.isdecimal() and len(at) < len("1000"):
+            return int(at), whole, looks
+        case _:
+            return -1, "", ""
+
+
+def _without_parts(rule: Json, parts: set[str]) -> Json:
+    refs = [_without_headers(ref, parts) for ref in refs_of(rule)]
+    filters: list[Json] = []
+    seen: set[str] = set()
+    for it in reversed(rule.get("filters") or ()):
+        ours = it.get("type") == "RequestMirror" and _mirror_digest(it)
+        if ours and ours in parts and ours not in seen:
+            seen.add(ours)
+        else:
+            filters.insert(0, it)
+    return _with_filters({**rule, "backendRefs": refs}, filters)
+
+
+def _without_headers(ref: Json, parts: set[str]) -> Json:
+    filters = []
+    for it in ref.get("filters") or ():
+        added = (it.get(_MODIFIER) or {}).get("add") or ()
+        left = [header for header in added if digest(header, _DIGITS) not in parts]
+        if len(left) == len(added):
+            filters.append(it)
+            continue
+        modifier = {key: value for key, value in it[_MODIFIER].items() if key != "add"}
+        modifier |= {"add": left} if left else {}
+        if modifier:
+            filters.append({**it, _MODIFIER: modifier})
+    return _with_filters(ref, filters)
+
+
+def _with_filters(holder: Json, filters: list[Json]) -> Json:
+    """Return a rule or backend with what is left of its filters."""
+    if filters == list(holder.get("filters") or ()):
+        return holder
+    rest = {key: value for key, value in holder.items() if key != "filters"}
+    return {**rest, "filters": filters} if filters else rest
