@@ -69,7 +69,7 @@ class AdoptedRoutes:
             await self._leave(key, renamed)
             routes = await self._concerning(key, split)
         routes = [(it, route) for it, route in routes if not _is_another_s(route, key, split)]
-        failures = await self._bring_all(routes, lambda mark: mark.having(key.name, split))
+        failures = await self._bring_all(key, routes, lambda mark: mark.having(key.name, split))
         _raise_other(failures)
         if failures:
             said = (f"{route['kind']} {_name(route)}: {error}" for route, error in failures)
@@ -95,7 +95,7 @@ class AdoptedRoutes:
             ApiError: a route could not be written; all others were.
 
         """
-        failures = await self._bring_all(routes, lambda mark: mark.leaving(key.name))
+        failures = await self._bring_all(key, routes, lambda mark: mark.leaving(key.name))
         for _, error in failures:
             raise error
 
@@ -155,14 +155,14 @@ class AdoptedRoutes:
         return found
 
     async def _bring_all(
-        self, routes: Iterable[tuple[Dialect, Json]], change: Change
+        self, key: Key, routes: Iterable[tuple[Dialect, Json]], change: Change
     ) -> list[tuple[Json, Failure]]:
         """Bring every route to the changed mark; return those on which that failed, with why."""
         failures: list[tuple[Json, Failure]] = []
 
         async def bring(dialect: Dialect, route: Json) -> None:
             try:
-                await self._bring(dialect, route, change)
+                await self._bring(key, dialect, route, change)
             except (Gone, NotFound):
                 return  # with the route its split is gone
             except (ApiError, Overtaken) as failure:
@@ -173,7 +173,7 @@ class AdoptedRoutes:
                 group.create_task(bring(dialect, route))
         return failures
 
-    async def _bring(self, dialect: Dialect, route: Json, change: Change) -> None:
+    async def _bring(self, key: Key, dialect: Dialect, route: Json, change: Change) -> None:
         """Write the mark, then what the webhook did not make of it.
 
         Until the weights are written, what is kept of the team's text stays what belongs to the old
@@ -181,7 +181,7 @@ class AdoptedRoutes:
         """
 
         def mark(current: Json) -> Json | None:
-            text = _wanted(dialect, current, change).dump()
+            text = _wanted(key, dialect, current, change).dump()
             done = text == text_of(current) and _missing(dialect, current) is None
             return None if done else _note(text)
 
@@ -190,7 +190,7 @@ class AdoptedRoutes:
             return None if missing is None else _rest_of(missing, current)
 
         resource = RESOURCES[dialect.kind]
-        await self._bring_companions(dialect, route, _wanted(dialect, route, change))
+        await self._bring_companions(dialect, route, _wanted(key, dialect, route, change))
         now = await patched(self._cluster, resource, route, mark)
         await patched(self._cluster, resource, now, weights)
 
@@ -232,20 +232,25 @@ def _missing(dialect: Dialect, route: Json) -> Written | None:
     return None if is_there else written
 
 
-def _wanted(dialect: Dialect, route: Json, change: Change) -> Mark:
-    """Return the changed mark of a route; what leaves it always may.
+def _wanted(key: Key, dialect: Dialect, route: Json, change: Change) -> Mark:
+    """Return the mark of a route as a target changes it; what leaves it always may.
 
     Raises:
-        Invalid: it would be one that is not read again.
+        Invalid: it would be one that is not read again, or that the route cannot carry; what it
+            cannot carry already is no other target's fault.
 
     """
-    wanted = change(_mark(route))
+    standing = _mark(route)
+    wanted = change(standing)
     if len(wanted.staying) < len(wanted.splits):
         return wanted
     if why := wanted.too_much or dialect.with_traffic(route, wanted).mark.too_much:
         raise Invalid(0, "MarkTooLarge", why)
-    if why := dialect.refused(route, wanted):
-        raise Invalid(0, "TrafficNotSaid", why)
+    if refused := dialect.refused(route, wanted):
+        before = dialect.refused(route, standing)
+        said = [it for name, it in refused.items() if name == key.name or name not in before]
+        if said:
+            raise Invalid(0, "TrafficNotSaid", "; ".join(said))
     return wanted
 
 

@@ -4,7 +4,7 @@ The analyzer writes the mark only, and this rule writes the weights, so that the
 applied stay owned by the team's field manager.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from canary.model.values import Json
 from canary.routes.dialect import Dialect
@@ -40,7 +40,7 @@ def admit_route(write: RouteWrite) -> RouteAnswer:
     before, asked, dialect = mark_of(write.old), mark_of(route), dialect_of(route)
     if asked is None or dialect is None:
         return RouteAnswer(outcome="no-split", route=route)
-    wanted = _wanted(before or NO_MARK, asked) if write.by_analyzer else asked
+    wanted = _wanted(before or NO_MARK, asked) if write.by_analyzer else _brought(write, asked)
     if not wanted.splits:
         return RouteAnswer(outcome="no-split", route=route)
     written = dialect.with_traffic(_read(write, route, wanted, dialect), wanted)
@@ -82,6 +82,13 @@ def _with_standing_mark(write: RouteWrite) -> Json:
     old, new = mark_of(write.old), mark_of(write.new)
     same = old and new and new.splits and new.splits in (old.splits, old.staying)
     return write.new if write.by_analyzer or same else marked(write.new, text_of(write.old))
+
+
+def _brought(write: RouteWrite, standing: Mark) -> Mark:
+    """Return the standing mark, with what a copy from another run has brought to be taken out."""
+    brought = mark_of(write.new) or NO_MARK
+    more = (it for it in brought.added if it not in standing.added)
+    return replace(standing, added=(*standing.added, *more))
 
 
 def _read(write: RouteWrite, route: Json, wanted: Mark, dialect: Dialect) -> Json:

@@ -1,5 +1,6 @@
 """What a kind of route has to say for itself; everything else is the same for all kinds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,8 +44,8 @@ class Dialect(Protocol):
     def without_traffic(self, route: Json, mark: Mark) -> Json:
         """Return the route's spec as the team wrote it."""
 
-    def refused(self, route: Json, mark: Mark) -> str:
-        """Say why a route cannot carry all splits of a mark, and how to mend it; "" where it can.
+    def refused(self, route: Json, mark: Mark) -> Mapping[str, str]:
+        """Say by target why a route cannot carry its split of a mark, and how to mend it.
 
         What it cannot carry `with_traffic` leaves out, so that nobody's write is refused for it.
         """

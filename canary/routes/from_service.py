@@ -6,7 +6,7 @@ from canary.contract import MANAGED_BY, MANAGED_BY_LABEL
 from canary.model.strategy import GatewayRoute, Strategy
 from canary.model.traffic import Comparison
 from canary.model.values import Json, Key
-from canary.routes.http_added import value_match
+from canary.routes.http_matches import value_match
 
 MATCHED: Final = frozenset({"uri", "headers", "queryParams", "method", "name"})
 """Fields of an HTTPMatchRequest that a Gateway API match can say."""

@@ -16,7 +16,6 @@ from canary.model.values import FULL, Json
 from canary.routes.dialect import Written
 from canary.routes.http_added import (
     Put,
-    UnsaidError,
     bared,
     noted,
     too_much,
@@ -24,6 +23,7 @@ from canary.routes.http_added import (
     written,
 )
 from canary.routes.http_kept import Splits, by, is_shared, kept_of, plain_rules, put_in
+from canary.routes.http_matches import UnsaidError
 from canary.routes.http_parts import (
     SCALE,
     has_service,
@@ -66,9 +66,9 @@ class HttpRoutes:
         bare = bared(rules_of(route), mark, space)
         return with_rules(route["spec"], plain_rules(bare.rules, mark, space))
 
-    def refused(self, route: Json, mark: Mark) -> str:
-        """Say why a route cannot carry all splits of a mark, "" where it can."""
-        return "; ".join(sorted(set(_carried(route, mark).left_out.values())))
+    def refused(self, route: Json, mark: Mark) -> Mapping[str, str]:
+        """Say by target what a route cannot carry of a mark, and why."""
+        return _carried(route, mark).left_out
 
     def carried(self, route: Json, split: TargetSplit) -> frozenset[Traffic]:
         """Return the share in each rule that has traffic for stable or canary.

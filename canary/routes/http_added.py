@@ -7,7 +7,7 @@ a backend. The mark remembers each of them by a digest; nothing is ours because 
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
@@ -15,6 +15,7 @@ from typing import Final
 from canary.model.traffic import Affinity, Comparison, Condition, RequestMatch
 from canary.model.values import FULL, Json
 from canary.routes.http_kept import Splits, is_shared, split_of
+from canary.routes.http_matches import UnsaidError, both, lowered
 from canary.routes.http_parts import (
     digest,
     has_service,
@@ -33,13 +34,7 @@ MOST_MATCHES: Final = 64
 MOST_MATCHES_IN_ALL: Final = 128
 MOST_CONDITIONS: Final = 16
 _DIGITS: Final = 16
-_ANY_PATH: Final = {"type": "PathPrefix", "value": "/"}
 _MODIFIER: Final = "responseHeaderModifier"
-_PATTERNS: Final = {Comparison.PREFIX: "{}.*", Comparison.SUFFIX: ".*{}"}
-
-
-class UnsaidError(ValueError):
-    """A rule of the team's cannot be given this traffic; says why, with how to mend it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +51,10 @@ class Variant:
     def only(self, match: Iterable[RequestMatch], stable: str, share: int) -> tuple["Variant", ...]:
         """Return the variant for those of its requests that match, if there can be any."""
         found = [
-            both
+            found_both
             for theirs in self.rule.get("matches") or [{}]
             for ours in match
-            if (both := _both(theirs, ours)) is not None
+            if (found_both := both(theirs, ours)) is not None
         ]
         if not found:
             return ()
@@ -105,64 +100,6 @@ def _by_cookie(variant: Variant, split: TargetSplit) -> tuple[Variant, ...]:
 def _carries(cookie: str, value: str) -> RequestMatch:
     pattern = rf"(.*;\s*)?{re.escape(cookie)}={re.escape(value)}(;.*)?"
     return RequestMatch(headers=(Condition(name="cookie", by=Comparison.REGEX, value=pattern),))
-
-
-# --- matches ------------------------------------------------------------------------------------
-
-
-def value_match(by: Comparison, value: str) -> Json:
-    """Return a test of a header or parameter; the Gateway API knows exact values and patterns."""
-    if by is Comparison.EXACT:
-        return {"type": "Exact", "value": value}
-    pattern = value if by is Comparison.REGEX else _PATTERNS[by].format(re.escape(value))
-    return {"type": "RegularExpression", "value": pattern}
-
-
-def _both(theirs: Json, ours: RequestMatch) -> Json | None:
-    """Return a match of what both let in, None where that is nothing."""
-    headers = _joined(theirs.get("headers"), ours.headers, _lower)
-    params = _joined(theirs.get("queryParams"), ours.params, str)
-    if headers is None or params is None:
-        return None
-    tests = {"headers": headers, "queryParams": params}
-    return {
-        "path": dict(_ANY_PATH),
-        **theirs,
-        **{which: found for which, found in tests.items() if found},
-    }
-
-
-def _joined(
-    theirs: list[Json] | None, ours: Iterable[Condition], spelled: Callable[[object], str]
-) -> list[Json] | None:
-    """Return the tests of both, None where no value passes two of one name."""
-    found = list(theirs or ())
-    for condition in ours:
-        test = {"name": condition.name, **value_match(condition.by, condition.value)}
-        same = [it for it in found if spelled(it.get("name")) == spelled(condition.name)]
-        if not same:
-            found.append(test)
-        elif not _agree(same[0], test):
-            return None
-    return found
-
-
-def _lower(name: object) -> str:
-    """Return a header's name as it is compared."""
-    return str(name).lower()
-
-
-def _agree(theirs: Json, ours: Json) -> bool:
-    """Tell whether one test of a name can stand for both; False where no value passes both."""
-    one, other = ({"type": "Exact", **it, "name": ""} for it in (theirs, ours))
-    if one == other:
-        return True
-    if one["type"] == other["type"] == "Exact":
-        return False
-    raise UnsaidError(
-        f"a rule matches {ours['name']} already, and an HTTPRoute tests each header or parameter "
-        "once; match another one in the Canary's analysis or in the route"
-    )
 
 
 # --- what a variant is written as ---------------------------------------------------------------
@@ -255,7 +192,7 @@ def _with_header(ref: Json, header: Json) -> Json:
     at = next((i for i, it in enumerate(filters) if it.get("type") == _TYPE), None)
     modifier = {} if at is None else dict(filters[at].get(_MODIFIER) or {})
     more = list(modifier.get("add") or ())
-    if any(_lower(it.get("name")) == "set-cookie" for it in more):
+    if any(lowered(it.get("name")) == "set-cookie" for it in more):
         raise UnsaidError(
             f"backend {ref.get('name')} adds a header Set-Cookie already, and an HTTPRoute adds "
             "each once; take it out, or take sessionAffinity out of the Canary"
