@@ -149,6 +149,7 @@ class Reason(StrEnum):
     NO_DATA = "NoData"
     PODS_LOST = "PodsLost"
     STABLE_SHRUNK = "StableShrunk"
+    STABLE_NOT_READY = "StableNotReady"
     CLUSTER_INCIDENT = "ClusterIncident"
     PROGRESS_DEADLINE = "ProgressDeadlineExceeded"
     INCONCLUSIVE = "Inconclusive"

@@ -12,7 +12,7 @@ from canary.model.former import Identities
 from canary.model.hashing import template_hash
 from canary.model.selection import selects, service_selector
 from canary.model.state import RUNNING_PHASES, Phase, State
-from canary.model.strategy import InvalidStrategy, Strategy
+from canary.model.strategy import InvalidStrategy, Kind, Strategy
 from canary.model.values import Json, Key
 from canary.objects.ownership import may_be_in_front
 from canary.objects.workloads import annotations
@@ -21,6 +21,7 @@ from canary.spec.canary import parse_strategy
 from canary.spec.defaults import Defaults, recorded, remembered
 from canary.spec.made import Whose, former_defaults, settings_of, whose
 from canary.spec.steps import linear
+from canary.spec.strategies import without_route
 
 NO_STRATEGY: Final = Strategy(interval=timedelta(minutes=1), threshold=1, steps=linear((100,)))
 """Stands in where a Canary is invalid, to find the routes and objects that may need cleaning."""
@@ -47,6 +48,21 @@ class Course:
     def followed(self) -> Strategy | InvalidStrategy:
         """What the rules are to follow."""
         return self.asked if isinstance(self.asked, InvalidStrategy) else self.strategy
+
+    def on_routes(self, routes: int) -> "Course":
+        """Return what is followed where so many routes lead to the Service.
+
+        A run that has begun on a route waits for one that has gone.
+
+        Args:
+            routes: how many.
+
+        """
+        begun = self.state.phase in RUNNING_PHASES and self.state.begun
+        waits = begun and self.state.kind is not Kind.BLUE_GREEN
+        if routes or waits or self.strategy.own_route is not None:
+            return self
+        return replace(self, strategy=without_route(self.strategy))
 
 
 def goes_on(state: State, target: Json) -> bool:

@@ -9,7 +9,7 @@ from canary.measuring.countable import (
     Countable,
     Uncountable,
     count_of,
-    is_load_tested,
+    is_alone,
     unread,
 )
 from canary.model.canary_labels import CanaryLabels
@@ -33,7 +33,7 @@ async def counted(
     """
     if not query.spec.speaks_promql:
         return unread(query)
-    alone, gate = is_load_tested(strategy), strategy.gate
+    alone, gate = is_alone(strategy), strategy.gate
     try:
         return await deriver.derive(
             namespace, count_of, query.metric, query.texts, query.stable, alone, gate

@@ -22,7 +22,7 @@ from canary.measuring.countable import (
     Comparable,
     Countable,
     Uncountable,
-    is_load_tested,
+    is_alone,
     within_bounds,
 )
 from canary.measuring.pods import Newest
@@ -122,6 +122,8 @@ class Observer:
             present = group.create_task(self._canary(key, target))
             split = group.create_task(self.router.read_split(key, strategy))
             prepared = group.create_task(self.sampler.prepare(key, strategy))
+        course = course.on_routes(split.result().routes)
+        strategy = course.strategy
         queries, problems = prepared.result()
         standing_canary = present.result()
         own = canary_name(strategy.service_name)
@@ -202,7 +204,7 @@ class Observer:
             said = await beside.forewarned(key.namespace, scene.labels)
             observed = replace(observed, forewarned=said)
         present = isinstance(observed.canary, CanaryPresent)
-        made_later = strategy.own_route is not None
+        made_later = strategy.own_route is not None or strategy.is_unrouted
         if held and scene.service is not None and not observed.split.routes and not made_later:
             found = await beside.unrouted(key.namespace, strategy.service_name)
             observed = replace(observed, unrouted=found)
@@ -339,7 +341,7 @@ def watch_of(scene: Scene, found: Sequence[Countable | Comparable | Uncountable]
         selector=listed_by(scene.target),
         revisions=scene.observed.revisions,
         record=state.evidence,
-        asked=repr((strategy.policy, strategy.metrics, strategy.gate, is_load_tested(strategy))),
+        asked=repr((strategy.policy, strategy.metrics, strategy.gate, is_alone(strategy))),
         traffic_since=state.traffic_since.timestamp() if state.traffic_since else None,
         former_until=state.former_until.timestamp() if state.former_until else None,
         weight=scene.observed.share(state),

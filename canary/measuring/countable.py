@@ -115,6 +115,15 @@ def is_load_tested(strategy: Strategy) -> bool:
     )
 
 
+def is_alone(strategy: Strategy) -> bool:
+    """Tell whether what the canary answers is compared with nothing of the stable's.
+
+    A load test is its own, what matches is another population than the rest, and beside a canary
+    with all of the traffic or with none nothing like it is served.
+    """
+    return is_load_tested(strategy) or not strategy.is_compared
+
+
 def countable(
     metric: Metric,
     canary: Iterable[SourceQuery],
@@ -129,7 +138,7 @@ def countable(
         metric: with its bounds.
         canary: its queries for the canary, in the order in which they are tried.
         stable: the same for the stable.
-        alone: whether the canary also gets requests that the stable does not.
+        alone: whether the stable gets no requests like the canary's; see `is_alone`.
         gate: whether a promotion asks for non-inferiority.
 
     """
@@ -186,7 +195,7 @@ def _planned(
         why = "it has no bound, which would say whether more of it is worse or less"
         return Uncountable(metric=metric.name, why=why)
     if alone and (first.maximum is None or metric.leeway is not None or not limited):
-        why = "the canary's own load test leaves only a fixed bound to compare with; it has none"
+        why = "the stable serves nothing like it, which leaves a fixed bound alone; it has none"
         return Uncountable(metric=metric.name, why=why)
     plan = CountPlan(
         name=metric.name,
@@ -251,7 +260,7 @@ def counted(query: Query, strategy: Strategy) -> Countable | Comparable | Uncoun
     """Return how the evidence layer reads a metric of a strategy."""
     if not query.spec.speaks_promql:
         return unread(query)
-    alone, gate = is_load_tested(strategy), strategy.gate
+    alone, gate = is_alone(strategy), strategy.gate
     return count_of(query.metric, query.texts, query.stable, alone, gate)
 
 

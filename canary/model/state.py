@@ -10,6 +10,8 @@ from canary.model.announcement import Announcement
 from canary.model.asking import Asked
 from canary.model.former import Identities
 from canary.model.steps import BEFORE_FIRST
+from canary.model.strategy import Kind
+from canary.model.traffic import NOTHING, Traffic
 
 
 class Phase(StrEnum):
@@ -70,9 +72,10 @@ class State:
     """What a run remembers between two reconciles; lives in `Canary.status` and nowhere else.
 
     `step` is the index of the step that it is at, `round` the how-manyth check of that step comes
-    next, `asked` the hooks that were called for it. `failed_checks` counts toward the strategy's
-    threshold. `checked_at` is when the last analysis
-    tick was, `changed_at` when the phase last changed, `stepped_at` when the weight did,
+    next, `asked` the hooks that were called for it. `beside` is what the step says of the canary's
+    traffic beside its `weight`, `kind` the strategy that the step is of. `failed_checks` counts
+    toward the strategy's threshold. `checked_at` is when the last analysis tick was, `changed_at`
+    when the phase last changed, `stepped_at` when the weight did,
     `no_data_since` since when a metric has had no value, `incident_since` since when both versions
     have missed a bound, `lost_since` since when pods are missing that the cluster took, `losses`
     how often all of them were, `withheld` the step's share that the stable serves meanwhile,
@@ -99,6 +102,8 @@ class State:
     round: int = 0
     asked: tuple[Asked, ...] = ()
     weight: int = 0
+    beside: Traffic = NOTHING
+    kind: Kind = Kind.CANARY
     failed_checks: int = 0
     started_at: datetime | None = None
     changed_at: datetime | None = None
@@ -140,6 +145,12 @@ class State:
     def run(self) -> str:
         """The identity of the run: a retried candidate has another one."""
         return f"{self.candidate}@{self.started_at.isoformat() if self.started_at else ''}"
+
+    @property
+    def traffic(self) -> Traffic:
+        """What its canary gets now."""
+        found = replace(self.beside, weight=self.weight)
+        return NOTHING if found.is_nothing or self.is_without_share else found
 
     @property
     def begun(self) -> bool:

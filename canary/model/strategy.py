@@ -8,7 +8,7 @@ from typing import Any
 
 from canary.evidence.policy import Policy
 from canary.model.announcement import Alert
-from canary.model.steps import Step
+from canary.model.steps import Step, is_compared
 from canary.model.values import Json
 
 
@@ -82,6 +82,18 @@ class FailureCount(StrEnum):
     CUMULATIVE = "cumulative"
 
 
+class Kind(StrEnum):
+    """How a candidate comes to its traffic.
+
+    CANARY: a growing share of it. AB: all requests that match, for a number of checks. BLUE_GREEN:
+    none for a number of checks, then all at once.
+    """
+
+    CANARY = "canary"
+    AB = "a/b"
+    BLUE_GREEN = "blue/green"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayRoute:
     """What an own route is made of, from `Canary.spec.service` (Flagger's fields)."""
@@ -95,10 +107,16 @@ class GatewayRoute:
 class Strategy:
     """How a candidate becomes production: validated, with every default filled in.
 
-    `steps` are taken in order; the target is promoted when the last one may be left.
+    `steps` are taken in order; the target is promoted when the last one may be left. `unrouted` are
+    those that take their place where no route leads to the Service, empty where one is waited for.
+    `back` is by how many percent a step the traffic returns to a target that has been promoted, 0
+    for at once.
     `service_name` is the Service whose traffic is split; with `any_service` one of another name may
     stand in front of the target, or none. With `health_is_enough` metrics that neither side has are
     passed over.
+
+    Before the first step `ready_percent` of the canary's pods are ready, and before each one
+    `stable_ready_percent` of the target's.
 
     `recorded_window` is how far back a series looks that a recording rule has made.
 
@@ -110,6 +128,9 @@ class Strategy:
     interval: timedelta
     threshold: int
     steps: tuple[Step, ...]
+    kind: Kind = Kind.CANARY
+    unrouted: tuple[Step, ...] = ()
+    back: int = 0
     metrics: tuple[Metric, ...] = ()
     hooks: tuple[Hook, ...] = ()
     alerts: tuple[Alert, ...] = ()
@@ -120,6 +141,7 @@ class Strategy:
     own_route: GatewayRoute | None = None
     progress_deadline: timedelta = timedelta(seconds=600)
     ready_percent: int = 100
+    stable_ready_percent: int = 0
     skip_analysis: bool = False
     suspended: bool = False
     metrics_server: str = ""
@@ -137,6 +159,27 @@ class Strategy:
     def weights(self) -> tuple[int, ...]:
         """The canary's share at each step, in percent."""
         return tuple(step.traffic.weight for step in self.steps)
+
+    @property
+    def iterations(self) -> int:
+        """How many checks it takes at the traffic that it begins with; a canary that grows, one."""
+        first = self.steps[0].traffic
+        return sum(step.traffic == first for step in self.steps)
+
+    @property
+    def shares(self) -> tuple[int, ...]:
+        """What the canary has to answer at each step, in percent of all requests at most."""
+        return tuple(max(step.traffic.weight, step.traffic.mirror) for step in self.steps)
+
+    @property
+    def is_unrouted(self) -> bool:
+        """Whether it takes the steps for which no route is needed."""
+        return bool(self.unrouted) and self.steps == self.unrouted
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether the stable serves like requests beside the canary at any step."""
+        return any(is_compared(step.traffic) for step in self.steps)
 
     @property
     def gate(self) -> bool:

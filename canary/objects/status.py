@@ -11,10 +11,12 @@ from canary.contract import Reason
 from canary.model.asking import Asked, HookAsk, Unanswered, Word
 from canary.model.state import Check, Notice, Outcome, Phase, State
 from canary.model.steps import BEFORE_FIRST
-from canary.model.strategy import HookType
+from canary.model.strategy import HookType, Kind
+from canary.model.traffic import NOTHING
 from canary.model.values import FULL, Json
 from canary.objects import recorded
 from canary.objects.announcements import announcements, dumped
+from canary.routes.traffic_text import traffic_entry, traffic_in
 
 CONDITION = "Promoted"
 UNDERSTOOD = "Understood"
@@ -79,12 +81,35 @@ def state_from_status(status: Json) -> State:
     if run.get("stepOf") != state.run:
         return state
     asked = (_asked(entry, state) for entry in recorded.mappings(run.get("asked")))
-    return replace(
+    kind = recorded.text(run.get("kind"))
+    state = replace(
         state,
         step=recorded.whole(run.get("step"), state.step, least=BEFORE_FIRST),
+        kind=Kind(kind) if kind in set(Kind) else Kind.CANARY,
         round=recorded.whole(run.get("round")),
         asked=tuple(one for one in asked if one is not None),
     )
+    return _with_traffic(state, run)
+
+
+def _with_traffic(state: State, run: Json) -> State:
+    """Return the state with what its step matches, copies and keeps.
+
+    Where that cannot be read its canary has no share: it was one of some requests, not of all.
+    """
+    if run.get("traffic") is None:
+        return state
+    try:
+        beside = traffic_in(recorded.mapping_in_text(run["traffic"]))
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
+        return replace(state, weight=0)
+    return replace(state, beside=replace(beside, weight=0))
+
+
+def _iterations(state: State) -> int:
+    """Return which check a run is at where its traffic does not grow, as Flagger counts."""
+    counts = state.kind is not Kind.CANARY and state.phase is Phase.PROGRESSING and state.begun
+    return state.step + 1 if counts else 0
 
 
 def _fields(run: Json) -> dict[str, Any]:
@@ -118,7 +143,7 @@ def status_from_state(state: State, *, previous: Json, generation: int, now: dat
         "phase": str(state.phase),
         "canaryWeight": state.weight,
         "failedChecks": state.failed_checks,
-        "iterations": 0,
+        "iterations": _iterations(state),
         "lastAppliedSpec": state.candidate,
         "lastPromotedSpec": state.stable,
         "lastTransitionTime": _transition_time(state, previous, now),
@@ -129,6 +154,9 @@ def status_from_state(state: State, *, previous: Json, generation: int, now: dat
             # What another version stores of a later run is merged into this and leaves it as it is.
             "stepOf": state.run,
             "round": state.round,
+            # As text: what a step before has matched is no part of this one.
+            "traffic": None if state.beside == NOTHING else json.dumps(traffic_entry(state.beside)),
+            "kind": None if state.kind is Kind.CANARY else str(state.kind),
             "asked": [_dump_asked(one) for one in state.asked] or None,
             "preRolloutPassed": state.pre_rollout_passed,
             "paused": state.paused,

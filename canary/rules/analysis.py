@@ -25,6 +25,7 @@ from canary.rules.ahead import SLACK
 from canary.rules.capacity import canary_pods, missing
 from canary.rules.checks import overall
 from canary.rules.context import RECHECK, Context, Tick, wait, warned
+from canary.rules.gates import short_of
 from canary.rules.hooks import called, checks_of, hooks_of, waited_for
 from canary.rules.pods import (
     broken,
@@ -185,9 +186,19 @@ def _before(tick: Tick) -> Decision | None:
             return _pre_rollout(tick)
         if overall(checks_of(tick.state)) is not Outcome.PASSED:
             return failed(seen_hooks(tick))
-    if state.paused:
+    return _kept_waiting(tick) or _first_weight(tick, passed=[hook.name for hook in hooks])
+
+
+def _kept_waiting(tick: Tick) -> Decision | None:
+    """All has passed: a person, or pods of the stable, may still be waited for."""
+    ctx = tick.ctx
+    if tick.state.paused:
         return wait(ctx, Reason.PAUSED, "paused before the first weight", RECHECK)
-    return _first_weight(tick, passed=[hook.name for hook in hooks])
+    short = short_of(ctx, tick.strategy)
+    if not short:
+        return None
+    message = f"{ctx.observed.key} gets no traffic yet: {short}"
+    return warned(ctx, wait(ctx, Reason.STABLE_NOT_READY, message, RECHECK))
 
 
 def _pre_rollout(tick: Tick) -> Decision:

@@ -51,7 +51,7 @@ def canary_pods(state: State, strategy: Strategy, replicas: int) -> int:
         replicas: the stable's present size.
 
     """
-    shares = (*strategy.weights, state.weight, state.withheld)
+    shares = (*strategy.shares, state.weight, state.withheld)
     return canary_size(pods_for_all(state, replicas), shares)
 
 

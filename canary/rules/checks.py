@@ -7,6 +7,7 @@ from typing import Final
 from canary.model.asking import Sample
 from canary.model.state import Check, Outcome
 from canary.model.strategy import Builtin, Metric, Strategy
+from canary.model.values import FULL
 from canary.model.world import CanaryAbsent, CanaryPresent
 
 HEALTH = "canary-health"
@@ -29,6 +30,7 @@ def check_all(
     restarts_before: int,
     *,
     comparable: bool = False,
+    untried: bool = False,
 ) -> tuple[Check, ...]:
     """Hold the canary's health and everything that was read against its bound.
 
@@ -38,16 +40,26 @@ def check_all(
         strategy: what the Canary asks for.
         restarts_before: container restarts of the canary at the tick before.
         comparable: whether the stable serves enough for its own value to mean something.
+        untried: whether nothing is sent to the canary yet, so that there is nothing to measure.
 
     """
     margin = strategy.policy.margin if comparable else None
     return (
-        check_health(canary, restarts_before),
+        check_health(canary, restarts_before, strategy.ready_percent),
         *(
-            check_sample(sample, health_is_enough=strategy.health_is_enough, margin=margin)
+            _not_tried(sample)
+            if untried and sample.value is None and not sample.problem
+            else check_sample(sample, health_is_enough=strategy.health_is_enough, margin=margin)
             for sample in samples
         ),
     )
+
+
+def _not_tried(sample: Sample) -> Check:
+    """A canary to which nothing is sent has no values: that says nothing, and is not waited for."""
+    name = sample.metric.name
+    message = f"{name} has no value: nothing is sent to the canary in this step"
+    return Check(name=name, outcome=Outcome.PASSED, message=message, query=sample.query)
 
 
 def overall(checks: tuple[Check, ...]) -> Outcome:
@@ -77,23 +89,32 @@ def measurements(checks: tuple[Check, ...]) -> str:
     return f" ({'; '.join(found)})" if found else ""
 
 
-def check_health(canary: CanaryAbsent | CanaryPresent, restarts_before: int) -> Check:
-    """Judge the canary's pods themselves: ready, no restart, no crash."""
+def check_health(
+    canary: CanaryAbsent | CanaryPresent, restarts_before: int, ready_percent: int = FULL
+) -> Check:
+    """Judge the canary's pods themselves: so many ready, no restart, no crash.
+
+    Args:
+        canary: the canary Deployment and its pods.
+        restarts_before: container restarts at the tick before.
+        ready_percent: the share of its pods that must be ready.
+
+    """
     match canary:
         case CanaryAbsent():
             return Check(name=HEALTH, outcome=Outcome.FAILED, message="the canary has no pods")
         case CanaryPresent():
-            return _check_pods(canary, restarts_before)
+            return _check_pods(canary, restarts_before, ready_percent)
 
 
-def _check_pods(canary: CanaryPresent, restarts_before: int) -> Check:
+def _check_pods(canary: CanaryPresent, restarts_before: int, ready_percent: int) -> Check:
     outcome, message = Outcome.PASSED, f"{canary.ready} of {canary.replicas} canary pods are ready"
     if canary.trouble:
         outcome, message = Outcome.FAILED, canary.trouble
     elif canary.restarts > restarts_before:
         outcome = Outcome.FAILED
         message = f"canary containers restarted {canary.restarts - restarts_before} times"
-    elif canary.ready < canary.replicas:
+    elif canary.ready * FULL < canary.replicas * ready_percent or not canary.ready:
         outcome = Outcome.LOST if canary.misses_by_no_fault else Outcome.FAILED
     return Check(
         name=HEALTH,

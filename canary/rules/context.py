@@ -10,7 +10,7 @@ from canary.model.asking import OwnCount, Standing
 from canary.model.fates import Calm, Weather
 from canary.model.state import Phase, State
 from canary.model.strategy import InvalidStrategy, Strategy
-from canary.model.values import Key
+from canary.model.values import FULL, Key
 from canary.model.world import (
     CanaryAbsent,
     CanaryPresent,
@@ -73,9 +73,15 @@ class Observed:
     edited: bool = False
 
     def share(self, state: State) -> int:
-        """Return the canary's percent of the traffic: all, where pods serve as they come up."""
+        """Return what the canary answers in percent of the traffic, copies included.
+
+        It is all where pods serve as they come up, and where it is tried with what comes past the
+        routes, such as a load test.
+        """
         unsplit = state.phase is Phase.PROMOTING or not self.split.routes
-        return 100 if unsplit else self.split.weight
+        apart = state.begun and state.traffic.is_nothing and not state.is_without_share
+        carried = self.split.traffic
+        return FULL if unsplit or apart else max(carried.weight, carried.mirror)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,15 @@ from canary.evidence.policy import Inconclusive
 from canary.evidence.report import what_exposure_needs, what_promotion_needs
 from canary.evidence.verdict import NonInferior
 from canary.model.state import Outcome, State
-from canary.model.steps import Step, ahead
+from canary.model.strategy import Strategy
 from canary.model.values import FULL
 from canary.rules.actions import Decision, Emit, SaveState
 from canary.rules.checks import summary
 from canary.rules.context import Context, Tick
+from canary.rules.course import left, present
 from canary.rules.transitions import refuse
 
-_LASTING: Final = frozenset({Reason.INCONCLUSIVE, Reason.SHARED_INCIDENT})
+_LASTING: Final = frozenset({Reason.INCONCLUSIVE, Reason.SHARED_INCIDENT, Reason.STABLE_NOT_READY})
 _USUAL: Final = frozenset({Reason.BAKING, Reason.LOOKS_BACK})
 _TOLD: Final = _LASTING | {
     Reason.CHECK_FAILED,
@@ -28,6 +29,7 @@ _TOLD: Final = _LASTING | {
     Reason.BAKING,
     Reason.NOT_FOLLOWED,
     Reason.LOOKS_BACK,
+    Reason.STABLE_NOT_READY,
 }
 """Reasons for which a weight is kept that are worth an event."""
 
@@ -97,7 +99,7 @@ def _inferior(tick: Tick) -> str:
     """Say what non-inferiority lacks; nothing where it is shown, or not asked for."""
     weighing = tick.ctx.observed.weighing
     shown = weighing is not None and isinstance(weighing.verdict, NonInferior)
-    if not _present(tick).needs.gate or shown:
+    if not present(tick.strategy, tick.state).needs.gate or shown:
         return ""
     return f"not yet shown to be no worse than the stable: {what_promotion_needs(weighing)}"
 
@@ -105,18 +107,23 @@ def _inferior(tick: Tick) -> str:
 def _exposed(tick: Tick) -> str:
     """Say by how much the next share of the traffic may overdraw the budget; nothing if it fits."""
     ctx, strategy, state = tick.ctx, tick.strategy, tick.state
-    budget = _present(tick).needs.error_budget
-    if budget is None or state.weight >= FULL:
+    budget, had = present(strategy, state).needs.error_budget, _answered(state)
+    if budget is None or not had or state.weight >= FULL:
         return ""
-    left = ahead(strategy.steps, state.step, state.weight)
-    larger = strategy.steps[left[0]].traffic.weight if left else FULL
+    further = left(strategy, state)
+    larger = strategy.steps[further[0]].traffic.weight if further else FULL
     return what_exposure_needs(
         ctx.observed.weighing,
         weight=larger,
-        growth=larger / state.weight / _reached(tick),
+        growth=larger / had / _reached(tick),
         seconds=strategy.interval.total_seconds(),
         budget=budget,
     )
+
+
+def _answered(state: State) -> int:
+    """Return what the canary has answered lately, in percent of the requests: copies count."""
+    return state.weight or state.traffic.mirror
 
 
 def _reached(tick: Tick) -> float:
@@ -149,7 +156,7 @@ def _undecided(tick: Tick, missing: str) -> Decision | None:
 def lasting(tick: Tick) -> Decision | None:
     """A step that lasts longer than an interval: a bake at weight 100, before the old pods go."""
     ctx, state = tick.ctx, tick.state
-    left = (state.stepped_at or ctx.now) + _present(tick).lasts - ctx.now
+    left = (state.stepped_at or ctx.now) + present(tick.strategy, tick.state).lasts - ctx.now
     if left <= timedelta(0):
         return None
     until = (ctx.now + left).strftime("%H:%M:%S")
@@ -157,6 +164,28 @@ def lasting(tick: Tick) -> Decision | None:
     return stay(tick, Reason.BAKING, message)
 
 
-def _present(tick: Tick) -> Step:
-    """Return the step that the run is at; see `located`."""
-    return tick.strategy.steps[max(0, tick.state.step)]
+def stable_short(tick: Tick) -> Decision | None:
+    """Fewer of the target's pods are ready than its Canary wants before a step: it waits for them.
+
+    Nothing is held against the candidate: they are not its pods.
+    """
+    missing = short_of(tick.ctx, tick.strategy)
+    if not missing:
+        return None
+    message = f"Halt {tick.ctx.observed.key} advancement at weight {tick.state.weight}: {missing}"
+    return stay(tick, Reason.STABLE_NOT_READY, message)
+
+
+def short_of(ctx: Context, strategy: Strategy) -> str:
+    """Say how many pods of the stable are ready where they are too few for a step, else "".
+
+    Args:
+        ctx: the world.
+        strategy: what the run follows; see `Strategy.stable_ready_percent`.
+
+    """
+    share, replicas = strategy.stable_ready_percent, ctx.observed.target.replicas
+    ready = sum(r.ready for r in ctx.observed.revisions if r.template_hash == ctx.state.stable)
+    if ready * FULL >= share * replicas:
+        return ""
+    return f"{ready} of {replicas} pods of the target are ready, and {share} % must be for a step"

@@ -26,7 +26,7 @@ from canary.rules.capacity import canary_pods
 from canary.rules.checks import summary
 from canary.rules.context import Context, Tick
 from canary.rules.gates import recorded, stay
-from canary.rules.routed import to_traffic, traffic_of
+from canary.rules.routed import to_traffic, wanted
 from canary.rules.transitions import expire, refuse, to_stable
 from canary.rules.weather import WINDOW
 
@@ -217,7 +217,7 @@ def _back(tick: Tick, canary: CanaryPresent) -> Decision:
         actions=(
             Emit(str(reason), message),
             SaveState(),
-            SetTraffic(traffic_of(ctx, state, weight)),
+            SetTraffic(wanted(ctx, state)),
         ),
         requeue_after=_blurred(tick.strategy),
     )
@@ -267,7 +267,7 @@ def stormy(tick: Tick) -> Decision | None:
         actions=(
             *events,
             *((SaveState(),) if state != ctx.state else ()),
-            *to_traffic(ctx, traffic_of(ctx, state, state.weight)),
+            *to_traffic(ctx, wanted(ctx, state)),
         ),
         requeue_after=_LOOK,
     )

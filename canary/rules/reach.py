@@ -13,7 +13,7 @@ from canary.model.state import Phase
 from canary.model.world import OnUnsuitable
 from canary.rules.actions import Decision, Emit, MarkTarget, Pause, SaveState, SetTraffic
 from canary.rules.context import Context, Tick, wait, warned
-from canary.rules.routed import traffic_of
+from canary.rules.routed import wanted
 from canary.rules.ticks import advancing
 from canary.rules.transitions import (
     back_to_idle,
@@ -116,16 +116,16 @@ def no_endpoint(tick: Tick) -> Decision | None:
 
 def _served_again(tick: Tick) -> Decision:
     """The step goes on where it was, and is judged from now on."""
-    ctx, weight = tick.ctx, tick.state.weight
+    ctx = tick.ctx
     state = replace(
         tick.state,
         reason=str(Reason.ADVANCED),
-        message=advancing(ctx, weight),
+        message=advancing(ctx, tick.strategy, tick.state),
         checked_at=ctx.now,
         stepped_at=ctx.now,
     )
     return Decision(
         state=state,
-        actions=(SaveState(), SetTraffic(traffic_of(ctx, state, weight))),
+        actions=(SaveState(), SetTraffic(wanted(ctx, state))),
         requeue_after=tick.strategy.interval,
     )

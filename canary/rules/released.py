@@ -8,7 +8,9 @@ from typing import Final
 from canary.contract import Command, Reason
 from canary.model.state import RUNNING_PHASES, Phase
 from canary.model.strategy import InvalidStrategy
-from canary.model.world import Hold
+from canary.model.traffic import NOTHING
+from canary.model.values import FULL
+from canary.model.world import CanaryPresent, Hold
 from canary.rules.actions import (
     Action,
     Decision,
@@ -31,6 +33,7 @@ from canary.rules.transitions import (
     refuse,
     settle,
     stand,
+    to_share,
     to_stable,
     undo_promotion,
 )
@@ -119,14 +122,18 @@ def _can_undo(ctx: Context) -> bool:
 
 def _finalise(ctx: Context) -> Decision:
     message = f"Routing all traffic to {ctx.observed.key}"
+    share = _share_left(ctx)
     state = replace(
         ctx.state,
         phase=Phase.FINALISING,
-        weight=0,
+        weight=share,
+        beside=ctx.state.beside if share else NOTHING,
+        withheld=0,
         stable=ctx.candidate,
         reason=str(Reason.FINALISING),
         message=message,
         changed_at=ctx.now,
+        stepped_at=ctx.now if share else ctx.state.stepped_at,
     )
     return Decision(
         state=state,
@@ -134,9 +141,49 @@ def _finalise(ctx: Context) -> Decision:
             Emit(str(Reason.FINALISING), message),
             SaveState(),
             settle(keep_refused=False),
-            *to_stable(ctx),
+            *to_share(ctx, share),
         ),
         requeue_after=ctx.timing.drain,
+    )
+
+
+def _share_left(ctx: Context) -> int:
+    """Return the share of the canary once another part of its traffic is back with the target.
+
+    Both run the same version by then; new pods get their traffic bit by bit where it is asked for.
+    """
+    strategy, canary, weight = ctx.observed.strategy, ctx.observed.canary, ctx.state.weight
+    if isinstance(strategy, InvalidStrategy) or not strategy.back or not ctx.observed.split.routes:
+        return 0
+    serves = isinstance(canary, CanaryPresent) and canary.serves and not ctx.observed.unserved
+    return max(0, weight - strategy.back) if serves else 0
+
+
+def _comes_back(ctx: Context) -> Decision | None:
+    """The traffic returns to the promoted target in steps, one each interval."""
+    state, strategy = ctx.state, ctx.observed.strategy
+    if not state.weight:
+        return None
+    interval = timedelta(0) if isinstance(strategy, InvalidStrategy) else strategy.interval
+    until = (state.stepped_at or ctx.now) + interval - ctx.now
+    share, now = _share_left(ctx), to_share(ctx, state.weight)
+    if until > timedelta(0) and share:
+        held = wait(ctx, Reason.FINALISING, state.message, until)
+        return replace(held, actions=(*now, *held.actions))
+    message = f"Advance {ctx.observed.key} primary weight {FULL - share}"
+    moved = replace(
+        state,
+        weight=share,
+        beside=state.beside if share else NOTHING,
+        message=message,
+        # Connections to the canary end from the last of its shares on.
+        changed_at=ctx.now,
+        stepped_at=ctx.now,
+    )
+    return Decision(
+        state=moved,
+        actions=(Emit(str(Reason.FINALISING), message), SaveState(), *to_share(ctx, share)),
+        requeue_after=interval if share else ctx.timing.drain,
     )
 
 
@@ -147,6 +194,8 @@ def finalising(ctx: Context) -> Decision | None:
     if not ended or target.hold is not Hold.NONE:
         return None
     left = (settle(keep_refused=False),) if target.promoting_mark else ()
+    if (back := _comes_back(ctx)) is not None:
+        return replace(back, actions=(*left, *back.actions))
     actions, after = clean_up(ctx)
     if actions or after is not None:
         held = wait(ctx, Reason.FINALISING, state.message, after or ctx.timing.poll)

@@ -10,10 +10,11 @@ from typing import Final
 
 from canary.model.asking import MetricsAnswer, MetricsAsk, OwnCount, Sample, Unanswered
 from canary.model.state import Check, Outcome, Phase, State
-from canary.model.strategy import Metric, NoDataPolicy
+from canary.model.steps import is_compared
+from canary.model.strategy import HookType, Metric, NoDataPolicy
 from canary.rules.checks import check_all, overall
 from canary.rules.context import Tick
-from canary.rules.hooks import came_last
+from canary.rules.hooks import came_last, hooks_of
 
 _HALF: Final = 50
 """Percent: a stable with less traffic than its canary is nothing to compare it with."""
@@ -97,6 +98,7 @@ def measured(tick: Tick, ask: MetricsAsk, samples: tuple[Sample, ...]) -> tuple[
         tick.strategy,
         tick.state.restarts,
         comparable=ask.baselines,
+        untried=_is_untried(tick),
     )
 
 
@@ -132,7 +134,14 @@ def is_running(state: State) -> bool:
     return state.phase is Phase.PROGRESSING
 
 
+def _is_untried(tick: Tick) -> bool:
+    """Tell whether nothing is sent to the canary: no user, no copy, and no hook that might."""
+    state = tick.state
+    quiet = state.traffic.is_nothing and not state.is_without_share
+    return quiet and not hooks_of(tick.strategy, HookType.ROLLOUT)
+
+
 def _is_comparable(tick: Tick) -> bool:
-    """Tell whether the stable still serves at least half of the traffic by itself."""
+    """Tell whether the stable still serves at least half of the like traffic by itself."""
     running = is_running(tick.state) and tick.strategy.policy.enabled
-    return running and tick.state.weight <= _HALF
+    return running and is_compared(tick.state.traffic) and tick.state.weight <= _HALF

@@ -1,36 +1,34 @@
-"""What the routes are to carry: the traffic of a run's step, as far as its canary has a share."""
+"""What the routes are to carry: the traffic of a run's step, as far as its canary has it."""
 
 from dataclasses import replace
 
 from canary.model.state import State
-from canary.model.steps import place
-from canary.model.strategy import InvalidStrategy
 from canary.model.traffic import NOTHING, Traffic
 from canary.rules.actions import Action, SetTraffic
 from canary.rules.context import Context
 
 
-def traffic_of(ctx: Context, state: State, weight: int) -> Traffic:
-    """Return the traffic of the step that a run is at, where its canary has this share of it.
+def wanted(ctx: Context, state: State) -> Traffic:
+    """Return what the canary of a run is to get; cookies of another run keep nobody in this one.
 
     Args:
         ctx: the world.
-        state: which run, and at which step.
-        weight: the share in percent; with 0 nothing is matched, mirrored or kept either.
+        state: which run, and what it has come to.
 
     """
-    strategy = ctx.observed.strategy
-    if not weight:
-        return NOTHING
-    if isinstance(strategy, InvalidStrategy):
-        return Traffic(weight)
-    step = strategy.steps[place(strategy.steps, state.step, weight)]
-    return of_run(ctx, state, replace(step.traffic, weight=weight))
+    return state.traffic.of_run(f"{ctx.observed.key} {state.run}")
 
 
-def of_run(ctx: Context, state: State, traffic: Traffic) -> Traffic:
-    """Return a step's traffic as a run has it: cookies of another run keep nobody in this one."""
-    return traffic.of_run(f"{ctx.observed.key} {state.run}")
+def with_share(ctx: Context, state: State, weight: int) -> Traffic:
+    """Return the same at another share; with 0 nothing is matched, mirrored or kept either.
+
+    Args:
+        ctx: the world.
+        state: which run, and what it has come to.
+        weight: the share in percent.
+
+    """
+    return wanted(ctx, replace(state, weight=weight, withheld=0)) if weight else NOTHING
 
 
 def to_traffic(ctx: Context, traffic: Traffic) -> tuple[Action, ...]:

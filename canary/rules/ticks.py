@@ -16,7 +16,6 @@ from canary.evidence.report import why_refused
 from canary.evidence.verdict import Refuse
 from canary.model.asking import Ask, MetricsAsk, Unanswered
 from canary.model.state import Check, Outcome, Phase, State
-from canary.model.steps import ahead, place
 from canary.model.strategy import (
     FailureCount,
     HookType,
@@ -24,12 +23,21 @@ from canary.model.strategy import (
     NoDataPolicy,
     Strategy,
 )
-from canary.model.traffic import Traffic
+from canary.model.traffic import NOTHING, Traffic
 from canary.model.world import CanaryPresent
 from canary.rules.actions import Action, Decision, Emit, SaveState, SetTraffic
 from canary.rules.checks import measurements, summary
 from canary.rules.context import RECHECK, Context, Tick
-from canary.rules.gates import gate, incident, lasting, looks_back, recorded, stay
+from canary.rules.course import left, place_of, words
+from canary.rules.gates import (
+    gate,
+    incident,
+    lasting,
+    looks_back,
+    recorded,
+    stable_short,
+    stay,
+)
 from canary.rules.hooks import called, checks_of, hooks_of, names_out, waited_for
 from canary.rules.pods import broken, lost, some_lost
 from canary.rules.rounds import (
@@ -41,7 +49,7 @@ from canary.rules.rounds import (
     question,
     samples_of,
 )
-from canary.rules.routed import of_run, to_traffic, traffic_of
+from canary.rules.routed import to_traffic, wanted
 from canary.rules.transitions import made_whole, promote, refuse
 
 _KEEP_EVERY: Final = timedelta(seconds=30)
@@ -62,7 +70,7 @@ def located(state: State, strategy: Strategy | InvalidStrategy) -> State:
     running = state.phase is Phase.PROGRESSING and state.begun and not state.is_without_share
     if not running or isinstance(strategy, InvalidStrategy):
         return state
-    return replace(state, step=place(strategy.steps, state.step, state.weight))
+    return replace(state, step=place_of(strategy, state))
 
 
 def due_in(tick: Tick) -> timedelta:
@@ -106,8 +114,7 @@ def _is_moved(tick: Tick) -> bool:
 
 def _traffic(tick: Tick) -> Traffic:
     """Return what the routes are to carry: nothing while nothing would answer."""
-    share = 0 if tick.ctx.observed.unserved else tick.state.weight
-    return traffic_of(tick.ctx, tick.state, share)
+    return NOTHING if tick.ctx.observed.unserved else wanted(tick.ctx, tick.state)
 
 
 def _to_route(tick: Tick) -> tuple[Action, ...]:
@@ -138,8 +145,8 @@ def tick_while_promoting(tick: Tick) -> Decision:
     if made := made_whole(tick.ctx):
         again = resync(tick, tick.ctx.timing.poll)
         return replace(again, actions=(*made, *again.actions))
-    if left := due_in(tick):
-        return resync(tick, left)
+    if wait_for := due_in(tick):
+        return resync(tick, wait_for)
     observed = tick.ctx.observed
     unjudged = observed.problems or tick.strategy.suspended or tick.state.forced
     if unjudged or not isinstance(observed.canary, CanaryPresent):
@@ -180,13 +187,13 @@ def _waiting(tick: Tick, ask: MetricsAsk) -> Decision:
     """All that has come has passed, and a hook is out: the weight stays."""
     ctx, state, interval = tick.ctx, tick.state, tick.strategy.interval
     waited = ctx.now - min(one.since for one in state.out)
-    left = interval - (ctx.now - began(tick)) % interval
+    until = interval - (ctx.now - began(tick)) % interval
     asks, route = asked(tick, ask), _to_route(tick)
     if waited < _GRACE:
-        return _between(tick, *route, asks=asks, after=min(left, _GRACE - waited))
+        return _between(tick, *route, asks=asks, after=min(until, _GRACE - waited))
     said = _held_up(tick, Reason.WAITING_FOR_HOOK, f"waiting for {waited_for(ctx, state)}")
     events = _once(tick, Reason.WAITING_FOR_HOOK, f"waiting for {names_out(state)}")
-    return _between(said, *events, *route, asks=asks, after=left)
+    return _between(said, *events, *route, asks=asks, after=until)
 
 
 def _held_up(tick: Tick, reason: Reason, text: str) -> Tick:
@@ -300,7 +307,7 @@ def _why(tick: Tick) -> tuple[str, str]:
         return before.reason, before.message
     if before.phase is Phase.PROMOTING:
         return Reason.PROMOTING, f"Promoting {key}: its pods are replaced"
-    return Reason.ADVANCED, advancing(tick.ctx, tick.state.weight)
+    return Reason.ADVANCED, advancing(tick.ctx, tick.strategy, tick.state)
 
 
 def _paused(tick: Tick) -> Decision | None:
@@ -334,8 +341,8 @@ def _not_followed(tick: Tick) -> Decision | None:
 
 
 def _next_step(tick: Tick) -> Decision | None:
-    left = ahead(tick.strategy.steps, tick.state.step, tick.state.weight)
-    return advance(tick, left[0], after=tick.strategy.interval) if left else None
+    further = left(tick.strategy, tick.state)
+    return advance(tick, further[0], after=tick.strategy.interval) if further else None
 
 
 def _promote(tick: Tick) -> Decision:
@@ -348,6 +355,7 @@ RULES_TICK: Final[tuple[Callable[[Tick], Decision | None], ...]] = (
     _paused,
     _moved,
     _not_followed,
+    stable_short,
     gate,
     lasting,
     _next_step,
@@ -366,34 +374,34 @@ _VERDICTS: Final[dict[Outcome, Callable[[Tick], Decision]]] = {
 def advance(tick: Tick, step: int, *, after: timedelta) -> Decision:
     """Take a step: the intent is saved before the route is touched, so a restart completes it."""
     ctx, traffic = tick.ctx, tick.strategy.steps[step].traffic
-    weight = traffic.weight
-    message = advancing(ctx, weight)
     advanced = replace(
         tick.state,
         step=step,
         round=0,
         asked=(),
-        weight=weight,
+        weight=traffic.weight,
+        beside=replace(traffic, weight=0),
+        kind=tick.strategy.kind,
         reason=str(Reason.ADVANCED),
-        message=message,
         checked_at=ctx.now,
         stepped_at=ctx.now,
         traffic_since=tick.state.traffic_since or ctx.now,
     )
+    message = advancing(ctx, tick.strategy, advanced)
     return Decision(
-        state=advanced,
+        state=replace(advanced, message=message),
         actions=(
             Emit(str(Reason.ADVANCED), f"{message}{measurements(tick.state.checks)}"),
             SaveState(),
-            SetTraffic(of_run(ctx, advanced, traffic)),
+            SetTraffic(wanted(ctx, advanced)),
         ),
         requeue_after=after,
     )
 
 
-def advancing(ctx: Context, weight: int) -> str:
+def advancing(ctx: Context, strategy: Strategy, state: State) -> str:
     """Say that a step is taken."""
-    message = f"Advance {ctx.observed.key} canary weight {weight}"
-    if not ctx.observed.split.routes:
+    message = f"Advance {ctx.observed.key} canary {words(strategy, state)}"
+    if not ctx.observed.split.routes and not state.traffic.is_nothing:
         message += " (no route leads to its Service: no live traffic is shifted)"
     return message

@@ -22,6 +22,7 @@ from canary.contract import (
 from canary.model.fates import Incident
 from canary.model.signatures import giver_of, givers_of, signature
 from canary.model.state import Phase, State
+from canary.model.traffic import NOTHING
 from canary.model.world import CanaryAbsent, CanaryPresent, Hold, Target
 from canary.rules.actions import (
     MAX_WHY,
@@ -40,7 +41,8 @@ from canary.rules.actions import (
 )
 from canary.rules.capacity import LONGEST, missing, share_to_keep
 from canary.rules.context import Context, wait
-from canary.rules.routed import to_traffic, traffic_of
+from canary.rules.routed import to_traffic
+from canary.rules.routed import with_share as traffic_with
 
 _KEEPS: Final = "; it keeps "
 _GROWS: Final = timedelta(seconds=5)
@@ -112,6 +114,7 @@ def _failed(ctx: Context, state: State, reason: Reason, message: str) -> State:
         phase=Phase.FAILED,
         candidate=ctx.candidate,
         weight=0,
+        beside=NOTHING,
         withheld=0,
         unready_since=None,
         needed=0,
@@ -128,7 +131,7 @@ def _with_share(ctx: Context, before: State, ended: State) -> State:
     """Return the end of a run with the share that the stable cannot take back yet, mostly none."""
     needed = missing(before, ctx.observed.target.replicas)
     weight = share_to_keep(ctx.observed, replace(before, needed=needed))
-    return with_share(ended, weight, needed) if weight else ended
+    return with_share(replace(ended, beside=before.beside), weight, needed) if weight else ended
 
 
 def with_share(ended: State, weight: int, needed: int) -> State:
@@ -142,7 +145,9 @@ def with_share(ended: State, weight: int, needed: int) -> State:
 
 def without_share(ended: State, now: datetime) -> State:
     """Return the state of a refused candidate that has just lost its last share; it drains now."""
-    return replace(ended, weight=0, needed=0, changed_at=now, message=verdict_of(ended))
+    return replace(
+        ended, weight=0, beside=NOTHING, needed=0, changed_at=now, message=verdict_of(ended)
+    )
 
 
 def verdict_of(ended: State) -> str:
@@ -272,6 +277,7 @@ def promote(ctx: Context, why: str, state: State | None = None) -> Decision:
         phase=Phase.PROMOTING,
         candidate=ctx.candidate,
         weight=0 if first else state.weight,
+        beside=NOTHING if first else state.beside,
         withheld=0 if first else state.withheld,
         unready_since=None,
         round=state.round + 1,
@@ -307,7 +313,7 @@ def to_stable(ctx: Context) -> tuple[Action, ...]:
 
 def to_share(ctx: Context, weight: int) -> tuple[Action, ...]:
     """Return the write that gives the canary this share, in percent, if it has another."""
-    return to_traffic(ctx, traffic_of(ctx, ctx.state, weight))
+    return to_traffic(ctx, traffic_with(ctx, ctx.state, weight))
 
 
 def clean_up(ctx: Context) -> tuple[tuple[Action, ...], timedelta | None]:

@@ -24,11 +24,11 @@ from canary.spec.defaults import Defaults, completed, leaves_open
 from canary.spec.made import Whose, former_defaults, whose
 from canary.spec.problems import Problems
 from canary.spec.settings import tuned
-from canary.spec.steps import linear, weights
+from canary.spec.strategies import KUBERNETES, course
 
 __all__ = ["Defaults", "parse_strategy"]
 
-PROVIDERS: Final = frozenset({"", "kubernetes", "contour", "gatewayapi:v1", "gatewayapi:v1beta1"})
+PROVIDERS: Final = frozenset({"", KUBERNETES, "contour", "gatewayapi:v1", "gatewayapi:v1beta1"})
 """Values of `spec.provider` under which the Gateway API is what splits traffic, or nothing does."""
 MOST_FAILURES: Final = 2**31 - 1
 """Failed checks: more than any run has, and what a status can hold."""
@@ -75,10 +75,14 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
     metrics = _metrics(analysis, namespace, problems, usual=usual)
     tuning = annotated(canary, problems, defaults.tuning)
     service = spec.get("service") or {}
+    taken = course(spec, analysis, problems)
     strategy = Strategy(
         interval=max(interval, defaults.min_interval),
         threshold=min(max(1, int(analysis.get("threshold") or 1)), MOST_FAILURES),
-        steps=linear(weights(analysis, problems)),
+        steps=taken.steps,
+        kind=taken.kind,
+        unrouted=taken.unrouted,
+        back=taken.back,
         metrics=metrics,
         hooks=_hooks(analysis, problems),
         alerts=heard_by(canary, defaults.alerts),
@@ -88,13 +92,17 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
         any_service=follows and not service,
         own_route=asked_route(service, spec["targetRef"]["name"]),
         progress_deadline=_deadline(spec, problems),
-        ready_percent=_ready_percent(analysis, problems),
+        ready_percent=_ready_percent("canaryReadyThreshold", analysis, problems, usual=FULL),
+        stable_ready_percent=_ready_percent("primaryReadyThreshold", analysis, problems, usual=0),
         skip_analysis=bool(spec.get("skipAnalysis")),
         suspended=bool(spec.get("suspend")),
         metrics_server=spec.get("metricsServer") or "",
         health_is_enough=usual,
-        ignored=_ignored(spec, analysis),
-        unknown=unknown_on_canary(canary["metadata"].get("annotations") or {}),
+        ignored=_ignored(spec),
+        unknown=(
+            *unknown_on_canary(canary["metadata"].get("annotations") or {}),
+            *taken.passed_over,
+        ),
     )
     if problems.found:
         return InvalidStrategy(problems=tuple(problems.found), alerts=strategy.alerts)
@@ -106,10 +114,9 @@ def _deadline(spec: Json, problems: Problems) -> timedelta:
     return problems.read(where, parsers.seconds, said, timedelta(seconds=600))
 
 
-def _ready_percent(analysis: Json, problems: Problems) -> int:
-    where, said = "canaryReadyThreshold", analysis.get("canaryReadyThreshold") or None
+def _ready_percent(where: str, analysis: Json, problems: Problems, *, usual: int) -> int:
     share = parsers.number(0, FULL, such_as="80")
-    return int(problems.read(f"analysis.{where}", share, said, float(FULL)))
+    return int(problems.read(f"analysis.{where}", share, analysis.get(where) or None, float(usual)))
 
 
 def _said(canary: Json, defaults: Defaults) -> tuple[Json, Defaults]:
@@ -153,31 +160,18 @@ def _strange_routing(spec: Json) -> list[str]:
 
 
 def _strange_analysis(analysis: Json) -> list[str]:
-    found = [
-        f"analysis.{name}: {what} is not supported yet; use stepWeight"
-        for name, what in (
-            ("iterations", "A/B and blue/green analysis"),
-            ("match", "A/B matching"),
-            ("mirror", "traffic mirroring"),
-            ("sessionAffinity", "session affinity"),
-        )
-        if analysis.get(name)
-    ]
     known = {*HookType, ""}
-    return found + [
+    return [
         f"webhook {hook.get('name')}: type {hook['type']} is not supported yet; remove it"
         for hook in analysis.get("webhooks") or ()
         if hook.get("type", "") not in known
     ]
 
 
-def _ignored(spec: Json, analysis: Json) -> tuple[str, ...]:
+def _ignored(spec: Json) -> tuple[str, ...]:
     """Name what is passed over because it changes no verdict; a run says so when it starts."""
     service = spec.get("service") or {}
     fields = {
-        "analysis.stepWeightPromotion": analysis.get("stepWeightPromotion"),
-        "analysis.primaryReadyThreshold": analysis.get("primaryReadyThreshold"),
-        "analysis.mirrorWeight": analysis.get("mirrorWeight"),
         "revertOnDeletion": spec.get("revertOnDeletion"),
         **{f"service.{name}": service.get(name) for name in _UNUSED_SERVICE_FIELDS},
     }

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from canary.model.strategy import InvalidStrategy, Metric, Strategy
+from canary.model.strategy import InvalidStrategy, Kind, Metric, Strategy
 from canary.model.values import Json
 from canary.spec.defaults import duration, said
 from canary.spec.settings import tuning_of
@@ -22,10 +22,16 @@ def in_force(strategy: Strategy | InvalidStrategy) -> Json:
     return {
         "interval": duration(strategy.interval),
         "threshold": strategy.threshold,
-        "stepWeights": list(strategy.weights),
+        **_steps(strategy),
         "metrics": [_metric(metric) for metric in strategy.metrics],
         **said(tuning_of(strategy)),
     }
+
+
+def _steps(strategy: Strategy) -> Json:
+    if strategy.kind is Kind.CANARY:
+        return {"stepWeights": list(strategy.weights)}
+    return {"strategy": str(strategy.kind), "iterations": strategy.iterations}
 
 
 def _metric(metric: Metric) -> Json:

@@ -21,6 +21,7 @@ from canary.contract import (
     RECORDED_WINDOW,
 )
 from canary.evidence.policy import Inconclusive, Policy
+from canary.model.steps import Step
 from canary.model.strategy import FailureCount, NoDataPolicy, Strategy
 from canary.model.world import OnUnsuitable, Timing
 from canary.spec import parsers
@@ -349,18 +350,21 @@ def tuned(strategy: Strategy, tuning: Tuning) -> Strategy:
             beta=tuning.beta,
             on_inconclusive=tuning.on_inconclusive,
         ),
-        steps=judged(
-            strategy.steps,
-            gate=tuning.gate,
-            error_budget=tuning.error_budget,
-            bake=tuning.bake,
-        ),
+        steps=_judged(strategy.steps, tuning),
+        unrouted=_judged(strategy.unrouted, tuning),
         decide_within=tuning.decide_within,
         no_data=tuning.no_data,
         no_data_after=tuning.no_data_after,
         failure_count=tuning.failure_count,
         recorded_window=tuning.recorded_window,
     )
+
+
+def _judged(steps: tuple[Step, ...], tuning: Tuning) -> tuple[Step, ...]:
+    """Return steps with what must hold before each is left; there may be none."""
+    if not steps:
+        return ()
+    return judged(steps, gate=tuning.gate, error_budget=tuning.error_budget, bake=tuning.bake)
 
 
 def tuning_of(strategy: Strategy) -> Tuning:

@@ -66,9 +66,9 @@ def test_every_step_needs_what_the_canary_asks_for(
 def test_a_run_takes_each_step_once_and_in_order(shares: list[int]) -> None:
     steps = linear(shares)
     at, weight, taken = BEFORE_FIRST, 0, []
-    while left := ahead(steps, at, weight):
+    while left := ahead(steps, at, Traffic(weight)):
         at, weight = left[0], steps[left[0]].traffic.weight
-        assert place(steps, at, weight) == at
+        assert place(steps, at, Traffic(weight)) == at
         taken.append(weight)
     assert taken == shares
 
@@ -79,8 +79,8 @@ def test_an_edit_in_mid_run_never_lets_a_weight_fall(
 ) -> None:
     at = data.draw(st.integers(0, len(before) - 1))
     weight, steps = before[at], linear(edited)
-    left = ahead(steps, at, weight)
+    left = ahead(steps, at, Traffic(weight))
     assert [edited[step] for step in left] == [share for share in edited if share > weight]
-    here = place(steps, at, weight)
+    here = place(steps, at, Traffic(weight))
     assert 0 <= here < len(steps)
     assert edited[here] <= weight or here == 0

@@ -97,7 +97,8 @@ def test_bounds(metric: dict[str, Any], bounds: tuple[float | None, float | None
     [
         ({"metrics": [{"name": "mystery"}]}, "metric mystery: needs a templateRef or a query"),
         ({"metrics": [{"name": "x", "query": "up", "interval": "soon"}]}, "'soon' is not a dura"),
-        ({"iterations": 5}, "analysis.iterations: A/B and blue/green"),
+        ({"iterations": 0.5}, "analysis.iterations: '0.5' must be a whole number from 1 to 10000"),
+        ({"iterations": 9, "match": [{}]}, "analysis.match[0]: names no header"),
         ({"webhooks": [{"name": "g", "type": "confirm-rollout", "url": "u"}]}, "confirm-rollout"),
         ({"stepWeights": [50, 10]}, "must rise"),
         ({"stepWeight": 0}, "needs stepWeight"),
@@ -152,7 +153,7 @@ def test_two_hooks_of_one_name_are_refused() -> None:
 
 
 def test_all_problems_are_told_at_once() -> None:
-    text = problems(canary(iterations=1, metrics=[{"name": "mystery"}], mirror=True))
+    text = problems(canary(iterations=-1, metrics=[{"name": "mystery"}], mirrorWeight=101))
     assert all(word in text for word in ("iterations", "mystery", "mirror"))
 
 

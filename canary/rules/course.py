@@ -1,0 +1,59 @@
+"""Where in its strategy's steps a run stands, also once the strategy was edited."""
+
+from canary.model.state import State
+from canary.model.steps import Step, ahead, place
+from canary.model.strategy import Kind, Strategy
+from canary.model.traffic import NOTHING
+
+
+def left(strategy: Strategy, state: State) -> range:
+    """Return the indexes of the steps that are still to be taken.
+
+    Args:
+        strategy: what the run follows now.
+        state: the run.
+
+    """
+    return ahead(strategy.steps, state.step, state.traffic, anew=_is_another(strategy, state))
+
+
+def place_of(strategy: Strategy, state: State) -> int:
+    """Return the step in the present sequence whose needs hold for a run that has begun.
+
+    Args:
+        strategy: what the run follows now.
+        state: the run.
+
+    """
+    return place(strategy.steps, state.step, state.traffic, anew=_is_another(strategy, state))
+
+
+def present(strategy: Strategy, state: State) -> Step:
+    """Return the step that a run is at, as `place_of` has found it."""
+    return strategy.steps[max(0, state.step)]
+
+
+def words(strategy: Strategy, state: State) -> str:
+    """Say what a run's canary has got by its step, in Flagger's words where it has some.
+
+    Args:
+        strategy: what the run follows.
+        state: the run, at that step.
+
+    """
+    checks = strategy.iterations
+    if strategy.kind is not Kind.CANARY and state.step < checks:
+        return f"iteration {state.step + 1}/{checks}{_of(state)}"
+    if state.beside.mirror:
+        return f"gets a copy of {state.beside.mirror} % of the requests and answers no user"
+    return f"weight {state.weight}"
+
+
+def _of(state: State) -> str:
+    if state.beside.mirror:
+        return f", with a copy of {state.beside.mirror} % of the requests"
+    return "" if state.traffic == NOTHING else f", with {state.traffic}"
+
+
+def _is_another(strategy: Strategy, state: State) -> bool:
+    return state.begun and state.kind is not strategy.kind

@@ -1,0 +1,112 @@
+"""Which of Flagger's strategies a Canary asks for, as the steps that a run takes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final, assert_never
+
+from canary.model.steps import Step
+from canary.model.strategy import Kind, Strategy
+from canary.model.values import FULL, Json
+from canary.spec import parsers, traffic
+from canary.spec.problems import Problems
+from canary.spec.steps import (
+    USUAL_ITERATIONS,
+    apart,
+    blue_green,
+    iterations,
+    kind_of,
+    linear,
+    matched,
+    mirrored,
+    weights,
+)
+
+KUBERNETES: Final = "kubernetes"
+"""Value of `spec.provider` with which a target has no mesh and no gateway."""
+_BACK: Final = parsers.whole(1, such_as="20")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """The steps of a run, those that it takes where no route leads to its Service, and the rest.
+
+    `unrouted` is empty where a route is waited for; `passed_over` says in words what of the Canary
+    has no meaning in its strategy. `back` is by how many percent a step the traffic returns to the
+    target once it is promoted, 0 for at once.
+    """
+
+    kind: Kind
+    steps: tuple[Step, ...]
+    unrouted: tuple[Step, ...] = ()
+    back: int = 0
+    passed_over: tuple[str, ...] = ()
+
+
+def course(spec: Json, analysis: Json, problems: Problems) -> Course:
+    """Read which steps a run takes.
+
+    Args:
+        spec: `spec` of a Canary.
+        analysis: its analysis, completed with the admin's defaults.
+        problems: where mistakes are noted.
+
+    """
+    kind = kind_of(analysis)
+    match, mirror = traffic.matches(analysis, problems), traffic.mirrored(analysis, problems)
+    affinity = traffic.affinity(analysis, problems)
+    match kind:
+        case Kind.CANARY:
+            growing = linear(weights(analysis, problems), match=match, affinity=affinity)
+            steps, checks = (*mirrored(mirror), *growing), USUAL_ITERATIONS
+        case Kind.AB:
+            checks = iterations(analysis, problems)
+            steps = matched(match, checks)
+        case Kind.BLUE_GREEN:
+            checks = iterations(analysis, problems)
+            steps = blue_green(checks, mirror=mirror)
+        case _:
+            assert_never(kind)
+    said = analysis.get("stepWeightPromotion") or None
+    back = problems.read("analysis.stepWeightPromotion", _BACK, said, FULL)
+    return Course(
+        kind=kind,
+        steps=steps,
+        unrouted=apart(checks) if spec.get("provider") == KUBERNETES else (),
+        back=back if back < FULL else 0,
+        passed_over=tuple(_passed_over(kind, analysis)),
+    )
+
+
+def _passed_over(kind: Kind, analysis: Json) -> Iterator[str]:
+    if kind is Kind.CANARY:
+        return
+    if analysis.get("sessionAffinity"):
+        yield "analysis.sessionAffinity (with iterations nobody comes to the canary by chance)"
+    if kind is Kind.AB and analysis.get("mirror"):
+        yield "analysis.mirror (in an A/B test the canary answers what matches itself)"
+
+
+def without_route(strategy: Strategy) -> Strategy:
+    """Return what a run follows where no route leads to its Service and none is waited for.
+
+    As Flagger does with the provider `kubernetes`, it is blue/green without a switch.
+
+    Args:
+        strategy: what its Canary asks for.
+
+    """
+    if not strategy.unrouted:
+        return strategy
+    said = f"{len(strategy.unrouted)} checks without live traffic take its place"
+    why = f"no HTTPRoute leads to Service {strategy.service_name}"
+    notice = {
+        Kind.CANARY: (f"shares of the traffic ({why}: {said})",),
+        Kind.AB: (f"analysis.match ({why}: {said})",),
+        Kind.BLUE_GREEN: (f"analysis.mirror ({why})",) if any(strategy.shares[:-1]) else (),
+    }[strategy.kind]
+    return replace(
+        strategy,
+        kind=Kind.BLUE_GREEN,
+        steps=strategy.unrouted,
+        unknown=(*strategy.unknown, *notice),
+    )
