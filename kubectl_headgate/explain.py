@@ -10,6 +10,7 @@ from canary.evidence.report import Weighing, recall
 from canary.evidence.verdict import Refuse
 from canary.measuring.countable import Uncountable
 from canary.model.state import Check, Outcome, Phase, State
+from canary.model.strategy import Kind
 from canary.model.values import Json
 from canary.objects.status import state_from_status
 from canary.rules.checks import summary
@@ -39,6 +40,7 @@ class Explanation:
     target: str
     phase: Phase
     weight: int
+    traffic: str
     since: datetime | None
     reason: str
     message: str
@@ -76,6 +78,7 @@ def explain(canary: Json) -> Explanation:
         target=canary["spec"]["targetRef"]["name"],
         phase=state.phase,
         weight=state.weight,
+        traffic=_traffic(state),
         since=_since(status),
         reason=state.reason,
         message=state.message,
@@ -89,6 +92,14 @@ def explain(canary: Json) -> Explanation:
         missing=missing,
         refused=state.phase is Phase.FAILED or (current and judged),
     )
+
+
+def _traffic(state: State) -> str:
+    """Say what the canary gets, and in which check of a strategy that counts them."""
+    said = str(state.traffic)
+    if state.kind is Kind.CANARY or not state.begun:
+        return said
+    return f"{said} ({state.kind}, iteration {state.step + 1})"
 
 
 def _refused_by(state: State, *, by_evidence: bool) -> RefusedBy:

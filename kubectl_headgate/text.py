@@ -73,7 +73,7 @@ def _explanation(out: Console, found: Explanation, now: datetime) -> None:
         out,
         [
             ("Phase", f"{found.phase}{since}"),
-            ("Weight", f"{found.weight} %"),
+            ("Weight", found.traffic),
             ("Reason", found.reason or _NONE),
             ("Message", found.message or _NONE),
         ],

@@ -98,10 +98,13 @@ async def test_the_one_that_is_made_is_looked_at_too(canary: Json) -> None:
 
 async def test_a_field_that_is_passed_over_is_said_at_rest() -> None:
     bench = idle()
-    specified(bench, primaryReadyThreshold=50)
+    found = bench.canary(KEY)
+    assert found is not None
+    service = {"port": 80, "retries": {"attempts": 3}}
+    bench.cluster.put(CANARIES, {**found, "spec": {**found["spec"], "service": service}})
     await bench.reconcile()
     (text,) = said(bench)
-    assert text == "not supported yet and passed over: analysis.primaryReadyThreshold"
+    assert text == "not supported yet and passed over: service.retries"
 
 
 async def test_what_would_hold_the_next_version_is_said_before_it_is_pushed() -> None:
