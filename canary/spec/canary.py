@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from canary.contract import PROMOTION_GATE
 from canary.model.keys import unknown_on_canary
 from canary.model.strategy import (
     Builtin,
@@ -23,7 +25,7 @@ from canary.spec.annotations import annotated
 from canary.spec.defaults import Defaults, completed, leaves_open
 from canary.spec.made import Whose, former_defaults, whose
 from canary.spec.problems import Problems
-from canary.spec.settings import tuned
+from canary.spec.settings import Tuning, tuned
 from canary.spec.strategies import KUBERNETES, course
 
 __all__ = ["Defaults", "parse_strategy"]
@@ -106,7 +108,16 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
     )
     if problems.found:
         return InvalidStrategy(problems=tuple(problems.found), alerts=strategy.alerts)
-    return tuned(strategy, tuning)
+    return tuned(_without_gate(strategy, canary, tuning), tuning)
+
+
+def _without_gate(strategy: Strategy, canary: Json, tuning: Tuning) -> Strategy:
+    """Say of a gate that the Canary asks for itself that its strategy has nothing to show it by."""
+    annotations = canary["metadata"].get("annotations") or {}
+    if strategy.is_compared or not tuning.gate or PROMOTION_GATE not in annotations:
+        return strategy
+    said = f"{PROMOTION_GATE} (the stable serves nothing like what its canary answers)"
+    return replace(strategy, unknown=(*strategy.unknown, said))
 
 
 def _deadline(spec: Json, problems: Problems) -> timedelta:

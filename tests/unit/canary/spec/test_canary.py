@@ -11,6 +11,7 @@ from canary.model.strategy import (
     Builtin,
     HookType,
     InvalidStrategy,
+    Kind,
     NoDataPolicy,
     Strategy,
     TemplateRef,
@@ -238,3 +239,56 @@ def test_a_share_of_ready_pods_that_cannot_be_met_is_told(share: float) -> None:
 
 def test_a_threshold_that_no_status_could_hold_is_as_large_as_one_can() -> None:
     assert parse(threshold=1e300).threshold == 2**31 - 1
+
+
+def test_a_gate_that_nothing_can_show_is_said_and_not_waited_for() -> None:
+    obj = canary(iterations=3)
+    obj["metadata"]["annotations"] = {"headgate.dev/promotion-gate": "non-inferiority"}
+    found = parse_strategy(obj, Defaults())
+    assert isinstance(found, Strategy)
+    assert found.gate is False
+    assert any("promotion-gate" in one for one in found.unknown)
+    obj["spec"]["analysis"]["mirror"] = True
+    mirrored = parse_strategy(obj, Defaults())
+    assert isinstance(mirrored, Strategy)
+    assert mirrored.gate is True
+    assert not mirrored.unknown
+
+
+def test_what_flagger_s_shapes_come_to() -> None:
+    assert parse(iterations=3).kind is Kind.BLUE_GREEN
+    match = [{"headers": {"cookie": {"regex": "^(.*?;)?(canary=always)(;.*)?$"}}}]
+    assert parse(iterations=3, match=match).kind is Kind.AB
+    assert parse(match=match).kind is Kind.CANARY
+    assert parse(mirror=True, mirrorWeight=30).steps[0].traffic.mirror == 30
+    sticky = parse(sessionAffinity={"cookieName": "c", "maxAge": 60, "sameSite": "Lax"})
+    affinity = sticky.steps[0].traffic.affinity
+    assert affinity is not None
+    assert (affinity.cookie, affinity.max_age) == ("c", timedelta(seconds=60))
+    assert parse(iterations=3, sessionAffinity={"cookieName": "c"}).unknown
+
+
+@pytest.mark.parametrize(
+    ("analysis", "said"),
+    [
+        ({"match": [{"headers": {"x": {"regex": "("}}}]}, "analysis.match[0].headers.x.regex: the"),
+        ({"match": [{"headers": {"x y": {"exact": "1"}}}]}, "'x y' is no name that a route"),
+        ({"match": [{"headers": {"x": {"exact": ""}}}]}, "must have 1 to 4096 characters"),
+        ({"match": [{"headers": {"x": {"near": "1"}}}]}, "use one of exact, prefix, suffix, regex"),
+        (
+            {"match": [{"headers": {"x": {"exact": "1"}}, "sourceLabels": {"app": "x"}}]},
+            "analysis.match[0].sourceLabels: no HTTPRoute can match it; remove it",
+        ),
+        ({"mirror": True, "mirrorWeight": 101}, "analysis.mirrorWeight: '101' must be a whole"),
+        ({"sessionAffinity": {"cookieName": "a b"}}, "'a b' is no name of a cookie"),
+        (
+            {"sessionAffinity": {"cookieName": "a", "primaryCookieName": "a"}},
+            "cookieName and primaryCookieName must differ",
+        ),
+        ({"sessionAffinity": {"cookieName": "a", "path": "/; x"}}, "sessionAffinity.path: '/; x'"),
+        ({"stepWeightPromotion": -5}, "analysis.stepWeightPromotion: '-5' must be a whole number"),
+        ({"iterations": 10_001}, "from 1 to 10000"),
+    ],
+)
+def test_what_no_route_can_carry_is_a_problem(analysis: dict[str, Any], said: str) -> None:
+    assert said in problems(canary(**analysis))
