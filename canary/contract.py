@@ -60,6 +60,7 @@ class Command(StrEnum):
     ABORT = f"{DOMAIN}/abort"
     RETRY = f"{DOMAIN}/retry"
     PAUSE = f"{DOMAIN}/pause"
+    APPROVE = f"{DOMAIN}/approve"
 
 
 COMMANDS: Final = frozenset(Command)
@@ -139,6 +140,11 @@ class Reason(StrEnum):
     HELD = "Held"
     WAITING_FOR_CANARY = "WaitingForCanary"
     PRE_ROLLOUT = "PreRolloutPending"
+    WAITING_FOR_APPROVAL = "WaitingForApproval"
+    APPROVED = "Approved"
+    NOTHING_TO_APPROVE = "NothingToApprove"
+    GATE_PASSED = "GatePassed"
+    ROLLBACK_HOOK = "RollbackHookInvoked"
     WAITING_FOR_HOOK = "WaitingForHook"
     QUEUED = "WaitingForPlace"
     LOOKS_BACK = "WaitingForOwnSamples"

@@ -25,17 +25,24 @@ from canary.model.strategy import Hook
 from canary.model.world import HookResult
 from runtime.backoff import Backoff
 
+_BUSY: Final = 429
+_FAULTS: Final = 500
+_NOT_IMPLEMENTED: Final = 501
 _LAST_SUCCESS: Final = 202
 """Flagger's rule (its `CallWebhook`): a hook has passed unless its status is above this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answer:
-    """How one try ended; `again` is whether another one could end differently."""
+    """How one try ended; `again` is whether another one could end differently.
+
+    `faulty` is whether it is no word of the hook's.
+    """
 
     ok: bool
     message: str = ""
     again: bool = False
+    faulty: bool = True
 
 
 class HttpHookCaller:
@@ -86,7 +93,7 @@ class HttpHookCaller:
             return HookResult(hook=hook, ok=True)
         after = f" (after {tries} tries)" if tries > 1 else ""
         message = f"hook {hook.name}, POST {shown(hook.url)}: {answer.message}{after}"
-        return HookResult(hook=hook, ok=False, message=message)
+        return HookResult(hook=hook, ok=False, message=message, faulty=answer.faulty)
 
     async def _insist(
         self, session: aiohttp.ClientSession, hook: Hook, body: Mapping[str, Any]
@@ -120,10 +127,12 @@ async def _try(session: aiohttp.ClientSession, hook: Hook, body: Mapping[str, An
 
 def _read(reply: Reply) -> _Answer:
     if reply.status <= _LAST_SUCCESS:
-        return _Answer(ok=True)
+        return _Answer(ok=True, faulty=False)
+    again = reply.status == _BUSY or (reply.status >= _FAULTS and reply.status != _NOT_IMPLEMENTED)
     status = f"answered {reply.status}"
     return _Answer(
         ok=False,
         message=f"{status}: {reply.text}" if reply.text else f"{status} {reply.reason}".rstrip(),
-        again=reply.status == 429 or (reply.status >= 500 and reply.status != 501),  # noqa: PLR2004
+        again=again,
+        faulty=again,
     )

@@ -83,7 +83,9 @@ class Carrier:
                 return MetricsAnswer(ask=check, samples=samples)
             case HookInquiry(ask=call):
                 result = await self._hooks.call(inquiry.hook, inquiry.payload)
-                return HookAnswer(ask=call, ok=result.ok, message=result.message)
+                return HookAnswer(
+                    ask=call, ok=result.ok, message=result.message, faulty=result.faulty
+                )
 
 
 def _told(inquiry: Inquiry, error: BaseException, longest: timedelta) -> str:
@@ -115,7 +117,8 @@ def _outcome(answer: Answer) -> Ending:
 def _unanswered(inquiry: Inquiry, why: str) -> Answer:
     match inquiry:
         case HookInquiry(ask=call):
-            return HookAnswer(ask=call, ok=False, message=f"hook {call.hook} has no answer: {why}")
+            message = f"hook {call.hook} has no answer: {why}"
+            return HookAnswer(ask=call, ok=False, message=message, faulty=True)
         case MetricsInquiry(ask=check, queries=queries):
             samples = tuple(Sample(metric=query.metric, problem=why) for query in queries)
             return MetricsAnswer(ask=check, samples=samples)

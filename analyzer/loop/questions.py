@@ -84,7 +84,7 @@ def hook_payload(key: Key, state: State) -> Json:
     return {
         "name": key.name,
         "namespace": key.namespace,
-        "phase": str(state.phase),
+        "phase": state.stage,
         "checksum": state.candidate,
     }
 

@@ -79,11 +79,15 @@ class MetricsAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HookAnswer:
-    """What a hook said; `message` is why it did not agree."""
+    """What a hook said; `message` is why it did not agree.
+
+    `faulty` is whether it gave no word at all: it did not answer, or its server is at fault.
+    """
 
     ask: HookAsk
     ok: bool
     message: str = ""
+    faulty: bool = False
 
 
 Answer = MetricsAnswer | HookAnswer

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from canary.model.announcement import Announcement
 from canary.model.asking import Asked
 from canary.model.former import Identities
+from canary.model.gating import Approval, Gate
 from canary.model.steps import BEFORE_FIRST
-from canary.model.strategy import Kind
+from canary.model.strategy import HookType, Kind
 from canary.model.traffic import NOTHING, Traffic
 
 
@@ -25,6 +26,11 @@ class Phase(StrEnum):
     FAILED = "Failed"
 
 
+WAITING_STAGES: Final = {
+    HookType.CONFIRM_ROLLOUT: "Waiting",
+    HookType.CONFIRM_PROMOTION: "WaitingPromotion",
+}
+"""Flagger's names for a run that waits at a gate; at one of the others it is Progressing."""
 RUNNING_PHASES = frozenset({Phase.PROGRESSING, Phase.PROMOTING, Phase.FINALISING})
 
 
@@ -92,7 +98,9 @@ class State:
     is what it is judged by, for people to see. `accepted` is what its Canary said when that could
     be followed last. `noticed` is what was said last of words of the Canary that nobody follows.
     `alerts` are announcements that are yet to be sent, `waited_for` the reasons of this step by
-    which people were waited for. `evidence` is the judge's own record.
+    which people were waited for. `gate` is the one that it waits at, `gates_took` how long those
+    before have kept it, `gated_until` until when, `approved` are gates that a person has opened and
+    that it has not passed yet. `evidence` is the judge's own record.
     """
 
     phase: Phase = Phase.INITIALIZED
@@ -120,6 +128,7 @@ class State:
     denied_why: str = ""
     tries: int = 0
     target_uid: str = ""
+    rollout_confirmed: bool = False
     pre_rollout_passed: bool = False
     paused: bool = False
     undoing: str = ""
@@ -140,6 +149,10 @@ class State:
     noticed: tuple[Notice, ...] = ()
     alerts: tuple[Announcement, ...] = ()
     waited_for: tuple[str, ...] = ()
+    gate: Gate | None = None
+    gated_until: datetime | None = None
+    gates_took: timedelta = timedelta(0)
+    approved: tuple[Approval, ...] = ()
 
     @property
     def run(self) -> str:
@@ -151,6 +164,13 @@ class State:
         """What its canary gets now."""
         found = replace(self.beside, weight=self.weight)
         return NOTHING if found.is_nothing or self.is_without_share else found
+
+    @property
+    def stage(self) -> str:
+        """The phase as people are shown it: a run that waits at a gate has names of its own."""
+        if self.phase is not Phase.PROGRESSING or self.gate is None or not self.gate.told:
+            return str(self.phase)
+        return WAITING_STAGES.get(self.gate.kind, str(self.phase))
 
     @property
     def begun(self) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from canary.evidence.policy import Policy
 from canary.model.announcement import Alert
@@ -13,16 +13,34 @@ from canary.model.values import Json
 
 
 class HookType(StrEnum):
-    """Flagger's hook types that a run calls."""
+    """Flagger's hook types.
 
+    Those that confirm something are gates: they are asked until they agree. A rollback hook that
+    agrees refuses the candidate, and an event hook is told what is said of a run.
+    """
+
+    CONFIRM_ROLLOUT = "confirm-rollout"
     PRE_ROLLOUT = "pre-rollout"
     ROLLOUT = "rollout"
+    CONFIRM_TRAFFIC_INCREASE = "confirm-traffic-increase"
+    CONFIRM_PROMOTION = "confirm-promotion"
     POST_ROLLOUT = "post-rollout"
+    ROLLBACK = "rollback"
+    EVENT = "event"
+
+
+GATES: Final = frozenset(
+    {HookType.CONFIRM_ROLLOUT, HookType.CONFIRM_TRAFFIC_INCREASE, HookType.CONFIRM_PROMOTION}
+)
+"""The types of hooks that a run waits for as long as they do not agree."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hook:
-    """One entry of `analysis.webhooks`. `timeout` bounds one call, `retries` follow a failure."""
+    """One entry of `analysis.webhooks`. `timeout` bounds one call, `retries` follow a failure.
+
+    With `muted` no alert speaks of it.
+    """
 
     name: str
     type: HookType
@@ -31,6 +49,7 @@ class Hook:
     retries: int = 0
     verify_tls: bool = True
     metadata: Mapping[str, str] = field(default_factory=dict)
+    muted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

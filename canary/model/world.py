@@ -39,6 +39,7 @@ class Target:
     enabled: bool = True
     commands: frozenset[Command] = frozenset()
     pause_value: str = ""
+    approve_value: str = ""
     requested_by: str = ""
     rollout_complete: bool = False
     rollout_failed: str = ""
@@ -165,11 +166,12 @@ class Split:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HookResult:
-    """What a hook answered."""
+    """What a hook answered; `faulty` is whether that was no word of its own, or nothing at all."""
 
     hook: Hook
     ok: bool
     message: str = ""
+    faulty: bool = False
 
 
 class OnUnsuitable(StrEnum):

@@ -9,12 +9,12 @@ from typing import Any
 
 from canary.contract import Reason
 from canary.model.asking import Asked, HookAsk, Unanswered, Word
-from canary.model.state import Check, Notice, Outcome, Phase, State
+from canary.model.state import WAITING_STAGES, Check, Notice, Outcome, Phase, State
 from canary.model.steps import BEFORE_FIRST
 from canary.model.strategy import HookType, Kind
 from canary.model.traffic import NOTHING
 from canary.model.values import FULL, Json
-from canary.objects import recorded
+from canary.objects import gating, recorded
 from canary.objects.announcements import announcements, dumped
 from canary.routes.traffic_text import traffic_entry, traffic_in
 
@@ -33,6 +33,7 @@ _TIMES = (
     "denied_since",
     "traffic_since",
     "former_until",
+    "gated_until",
 )
 _COUNTS = ("restarts", "losses", "withheld", "full_size", "needed", "tries")
 
@@ -49,7 +50,7 @@ def state_from_status(status: Json) -> State:
     condition = next(recorded.mappings(status.get("conditions")), {})
     weight = recorded.whole(status.get("canaryWeight"), most=FULL)
     state = State(
-        phase=Phase(phase) if phase in set(Phase) else Phase.INITIALIZED,
+        phase=_phase(phase),
         candidate=recorded.text(status.get("lastAppliedSpec")),
         stable=recorded.text(status.get("lastPromotedSpec")),
         # A version before steps tells by the weight alone that a run has begun.
@@ -58,6 +59,7 @@ def state_from_status(status: Json) -> State:
         asked=(),
         weight=weight,
         failed_checks=recorded.whole(status.get("failedChecks")),
+        rollout_confirmed=bool(run.get("rolloutConfirmed")),
         pre_rollout_passed=bool(run.get("preRolloutPassed")),
         paused=bool(run.get("paused")),
         undoing=recorded.text(run.get("undoing")),
@@ -76,6 +78,7 @@ def state_from_status(status: Json) -> State:
         noticed=tuple(map(_notice, recorded.mappings(run.get("noticed")))),
         alerts=announcements(run),
         waited_for=recorded.texts(run.get("waitedFor")),
+        **gating.gating_of(run),
         **_fields(run),
     )
     if run.get("stepOf") != state.run:
@@ -112,6 +115,13 @@ def _iterations(state: State) -> int:
     return state.step + 1 if counts else 0
 
 
+def _phase(shown: str) -> Phase:
+    """Return the phase that stands behind the one that people are shown."""
+    if shown in WAITING_STAGES.values():
+        return Phase.PROGRESSING
+    return Phase(shown) if shown in set(Phase) else Phase.INITIALIZED
+
+
 def _fields(run: Json) -> dict[str, Any]:
     """Return what is stored under the name of its field."""
     return {
@@ -140,7 +150,7 @@ def status_from_state(state: State, *, previous: Json, generation: int, now: dat
 
     """
     return {
-        "phase": str(state.phase),
+        "phase": state.stage,
         "canaryWeight": state.weight,
         "failedChecks": state.failed_checks,
         "iterations": _iterations(state),
@@ -158,6 +168,7 @@ def status_from_state(state: State, *, previous: Json, generation: int, now: dat
             "traffic": None if state.beside == NOTHING else json.dumps(traffic_entry(state.beside)),
             "kind": None if state.kind is Kind.CANARY else str(state.kind),
             "asked": [_dump_asked(one) for one in state.asked] or None,
+            "rolloutConfirmed": state.rollout_confirmed or None,
             "preRolloutPassed": state.pre_rollout_passed,
             "paused": state.paused,
             "undoing": state.undoing,
@@ -182,6 +193,7 @@ def status_from_state(state: State, *, previous: Json, generation: int, now: dat
             or None,
             "alerts": [dumped(one) for one in state.alerts] or None,
             "waitedFor": list(state.waited_for) or None,
+            **gating.dumped(state),
             "defaults": _instead(previous, "defaults", state.defaults),
             "inForce": _instead(previous, "inForce", state.in_force),
             # As text: a merge into what is stored could not take a field of it away.
@@ -199,9 +211,7 @@ def _instead(previous: Json, field: str, wanted: Mapping[str, Any]) -> Json | No
 
 def _transition_time(state: State, previous: Json, now: datetime) -> str:
     """Move with phase or weight only: each write would hide when something last happened."""
-    moved = (
-        previous.get("phase") != str(state.phase) or previous.get("canaryWeight") != state.weight
-    )
+    moved = previous.get("phase") != state.stage or previous.get("canaryWeight") != state.weight
     stored = previous.get("lastTransitionTime")
     return stored if stored and not moved else _seconds(now)
 

@@ -59,6 +59,7 @@ def read_target(obj: Json, *, enabled: bool, known: Identities) -> Target:
         enabled=enabled,
         commands=frozenset(command for command in COMMANDS if command in notes),
         pause_value=notes.get(Command.PAUSE, ""),
+        approve_value=notes.get(Command.APPROVE, "").strip(),
         requested_by=notes.get(REQUESTED_BY, ""),
         rollout_complete=not paused and _complete(obj),
         uid=str(obj["metadata"].get("uid", "")),

@@ -22,6 +22,8 @@ from canary.rules.actions import (
     SetTraffic,
 )
 from canary.rules.ahead import SLACK
+from canary.rules.approvals import ahead_of, confirm_rollout, first_traffic, waits
+from canary.rules.approvals import missing as shut
 from canary.rules.capacity import canary_pods, missing
 from canary.rules.checks import overall
 from canary.rules.context import RECHECK, Context, Tick, wait, warned
@@ -37,13 +39,27 @@ from canary.rules.pods import (
     what_is_missing,
 )
 from canary.rules.reach import deleted, no_endpoint, no_route, route_lost
-from canary.rules.ticks import advance, check, due_in, failed, resync, seen_hooks, weighed
+from canary.rules.ticks import (
+    advance,
+    check,
+    due_in,
+    failed,
+    go_on,
+    is_moved,
+    resync,
+    seen_hooks,
+    weighed,
+)
 from canary.rules.transitions import expire, promote, refuse
 
 
 def progress(tick: Tick) -> Decision:
     """Decide the next move of a run that is under way."""
-    return _noticed(tick, next(found for rule in RULES_RUN if (found := rule(tick)) is not None))
+    rule, decision = next((rule, found) for rule in RULES_RUN if (found := rule(tick)) is not None)
+    if not tick.state.begun and rule not in _AT_GATES:
+        # What is in the way now has a deadline of its own, which runs from here.
+        decision = replace(decision, state=replace(decision.state, gate=None))
+    return _noticed(tick, decision)
 
 
 def _noticed(tick: Tick, decision: Decision) -> Decision:
@@ -161,8 +177,10 @@ def _unready_for(ctx: Context) -> timedelta:
     # What kept it from being made is not its pods' time.
     canary = ctx.observed.canary
     made = canary.made_at if isinstance(canary, CanaryPresent) else None
-    known = (state.started_at, state.checked_at, made, *heard)
+    known = (state.started_at, state.checked_at, state.gated_until, made, *heard)
     # The server writes when it was made, whose clock may have stepped ahead of the run's.
+    if state.gate is not None:
+        return timedelta(0)
     times = [one for one in known if one is not None and one <= ctx.now + SLACK]
     return timedelta(0) if state.out else ctx.now - max(times, default=ctx.now)
 
@@ -186,7 +204,8 @@ def _before(tick: Tick) -> Decision | None:
             return _pre_rollout(tick)
         if overall(checks_of(tick.state)) is not Outcome.PASSED:
             return failed(seen_hooks(tick))
-    return _kept_waiting(tick) or _first_weight(tick, passed=[hook.name for hook in hooks])
+    kept = _kept_waiting(tick) or first_traffic(tick)
+    return kept or _first_weight(tick, passed=[hook.name for hook in hooks])
 
 
 def _kept_waiting(tick: Tick) -> Decision | None:
@@ -230,6 +249,22 @@ def _first_weight(tick: Tick, *, passed: list[str]) -> Decision:
     return replace(decision, state=unseen, actions=(*hooks, start, *decision.actions))
 
 
+def _at_gate(tick: Tick) -> Decision | None:
+    """Between two ticks, with all passed at the last one: a gate that opens is gone through."""
+    ctx, gate = tick.ctx, tick.state.gate
+    held = tick.state.paused or ctx.observed.not_followed or is_moved(tick)
+    if gate is None or not gate.ready or held or not (left := due_in(tick)):
+        return None
+    if ahead_of(tick) is not gate.kind:
+        return None
+    if not shut(ctx, tick.strategy, tick.state, gate.kind):
+        return go_on(tick)
+    waiting, events = waits(tick, gate.kind)
+    if waiting == ctx.state:
+        return None
+    return Decision(state=waiting, actions=(*events, SaveState()), requeue_after=left)
+
+
 def _not_due(tick: Tick) -> Decision | None:
     """Between two ticks, and while the canary's pods are replaced."""
     canary = tick.ctx.observed.canary
@@ -251,6 +286,7 @@ def _unreachable(tick: Tick) -> Decision | None:
 RULES_RUN: Final[tuple[Callable[[Tick], Decision | None], ...]] = (
     _undo_first,
     no_route,
+    confirm_rollout,
     _make_canary,
     broken,
     weighed,
@@ -262,6 +298,9 @@ RULES_RUN: Final[tuple[Callable[[Tick], Decision | None], ...]] = (
     _skip,
     route_lost,
     _before,
+    _at_gate,
     _not_due,
     check,
 )
+_AT_GATES: Final = frozenset({confirm_rollout, _before})
+"""Rules in which a run that has not begun waits at a gate."""

@@ -15,7 +15,9 @@ from canary.model.state import RUNNING_PHASES, Check, Outcome, Phase, State
 from canary.model.strategy import InvalidStrategy, Kind, Strategy
 from canary.model.values import Key
 from canary.rules.actions import Decision, SaveState
+from canary.rules.approvals import is_muted
 from canary.rules.context import Context
+from canary.rules.polls import agreeing
 
 MAX_TEXT: Final = 1000
 """Characters of a message."""
@@ -24,7 +26,16 @@ MOST: Final = 20
 """Announcements that wait to be sent; where more come up, the oldest are left out."""
 _MAX_VALUE: Final = 200
 _WAITING: Final = frozenset(
-    map(str, (Reason.PAUSED, Reason.SUSPENDED, Reason.INCONCLUSIVE, Reason.INVALID))
+    map(
+        str,
+        (
+            Reason.PAUSED,
+            Reason.SUSPENDED,
+            Reason.INCONCLUSIVE,
+            Reason.INVALID,
+            Reason.WAITING_FOR_APPROVAL,
+        ),
+    )
 )
 """Reasons by which a run waits for people. Each is said once at each step of a run."""
 _HELD_BY: Final = frozenset(map(str, (Reason.SUSPENDED, Reason.INVALID)))
@@ -46,8 +57,10 @@ def announced(ctx: Context, decision: Decision) -> Decision:
     strategy, before = ctx.observed.strategy, ctx.state
     state = replace(decision.state, alerts=before.alerts, waited_for=())
     if strategy.alerts:
-        state = replace(state, waited_for=_waited_for(before, state))
-        found = _news(ctx.observed.key, strategy, before, state)
+        state = replace(state, waited_for=_waited_for(before, state, muted=_muted_gate(ctx, state)))
+        found = (
+            [] if _is_muted_end(ctx, state) else _news(ctx.observed.key, strategy, before, state)
+        )
         heard = [it for it in found if any(one.hears(it.severity) for one in strategy.alerts)]
         state = replace(state, alerts=(*state.alerts, *heard)[-MOST:])
     changed = (state.alerts, state.waited_for) != (before.alerts, before.waited_for)
@@ -55,14 +68,36 @@ def announced(ctx: Context, decision: Decision) -> Decision:
     return replace(decision, state=state, actions=(*decision.actions, *save))
 
 
-def _waited_for(before: State, after: State) -> tuple[str, ...]:
+def _muted_gate(ctx: Context, state: State) -> bool:
+    """Tell whether a run waits at a gate that no alert is to speak of."""
+    strategy = ctx.observed.strategy
+    return isinstance(strategy, Strategy) and is_muted(strategy, state)
+
+
+def _is_muted_end(ctx: Context, state: State) -> bool:
+    """Tell whether a run has been ended by rollback hooks that no alert is to speak of."""
+    by_hooks = state.phase is Phase.FAILED and state.reason == Reason.ROLLBACK_HOOK
+    return by_hooks and all(hook.muted for hook in agreeing(ctx))
+
+
+def _waited_for(before: State, after: State, *, muted: bool) -> tuple[str, ...]:
     """Return for which reasons a run, or a version that is held, has waited where it is now."""
     if after.phase not in RUNNING_PHASES:
         return (after.reason,) if after.reason in _HELD_BY else ()
     same = before.run == after.run and before.step == after.step
     said = before.waited_for if same else ()
-    new = after.reason in _WAITING and after.reason not in said
-    return (*said, after.reason) if new else said
+    why = _why_waiting(after)
+    if after.reason == Reason.WAITING_FOR_APPROVAL and muted:
+        return said
+    new = after.reason in _WAITING and why not in said
+    return (*said, why) if new else said
+
+
+def _why_waiting(after: State) -> str:
+    """Return what a run waits for: before its first step it may come to two kinds of gates."""
+    if after.gate is None or after.reason != Reason.WAITING_FOR_APPROVAL:
+        return after.reason
+    return f"{after.reason} {after.gate.kind}"
 
 
 def _news(
@@ -92,7 +127,8 @@ def _severity(before: State, after: State) -> Severity | None:
         return None
     if after.phase is Phase.FAILED:
         same = before.phase is Phase.FAILED and before.run == after.run
-        return None if same else Severity.ERROR
+        ended = Severity.WARN if after.reason == Reason.ROLLBACK_HOOK else Severity.ERROR
+        return None if same else ended
     first = after.reason == Reason.INITIALIZED and after.reason != before.reason
     if before.phase not in RUNNING_PHASES and not first:
         return None

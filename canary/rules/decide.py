@@ -21,6 +21,7 @@ from canary.rules.former import remembered
 from canary.rules.hooks import heard, hooks_put
 from canary.rules.notices import noticed
 from canary.rules.parking import kept_apart
+from canary.rules.polls import with_polls
 from canary.rules.strangers import kept_from_strangers
 from canary.rules.ticks import located
 
@@ -43,7 +44,7 @@ def decide(
     known = located(heard(state, observed.standing, now), observed.strategy)
     ctx = Context(known, observed, now, timing)
     decision = next(found for rule in RULES if (found := rule(ctx)) is not None)
-    decision = kept_from_strangers(ctx, kept_apart(ctx, decision))
+    decision = kept_from_strangers(ctx, kept_apart(ctx, with_polls(ctx, decision)))
     hooks = hooks_put(state, decision.state, observed.standing)
     # What was asked and answered is stored with whatever was decided.
     unsaved = decision.state.asked != state.asked and SaveState() not in decision.actions

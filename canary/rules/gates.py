@@ -15,6 +15,7 @@ from canary.model.state import Outcome, State
 from canary.model.strategy import Strategy
 from canary.model.values import FULL
 from canary.rules.actions import Decision, Emit, SaveState
+from canary.rules.approvals import kept_waiting
 from canary.rules.checks import summary
 from canary.rules.context import Context, Tick
 from canary.rules.course import left, present
@@ -60,7 +61,7 @@ def gate(tick: Tick) -> Decision | None:
     missing = _inferior(tick) or _exposed(tick)
     if not missing:
         return None
-    deadline = (state.started_at or ctx.now) + strategy.decide_within
+    deadline = (state.started_at or ctx.now) + strategy.decide_within + kept_waiting(ctx)
     if ctx.now < deadline:
         until = deadline.strftime("%H:%M:%S")
         message = (

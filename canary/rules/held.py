@@ -23,12 +23,14 @@ from canary.rules.actions import (
     ScaleDownRevision,
 )
 from canary.rules.analysis import progress
+from canary.rules.approvals import approve
 from canary.rules.asleep import alone, asleep, awake
 from canary.rules.context import IDLE_PHASES, RECHECK, Context, Tick, wait, warned
 from canary.rules.denied import denied_too_long
 from canary.rules.hooks import after_rollout
 from canary.rules.notices import passed_over
 from canary.rules.parking import serving
+from canary.rules.polls import rolled_back
 from canary.rules.reach import MENDED, misfit, released
 from canary.rules.transitions import (
     acted,
@@ -57,7 +59,7 @@ _AGAIN_AT_MOST: Final = timedelta(minutes=5)
 
 
 def command(ctx: Context) -> Decision | None:
-    """Promote, abort, retry and pause by annotation; who asked is in the event."""
+    """Promote, abort, retry, pause and approve by annotation; who asked is in the event."""
     commands = ctx.observed.target.commands
     failed = ctx.state.phase is Phase.FAILED and ctx.same_candidate
     if Command.ABORT in commands and (not failed or ctx.state.weight):
@@ -72,8 +74,16 @@ def command(ctx: Context) -> Decision | None:
     if Command.RETRY in commands and failed:
         decision = _start(ctx, by(ctx, "retried", Command.RETRY))
         return acted(ctx, Command.RETRY, decision, forget_refused())
+    return _of_the_run(ctx)
+
+
+def _of_the_run(ctx: Context) -> Decision | None:
+    """What leaves a run what it is; what asks for nothing any more is taken off."""
+    commands = ctx.observed.target.commands
     if Command.PAUSE in commands:
         return _pause(ctx)
+    if commands == {Command.APPROVE}:
+        return approve(ctx)
     return _put_away(ctx) if commands else None
 
 
@@ -344,6 +354,7 @@ RULES_HELD: Final[tuple[Callable[[Context], Decision | None], ...]] = (
     asleep,
     awake,
     alone,
+    rolled_back,
     misfit,
     released,
     invalid,

@@ -22,6 +22,7 @@ from canary.rules.actions import (
 from canary.rules.asleep import held_again
 from canary.rules.context import IDLE_PHASES, RECHECK, Context, Tick, wait
 from canary.rules.hooks import after_rollout
+from canary.rules.polls import rolled_back
 from canary.rules.ticks import tick_while_promoting
 from canary.rules.transitions import (
     acted,
@@ -109,6 +110,8 @@ def _roll(ctx: Context) -> Decision:
         )
     if target.rollout_failed:
         return refuse(ctx, Reason.REFUSED, target.rollout_failed)
+    if (back := rolled_back(ctx)) is not None:
+        return back
     strategy = ctx.observed.strategy
     if isinstance(strategy, InvalidStrategy):
         return stand(ctx, Reason.PROMOTING, state.message, RECHECK)

@@ -26,6 +26,7 @@ from canary.model.strategy import (
 from canary.model.traffic import NOTHING, Traffic
 from canary.model.world import CanaryPresent
 from canary.rules.actions import Action, Decision, Emit, SaveState, SetTraffic
+from canary.rules.approvals import confirmed
 from canary.rules.checks import measurements, summary
 from canary.rules.context import RECHECK, Context, Tick
 from canary.rules.course import left, place_of, words
@@ -108,7 +109,8 @@ def _is_news(ctx: Context) -> bool:
     return weighing is not None and abs(weighing.at - stored) >= _KEEP_EVERY.total_seconds()
 
 
-def _is_moved(tick: Tick) -> bool:
+def is_moved(tick: Tick) -> bool:
+    """Tell whether the routes carry other traffic than they are to."""
     return tick.ctx.observed.split.lacks(_traffic(tick))
 
 
@@ -168,7 +170,7 @@ def check(tick: Tick) -> Decision:
     checks = (*measured(tick, ask, samples), *checks_of(tick.state))
     outcome = outcome_of(tick, checks)
     first = tick.state.checked_at is None
-    if outcome is Outcome.PASSED and tick.state.out and (first or not _is_moved(tick)):
+    if outcome is Outcome.PASSED and tick.state.out and (first or not is_moved(tick)):
         return _waiting(tick, ask)
     return _VERDICTS[outcome](replace(tick, state=_seen(tick, ask, checks)))
 
@@ -228,6 +230,7 @@ def _seen(tick: Tick, ask: MetricsAsk, checks: tuple[Check, ...]) -> State:
         no_data_since=None,
         incident_since=None,
         lost_since=None,
+        gate=None if tick.state.gate is None else replace(tick.state.gate, ready=False),
     )
     return recorded(tick.ctx, seen)
 
@@ -322,7 +325,7 @@ def _moved(tick: Tick) -> Decision | None:
 
     What was judged is not this step.
     """
-    if not _is_moved(tick):
+    if not is_moved(tick):
         return None
     again = stay(tick, *_why(tick))
     return replace(again, actions=(*again.actions, SetTraffic(_traffic(tick))))
@@ -358,6 +361,7 @@ RULES_TICK: Final[tuple[Callable[[Tick], Decision | None], ...]] = (
     stable_short,
     gate,
     lasting,
+    confirmed,
     _next_step,
     _promote,
 )
@@ -369,6 +373,11 @@ _VERDICTS: Final[dict[Outcome, Callable[[Tick], Decision]]] = {
     Outcome.WAITING: looks_back,
     Outcome.PASSED: _passed,
 }
+
+
+def go_on(tick: Tick) -> Decision:
+    """Take the next step, or promote after the last."""
+    return _next_step(tick) or _promote(tick)
 
 
 def advance(tick: Tick, step: int, *, after: timedelta) -> Decision:

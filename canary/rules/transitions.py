@@ -79,7 +79,7 @@ def refuse(ctx: Context, reason: Reason, why: str, state: State | None = None) -
 
     Args:
         ctx: the world.
-        reason: Refused or Aborted.
+        reason: Refused, Aborted, or that a rollback hook asks for it.
         why: the evidence, in words.
         state: the state with this tick's checks, if it has any.
 
@@ -87,7 +87,7 @@ def refuse(ctx: Context, reason: Reason, why: str, state: State | None = None) -
     state = state or ctx.state
     promoting = state.phase is Phase.PROMOTING
     key = ctx.observed.key
-    verb = "Rolling back" if reason is Reason.REFUSED else "Aborting"
+    verb = "Aborting" if reason is Reason.ABORTED else "Rolling back"
     message = f"{verb} {key} {why}"
     undoing = ctx.candidate if promoting else state.undoing
     ended = replace(_failed(ctx, state, reason, message), undoing=undoing)
@@ -204,6 +204,7 @@ def from_the_start(state: State, reason: Reason, message: str, now: datetime) ->
         stable=state.stable,
         undoing=state.undoing,
         paused=state.paused,
+        rollout_confirmed=state.rollout_confirmed,
         defaults=state.defaults,
         accepted=state.accepted,
         started_at=state.started_at,

@@ -1,7 +1,5 @@
 """From a `Canary` object to a strategy that can be followed, or to every reason why not."""
 
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -10,8 +8,6 @@ from canary.contract import PROMOTION_GATE
 from canary.model.keys import unknown_on_canary
 from canary.model.strategy import (
     Builtin,
-    Hook,
-    HookType,
     InvalidStrategy,
     Metric,
     Strategy,
@@ -23,6 +19,7 @@ from canary.spec import parsers
 from canary.spec.alerts import heard_by
 from canary.spec.annotations import annotated
 from canary.spec.defaults import Defaults, completed, leaves_open
+from canary.spec.hooks import hooks_of
 from canary.spec.made import Whose, former_defaults, whose
 from canary.spec.problems import Problems
 from canary.spec.settings import Tuning, tuned
@@ -68,7 +65,7 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
     said, defaults = _said(canary, defaults)
     follows = leaves_open(said)
     analysis = completed(said, defaults) if follows else said
-    problems.found += _unsupported(spec, analysis)
+    problems.found += _unsupported(spec)
     interval = problems.read(
         "analysis.interval", parsers.duration, analysis.get("interval"), timedelta(minutes=1)
     )
@@ -86,7 +83,7 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
         unrouted=taken.unrouted,
         back=taken.back,
         metrics=metrics,
-        hooks=_hooks(analysis, problems),
+        hooks=hooks_of(analysis, problems),
         alerts=heard_by(canary, defaults.alerts),
         service_name=service.get("name") or spec["targetRef"]["name"],
         service_port=service.get("port"),
@@ -140,9 +137,9 @@ def _said(canary: Json, defaults: Defaults) -> tuple[Json, Defaults]:
     return canary["spec"].get("analysis") or {}, defaults
 
 
-def _unsupported(spec: Json, analysis: Json) -> list[str]:
+def _unsupported(spec: Json) -> list[str]:
     """Name what would change a verdict and is not there yet: never pass over it in silence."""
-    return [*_strange_target(spec), *_strange_routing(spec), *_strange_analysis(analysis)]
+    return [*_strange_target(spec), *_strange_routing(spec)]
 
 
 def _strange_target(spec: Json) -> list[str]:
@@ -168,15 +165,6 @@ def _strange_routing(spec: Json) -> list[str]:
     if strange:
         found.append(f"service.match: {', '.join(sorted(strange))} cannot be matched; remove it")
     return found
-
-
-def _strange_analysis(analysis: Json) -> list[str]:
-    known = {*HookType, ""}
-    return [
-        f"webhook {hook.get('name')}: type {hook['type']} is not supported yet; remove it"
-        for hook in analysis.get("webhooks") or ()
-        if hook.get("type", "") not in known
-    ]
 
 
 def _ignored(spec: Json) -> tuple[str, ...]:
@@ -239,37 +227,3 @@ def _bounds(entry: Json, source: object) -> tuple[float | None, float | None]:
         return bounds.get("min"), bounds.get("max")
     threshold = float(entry.get("threshold") or 0)
     return (threshold, None) if source is Builtin.SUCCESS_RATE else (None, threshold)
-
-
-def _hooks(analysis: Json, problems: Problems) -> tuple[Hook, ...]:
-    entries = analysis.get("webhooks") or ()
-    problems.found += _given_twice(entries)
-    return tuple(
-        _hook(entry, problems)
-        for entry in entries
-        if (entry.get("type") or HookType.ROLLOUT) in set(HookType)
-    )
-
-
-def _given_twice(entries: Iterable[Json]) -> list[str]:
-    """Answers are kept by the hook's name, so two of one name could not be told apart."""
-    times = Counter(entry["name"] for entry in entries)
-    return [
-        f"webhook {name}: {count} hooks have this name; give each a name of its own"
-        for name, count in times.items()
-        if count > 1
-    ]
-
-
-def _hook(entry: Json, problems: Problems) -> Hook:
-    where = f"webhook {entry['name']}"
-    patience, again = entry.get("timeout"), entry.get("retries")
-    return Hook(
-        name=entry["name"],
-        type=HookType(entry.get("type") or HookType.ROLLOUT),
-        url=entry["url"],
-        timeout=problems.read(f"{where} timeout", parsers.timeout, patience, timedelta(seconds=10)),
-        retries=problems.read(f"{where} retries", parsers.retries, again, 0),
-        verify_tls=not entry.get("disableTLS"),
-        metadata=entry.get("metadata") or {},
-    )

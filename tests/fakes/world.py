@@ -97,6 +97,7 @@ class World:
     marks: dict[str, str] = field(default_factory=dict)
     commands: set[Command] = field(default_factory=set)
     pause_value: str = ""
+    faulty_hooks: set[str] = field(default_factory=set)
     replicas: int = 4
     uid: str = ""
     pods_denied: str = ""
@@ -202,6 +203,7 @@ class World:
                 enabled=self.enabled,
                 commands=frozenset(self.commands),
                 pause_value=self.pause_value,
+                approve_value=self.pause_value,
                 requested_by="alice",
                 rollout_complete=complete,
                 uid=self.uid,
@@ -321,7 +323,9 @@ class World:
         """Return what metrics and hooks say now."""
         assert isinstance(self.strategy, Strategy)
         if not isinstance(ask, MetricsAsk):
-            return HookAnswer(ask=ask, ok=ask.hook not in self.refuse_hooks, message="no")
+            faulty = ask.hook in self.faulty_hooks
+            ok = not faulty and ask.hook not in self.refuse_hooks
+            return HookAnswer(ask=ask, ok=ok, message="no", faulty=faulty)
         value = self.values.get(self.template, 0.0)
         baseline = self.values.get(self.marks.get("stable", ""), 0.0)
         until = self._waits_until()

@@ -100,7 +100,7 @@ def test_bounds(metric: dict[str, Any], bounds: tuple[float | None, float | None
         ({"metrics": [{"name": "x", "query": "up", "interval": "soon"}]}, "'soon' is not a dura"),
         ({"iterations": 0.5}, "analysis.iterations: '0.5' must be a whole number from 1 to 10000"),
         ({"iterations": 9, "match": [{}]}, "analysis.match[0]: names no header"),
-        ({"webhooks": [{"name": "g", "type": "confirm-rollout", "url": "u"}]}, "confirm-rollout"),
+        ({"webhooks": [{"name": "g", "type": "confirm", "url": "u"}]}, "type confirm is not known"),
         ({"stepWeights": [50, 10]}, "must rise"),
         ({"stepWeight": 0}, "needs stepWeight"),
     ],

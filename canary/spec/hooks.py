@@ -1,0 +1,60 @@
+"""Hooks: `analysis.webhooks`, and the admin's one for what is said of runs."""
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Final
+
+from canary.model.strategy import Hook, HookType
+from canary.model.values import Json
+from canary.spec import parsers
+from canary.spec.problems import Problems
+
+_TIMEOUT: Final = timedelta(seconds=10)
+
+
+def hooks_of(analysis: Json, problems: Problems) -> tuple[Hook, ...]:
+    """Read the hooks of a run.
+
+    Args:
+        analysis: `spec.analysis`, completed by the defaults.
+        problems: where mistakes are noted.
+
+    """
+    entries = analysis.get("webhooks") or ()
+    problems.found += _given_twice(entries)
+    problems.found += [
+        f"webhook {entry['name']}: type {entry['type']} is not known; known: {', '.join(HookType)}"
+        for entry in entries
+        if entry.get("type") and entry["type"] not in set(HookType)
+    ]
+    return tuple(
+        _hook(entry, problems)
+        for entry in entries
+        if (entry.get("type") or HookType.ROLLOUT) in set(HookType)
+    )
+
+
+def _given_twice(entries: Iterable[Json]) -> list[str]:
+    """Answers are kept by the hook's name, so two of one name could not be told apart."""
+    times = Counter(entry["name"] for entry in entries)
+    return [
+        f"webhook {name}: {count} hooks have this name; give each a name of its own"
+        for name, count in times.items()
+        if count > 1
+    ]
+
+
+def _hook(entry: Json, problems: Problems) -> Hook:
+    where = f"webhook {entry['name']}"
+    patience, again = entry.get("timeout"), entry.get("retries")
+    return Hook(
+        name=entry["name"],
+        type=HookType(entry.get("type") or HookType.ROLLOUT),
+        url=entry["url"],
+        timeout=problems.read(f"{where} timeout", parsers.timeout, patience, _TIMEOUT),
+        retries=problems.read(f"{where} retries", parsers.retries, again, 0),
+        verify_tls=not entry.get("disableTLS"),
+        metadata=entry.get("metadata") or {},
+        muted=bool(entry.get("muteAlert")),
+    )
