@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from analyzer.adapters import ROUTES, open_adapters
 from analyzer.addresses import Guard
 from analyzer.announcing.herald import Herald
+from analyzer.announcing.telling import Teller
 from analyzer.gathering.calibrator import Calibrator
 from analyzer.gathering.gatherer import Gatherer
 from analyzer.inquiring.inquirer import Inquirer
@@ -47,7 +48,7 @@ log = structlog.get_logger("analyzer")
 @asynccontextmanager
 async def build(
     settings: Settings, cluster: Cluster, registry: CollectorRegistry, guard: Guard
-) -> AsyncIterator[tuple[ClusterIndex, Controller, Gatherer, Inquirer, Herald]]:
+) -> AsyncIterator[tuple[ClusterIndex, Controller, Gatherer, Inquirer, Herald, Teller]]:
     """Wire the daemon's parts around one cluster.
 
     Args:
@@ -87,6 +88,13 @@ async def build(
             clock=cluster.now,
             cross_namespace=settings.cross_namespace_refs,
         )
+        teller = Teller(
+            cluster,
+            adapters.hooks,
+            adapters.admins_hooks,
+            registry=registry,
+            clock=cluster.now,
+        )
         index = follow(cluster, ROUTES)
         alarms.register(index, registry)
         reconciler = Reconciler(
@@ -102,9 +110,10 @@ async def build(
             metrics=RunMetrics.create(registry),
             questions=Questions(scrape=settings.pace.server, deriver=adapters.deriver),
             announcer=herald,
+            reporter=teller,
         )
         controller = Controller(index, reconciler, Metrics.create(registry))
-        yield index, controller, gatherer, inquirer, herald
+        yield index, controller, gatherer, inquirer, herald, teller
 
 
 async def serve(settings: Settings) -> None:
@@ -122,7 +131,7 @@ async def serve(settings: Settings) -> None:
         elector = elector_of(settings, cluster, running.registry)
         # What acts writes through this alone.
         leaders = cluster.fenced(lambda: elector.is_leader)
-        index, controller, gatherer, inquirer, herald = await stack.enter_async_context(
+        index, controller, gatherer, inquirer, herald, teller = await stack.enter_async_context(
             build(settings, leaders, running.registry, guard)
         )
         exported.register(index, running.registry, lambda: elector.is_leader)
@@ -136,6 +145,7 @@ async def serve(settings: Settings) -> None:
                 group.create_task(gatherer.run(controller.enqueue), name="evidence")
                 group.create_task(inquirer.run(controller.enqueue), name="questions")
                 group.create_task(herald.run(), name="alerts")
+                group.create_task(teller.run(), name="events")
                 sweeper = Sweeper(leaders, index, controller.enqueue)
                 group.create_task(sweeper.run(), name="parked")
                 leftovers = LeftoverSweep(cluster, index, controller.enqueue)

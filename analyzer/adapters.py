@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from analyzer.addresses import Guard
+from analyzer.addresses import EVERYWHERE, Guard
 from analyzer.alerts.discord import Discord
 from analyzer.alerts.gchat import GoogleChat
 from analyzer.alerts.msteams import Teams
@@ -47,12 +47,14 @@ class Adapters:
     """One of each, open.
 
     `providers` are by the type that a MetricTemplate names, `alerts` by that of an AlertProvider.
+    `admins_hooks` calls what the admin names.
     """
 
     router: Router
     providers: Mapping[str, Provider]
     scraper: Scraper
     hooks: HookCaller
+    admins_hooks: HookCaller
     alerts: Mapping[str, AlertService]
     deriver: Deriver
 
@@ -122,6 +124,7 @@ async def open_adapters(
                 },
                 scraper=scraper,
                 hooks=HttpHookCaller(guard),
+                admins_hooks=HttpHookCaller(EVERYWHERE),
                 alerts=services(Poster(guard)),
                 deriver=deriver,
             )

@@ -10,7 +10,7 @@ from canary.evidence.report import Weighing
 from canary.measuring.history import Past
 from canary.measuring.watch import Watch
 from canary.measuring.windowed import WindowCount
-from canary.model.announcement import Alert, Announcement, Room
+from canary.model.announcement import Alert, Announcement, Room, Told
 from canary.model.asking import HookAsk, MetricsAsk, Sample, Standing
 from canary.model.strategy import Hook, Strategy
 from canary.model.traffic import Traffic
@@ -237,8 +237,25 @@ class Announcer(Protocol):
         """
 
 
+class Reporter(Protocol):
+    """Has event hooks told of events beside the reconciles."""
+
+    def tell(self, canary: Json, hooks: Sequence[Hook], said: Sequence[Told]) -> None:
+        """Tell each hook of each event, in order. It never waits.
+
+        Args:
+            canary: the Canary as it is stored.
+            hooks: of type `event`.
+            said: in order.
+
+        """
+
+
 class Silence:
-    """Sends nothing: for a loop that serves no alerts."""
+    """Sends nothing: for a loop that serves no alerts and no event hooks."""
+
+    def tell(self, canary: Json, hooks: Sequence[Hook], said: Sequence[Told]) -> None:
+        """Do nothing; see the port."""
 
     def put(self, canary: Json, alerts: Sequence[Alert], said: Sequence[Announcement]) -> None:
         """Do nothing; see the port."""

@@ -12,6 +12,8 @@ from canary.model.world import Timing
 from canary.spec import parsers
 from canary.spec.alerts import admins_alerts, parse_provider
 from canary.spec.canary import Defaults
+from canary.spec.hooks import EVENT_WEBHOOK as EVENT_VARIABLE
+from canary.spec.hooks import parse_webhook
 from canary.spec.problems import Problems
 from canary.spec.settings import (
     DRAIN,
@@ -65,6 +67,13 @@ ALERT_SEVERITY: Final = Setting(
     variable="HEADGATE_ALERT_SEVERITY",
     help="what it hears: info is everything, warn warnings and errors, error errors",
 )
+EVENT_WEBHOOK: Final = Setting(
+    name="event_webhook",
+    parse=parse_webhook,
+    default="",
+    variable=EVENT_VARIABLE,
+    help="URL that hears of the events of Canaries without event hooks of their own",
+)
 TABLE: Final = (
     IDENTITY,
     NAMESPACE,
@@ -74,6 +83,7 @@ TABLE: Final = (
     CROSS_NAMESPACE_REFS,
     ALERT_PROVIDER,
     ALERT_SEVERITY,
+    EVENT_WEBHOOK,
 )
 """What is read beside the table of a run's settings."""
 
@@ -128,6 +138,7 @@ def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
             tuning=from_environment(variables, problems),
             on_unsuitable=get(ON_UNSUITABLE),
             alerts=admins_alerts(get(ALERT_PROVIDER), get(ALERT_SEVERITY)),
+            event_webhook=get(EVENT_WEBHOOK),
         ),
         timing=Timing(drain=get(DRAIN)),
         pace=Pace(pods=get(PODS_INTERVAL), server=get(SCRAPE_INTERVAL)),

@@ -198,3 +198,4 @@ class Reason(StrEnum):
     TAKEN = "NameTaken"
     RIVAL = "AnotherCanaryInForce"
     ALERT_NOT_SENT = "AlertNotSent"
+    EVENT_NOT_TOLD = "EventHookNotTold"

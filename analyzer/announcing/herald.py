@@ -1,15 +1,15 @@
 """Sends announcements, a bounded number of times, beside everything else."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Never
 
 import structlog
 from prometheus_client import CollectorRegistry
 
+from analyzer.announcing.lines import Lines
 from analyzer.announcing.rooms import Rooms
 from analyzer.announcing.telemetry import AlertMetrics, Fate
 from analyzer.guards import guarded
@@ -26,13 +26,9 @@ from runtime.resources import EVENTS
 PER_NAMESPACE: Final = 8
 """Messages that one namespace sends at a time; of receivers that hang, so many hang."""
 TOGETHER: Final = 64
-MOST_WAITING: Final = 20
-"""Announcements that wait for one alert of one Canary; the oldest of more are left out."""
 HIDDEN: Final = "(hidden)"
 
 log = structlog.get_logger("analyzer")
-_Line = tuple[str, str, str]
-"""Whose announcements wait for each other: namespace and name of a Canary, name of its alert."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,14 +54,6 @@ class _Job:
     canary: Json
     alert: Alert
     said: Announcement
-
-
-@dataclass(eq=False, slots=True)
-class _Queue:
-    """What waits for one alert of one Canary, in order, and what sends it."""
-
-    jobs: deque[_Job] = field(default_factory=deque)
-    task: asyncio.Task[None] | None = None
 
 
 class Herald:
@@ -100,25 +88,12 @@ class Herald:
         self._clock = clock
         self._patience = patience or Patience()
         self._places: Places[str] = Places(per_owner=PER_NAMESPACE, total=TOGETHER)
-        self._queues: dict[_Line, _Queue] = {}
-        self._group: asyncio.TaskGroup | None = None
-        self._metrics = AlertMetrics.create(registry, self._waiting)
+        self._lines: Lines[_Job] = Lines(self._send, self._left_out, "alert")
+        self._metrics = AlertMetrics.create(registry, self._lines.waiting)
 
     async def run(self) -> Never:
         """Send until cancelled, by which all that waits is given up."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            try:
-                for line in list(self._queues):
-                    self._take_up(line)
-                await asyncio.Event().wait()
-            finally:
-                self._group = None
-                for queue in self._queues.values():
-                    if queue.task is not None:
-                        queue.task.cancel()
-                self._queues.clear()
-        raise AssertionError("nothing ends this but a cancellation")
+        await self._lines.run()
 
     def put(self, canary: Json, alerts: Sequence[Alert], said: Sequence[Announcement]) -> None:
         """Send each announcement to each alert that wants to hear it; see the port.
@@ -130,32 +105,17 @@ class Herald:
             line = (metadata["namespace"], metadata["name"], alert.name)
             for one in said:
                 if alert.hears(one.severity):
-                    self._enqueue(line, _Job(canary, alert, one))
+                    self._lines.put(line, _Job(canary, alert, one))
 
-    def _enqueue(self, line: _Line, job: _Job) -> None:
-        queue = self._queues.setdefault(line, _Queue())
-        queue.jobs.append(job)
-        while len(queue.jobs) > MOST_WAITING:
-            left_out = queue.jobs.popleft()
-            self._metrics.alerts.labels(Fate.DROPPED).inc()
-            log.warning("alert left out: too many wait", reason=left_out.said.reason)
-        self._take_up(line)
+    def _left_out(self, job: _Job) -> None:
+        self._metrics.alerts.labels(Fate.DROPPED).inc()
+        log.warning("alert left out: too many wait", reason=job.said.reason)
 
-    def _take_up(self, line: _Line) -> None:
-        queue = self._queues[line]
-        if self._group is not None and queue.task is None:
-            name = f"alert {'/'.join(line)}"
-            queue.task = self._group.create_task(self._send_all(line, queue), name=name)
-
-    async def _send_all(self, line: _Line, queue: _Queue) -> None:
-        while queue.jobs:
-            job = queue.jobs.popleft()
-            why = await self._insist(job)
-            self._metrics.alerts.labels(Fate.FAILED if why else Fate.SENT).inc()
-            if why:
-                await self._tell(job, why)
-        if self._queues.get(line) is queue:
-            del self._queues[line]
+    async def _send(self, job: _Job) -> None:
+        why = await self._insist(job)
+        self._metrics.alerts.labels(Fate.FAILED if why else Fate.SENT).inc()
+        if why:
+            await self._tell(job, why)
 
     async def _insist(self, job: _Job) -> str:
         """Send a message, and say why it could not be in the end, "" where it was."""
@@ -196,9 +156,6 @@ class Herald:
         event = Emit(str(Reason.ALERT_NOT_SENT), message, warning=True)
         with guarded(lambda error: log.info("event not written", why=repr(error))):
             await self._cluster.create(EVENTS, event_of(job.canary, event, self._clock(), ""))
-
-    def _waiting(self) -> float:
-        return sum(len(queue.jobs) + (queue.task is not None) for queue in self._queues.values())
 
 
 def _as_alert_error(error: BaseException, rooms: Sequence[Room]) -> AlertError:

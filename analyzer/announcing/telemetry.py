@@ -1,4 +1,4 @@
-"""What Prometheus can learn of alerts, by the service; never by whose they are."""
+"""What Prometheus can learn of alerts and of event hooks; never by whose they are."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
 class Fate(StrEnum):
-    """What became of an announcement to one alert: it arrived, did not, or too many waited."""
+    """What became of something that was to be sent: it arrived, did not, or too many waited."""
 
     SENT = "sent"
     FAILED = "failed"
@@ -44,3 +44,36 @@ class AlertMetrics:
         for fate in Fate:
             alerts.labels(fate)
         return cls(alerts=alerts)
+
+
+@dataclass(frozen=True, slots=True)
+class EventMetrics:
+    """How many events hooks were told of, and how many wait."""
+
+    events: Counter
+
+    @classmethod
+    def create(cls, registry: CollectorRegistry, waiting: Callable[[], float]) -> Self:
+        """Register the metrics.
+
+        Args:
+            registry: where they go.
+            waiting: counts what is yet to be told.
+
+        """
+        gauge = Gauge(
+            "headgate_event_hooks_waiting",
+            "Events that event hooks are yet to be told of.",
+            registry=registry,
+        )
+        gauge.set_function(waiting)
+        events = Counter(
+            "headgate_event_hooks",
+            "Events to event hooks by outcome: sent, failed (after all tries), dropped (too many "
+            "waited).",
+            ["outcome"],
+            registry=registry,
+        )
+        for fate in Fate:
+            events.labels(fate)
+        return cls(events=events)

@@ -7,10 +7,11 @@ import structlog
 
 from analyzer.loop.observe import Scene
 from analyzer.loop.records import Records
-from analyzer.ports import Announcer
-from canary.model.announcement import Alert
+from analyzer.ports import Announcer, Reporter
 from canary.rules.ahead import in_step
 from canary.spec.alerts import heard_by
+from canary.spec.defaults import Defaults
+from canary.spec.hooks import listeners_of
 
 log = structlog.get_logger("analyzer")
 
@@ -22,13 +23,15 @@ class First:
     Args:
         records: the Canary objects.
         announcer: has announcements sent.
-        usual: the admin's alerts, for Canaries that have none of their own.
+        reporter: has event hooks told.
+        usual: the admin's alerts and event hook, for Canaries that have none of their own.
 
     """
 
     records: Records
     announcer: Announcer
-    usual: tuple[Alert, ...] = ()
+    reporter: Reporter
+    usual: Defaults
 
     async def written(self, scene: Scene, now: datetime) -> bool:
         """Write what is to be written, and tell whether it was anything.
@@ -53,13 +56,15 @@ class First:
         return True
 
     async def _handed_over(self, scene: Scene, now: datetime) -> bool:
-        """Take what is to be announced out of the status, and only then have it sent.
+        """Take what is to be said elsewhere out of the status, and only then have it sent.
 
         Whoever comes after a death finds what was not handed over, and nothing that was.
         """
-        said = scene.state.alerts
-        if not said:
+        said, told = scene.state.alerts, scene.state.told
+        if not said and not told:
             return False
-        saved = await self.records.save(scene.canary, replace(scene.state, alerts=()), now)
-        self.announcer.put(saved, heard_by(saved, self.usual), said)
+        emptied = replace(scene.state, alerts=(), told=())
+        saved = await self.records.save(scene.canary, emptied, now)
+        self.announcer.put(saved, heard_by(saved, self.usual.alerts), said)
+        self.reporter.tell(saved, listeners_of(saved, self.usual.event_webhook), told)
         return True

@@ -24,7 +24,7 @@ from analyzer.loop.resting import (
     rests,
 )
 from analyzer.loop.telemetry import RunMetrics
-from analyzer.ports import Announcer, Cluster, Inquirer, Router, Silence
+from analyzer.ports import Announcer, Cluster, Inquirer, Reporter, Router, Silence
 from canary.contract import NOTE, SEEN, Reason
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
@@ -80,6 +80,7 @@ class Reconciler:
         losses: what all runs tell of pods they lost.
         questions: makes the decisions' questions ready to be put.
         announcer: has announcements sent.
+        reporter: has event hooks told of events.
 
     """
 
@@ -96,10 +97,11 @@ class Reconciler:
     losses: Losses = field(default_factory=Losses)
     questions: Questions = Questions()
     announcer: Announcer = field(default_factory=Silence)
+    reporter: Reporter = field(default_factory=Silence)
 
     @property
     def _first(self) -> First:
-        return First(self.records, self.announcer, self.observer.defaults.alerts)
+        return First(self.records, self.announcer, self.reporter, self.observer.defaults)
 
     @property
     def _leftovers(self) -> Leftovers:
@@ -402,7 +404,7 @@ def _before_long(decision: Decision) -> timedelta | None:
 
     What is to be announced is handed over at the next look.
     """
-    if decision.state.alerts:
+    if decision.state.alerts or decision.state.told:
         return timedelta(0)
     after = decision.requeue_after
     return after if after is None or not decision.state.weight else min(after, RECHECK)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -35,6 +36,20 @@ class Announcement:
     message: str
     severity: Severity
     fields: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """An event of a run as event hooks are told of it.
+
+    `phase` is what people are shown, `checksum` the candidate's, both as they were then.
+    """
+
+    message: str
+    warning: bool
+    at: datetime
+    phase: str
+    checksum: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

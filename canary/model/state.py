@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from canary.model.announcement import Announcement
+from canary.model.announcement import Announcement, Told
 from canary.model.asking import Asked
 from canary.model.former import Identities
 from canary.model.gating import Approval, Gate
@@ -97,7 +97,8 @@ class State:
     `defaults` are the admin's as they were when the run began, which hold until its end; `in_force`
     is what it is judged by, for people to see. `accepted` is what its Canary said when that could
     be followed last. `noticed` is what was said last of words of the Canary that nobody follows.
-    `alerts` are announcements that are yet to be sent, `waited_for` the reasons of this step by
+    `alerts` are announcements that are yet to be sent, `told` events that event hooks are yet to be
+    told of, `waited_for` the reasons of this step by
     which people were waited for. `gate` is the one that it waits at, `gates_took` how long those
     before have kept it, `gated_until` until when, `approved` are gates that a person has opened and
     that it has not passed yet. `evidence` is the judge's own record.
@@ -148,6 +149,7 @@ class State:
     accepted: Mapping[str, Any] = field(default_factory=dict)
     noticed: tuple[Notice, ...] = ()
     alerts: tuple[Announcement, ...] = ()
+    told: tuple[Told, ...] = ()
     waited_for: tuple[str, ...] = ()
     gate: Gate | None = None
     gated_until: datetime | None = None

@@ -39,7 +39,8 @@ GATES: Final = frozenset(
 class Hook:
     """One entry of `analysis.webhooks`. `timeout` bounds one call, `retries` follow a failure.
 
-    With `muted` no alert speaks of it.
+    With `muted` no alert speaks of it. `admins` is whether it is the admin's own, who may name any
+    address.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Hook:
     verify_tls: bool = True
     metadata: Mapping[str, str] = field(default_factory=dict)
     muted: bool = False
+    admins: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +131,7 @@ class Strategy:
     `steps` are taken in order; the target is promoted when the last one may be left. `unrouted` are
     those that take their place where no route leads to the Service, empty where one is waited for.
     `back` is by how many percent a step the traffic returns to a target that has been promoted, 0
-    for at once.
+    for at once. `listeners` are the hooks that are told of every event.
     `service_name` is the Service whose traffic is split; with `any_service` one of another name may
     stand in front of the target, or none. With `health_is_enough` metrics that neither side has are
     passed over.
@@ -153,6 +155,7 @@ class Strategy:
     metrics: tuple[Metric, ...] = ()
     hooks: tuple[Hook, ...] = ()
     alerts: tuple[Alert, ...] = ()
+    listeners: tuple[Hook, ...] = ()
     service_name: str = ""
     service_port: int | None = None
     target_port: int | str | None = None
@@ -221,8 +224,9 @@ class Strategy:
 class InvalidStrategy:
     """A Canary that cannot be followed: every problem, each with how to mend it.
 
-    `alerts` want to hear of that.
+    `alerts` and `listeners` want to hear of that.
     """
 
     problems: tuple[str, ...]
     alerts: tuple[Alert, ...] = ()
+    listeners: tuple[Hook, ...] = ()

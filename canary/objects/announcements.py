@@ -1,7 +1,8 @@
 """Announcements as the status of a Canary keeps them until they are sent."""
 
-from canary.model.announcement import Announcement, Severity
+from canary.model.announcement import Announcement, Severity, Told
 from canary.model.values import Json
+from canary.objects import recorded
 
 
 def announcements(run: Json) -> tuple[Announcement, ...]:
@@ -42,3 +43,34 @@ def _read(entry: object) -> Announcement | None:
                 return None
     except (ValueError, TypeError, KeyError):
         return None
+
+
+def events_told(run: Json) -> tuple[Told, ...]:
+    """Return the events that hooks are yet to be told of; what cannot be read is left out.
+
+    Args:
+        run: `Canary.status.run`.
+
+    """
+    return tuple(
+        Told(
+            message=recorded.text(entry.get("message")),
+            warning=bool(entry.get("warning")),
+            at=at,
+            phase=recorded.text(entry.get("phase")),
+            checksum=recorded.text(entry.get("checksum")),
+        )
+        for entry in recorded.mappings(run.get("told"))
+        if (at := recorded.moment(entry.get("at"))) is not None
+    )
+
+
+def dumped_event(one: Told) -> Json:
+    """Return an event as it is stored until hooks are told of it."""
+    return {
+        "message": one.message,
+        "warning": one.warning,
+        "at": one.at.isoformat(),
+        "phase": one.phase,
+        "checksum": one.checksum,
+    }

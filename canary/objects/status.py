@@ -15,7 +15,7 @@ from canary.model.strategy import HookType, Kind
 from canary.model.traffic import NOTHING
 from canary.model.values import FULL, Json
 from canary.objects import gating, recorded
-from canary.objects.announcements import announcements, dumped
+from canary.objects.announcements import announcements, dumped, dumped_event, events_told
 from canary.routes.traffic_text import traffic_entry, traffic_in
 
 CONDITION = "Promoted"
@@ -77,6 +77,7 @@ def state_from_status(status: Json) -> State:
         accepted=recorded.mapping_in_text(run.get("accepted")),
         noticed=tuple(map(_notice, recorded.mappings(run.get("noticed")))),
         alerts=announcements(run),
+        told=events_told(run),
         waited_for=recorded.texts(run.get("waitedFor")),
         **gating.gating_of(run),
         **_fields(run),
@@ -192,6 +193,7 @@ def status_from_state(state: State, *, previous: Json, generation: int, now: dat
             "noticed": [{"reason": one.reason, "message": one.message} for one in state.noticed]
             or None,
             "alerts": [dumped(one) for one in state.alerts] or None,
+            "told": [dumped_event(one) for one in state.told] or None,
             "waitedFor": list(state.waited_for) or None,
             **gating.dumped(state),
             "defaults": _instead(previous, "defaults", state.defaults),

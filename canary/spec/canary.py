@@ -19,7 +19,7 @@ from canary.spec import parsers
 from canary.spec.alerts import heard_by
 from canary.spec.annotations import annotated
 from canary.spec.defaults import Defaults, completed, leaves_open
-from canary.spec.hooks import hooks_of
+from canary.spec.hooks import hooks_of, listeners_of
 from canary.spec.made import Whose, former_defaults, whose
 from canary.spec.problems import Problems
 from canary.spec.settings import Tuning, tuned
@@ -85,6 +85,7 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
         metrics=metrics,
         hooks=hooks_of(analysis, problems),
         alerts=heard_by(canary, defaults.alerts),
+        listeners=listeners_of(canary, defaults.event_webhook),
         service_name=service.get("name") or spec["targetRef"]["name"],
         service_port=service.get("port"),
         target_port=service.get("targetPort") or service.get("port"),
@@ -104,7 +105,9 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
         ),
     )
     if problems.found:
-        return InvalidStrategy(problems=tuple(problems.found), alerts=strategy.alerts)
+        return InvalidStrategy(
+            problems=tuple(problems.found), alerts=strategy.alerts, listeners=strategy.listeners
+        )
     return tuned(_without_gate(strategy, canary, tuning), tuning)
 
 

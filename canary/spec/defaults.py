@@ -1,7 +1,7 @@
 """The admin's defaults, and how a run remembers those that were in force when it began."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final, TypeVar
@@ -27,7 +27,8 @@ class Defaults:
     `min_success_rate` is in percent, `max_duration_ms` in milliseconds (P99); a stable that is
     worse already sets the bound itself. `min_interval` is the shortest analysis interval taken.
     `tuning` holds for every Canary that does not say otherwise. `on_unsuitable` is about targets
-    that can have no canary. `alerts` are for Canaries that have none of their own.
+    that can have no canary. `alerts` are for Canaries that have none of their own, and so is
+    `event_webhook`, a URL or "".
     """
 
     weights: tuple[int, ...] = settings.WEIGHTS.default
@@ -39,6 +40,7 @@ class Defaults:
     tuning: Tuning = Tuning()
     on_unsuitable: OnUnsuitable = settings.ON_UNSUITABLE.default
     alerts: tuple[Alert, ...] = ()
+    event_webhook: str = field(default="", repr=False)
 
 
 def recorded(defaults: Defaults) -> dict[str, str]:
@@ -81,6 +83,7 @@ def remembered(texts: Mapping[str, str], now: Defaults) -> Defaults:
         tuning=from_record(texts, now.tuning),
         on_unsuitable=now.on_unsuitable,
         alerts=now.alerts,
+        event_webhook=now.event_webhook,
     )
 
 

@@ -10,6 +10,9 @@ from canary.model.values import Json
 from canary.spec import parsers
 from canary.spec.problems import Problems
 
+EVENT_WEBHOOK: Final = "HEADGATE_EVENT_WEBHOOK"
+"""What the admin's event hook is called, after the variable that names it."""
+_RETRIES: Final = 3
 _TIMEOUT: Final = timedelta(seconds=10)
 
 
@@ -33,6 +36,40 @@ def hooks_of(analysis: Json, problems: Problems) -> tuple[Hook, ...]:
         for entry in entries
         if (entry.get("type") or HookType.ROLLOUT) in set(HookType)
     )
+
+
+def listeners_of(canary: Json, usual: str) -> tuple[Hook, ...]:
+    """Return the event hooks of a Canary: its own, or the admin's where it has none.
+
+    Args:
+        canary: the object as the API server stores it, whatever else may be wrong with it.
+        usual: URL of the admin's, "" for none.
+
+    """
+    entries = (canary["spec"].get("analysis") or {}).get("webhooks") or ()
+    own = tuple(
+        # What is wrong with one is said where the Canary is read; what is usual stands in here.
+        _hook(entry, Problems())
+        for entry in entries
+        if entry.get("type") == HookType.EVENT
+    )
+    if own or not usual:
+        return own
+    hook = Hook(name=EVENT_WEBHOOK, type=HookType.EVENT, url=usual, retries=_RETRIES, admins=True)
+    return (hook,)
+
+
+def parse_webhook(text: str) -> str:
+    """Read the URL of a hook, or nothing.
+
+    Raises:
+        ValueError: it is neither. What was given is not repeated, as it may be a password.
+
+    """
+    text = text.strip()
+    if text and not text.startswith(("http://", "https://")):
+        raise ValueError("write the URL of a hook, as in http://events.ops:8080/headgate")
+    return text
 
 
 def _given_twice(entries: Iterable[Json]) -> list[str]:

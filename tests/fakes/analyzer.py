@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from analyzer import ports
 from analyzer.addresses import EVERYWHERE
 from analyzer.announcing.herald import Herald
+from analyzer.announcing.telling import Teller
 from analyzer.gathering.calibrator import Calibrator
 from analyzer.gathering.gatherer import Gatherer
 from analyzer.gathering.pace import Pace
@@ -320,6 +321,8 @@ def _parts(world: Analyzer) -> tuple[ClusterIndex, list[Callable[[], Any]]]:
     )
     services = {"slack": world.port("AlertService", outside)}
     herald = Herald(cluster, services, registry=registry, clock=world.clock)
+    hooks = world.port("HookCaller", outside)
+    teller = Teller(cluster, hooks, hooks, registry=registry, clock=world.clock)
     index = ClusterIndex(
         namespaces=Informer(world.cluster, NAMESPACES),
         targets=Informer(world.cluster, DEPLOYMENTS),
@@ -340,6 +343,7 @@ def _parts(world: Analyzer) -> tuple[ClusterIndex, list[Callable[[], Any]]]:
         metrics=RunMetrics.create(registry),
         questions=Questions(deriver=deriver),
         announcer=world.port("Announcer", herald),
+        reporter=world.port("Reporter", teller),
     )
     controller = Controller(index, reconciler, Metrics.create(registry))
     return index, [
@@ -347,6 +351,7 @@ def _parts(world: Analyzer) -> tuple[ClusterIndex, list[Callable[[], Any]]]:
         lambda: gatherer.run(controller.enqueue),
         lambda: inquirer.run(controller.enqueue),
         herald.run,
+        teller.run,
         Sweeper(cluster, index, controller.enqueue, timedelta(seconds=30)).run,
         Neighbours(cluster, EVERYWHERE, "headgate-system").run,
         world.work,

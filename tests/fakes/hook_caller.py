@@ -9,6 +9,9 @@ from canary.model.world import HookResult
 
 OK = 200
 _LAST_SUCCESS = 202
+_BUSY = 429
+_FAULTS = 500
+_NOT_IMPLEMENTED = 501
 
 
 class FakeHookCaller:
@@ -35,7 +38,8 @@ class FakeHookCaller:
         if status <= _LAST_SUCCESS:
             return HookResult(hook=hook, ok=True)
         message = f"hook {hook.name}, POST {hook.url}: answered {status}"
-        return HookResult(hook=hook, ok=False, message=message)
+        faulty = status == _BUSY or (status >= _FAULTS and status != _NOT_IMPLEMENTED)
+        return HookResult(hook=hook, ok=False, message=message, faulty=faulty)
 
     def _answer(self, hook: Hook, payload: Mapping[str, Any]) -> int:
         self.calls.append((hook.name, {"metadata": dict(hook.metadata), **payload}))

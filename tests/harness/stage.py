@@ -77,7 +77,9 @@ class Stage:
     pass, `ears` makes what its informers hear by.
     """
 
-    def __init__(self, *, replicas: int = 2, own_canary: bool = True) -> None:
+    def __init__(
+        self, *, replicas: int = 2, own_canary: bool = True, analysis: Json | None = None
+    ) -> None:
         self.began = asyncio.get_running_loop().time()
         self.api = ApiServer(self.now)
         self.webhook = Webhook(self._enabled)
@@ -94,7 +96,7 @@ class Stage:
         self.route = route()
         self._written = asyncio.Event()
         self.api.watchers.append(lambda _: self._written.set())
-        self._furnish(replicas, own_canary=own_canary)
+        self._furnish(replicas, own_canary=own_canary, analysis=analysis or {})
 
     def now(self) -> datetime:
         """Return the API server's time."""
@@ -110,14 +112,14 @@ class Stage:
         client = Client(self.api, ANALYZER, self.gate)
         return Analyzer(client, {"prometheus": self.answers}, self.hooks, listens=ears)
 
-    def _furnish(self, replicas: int, *, own_canary: bool) -> None:
+    def _furnish(self, replicas: int, *, own_canary: bool, analysis: Json) -> None:
         labels = {NAMESPACE_LABEL: NAMESPACE_ENABLED}
         self.api.create(NAMESPACES, {"metadata": {"name": SPACE, "labels": labels}}, ADMIN)
         self.api.create(DEPLOYMENTS, deployment("web:1", replicas), TEAM)
         self.api.create(SERVICES, service(), TEAM)
         self.api.create(HTTPROUTES, self.route, TEAM)
         if own_canary:
-            self.api.create(CANARIES, canary(), TEAM)
+            self.api.create(CANARIES, canary(**analysis), TEAM)
         self.api.create(SERVICES, renamed(service(), "other"), ADMIN)
         self.api.create(HTTPROUTES, renamed(route(), "other"), ADMIN)
         elsewhere = deployment("web:1", 1)

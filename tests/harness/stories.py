@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from canary.contract import Command
 from runtime.resources import CANARIES, DEPLOYMENTS, PODS
+from tests.fakes.hook_caller import FakeHookCaller
 from tests.harness.api import Change
 from tests.harness.controllers import Health, image_of, is_ready
 from tests.harness.stage import CANARY, PLACE, SPACE, Stage, deployment
@@ -241,6 +242,41 @@ async def _after_refusal(stage: Stage) -> None:
     await push(stage, "web:3")
 
 
+async def _opened(stage: Stage) -> None:
+    """Open three gates: one by a person, the others by their hooks."""
+    hooks = _hooks(stage)
+    for name in ("rollout", "traffic", "promotion"):
+        hooks.script(name, *[403] * 3, 200)
+    hooks.script("rollout", 403)
+    await begun(stage)
+    await push(stage, "web:2")
+    await stage.until("waiting", lambda: stage.phase() == "Waiting")
+    await annotate(stage, Command.APPROVE, "rollout")
+
+
+async def _refused_at_a_gate(stage: Stage) -> None:
+    """Get sick while people take their time."""
+    _hooks(stage).script("promotion", 403)
+    await begun(stage)
+    await push(stage, "web:2")
+    await stage.until("waiting", lambda: stage.phase() == "WaitingPromotion")
+    stage.answers.values["web:2"] = BAD
+
+
+def _hooks(stage: Stage) -> FakeHookCaller:
+    assert isinstance(stage.hooks, FakeHookCaller)
+    return stage.hooks
+
+
+def _gates(*names: str) -> dict[str, Any]:
+    kinds = {"rollout": "confirm-rollout", "traffic": "confirm-traffic-increase"}
+    hooks = [
+        {"name": name, "type": kinds.get(name, "confirm-promotion"), "url": "http://gates"}
+        for name in names
+    ]
+    return {"analysis": {"webhooks": hooks}}
+
+
 async def _made_for_it(stage: Stage) -> None:
     """Follow the admin's defaults, with a Canary that is made for the target."""
     stage.answers.values |= {"web:2": 100.0}
@@ -359,6 +395,22 @@ STORIES: Final = (
         released={"web:3": 1},
         never=frozenset({"web:2"}),
         kinds=frozenset({"json_patch deployments/status"}),
+    ),
+    Story(
+        name="opened",
+        plays=_opened,
+        phase="Succeeded",
+        serves="web:2",
+        released={"web:2": 1},
+        stage=_gates("rollout", "traffic", "promotion"),
+    ),
+    Story(
+        name="refused-at-a-gate",
+        plays=_refused_at_a_gate,
+        phase="Failed",
+        serves="web:1",
+        never=frozenset({"web:2"}),
+        stage=_gates("promotion"),
     ),
     Story(
         name="made-for-it",

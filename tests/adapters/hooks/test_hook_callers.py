@@ -125,6 +125,7 @@ async def test_fails_above_202_and_says_which_hook_and_status(world: World, stat
     result = await world.caller.call(world.hook, PAYLOAD)
 
     assert not result.ok
+    assert result.faulty is (status >= 500)
     assert result.message.startswith(f"hook load-test, POST {world.hook.url}: answered {status}")
 
 

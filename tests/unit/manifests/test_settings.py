@@ -61,6 +61,7 @@ def test_defaults_are_the_careful_ones() -> None:
         "HEADGATE_CROSS_NAMESPACE_REFS": "false",
         "HEADGATE_ALERT_PROVIDER": "",
         "HEADGATE_ALERT_SEVERITY": "info",
+        "HEADGATE_EVENT_WEBHOOK": "",
         "HEADGATE_DRAIN": "5s",
         "HEADGATE_MIN_INTERVAL": "10s",
         "HEADGATE_ON_UNSUITABLE": "hold",

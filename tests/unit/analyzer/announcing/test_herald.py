@@ -11,7 +11,8 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 
-from analyzer.announcing.herald import MOST_WAITING, PER_NAMESPACE, Herald, Patience
+from analyzer.announcing.herald import PER_NAMESPACE, Herald, Patience
+from analyzer.announcing.lines import MOST_WAITING
 from analyzer.ports import AlertError
 from canary.model.announcement import Alert, Announcement, Room, Severity
 from canary.model.values import Json
