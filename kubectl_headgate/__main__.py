@@ -16,6 +16,7 @@ import structlog
 from analyzer.addresses import EVERYWHERE
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from canary.spec.made import made_canary
+from kubectl_headgate.approve import approve
 from kubectl_headgate.arguments import Options, Verb, read_arguments
 from kubectl_headgate.explain import explain
 from kubectl_headgate.faults import Unreadable
@@ -56,9 +57,22 @@ async def run(options: Options, now: datetime) -> Code:
     async with Cluster.connect(
         options.kubeconfig or None, context=options.context or None
     ) as cluster:
-        if options.verb is Verb.EXPLAIN:
-            return await _explain(cluster, options, now)
-        return await _replay(cluster, options)
+        match options.verb:
+            case Verb.EXPLAIN:
+                return await _explain(cluster, options, now)
+            case Verb.REPLAY:
+                return await _replay(cluster, options)
+            case Verb.APPROVE:
+                return await _approve(cluster, options)
+
+
+async def _approve(cluster: Cluster, options: Options) -> Code:
+    namespace = options.namespace or cluster.namespace
+    canary = await find_canary(cluster, namespace, options.name)
+    if canary is None:
+        raise absent(namespace, options.name)
+    sys.stdout.write(f"{await approve(cluster, canary, options.gate)}\n")
+    return Code.FINE
 
 
 async def _explain(cluster: Cluster, options: Options, now: datetime) -> Code:
@@ -106,7 +120,10 @@ def _mended(error: ApiError) -> str:
     """Say what the API server did not give, and what to do about it."""
     match error:
         case Forbidden():
-            return f"{error}; ask for the right to get and list canaries.flagger.app"
+            return (
+                f"{error}; ask for the right to get and list canaries.flagger.app, and for approve "
+                "to get and patch deployments"
+            )
         case Unavailable():
             return f"{error}; see whether kubectl reaches it, or choose --context or --kubeconfig"
         case _:

@@ -23,11 +23,12 @@ class Verb(StrEnum):
 
     EXPLAIN = "explain"
     REPLAY = "replay"
+    APPROVE = "approve"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What was asked for. `start`, `end` and what follows concern `replay` only.
+    """What was asked for. `start`, `end` and what follows concern `replay` only, `gate` `approve`.
 
     `tried` has the texts of options that override what the Canary or the admin has set, by option;
     all of them can be read. `minimum` and `maximum` are bounds by metric. Empty texts stand for no
@@ -49,6 +50,7 @@ class Options:
     tried: Mapping[str, str]
     minimum: tuple[tuple[str, float], ...]
     maximum: tuple[tuple[str, float], ...]
+    gate: str = ""
 
 
 def read_arguments(arguments: Sequence[str], now: datetime) -> Options:
@@ -64,18 +66,17 @@ def read_arguments(arguments: Sequence[str], now: datetime) -> Options:
     """
     parser, replay = _parsers()
     given = parser.parse_args(arguments)
-    verb = Verb(given.verb)
+    verb, read = Verb(given.verb), vars(given).get
     start, end, step = now, now, timedelta(seconds=1)
     if verb is Verb.REPLAY:
         start, end, step = _window(given, replay, now)
-    read = vars(given).get
     return Options(
         verb=verb,
         name=given.name.removeprefix("deployment/").removeprefix("canary/"),
         namespace=given.namespace,
         context=given.context,
         kubeconfig=given.kubeconfig,
-        json=given.output == "json",
+        json=read("output", "text") == "json",
         start=start,
         end=end,
         step=step,
@@ -85,15 +86,17 @@ def read_arguments(arguments: Sequence[str], now: datetime) -> Options:
         tried=_tried(given, replay),
         minimum=tuple(read("min") or ()),
         maximum=tuple(read("max") or ()),
+        gate=read("gate_name") or "",
     )
 
 
 def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("name", metavar="NAME", help="the Deployment's name, or its Canary's")
-    common.add_argument("-n", "--namespace", default="", help="default: that of the context")
-    common.add_argument("--context", default="", help="of the kubeconfig")
-    common.add_argument("--kubeconfig", default="", help="path; default: $KUBECONFIG")
+    whose = argparse.ArgumentParser(add_help=False)
+    whose.add_argument("name", metavar="NAME", help="the Deployment's name, or its Canary's")
+    whose.add_argument("-n", "--namespace", default="", help="default: that of the context")
+    whose.add_argument("--context", default="", help="of the kubeconfig")
+    whose.add_argument("--kubeconfig", default="", help="path; default: $KUBECONFIG")
+    common = argparse.ArgumentParser(add_help=False, parents=[whose])
     common.add_argument(
         "-o", "--output", choices=("text", "json"), default="text", help="default: text"
     )
@@ -113,6 +116,12 @@ def _parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     )
     _add_window(replay)
     _add_trial(replay)
+    approving = verbs.add_parser(
+        Verb.APPROVE, parents=[whose], help="open a gate for the version that waits at it, once"
+    )
+    approving.add_argument(
+        "gate_name", nargs="?", metavar="GATE", help="name of its hook; default: where it waits"
+    )
     return parser, replay
 
 

@@ -38,7 +38,7 @@ class Explanation:
     namespace: str
     name: str
     target: str
-    phase: Phase
+    phase: str
     weight: int
     traffic: str
     since: datetime | None
@@ -76,7 +76,7 @@ def explain(canary: Json) -> Explanation:
         namespace=canary["metadata"].get("namespace", ""),
         name=canary["metadata"]["name"],
         target=canary["spec"]["targetRef"]["name"],
-        phase=state.phase,
+        phase=state.stage,
         weight=state.weight,
         traffic=_traffic(state),
         since=_since(status),
