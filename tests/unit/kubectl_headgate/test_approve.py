@@ -10,7 +10,7 @@ from kubectl_headgate.faults import Unreadable
 from runtime.resources import DEPLOYMENTS
 from tests.fakes.stored import Stored
 from tests.harness.stage import canary, deployment
-from tests.unit.kubectl_headgate.conftest import NOW
+from tests.unit.kubectl_headgate.past import NOW
 
 GATES = [
     {"name": "qa", "type": "confirm-promotion", "url": "http://qa"},
@@ -74,7 +74,11 @@ async def test_nothing_is_approved_where_nothing_is_held() -> None:
 async def test_another_version_that_comes_meanwhile_is_not_approved() -> None:
     stored, newer = cluster(), deployment("web:3")
     newer["metadata"]["annotations"] = {HOLD: "def"}
-    stored.meanwhile = lambda: stored.put(DEPLOYMENTS, newer)
+
+    def push() -> None:
+        stored.put(DEPLOYMENTS, newer)
+
+    stored.meanwhile = push
     with pytest.raises(Unreadable, match="changed meanwhile"):
         await approve(stored, own(WAITS), "")
     assert written(stored) is None
