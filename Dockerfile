@@ -3,16 +3,18 @@
 #   docker build --target loadtester -t headgate/loadtester:dev .
 # BASE_IMAGE must bring python3 (3.11 or later) with venv. A tag can be moved: for a release give the digest
 # that you have looked at, --build-arg BASE_DIGEST=sha256:... PIP_OPTIONS is for machines that install from a
-# folder of wheels. `make sbom` lists what is installed.
+# folder of wheels. `make sbom` lists what is installed. MetricTemplates of the provider cloudwatch need AWS'
+# library, 14 MB more: --build-arg LOCK=requirements-cloudwatch.lock.
 ARG BASE_IMAGE=docker.io/library/python:3.11-slim-bookworm
 ARG BASE_DIGEST=""
 
 FROM ${BASE_IMAGE}${BASE_DIGEST:+@${BASE_DIGEST}} AS build
 ARG PIP_OPTIONS=""
-COPY requirements.lock /src/requirements.lock
+ARG LOCK=requirements.lock
+COPY requirements.lock requirements-cloudwatch.lock /src/
 RUN python3 -m venv /opt/headgate \
  && /opt/headgate/bin/pip install --no-cache-dir --no-compile ${PIP_OPTIONS} \
-      --require-hashes -r /src/requirements.lock \
+      --require-hashes -r /src/${LOCK} \
  && /opt/headgate/bin/pip uninstall -y -q pip setuptools
 
 FROM ${BASE_IMAGE}${BASE_DIGEST:+@${BASE_DIGEST}} AS headgate

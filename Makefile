@@ -17,6 +17,7 @@ venv: $(VENV)/.ready ## Make the virtual environment with every pinned dependenc
 
 lock: $(VENV)/.ready ## Write the lock files anew from pyproject.toml (needs uv in the venv)
 	$(VENV)/bin/uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.lock
+	$(VENV)/bin/uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --extra cloudwatch pyproject.toml -o requirements-cloudwatch.lock
 	$(VENV)/bin/uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --extra dev --extra cli pyproject.toml -o requirements-dev.lock
 
 sbom: $(VENV)/.ready ## List what the image holds of others, with hashes, as CycloneDX: build/sbom.json

@@ -63,7 +63,12 @@ async def build(
     def seconds() -> float:
         return cluster.now().timestamp()
 
-    async with open_adapters(cluster, guard, settings.metrics_server) as adapters:
+    async with open_adapters(
+        cluster,
+        guard,
+        settings.metrics_server,
+        cross_namespace=settings.cross_namespace_refs,
+    ) as adapters:
         gatherer = Gatherer(
             cluster,
             adapters.scraper,

@@ -1,5 +1,7 @@
 """The only list of concrete adapters: what stands behind each port in this release."""
 
+import importlib.util
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,7 +21,12 @@ from analyzer.metric_providers.dynatrace import DynatraceProvider
 from analyzer.metric_providers.graphite import GraphiteProvider
 from analyzer.metric_providers.influxdb import InfluxdbProvider
 from analyzer.metric_providers.newrelic import NewRelicProvider
+from analyzer.metric_providers.externalmetrics import ExternalMetrics
+from analyzer.metric_providers.keptn import Keptn
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
+from analyzer.metric_providers.splunk.provider import Splunk
+from analyzer.metric_providers.stackdriver.identity import Identity
+from analyzer.metric_providers.stackdriver.provider import Stackdriver
 from analyzer.pod_pages.scraper import open_scraper
 from analyzer.ports import (
     AlertService,
@@ -28,6 +35,7 @@ from analyzer.ports import (
     HistorySource,
     HookCaller,
     MetricProvider,
+    NotInstalled,
     Provider,
     Router,
     Scraper,
@@ -101,9 +109,43 @@ def vendors(fetcher: Fetcher) -> dict[str, MetricProvider]:
     }
 
 
+def clouds(
+    fetcher: Fetcher, cluster: Cluster, variables: Mapping[str, str], *, cross_namespace: bool
+) -> dict[str, MetricProvider]:
+    """Return what is asked by somebody's identity: that of a Secret, or the analyzer's own.
+
+    Args:
+        fetcher: asks what teams name.
+        cluster: the API server, which has metrics of others.
+        variables: the environment, by which a cloud tells a pod who it is.
+        cross_namespace: whether a Canary may name what is in another namespace.
+
+    """
+    # What Google's own libraries read. The admin names it, so that it may be link-local.
+    itself = Identity(Fetcher(EVERYWHERE), variables.get("GCE_METADATA_HOST", ""))
+    return {
+        "cloudwatch": _cloudwatch(fetcher),
+        "stackdriver": Stackdriver(fetcher, itself),
+        "splunk": Splunk(fetcher),
+        "keptn": Keptn(cluster, cross_namespace=cross_namespace),
+        "externalmetrics": ExternalMetrics(fetcher, cluster, cross_namespace=cross_namespace),
+    }
+
+
+def _cloudwatch(fetcher: Fetcher) -> MetricProvider:
+    """Return CloudWatch where AWS' own library is there, which is an extra."""
+    if importlib.util.find_spec("botocore") is None:
+        return NotInstalled("cloudwatch")
+    # Its import takes a third of a second, and fails without the extra.
+    from analyzer.metric_providers.cloudwatch.credentials import OfThePod  # noqa: PLC0415
+    from analyzer.metric_providers.cloudwatch.provider import CloudWatch  # noqa: PLC0415
+
+    return CloudWatch(fetcher, OfThePod())
+
+
 @asynccontextmanager
 async def open_adapters(
-    cluster: Cluster, guard: Guard, metrics_server: str
+    cluster: Cluster, guard: Guard, metrics_server: str, *, cross_namespace: bool
 ) -> AsyncIterator[Adapters]:
     """Open what the daemon needs, and close it in the end.
 
@@ -111,8 +153,13 @@ async def open_adapters(
         cluster: the API server.
         guard: says which addresses may be asked where a team names them.
         metrics_server: the one that the admin names.
+        cross_namespace: whether a Canary may name what is in another namespace.
 
     """
+    fetcher = Fetcher(guard)
+    others = vendors(fetcher) | clouds(
+        fetcher, cluster, os.environ, cross_namespace=cross_namespace
+    )
     prometheus = PrometheusProvider(guard, trusted=metrics_server)
     try:
         async with open_scraper() as scraper, open_deriver() as deriver:
@@ -120,7 +167,7 @@ async def open_adapters(
                 router=router_of(cluster),
                 providers={
                     PROMETHEUS: Provider(metrics=prometheus, series=prometheus, history=prometheus),
-                    **{name: Provider(metrics=it) for name, it in vendors(Fetcher(guard)).items()},
+                    **{name: Provider(metrics=it) for name, it in others.items()},
                 },
                 scraper=scraper,
                 hooks=HttpHookCaller(guard),

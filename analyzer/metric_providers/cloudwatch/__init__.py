@@ -1,0 +1,1 @@
+"""Metrics from Amazon CloudWatch."""

@@ -1,0 +1,1 @@
+"""Metrics from Splunk Observability Cloud, which was called SignalFx."""

@@ -1,0 +1,1 @@
+"""Metrics from Google Cloud Monitoring, which was called Stackdriver."""
