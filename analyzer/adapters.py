@@ -18,11 +18,11 @@ from analyzer.fetching import Fetcher
 from analyzer.hooks.http import HttpHookCaller
 from analyzer.metric_providers.datadog import DatadogProvider
 from analyzer.metric_providers.dynatrace import DynatraceProvider
+from analyzer.metric_providers.externalmetrics import ExternalMetrics
 from analyzer.metric_providers.graphite import GraphiteProvider
 from analyzer.metric_providers.influxdb import InfluxdbProvider
-from analyzer.metric_providers.newrelic import NewRelicProvider
-from analyzer.metric_providers.externalmetrics import ExternalMetrics
 from analyzer.metric_providers.keptn import Keptn
+from analyzer.metric_providers.newrelic import NewRelicProvider
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from analyzer.metric_providers.splunk.provider import Splunk
 from analyzer.metric_providers.stackdriver.identity import Identity

@@ -35,6 +35,11 @@ class ProviderSpec:
         return self.type == GRAPHITE
 
     @property
+    def chooses_the_way(self) -> bool:
+        """Whether it says where or how a request goes, which is not for what another has signed."""
+        return bool(self.address or self.headers or not self.verify_tls)
+
+    @property
     def speaks_promql(self) -> bool:
         """Whether what a query means can be read in it."""
         return self.type == PROMETHEUS

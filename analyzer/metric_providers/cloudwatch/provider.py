@@ -48,7 +48,7 @@ class CloudWatch:
 
         Args:
             spec: `region`; with a Secret (`aws_access_key_id`, `aws_secret_access_key` and perhaps
-                `aws_session_token`) it is asked with those, and an `address` counts.
+                `aws_session_token`) it is asked with those, and an `address` and `headers` count.
             query: JSON, the list `MetricDataQueries` with one result.
             interval: the metric's; see `data.request_of`.
 
@@ -79,11 +79,11 @@ async def _url(spec: ProviderSpec) -> URL:
             "CloudWatch needs a region; name one, such as eu-central-1, in the "
             "MetricTemplate's provider"
         )
-    if spec.address and not spec.secret:
+    if spec.chooses_the_way and not spec.secret:
         # Nobody may choose where something signed with the analyzer's credentials goes.
         raise ProviderError(
-            "an address for CloudWatch needs credentials of its own; name a Secret in the "
-            "MetricTemplate's secretRef, or leave the address out"
+            "an address, headers or insecureSkipVerify for CloudWatch need credentials of their "
+            "own; name a Secret in the MetricTemplate's secretRef, or leave them out"
         )
     # The table is a large file, which is read once.
     own = await asyncio.to_thread(_endpoint, spec.region)

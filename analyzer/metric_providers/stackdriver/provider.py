@@ -40,7 +40,7 @@ class Stackdriver:
 
         Args:
             spec: the Secret has `project`, and `serviceAccountKey` unless the analyzer asks as
-                itself; only with the key does an `address` count.
+                itself; only with the key do an `address` and `headers` count.
             query: MQL with one value for each point.
             interval: the metric's.
 
@@ -61,11 +61,11 @@ class Stackdriver:
         (project,) = credentials(SERVICE, spec, "project")
         if not _PROJECT.fullmatch(project):
             raise ProviderError("the key project of the Secret is no ID of a Google Cloud project")
-        if spec.address and not spec.secret.get("serviceAccountKey", "").strip():
+        if spec.chooses_the_way and not spec.secret.get("serviceAccountKey", "").strip():
             # Nobody may choose where the analyzer's own token goes.
             raise ProviderError(
-                f"an address for {SERVICE} needs credentials of its own; store the key "
-                "serviceAccountKey in the Secret, or leave the address out"
+                f"an address, headers or insecureSkipVerify for {SERVICE} need credentials of "
+                "their own; store the key serviceAccountKey in the Secret, or leave them out"
             )
         base = base_url(SERVICE, spec, default=self._address, example=ADDRESS)
         token = await self._identity.token(spec)

@@ -254,16 +254,19 @@ async def test_a_part_of_the_points_has_the_newest(there: tuple[Service, Provide
 # --- as whom ----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "way", [{}, {"address": "", "headers": {"Host": ("x",)}}, {"address": "", "verify_tls": False}]
+)
 async def test_the_analyzers_own_credentials_go_to_no_address_of_a_teams(
-    monkeypatch: pytest.MonkeyPatch, there: tuple[Service, ProviderSpec]
+    monkeypatch: pytest.MonkeyPatch, there: tuple[Service, ProviderSpec], way: dict[str, Any]
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDPOD")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "pods")
     service, where = there
 
-    said = await complaint(replace(where, secret={}), CLOUDWATCH.query)
+    said = await complaint(replace(where, secret={}, **way), CLOUDWATCH.query)
 
-    assert "needs credentials of its own" in said
+    assert "need credentials of their own" in said
     assert not service.requests
 
 

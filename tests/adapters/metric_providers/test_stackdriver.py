@@ -162,10 +162,15 @@ async def test_says_that_the_metadata_server_gives_no_token(world: World) -> Non
             await provider.query(own, STACKDRIVER.query, MINUTE)
 
 
-async def test_the_analyzers_own_token_goes_to_no_address_of_a_teams(world: World) -> None:
-    said_then = await world.complaint(replace(world.spec, secret={"project": "shop"}))
+@pytest.mark.parametrize(
+    "way", [{}, {"address": "", "headers": {"Host": ("x",)}}, {"address": "", "verify_tls": False}]
+)
+async def test_the_analyzers_own_token_goes_to_no_address_of_a_teams(
+    world: World, way: dict[str, Any]
+) -> None:
+    said_then = await world.complaint(replace(world.spec, secret={"project": "shop"}, **way))
 
-    assert "needs credentials of its own" in said_then
+    assert "need credentials of their own" in said_then
     assert not world.there.requests
 
 

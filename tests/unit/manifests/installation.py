@@ -15,6 +15,8 @@ GRAFANA = MANIFESTS / "grafana"
 POLICIES = MANIFESTS / "network-policies"
 COMPONENTS = (POLICIES, POLICIES / "loadtester")
 """What an admin may add to them."""
+METRIC_RIGHTS = MANIFESTS / "metric-rights"
+"""What an admin may let the analyzer read besides."""
 CLIENTS = MANIFESTS / "client-authentication"
 """What an admin may change of them."""
 

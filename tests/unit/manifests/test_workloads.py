@@ -14,6 +14,7 @@ from tests.unit.manifests.installation import (
     COMPONENTS,
     GRAFANA,
     MANIFESTS,
+    METRIC_RIGHTS,
     files,
     objects,
     of_kind,
@@ -45,7 +46,7 @@ def test_the_processes_and_the_load_tester_are_all_there_is() -> None:
 
 
 def test_every_file_is_named_by_a_kustomization() -> None:
-    named = {path for base in (*BASES, *COMPONENTS) for path in files(base)}
+    named = {path for base in (*BASES, *COMPONENTS, METRIC_RIGHTS) for path in files(base)}
 
     named |= {ALERTS / name for name in ("kustomization.yaml", "rules.yaml")}
     named.add(GRAFANA / "kustomization.yaml")
