@@ -166,7 +166,9 @@ def status_from_state(state: State, *, previous: Json, generation: int, now: dat
             "stepOf": state.run,
             "round": state.round,
             # As text: what a step before has matched is no part of this one.
-            "traffic": None if state.beside == NOTHING else json.dumps(traffic_entry(state.beside)),
+            "traffic": None
+            if state.beside == NOTHING
+            else json.dumps(traffic_entry(state.beside, alone=False)),
             "kind": None if state.kind is Kind.CANARY else str(state.kind),
             "asked": [_dump_asked(one) for one in state.asked] or None,
             "rolloutConfirmed": state.rollout_confirmed or None,

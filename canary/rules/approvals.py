@@ -15,10 +15,10 @@ from canary.model.asking import Answer, Ask, HookAnswer, HookAsk, Pending
 from canary.model.gating import Approval, Gate
 from canary.model.signatures import giver_of
 from canary.model.state import Phase, State
-from canary.model.steps import ahead
 from canary.model.strategy import GATES, Hook, HookType, InvalidStrategy, Strategy
 from canary.rules.actions import Action, Decision, Emit, SaveState
 from canary.rules.context import RECHECK, Context, Tick
+from canary.rules.course import left
 from canary.rules.hooks import hooks_of
 from canary.rules.transitions import acted, clean_up
 
@@ -84,10 +84,10 @@ def confirmed(tick: Tick) -> Decision | None:
 def ahead_of(tick: Tick) -> HookType | None:
     """Return the kind of gate that is between a run and its next step, None where none can be."""
     steps, state = tick.strategy.steps, tick.state
-    left = ahead(steps, state.step, state.weight) if state.begun else range(len(steps))
-    if not left:
+    further = left(tick.strategy, state) if state.begun else range(len(steps))
+    if not further:
         return HookType.CONFIRM_PROMOTION
-    after, before = steps[left[0]].traffic, steps[state.step].traffic if state.begun else None
+    after, before = steps[further[0]].traffic, state.traffic if state.begun else None
     if before is None:
         return HookType.CONFIRM_TRAFFIC_INCREASE if after.weight else None
     grows = after.weight > state.weight or after.match != before.match
