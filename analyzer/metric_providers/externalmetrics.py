@@ -117,7 +117,7 @@ class ExternalMetrics:
             return list(_points(found.items))
         except (NotFound, Invalid) as error:
             raise ProviderError(
-                f"there is no {what} ({error}); see whether the query is right, and whether "
+                f"there is no {what} ({_line(error)}); see whether the query is right, and whether "
                 "something serves the external metrics API"
             ) from error
         except Forbidden as error:
@@ -126,7 +126,7 @@ class ExternalMetrics:
                 "manifests/metric-rights"
             ) from error
         except ApiError as error:
-            raise ProviderError(f"the {what} cannot be read now: {error}") from error
+            raise ProviderError(f"the {what} cannot be read now: {_line(error)}") from error
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise ProviderError(f"the {what} has a value that is no number") from error
 
@@ -191,6 +191,11 @@ def quantity(text: str) -> float:
     if suffix not in _POWERS:
         return float(text)
     return float(found["number"]) * _POWERS[suffix]
+
+
+def _line(error: ApiError) -> str:
+    """Return what the API server said as one line."""
+    return " ".join(str(error).split())
 
 
 def _complaint(said: Mapping[str, Any]) -> str:
