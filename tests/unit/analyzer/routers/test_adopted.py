@@ -12,7 +12,7 @@ from analyzer.routers.adopted import AdoptedRoutes
 from canary.admission.routes import RouteWrite
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, SPLIT
 from canary.model.strategy import GatewayRoute, Strategy
-from canary.model.traffic import Traffic
+from canary.model.traffic import Comparison, Condition, RequestMatch, Traffic
 from canary.model.values import Json, Key
 from canary.routes.gateway_api import HttpRoutes
 from canary.routes.mark import NO_MARK, Mark, TargetSplit, mark_of
@@ -676,3 +676,58 @@ async def test_a_cluster_without_gateway_api_has_no_routes() -> None:
     assert (await router.read_split(WEB, strategy("web"))).routes == 0
     await router.write_split(WEB, strategy("web"), Traffic(20))
     await router.clean(WEB)
+
+
+# --- more than a share --------------------------------------------------------------------------
+
+MATCHED = Traffic(
+    100,
+    match=(RequestMatch(headers=(Condition(name="x", by=Comparison.EXACT, value="1"),)),),
+)
+
+
+@ADMISSIONS
+@SHAPES
+async def test_a_match_is_written_read_and_taken_out(written: Json, admission: Admission) -> None:
+    store, router = stored(written, admission=admission)
+    await router.write_split(WEB, strategy("web"), MATCHED)
+    await router.write_split(API, strategy("api"), Traffic(20))
+    found = await router.read_split(WEB, strategy("web"))
+    assert (found.traffic, found.routes, found.even) == (MATCHED, 1, True)
+    assert (await router.read_split(API, strategy("api"))).traffic == Traffic(20)
+    before = store.now("shop")
+    await router.write_split(WEB, strategy("web"), MATCHED)
+    assert store.now("shop") == before
+    await router.write_split(WEB, strategy("web"), Traffic(0))
+    assert len(store.now("shop")["spec"]["rules"]) == len(written["spec"]["rules"])
+    await router.clean(WEB)
+    await router.clean(API)
+    is_as_written(store.now("shop"), written)
+
+
+@ADMISSIONS
+async def test_a_route_without_room_is_refused_for_who_asks_and_for_nobody_else(
+    admission: Admission,
+) -> None:
+    many = route(*(rule(f"/{n}", ref("web")) for n in range(9)), rule("/api", ref("api")))
+    store, router = stored(many, admission=admission)
+    with pytest.raises(SplitRefused, match="19 rules, and an HTTPRoute takes 16"):
+        await router.write_split(WEB, strategy("web"), MATCHED)
+    is_as_written(store.now("shop"), many)
+    await router.write_split(API, strategy("api"), MATCHED)
+    assert (await router.read_split(API, strategy("api"))).traffic == MATCHED
+    with pytest.raises(SplitRefused):
+        await router.write_split(WEB, strategy("web"), MATCHED)
+    assert (await router.read_split(API, strategy("api"))).traffic == MATCHED
+
+
+async def test_a_route_that_its_team_has_filled_up_is_said_for_who_has_no_room_left() -> None:
+    store, router = stored(route(rule("/", ref("web")), rule("/api", ref("api"))))
+    await router.write_split(WEB, strategy("web"), MATCHED)
+    many = route(*(rule(f"/{n}", ref("web")) for n in range(9)), rule("/api", ref("api")))
+    store.team_apply(many)
+    assert (await router.read_split(WEB, strategy("web"))).traffic == Traffic(0)
+    await router.write_split(API, strategy("api"), Traffic(20))
+    assert (await router.read_split(API, strategy("api"))).traffic == Traffic(20)
+    with pytest.raises(SplitRefused, match="takes 16"):
+        await router.write_split(WEB, strategy("web"), MATCHED)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from canary.admission.routes import RouteAnswer, RouteWrite, admit_route
-from canary.model.traffic import Traffic
+from canary.model.traffic import Affinity, Traffic
 from canary.model.values import Json
 from canary.routes.gateway_api import HttpRoutes
 from canary.routes.mark import Mark, TargetSplit, mark_of, marked, text_of
@@ -129,3 +129,15 @@ def test_an_answer_is_the_same_when_it_is_asked_again(text: str, *, by_analyzer:
     first = admit(stored, written, by_analyzer=by_analyzer).route
     assert HTTP.leads_to(first, "web-canary") == bool(mark)
     assert admit(stored, first, by_analyzer=by_analyzer).route == first
+
+
+def test_a_copy_of_another_run_brings_no_rule_of_that_run_along() -> None:
+    """Its cookie has another value, so this run's mark does not know the rule."""
+
+    def kept(run: str) -> Mark:
+        traffic = Traffic(20, affinity=Affinity(cookie="kept")).of_run(run)
+        return Mark(splits={"web": replace(MARK.splits["web"], traffic=traffic)})
+
+    saved, stored = split(PLAIN, kept("web a@1")), split(PLAIN, kept("web a@2"))
+    assert saved["spec"] != stored["spec"]
+    assert admit(stored, saved).route == stored
