@@ -2,10 +2,11 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -78,7 +79,11 @@ class Stage:
     """
 
     def __init__(
-        self, *, replicas: int = 2, own_canary: bool = True, analysis: Json | None = None
+        self,
+        *,
+        replicas: int = 2,
+        own_canary: bool = True,
+        analysis: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.began = asyncio.get_running_loop().time()
         self.api = ApiServer(self.now)
@@ -96,7 +101,7 @@ class Stage:
         self.route = route()
         self._written = asyncio.Event()
         self.api.watchers.append(lambda _: self._written.set())
-        self._furnish(replicas, own_canary=own_canary, analysis=analysis or {})
+        self._furnish(replicas, canary(**analysis) if own_canary else None)
 
     def now(self) -> datetime:
         """Return the API server's time."""
@@ -112,14 +117,14 @@ class Stage:
         client = Client(self.api, ANALYZER, self.gate)
         return Analyzer(client, {"prometheus": self.answers}, self.hooks, listens=ears)
 
-    def _furnish(self, replicas: int, *, own_canary: bool, analysis: Json) -> None:
+    def _furnish(self, replicas: int, own: Json | None) -> None:
         labels = {NAMESPACE_LABEL: NAMESPACE_ENABLED}
         self.api.create(NAMESPACES, {"metadata": {"name": SPACE, "labels": labels}}, ADMIN)
         self.api.create(DEPLOYMENTS, deployment("web:1", replicas), TEAM)
         self.api.create(SERVICES, service(), TEAM)
         self.api.create(HTTPROUTES, self.route, TEAM)
-        if own_canary:
-            self.api.create(CANARIES, canary(**analysis), TEAM)
+        if own is not None:
+            self.api.create(CANARIES, own, TEAM)
         self.api.create(SERVICES, renamed(service(), "other"), ADMIN)
         self.api.create(HTTPROUTES, renamed(route(), "other"), ADMIN)
         elsewhere = deployment("web:1", 1)
@@ -323,7 +328,13 @@ def route() -> Json:
 
 
 def canary(**analysis: Any) -> Json:
-    """Return the team's Canary: two steps of ten seconds, one metric."""
+    """Return the team's Canary: two steps of ten seconds, one metric.
+
+    Args:
+        analysis: what it says beside that; iterations take the place of the steps.
+
+    """
+    steps = {} if "iterations" in analysis else {"stepWeights": [20, 50]}
     return {
         "apiVersion": "flagger.app/v1beta1",
         "kind": "Canary",
@@ -334,7 +345,7 @@ def canary(**analysis: Any) -> Json:
             "analysis": {
                 "interval": "10s",
                 "threshold": 2,
-                "stepWeights": [20, 50],
+                **steps,
                 "metrics": [
                     {
                         "name": "errors",

@@ -284,6 +284,12 @@ async def _made_for_it(stage: Stage) -> None:
     await push(stage, "web:2")
 
 
+def _strategy(**analysis: Any) -> Mapping[str, Any]:
+    """Return a stage whose Canary says another strategy."""
+    return {"analysis": analysis}
+
+
+_INSIDERS: Final = [{"headers": {"x-canary": {"exact": "insider"}}}]
 _LARGE: Final = {"replicas": 4}
 STORIES: Final = (
     Story(
@@ -420,5 +426,29 @@ STORIES: Final = (
         released={"web:2": 1},
         stage={"own_canary": False},
         kinds=frozenset({"create canaries"}),
+    ),
+    Story(
+        name="blue-green",
+        plays=_promoted,
+        phase="Succeeded",
+        serves="web:2",
+        released={"web:2": 1},
+        stage=_strategy(iterations=2, mirror=True, stepWeightPromotion=50),
+    ),
+    Story(
+        name="a-b",
+        plays=_promoted,
+        phase="Succeeded",
+        serves="web:2",
+        released={"web:2": 1},
+        stage=_strategy(iterations=2, match=_INSIDERS),
+    ),
+    Story(
+        name="sticky",
+        plays=_promoted,
+        phase="Succeeded",
+        serves="web:2",
+        released={"web:2": 1},
+        stage=_strategy(sessionAffinity={"cookieName": "met"}, mirror=True),
     ),
 )
