@@ -65,6 +65,7 @@ def rests(target: Json, canary: Json | None, *, enabled: bool) -> bool:
         state.phase in IDLE_PHASES
         and settled
         and not state.alerts
+        and not state.told
         and state.changed_at is not None
         and not target["spec"].get("paused")
         and state.stable == template_hash(template)

@@ -16,7 +16,7 @@ from analyzer.loop.reconciler import Reconciler, Result
 from analyzer.loop.records import Records
 from analyzer.loop.sampling import Sampler
 from analyzer.loop.telemetry import RunMetrics
-from analyzer.ports import Announcer, Inquirer, MetricProvider, Router, Silence, Weigher
+from analyzer.ports import Announcer, Inquirer, MetricProvider, Reporter, Router, Silence, Weigher
 from canary.contract import HOLD, SEEN, STABLE
 from canary.evidence.report import Weighing
 from canary.measuring.watch import Watch
@@ -107,6 +107,7 @@ class Bench:
     cluster: Stored = field(default_factory=Stored)
     inquirer: Inquirer = field(default_factory=FakeInquirer)
     announcer: Announcer = field(default_factory=Silence)
+    reporter: Reporter = field(default_factory=Silence)
     router: OneRoute = field(default_factory=OneRoute)
     providers: Mapping[str, MetricProvider] = field(default_factory=dict)
     labelled: bool = True
@@ -208,6 +209,7 @@ class Bench:
             losses=self.losses,
             questions=self.questions,
             announcer=self.announcer,
+            reporter=self.reporter,
         )
 
     def write(self, image: str, marks: Mapping[str, str | None] = {}, **spec: Any) -> Json:
