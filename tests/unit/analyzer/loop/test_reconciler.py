@@ -7,7 +7,7 @@ import pytest
 
 from analyzer.loop.reconciler import Result
 from analyzer.ports import HookInquiry
-from canary.contract import COMMANDS, HOLD, MANAGED_BY, MANAGED_BY_LABEL, NOTE, SEEN, Command
+from canary.contract import HOLD, MANAGED_BY, MANAGED_BY_LABEL, NOTE, SEEN, Command
 from canary.model.asking import HookAnswer, HookAsk
 from canary.model.state import Phase, State
 from canary.model.values import Key
@@ -231,7 +231,7 @@ async def test_a_successor_calls_a_hook_once_more_and_no_third_time() -> None:
     assert status(bench)["failedChecks"] == 1
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS - {Command.PAUSE, Command.RETRY}))
+@pytest.mark.parametrize("command", [Command.ABORT, Command.PROMOTE])
 async def test_a_command_acts_while_a_hook_is_out_and_cancels_it(command: Command) -> None:
     bench = held(Bench(), webhooks=[GATE])
     await to_the_hook(bench)
