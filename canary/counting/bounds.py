@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
-from canary.counting.errors import NotCounts
-from canary.counting.patterns import PatternError, size
+from canary.counting.errors import NotCounts, NotPromql
+from canary.counting.patterns import NoPatternError, PatternError, size
 
 MOST_CHARACTERS: Final = 4096
 """Of a query; those in use have a few hundred."""
@@ -61,6 +61,7 @@ def check(query: str) -> None:
 
     Raises:
         NotCounts: it has too much of something.
+        NotPromql: one of its regular expressions is none.
 
     """
     if len(query) > MOST_CHARACTERS:
@@ -73,6 +74,8 @@ def check(query: str) -> None:
     _within(_selectors(tokens), MOST_SELECTORS, "selectors")
     try:
         _within(sum(map(size, _patterns(tokens))), MOST_INSTRUCTIONS, "steps in its patterns")
+    except NoPatternError as error:
+        raise NotPromql(str(error)) from error
     except PatternError as error:
         raise NotCounts(str(error)) from error
 

@@ -18,13 +18,16 @@ import promql_parser as promql
 from canary.counting import algebra, selectors
 from canary.counting.algebra import Combination, Constant, Percentile, Share, Value
 from canary.counting.bounds import check
-from canary.counting.errors import NotCounts
+from canary.counting.errors import NotCounts, NotPromql
 from canary.counting.form import formed
 from canary.counting.series import LE
 
 _COMPARISONS: Final = frozenset({">", ">=", "<", "<=", "==", "!="})
 _WITH_ZERO: Final = frozenset({">", ">=", "!="})
 _MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_UNSURE: Final = ("unknown function", "illegal regex")
+"""What the parser says, in words alone, of functions that a newer Prometheus may have, and of
+patterns, which RE2 has taken before (`canary.counting.bounds`) and Rust's engine does not."""
 _ONE_VALUE: Final = frozenset({"sum", "avg", "min", "max"})
 """Aggregations that leave a single value as it is."""
 
@@ -50,14 +53,16 @@ def parsed(query: str) -> promql.Expr:
     """Parse a query, within bounds.
 
     Raises:
-        NotCounts: it is no PromQL, or too long or too deep to be read safely.
+        NotPromql: it is no PromQL.
+        NotCounts: it is too long or too deep to be read safely, or newer than the parser.
 
     """
     check(query)
     try:
         return promql.parse(query)
     except ValueError as error:
-        raise NotCounts(f"it is no PromQL that can be read: {error}") from error
+        kind = NotCounts if str(error).startswith(_UNSURE) else NotPromql
+        raise kind(f"it is no PromQL that can be read: {error}") from error
 
 
 def exact(number: float) -> Fraction:

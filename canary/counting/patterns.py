@@ -31,12 +31,18 @@ _SHOWN: Final = 80
 _NAMED: Final = re.compile(r"\(\?P?<([^>]*)>")
 _ONE_BYTE: Final = r"\C"
 """RE2 knows it and Prometheus does not."""
+_TOO_LARGE: Final = "pattern too large"
+"""How RE2 says it; the library has no other word for the kind of an error."""
 _PART_ONLY: Final = re.compile(r"\\Q|\(\?P?<")
 """What reaches beyond the pattern that it stands in: names of groups, and quoting."""
 
 
 class PatternError(ValueError):
     """A pattern that cannot be read; the message quotes it."""
+
+
+class NoPatternError(PatternError):
+    """A pattern that Prometheus does not take either; others are only too large here."""
 
 
 def _options() -> Any:
@@ -64,9 +70,9 @@ class _Prepared:
 def _prepared(pattern: str) -> _Prepared:
     names = _NAMED.findall(pattern)
     if pattern.count("(") > _MOST_GROUPS:
-        raise _error(pattern, f"it has more than {_MOST_GROUPS} groups")
+        raise PatternError(_said(pattern, f"it has more than {_MOST_GROUPS} groups"))
     if len(names) != len(set(names)) or _ONE_BYTE in pattern:
-        raise _error(pattern, "Prometheus does not take it")
+        raise NoPatternError(_said(pattern, "Prometheus does not take it"))
     # As it is first: a pattern that is none by itself could be one inside of other text.
     _compiled(pattern, pattern)
     regexp = _compiled(f"^(?s:{pattern})$", pattern)
@@ -81,14 +87,15 @@ def _compiled(text: str, pattern: str) -> Any:
     except re2.error as error:
         said = error.args[0] if error.args else ""
         why = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
-        raise _error(pattern, why.partition(": ")[0]) from error
+        kind = PatternError if why.startswith(_TOO_LARGE) else NoPatternError
+        raise kind(_said(pattern, why.partition(": ")[0])) from error
     except UnicodeEncodeError as error:
-        raise _error(pattern, "it is no text") from error
+        raise NoPatternError(_said(pattern, "it is no text")) from error
 
 
-def _error(pattern: str, why: str) -> PatternError:
+def _said(pattern: str, why: str) -> str:
     shown = pattern if len(pattern) <= _SHOWN else f"{pattern[:_SHOWN]}..."
-    return PatternError(f"the regular expression {shown!r} cannot be read: {why}")
+    return f"the regular expression {shown!r} cannot be read: {why}"
 
 
 def check(pattern: str) -> None:
