@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from analyzer.addresses import Network, parse_networks
@@ -11,23 +11,16 @@ from canary.model.announcement import Severity
 from canary.model.world import Timing
 from canary.spec import parsers
 from canary.spec.alerts import admins_alerts, parse_provider
-from canary.spec.canary import Defaults
+from canary.spec.defaults import Defaults, defaults_from
 from canary.spec.hooks import EVENT_WEBHOOK as EVENT_VARIABLE
 from canary.spec.hooks import parse_webhook
 from canary.spec.problems import Problems
 from canary.spec.settings import (
+    CROSS_NAMESPACE_REFS,
     DRAIN,
-    INTERVAL,
-    MAX_DURATION_MS,
     METRICS_SERVER,
-    MIN_INTERVAL,
-    MIN_SUCCESS_RATE,
-    ON_UNSUITABLE,
     PODS_INTERVAL,
     SCRAPE_INTERVAL,
-    THRESHOLD,
-    WEIGHTS,
-    from_environment,
 )
 from canary.spec.sources import Setting, environment
 from runtime.settings import LOG_LEVEL, NAMESPACE, PROBES_PORT
@@ -45,13 +38,6 @@ ALLOWED_ADDRESSES: Final[Setting[tuple[Network, ...]]] = Setting(
     default=(),
     variable="HEADGATE_ALLOWED_ADDRESSES",
     help="networks that hooks and metrics servers of teams may be in though they are denied",
-)
-CROSS_NAMESPACE_REFS: Final = Setting(
-    name="cross_namespace_refs",
-    parse=parsers.truth,
-    default=False,
-    variable="HEADGATE_CROSS_NAMESPACE_REFS",
-    help="true lets a Canary name a MetricTemplate or AlertProvider of another namespace",
 )
 ALERT_PROVIDER: Final = Setting(
     name="alert_provider",
@@ -128,15 +114,8 @@ def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
         metrics_server=get(METRICS_SERVER),
         allowed_addresses=get(ALLOWED_ADDRESSES),
         cross_namespace_refs=get(CROSS_NAMESPACE_REFS),
-        defaults=Defaults(
-            weights=get(WEIGHTS),
-            interval=get(INTERVAL),
-            threshold=get(THRESHOLD),
-            min_success_rate=get(MIN_SUCCESS_RATE),
-            max_duration_ms=get(MAX_DURATION_MS),
-            min_interval=get(MIN_INTERVAL),
-            tuning=from_environment(variables, problems),
-            on_unsuitable=get(ON_UNSUITABLE),
+        defaults=replace(
+            defaults_from(variables, problems),
             alerts=admins_alerts(get(ALERT_PROVIDER), get(ALERT_SEVERITY)),
             event_webhook=get(EVENT_WEBHOOK),
         ),

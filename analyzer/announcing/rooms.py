@@ -7,6 +7,7 @@ from analyzer.ports import AlertError, Cluster
 from canary.model.announcement import Alert, Room
 from canary.model.values import Json
 from canary.objects.alert_providers import room_of, secret_of
+from canary.spec.references import elsewhere
 from runtime.errors import ApiError, Forbidden, NotFound
 from runtime.resources import ALERTPROVIDERS, SECRETS, Resource
 
@@ -36,11 +37,7 @@ class Rooms:
         """
         where = f"AlertProvider {alert.namespace}/{alert.provider}"
         if alert.namespace != namespace and not (self.cross_namespace or alert.admins):
-            # Before it is read: whether it exists is not this namespace's to know.
-            raise AlertError(
-                f"{where} is in another namespace, which the admin does not allow; copy it to "
-                f"{namespace}, or ask the admin for HEADGATE_CROSS_NAMESPACE_REFS"
-            )
+            raise AlertError(elsewhere(where, namespace))
         provider = await self._read(ALERTPROVIDERS, alert.namespace, alert.provider)
         secret, name = None, secret_of(provider)
         if name:

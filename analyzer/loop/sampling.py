@@ -32,6 +32,7 @@ from canary.queries.sides import sides, versions_of
 from canary.queries.templates import TemplateError
 from canary.queries.values import least_excusing, told, worst
 from canary.rules.checks import misses
+from canary.spec.references import elsewhere
 from runtime.errors import Forbidden, NotFound
 from runtime.resources import METRICTEMPLATES, SECRETS
 
@@ -124,11 +125,7 @@ class Sampler:
     ) -> Query:
         where = f"MetricTemplate {ref.namespace}/{ref.name}"
         if ref.namespace != key.namespace and not self._cross_namespace:
-            # Before it is read: whether it exists is not this namespace's to know.
-            raise ProviderError(
-                f"{where} is in another namespace, which the admin does not allow; copy it to "
-                f"{key.namespace}, or ask the admin for HEADGATE_CROSS_NAMESPACE_REFS"
-            )
+            raise ProviderError(elsewhere(where, key.namespace))
         try:
             template = await self._cluster.get(METRICTEMPLATES, ref.namespace, ref.name)
         except NotFound:

@@ -230,3 +230,14 @@ class InvalidStrategy:
     problems: tuple[str, ...]
     alerts: tuple[Alert, ...] = ()
     listeners: tuple[Hook, ...] = ()
+
+
+def not_followed(strategy: Strategy | InvalidStrategy) -> tuple[str, ...]:
+    """Say which fields and annotations stop nothing and are passed over; of an invalid one none."""
+    if isinstance(strategy, InvalidStrategy):
+        return ()
+    said = (
+        ("not supported yet and passed over", strategy.ignored),
+        ("passed over", strategy.unknown),
+    )
+    return tuple(f"{how}: {', '.join(what)}" for how, what in said if what)

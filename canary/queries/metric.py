@@ -104,7 +104,19 @@ def template_values(
     key: Key, strategy: Strategy, metric: Metric
 ) -> tuple[TemplateValues, TemplateValues]:
     """Return what a team's text may name, for the canary and for the stable."""
-    return _values(key, strategy, metric, canary_name), _values(key, strategy, metric, str)
+    return values_of(key, strategy.service_name, metric)
+
+
+def values_of(key: Key, service: str, metric: Metric) -> tuple[TemplateValues, TemplateValues]:
+    """Return the same where of the strategy no more is known than the Service.
+
+    Args:
+        key: the target.
+        service: name of the Service whose traffic is split.
+        metric: the metric.
+
+    """
+    return _values(key, service, metric, canary_name), _values(key, service, metric, str)
 
 
 def team_query(
@@ -137,15 +149,15 @@ def team_query(
 
 
 def _values(
-    key: Key, strategy: Strategy, metric: Metric, name_of: Callable[[str], str]
+    key: Key, service: str, metric: Metric, name_of: Callable[[str], str]
 ) -> TemplateValues:
     return TemplateValues(
         name=key.name,
         namespace=key.namespace,
         workload=name_of(key.name),
         baseline=key.name,
-        service=strategy.service_name,
-        backend=name_of(strategy.service_name),
+        service=service,
+        backend=name_of(service),
         interval=metric.interval,
         variables=metric.variables,
     )

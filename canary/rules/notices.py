@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from canary.contract import Reason
 from canary.model.state import RUNNING_PHASES, Notice, State
-from canary.model.strategy import InvalidStrategy, Strategy
+from canary.model.strategy import InvalidStrategy, Strategy, not_followed
 from canary.model.values import Key
 from canary.rules.actions import Decision, Emit, SaveState
 from canary.rules.context import Context
@@ -18,16 +18,8 @@ def passed_over(strategy: Strategy | InvalidStrategy) -> tuple[Notice, ...]:
         strategy: what a Canary asks for.
 
     """
-    if isinstance(strategy, InvalidStrategy):
-        return ()
-    said = (
-        ("not supported yet and passed over", strategy.ignored),
-        ("passed over", strategy.unknown),
-    )
     return tuple(
-        Notice(reason=str(Reason.IGNORED), message=f"{how}: {', '.join(what)}")
-        for how, what in said
-        if what
+        Notice(reason=str(Reason.IGNORED), message=said) for said in not_followed(strategy)
     )
 
 

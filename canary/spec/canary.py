@@ -202,6 +202,11 @@ def _metric(entry: Json, namespace: str, problems: Problems, *, usual: bool) -> 
     where = f"metric {name} interval"
     interval = problems.read(where, parsers.duration, entry.get("interval"), timedelta(minutes=1))
     minimum, maximum = _bounds(entry, source)
+    if minimum is not None and maximum is not None and minimum > maximum:
+        problems.found.append(
+            f"metric {name} thresholdRange: min {minimum:g} is above max {maximum:g}, which no "
+            "value is within; swap them or leave one out"
+        )
     return Metric(
         name=name,
         source=source,

@@ -12,8 +12,8 @@ from canary.model.values import FULL, Json
 from canary.model.world import OnUnsuitable
 from canary.spec import settings
 from canary.spec.problems import Problems
-from canary.spec.settings import Tuning, from_record
-from canary.spec.sources import Setting, record
+from canary.spec.settings import Tuning, from_environment, from_record
+from canary.spec.sources import Setting, environment, record
 
 T = TypeVar("T")
 _KINDS: Final = ("stepWeight", "stepWeights", "iterations")
@@ -41,6 +41,27 @@ class Defaults:
     on_unsuitable: OnUnsuitable = settings.ON_UNSUITABLE.default
     alerts: tuple[Alert, ...] = ()
     event_webhook: str = field(default="", repr=False)
+
+
+def defaults_from(variables: Mapping[str, str], problems: Problems) -> Defaults:
+    """Return what the admin sets, but for who hears of it.
+
+    Args:
+        variables: texts by environment variable.
+        problems: where mistakes are noted.
+
+    """
+    get = environment(variables, problems).value
+    return Defaults(
+        weights=get(settings.WEIGHTS),
+        interval=get(settings.INTERVAL),
+        threshold=get(settings.THRESHOLD),
+        min_success_rate=get(settings.MIN_SUCCESS_RATE),
+        max_duration_ms=get(settings.MAX_DURATION_MS),
+        min_interval=get(settings.MIN_INTERVAL),
+        tuning=from_environment(variables, problems),
+        on_unsuitable=get(settings.ON_UNSUITABLE),
+    )
 
 
 def recorded(defaults: Defaults) -> dict[str, str]:

@@ -212,6 +212,14 @@ ON_UNSUITABLE: Final = Setting(
     help="what becomes of an update whose Deployment can have no canary",
 )
 
+CROSS_NAMESPACE_REFS: Final = Setting(
+    name="cross_namespace_refs",
+    parse=parsers.truth,
+    default=False,
+    variable="HEADGATE_CROSS_NAMESPACE_REFS",
+    help="true lets a Canary name a MetricTemplate or AlertProvider of another namespace",
+)
+
 JUDGING: Final[tuple[Setting[object], ...]] = (
     JUDGED,
     ALPHA,

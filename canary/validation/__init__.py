@@ -1,0 +1,1 @@
+"""What an object of a team's shows by itself to be wrong, told when it is written."""
