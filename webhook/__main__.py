@@ -29,6 +29,8 @@ async def serve(settings: Settings) -> None:
 
     """
     log.info("starting", port=settings.port)
+    for problem in settings.misread:
+        log.warning("setting not read, objects are checked by its default", problem=problem)
     running = process.Process(drain=DRAIN)
     certificate = ServingCertificate(
         settings.tls_cert, settings.tls_key, registry=running.registry, clients=settings.client_ca

@@ -2,6 +2,8 @@
 
 import base64
 from dataclasses import dataclass
+from itertools import islice
+from textwrap import wrap
 from typing import Any, Final
 
 import jsonpatch
@@ -14,6 +16,8 @@ from canary.model.values import Json
 
 MAX_WARNING = 256
 """The API server truncates warnings beyond this many characters."""
+MAX_WARNINGS: Final = 15
+"""It leaves out what is beyond 4096 characters of all of an answer."""
 
 
 _REASONS: Final = {400: "BadRequest", 403: "Forbidden", 413: "RequestEntityTooLarge"}
@@ -49,8 +53,12 @@ class Review:
         return str(self.new["metadata"].get("namespace", ""))
 
 
-def read_review(body: bytes) -> Review:
+def read_review(body: bytes, *, needs_spec: bool = True) -> Review:
     """Decode a request body.
+
+    Args:
+        body: what was sent.
+        needs_spec: whether object and oldObject have to have a spec.
 
     Raises:
         BadReview: it is not a review that can be answered.
@@ -62,7 +70,7 @@ def read_review(body: bytes) -> Review:
         uid = str(request["uid"])
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise BadReview(f"not an AdmissionReview: {error}") from error
-    old, new = _objects(request, uid)
+    old, new = _objects(request, uid, needs_spec=needs_spec)
     user = request.get("userInfo") or {}
     if not isinstance(user, dict):
         raise BadReview("userInfo is no object", uid)
@@ -75,20 +83,21 @@ def read_review(body: bytes) -> Review:
     )
 
 
-def _objects(request: Json, uid: str) -> tuple[Json | None, Json]:
+def _objects(request: Json, uid: str, *, needs_spec: bool) -> tuple[Json | None, Json]:
     old, new = request.get("oldObject"), request.get("object")
     created = request.get("operation") == "CREATE" and old is None
     if not isinstance(new, dict) or not (created or isinstance(old, dict)):
         raise BadReview("only reviews of CREATE and UPDATE with their objects are answered", uid)
-    if not all(_has_parts(obj) for obj in (old, new) if obj is not None):
+    given = [obj for obj in (old, new) if obj is not None]
+    if not all(_has_parts(obj, needs_spec=needs_spec) for obj in given):
         raise BadReview("object and oldObject need metadata and spec", uid)
     return old, new
 
 
-def _has_parts(obj: Json) -> bool:
+def _has_parts(obj: Json, *, needs_spec: bool) -> bool:
     """Tell whether an object has what every answer is written into."""
     metadata, spec = obj.get("metadata"), obj.get("spec")
-    if not isinstance(metadata, dict) or not isinstance(spec, dict):
+    if not isinstance(metadata, dict) or (needs_spec and not isinstance(spec, dict)):
         return False
     return isinstance(metadata.get("annotations") or {}, dict)
 
@@ -109,6 +118,22 @@ def answer_route(uid: str, new: Json, answer: RouteAnswer) -> bytes:
     """Encode the answer to a write to a route."""
     operations = list(jsonpatch.make_patch(new, answer.route))
     return _allowed(uid, operations, answer.warnings)
+
+
+def passed(uid: str, warnings: tuple[str, ...] = ()) -> bytes:
+    """Encode an answer that changes nothing; a long warning goes on in the next one."""
+    lines = (part for warning in warnings for part in wrap(warning, MAX_WARNING))
+    return _allowed(uid, [], tuple(islice(lines, MAX_WARNINGS)))
+
+
+def identity(review: Review) -> dict[str, str]:
+    """Return what the log calls a review by."""
+    return {
+        "request_uid": review.uid,
+        "namespace": review.namespace,
+        "name": review.name,
+        "user": review.user,
+    }
 
 
 def denied(uid: str, message: str, code: int = 403) -> bytes:

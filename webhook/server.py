@@ -1,4 +1,4 @@
-"""The review server: two paths, one guard.
+"""The review server: a path for each kind of write, one guard.
 
 The guard is one of the few places with a broad `except`: an error of ours must neither let an
 update through ungated nor block a team, so the write is held and the analyzer looks at it.
@@ -6,6 +6,7 @@ update through ungated nor block a team, so the write is held and the analyzer l
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Self
 
 import structlog
@@ -21,12 +22,14 @@ from canary.model.values import Json
 from webhook.clients import Clients
 from webhook.doors import Doors
 from webhook.intake import MAX_BODY, MAX_VALUES, Intake, too_many_values, uid_of
+from webhook.objects import add_objects
 from webhook.review import (
     BadReview,
     Review,
     answer_route,
     answer_write,
     denied,
+    identity,
     read_review,
 )
 from webhook.settings import Settings
@@ -88,7 +91,8 @@ def create_app(
         clients: who may ask, everybody where it is left out.
 
     """
-    entrance = _Entrance(intake or Intake(), doors or Doors(), metrics, clients or Clients())
+    entrance = _Entrance(doors or Doors(), metrics, clients or Clients())
+    taking = intake or Intake()
 
     def judge_target(review: Review) -> tuple[bytes, str]:
         answer = decide(review)
@@ -110,8 +114,13 @@ def create_app(
         return answer_route(review.uid, review.new, answer), answer.outcome
 
     app = web.Application(client_max_size=MAX_BODY)
-    app.router.add_post("/targets", entrance.handler("targets", judge_target, _hold))
-    app.router.add_post("/routes", entrance.handler("routes", judge_route, _pass))
+    for path, judge, fallback in (
+        ("targets", judge_target, _hold),
+        ("routes", judge_route, _pass),
+    ):
+        answer = partial(_at_once, path, judge, fallback)
+        app.router.add_post(f"/{path}", entrance.handler(path, taking, answer))
+    add_objects(app, settings.terms, entrance.handler)
     return app
 
 
@@ -139,24 +148,30 @@ def _pass(review: Review) -> bytes:
 class _Entrance:
     """The way from a connection to a judge and back."""
 
-    intake: Intake
     doors: Doors
     metrics: Metrics
     clients: Clients
 
     def handler(
-        self, path: str, judge: Judge, fallback: Callable[[Review], bytes]
-    ) -> Callable[[web.Request], Awaitable[web.Response]]:
-        """Return what answers the reviews of a path."""
+        self, path: str, intake: Intake, answering: Callable[[bytes], Awaitable[tuple[bytes, str]]]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """Return what answers the reviews of a path.
+
+        Args:
+            path: what they are counted under.
+            intake: reads their bodies.
+            answering: from a body to an answer and its outcome.
+
+        """
         seconds = self.metrics.seconds.labels(path)
 
-        async def handle(request: web.Request) -> web.Response:
+        async def handle(request: web.Request) -> web.StreamResponse:
             self.doors.asks(request)
             try:
                 self.clients.check(request)
-                async with self.intake.body(request) as body:
+                async with intake.body(request) as body:
                     with seconds.time():
-                        answer, outcome = _answer(path, body, judge, fallback)
+                        answer, outcome = await answering(body)
             except web.HTTPError as error:
                 self.metrics.reviews.labels(path, "not-taken").inc()
                 log.warning("review not taken", path=path, error=error.text)
@@ -172,8 +187,8 @@ class _Entrance:
         return handle
 
 
-def _answer(
-    path: str, body: bytes, judge: Judge, fallback: Callable[[Review], bytes]
+async def _at_once(
+    path: str, judge: Judge, fallback: Callable[[Review], bytes], body: bytes
 ) -> tuple[bytes, str]:
     if too_many_values(body):
         log.warning("review too large", path=path, bytes=len(body), request_uid=uid_of(body))
@@ -187,16 +202,7 @@ def _answer(
         answer, outcome = judge(review)
     except Exception:
         answer, outcome = fallback(review), "error"
-        log.exception("review failed", path=path, **_identity(review))
+        log.exception("review failed", path=path, **identity(review))
         return answer, outcome
-    log.info("review", path=path, outcome=outcome, dry_run=review.dry_run, **_identity(review))
+    log.info("review", path=path, outcome=outcome, dry_run=review.dry_run, **identity(review))
     return answer, outcome
-
-
-def _identity(review: Review) -> dict[str, str]:
-    return {
-        "request_uid": review.uid,
-        "namespace": review.namespace,
-        "name": review.name,
-        "user": review.user,
-    }

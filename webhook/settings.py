@@ -11,6 +11,8 @@ from canary.contract import ANALYZER_USER
 from canary.spec import parsers
 from canary.spec.problems import Problems
 from canary.spec.sources import Setting, environment
+from canary.validation.terms import UNPARSED_QUERIES, terms_from
+from canary.validation.verdict import Terms
 from runtime.settings import LOG_LEVEL, PROBES_PORT
 
 PORT: Final = Setting(
@@ -82,6 +84,7 @@ TABLE: Final = (
     LOG_LEVEL,
     ANALYZER,
     ALLOW_OPT_OUT,
+    UNPARSED_QUERIES,
 )
 """Everything that the process reads."""
 
@@ -92,7 +95,8 @@ class Settings:
 
     `port` serves reviews over TLS, `probes_port` probes and metrics over HTTP. `analyzer_user` is
     who may take a split from a route. `client_ca` signs for those who may send reviews, anybody may
-    where it is None; `client_names` are theirs, all that it signs where there is none.
+    where it is None; `client_names` are theirs, all that it signs where there is none. By `terms`
+    teams' objects are judged; `misread` says what of them could not be read and has its default.
     """
 
     port: int = PORT.default
@@ -104,6 +108,8 @@ class Settings:
     log_level: str = LOG_LEVEL.default
     analyzer_user: str = ANALYZER.default
     allowances: Allowances = Allowances()
+    terms: Terms = Terms()
+    misread: tuple[str, ...] = ()
 
 
 def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
@@ -114,7 +120,8 @@ def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
             how to mend it.
 
     """
-    problems = Problems()
+    # The analyzer does not start with these; what gates updates has to all the same.
+    problems, misread = Problems(), Problems()
     get = environment(variables, problems).value
     settings = Settings(
         port=get(PORT),
@@ -126,6 +133,8 @@ def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
         log_level=get(LOG_LEVEL),
         analyzer_user=get(ANALYZER),
         allowances=Allowances(allow_opt_out=get(ALLOW_OPT_OUT)),
+        terms=terms_from(variables, misread),
+        misread=tuple(misread.found),
     )
     if settings.client_names and settings.client_ca is None:
         problems.found.append(

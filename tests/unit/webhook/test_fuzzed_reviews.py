@@ -18,7 +18,7 @@ from canary.contract import HOLD, PROMOTING, REFUSED, SPLIT, STABLE, Command
 from canary.model.traffic import Traffic
 from canary.model.values import Json
 from canary.routes.mark import Mark, TargetSplit
-from tests.fakes.objects import annotated, changed, deployment
+from tests.fakes.objects import annotated, canary, changed, deployment
 from webhook.server import Metrics, create_app
 from webhook.settings import read_settings
 
@@ -45,6 +45,15 @@ ROUTE: Final[Json] = {
     },
 }
 TARGETS: Final = (deployment(), deployment(image="web:2"), HELD)
+OBJECTS: Final[dict[str, tuple[Json, ...]]] = {
+    "/targets": TARGETS,
+    "/routes": (ROUTE,),
+    "/canaries": (canary(), canary(metrics=[{"name": "m", "query": "sum(x)"}])),
+    "/metrictemplates": (
+        {"metadata": {}, "spec": {"provider": {"type": "prometheus"}, "query": "{{ target }}"}},
+    ),
+    "/alertproviders": ({"metadata": {}, "spec": {"type": "slack", "address": "https://x/y"}},),
+}
 SCALARS: Final = (
     st.none()
     | st.booleans()
@@ -99,8 +108,8 @@ def webhook() -> Iterator[Webhook]:
 @st.composite
 def reviews(draw: st.DrawFn) -> tuple[str, Json]:
     """Draw a review with something in it that does not belong there."""
-    path = draw(st.sampled_from(["/targets", "/routes"]))
-    objects = st.sampled_from(TARGETS if path == "/targets" else (ROUTE,))
+    path = draw(st.sampled_from(sorted(OBJECTS)))
+    objects = st.sampled_from(OBJECTS[path])
     created = draw(st.booleans())
     document: Json = copy.deepcopy(
         {
