@@ -49,6 +49,7 @@ from runtime.resources import (
     NAMESPACES,
     PODS,
     PRIORITYCLASSES,
+    VALIDATINGWEBHOOKCONFIGURATIONS,
     Resource,
 )
 from runtime.writes import deleted, patched
@@ -103,7 +104,8 @@ class Uninstall:
         """
         await self._stop_analyzer()
         await self._open_the_status()
-        await self._cluster.delete(MUTATINGWEBHOOKCONFIGURATIONS, "", WEBHOOKS)
+        for configurations in (MUTATINGWEBHOOKCONFIGURATIONS, VALIDATINGWEBHOOKCONFIGURATIONS):
+            await self._cluster.delete(configurations, "", WEBHOOKS)
         self._say("writes are not caught any more")
         await self._plain_routes()
         for target in await self._gathered(DEPLOYMENTS, _marked):

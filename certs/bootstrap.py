@@ -28,8 +28,13 @@ from certs.issue import (
     unusable,
 )
 from certs.settings import Settings
-from runtime.errors import HeadgateError, NotFound
-from runtime.resources import MUTATINGWEBHOOKCONFIGURATIONS, SECRETS, Resource
+from runtime.errors import Forbidden, HeadgateError, NotFound
+from runtime.resources import (
+    MUTATINGWEBHOOKCONFIGURATIONS,
+    SECRETS,
+    VALIDATINGWEBHOOKCONFIGURATIONS,
+    Resource,
+)
 from runtime.writes import never, patched
 
 CA_CERTIFICATE: Final = "ca.crt"
@@ -43,6 +48,8 @@ MOST_TRUSTED: Final = 4
 """Authorities in a caBundle: the current one and, newest first, those it has replaced."""
 
 log = structlog.get_logger("certs")
+_Trusting = dict[Resource, Json]
+"""The webhook configurations that trust an authority."""
 
 
 class UnusableAuthority(HeadgateError):  # noqa: N818  # it names what was found
@@ -94,8 +101,7 @@ class Bootstrap:
         """
         # Read before the authority is: another process that rotates it in between has then also
         # written this object, and our write of an older bundle fails.
-        name = self.settings.webhook_configuration
-        trusting = await self.cluster.get(MUTATINGWEBHOOKCONFIGURATIONS, "", name)
+        trusting = await self._trusting()
         ca, before = await self._ensure_ca()
         serving = await self._secret(self.settings.serving_secret)
         await self._ensure_trust(trusting, ca, self._trusted_before(trusting, ca, before, serving))
@@ -112,12 +118,32 @@ class Bootstrap:
             Overtaken: likewise.
 
         """
-        name = self.settings.webhook_configuration
-        trusting = await self.cluster.get(MUTATINGWEBHOOKCONFIGURATIONS, "", name)
+        trusting = await self._trusting()
         secret = await self._secret(self.settings.ca_secret)
         ca = await self._issue_ca(secret, before="", reason="Replaced")
         await self._ensure_trust(trusting, ca, [])
         await self._ensure_serving(ca, await self._secret(self.settings.serving_secret))
+
+    async def _trusting(self) -> _Trusting:
+        """Return what holds the trust: what gates updates, and what has objects checked.
+
+        The second may be missing, by the admin's wish or in manifests of before: gating goes on.
+        """
+        name = self.settings.webhook_configuration
+        found = {
+            MUTATINGWEBHOOKCONFIGURATIONS: await self.cluster.get(
+                MUTATINGWEBHOOKCONFIGURATIONS, "", name
+            )
+        }
+        try:
+            found[VALIDATINGWEBHOOKCONFIGURATIONS] = await self.cluster.get(
+                VALIDATINGWEBHOOKCONFIGURATIONS, "", name
+            )
+        except NotFound:
+            log.info("objects are not checked: no validating configuration")
+        except Forbidden as error:
+            log.warning("objects are not checked: apply the roles anew", error=error.message)
+        return found
 
     async def _ensure_ca(self) -> tuple[Pair, str]:
         settings, now = self.settings, self.clock()
@@ -141,7 +167,7 @@ class Bootstrap:
         return new
 
     def _trusted_before(
-        self, trusting: Json, ca: Pair, before: str, serving: Json | None
+        self, trusting: _Trusting, ca: Pair, before: str, serving: Json | None
     ) -> list[str]:
         """Return the authorities, besides the present one, whose certificates may be in use."""
         now, kept = self.clock(), []
@@ -149,24 +175,24 @@ class Bootstrap:
             kept.append(before)
         shown = _text(serving, CERTIFICATE)
         if not is_signed_by(shown, ca) or is_recent(shown, now):
-            kept += [pem for webhook in trusting["webhooks"] for pem in _bundled(webhook)]
+            webhooks = [webhook for found in trusting.values() for webhook in found["webhooks"]]
+            kept += [pem for webhook in webhooks for pem in _bundled(webhook)]
         return [pem for pem in kept if is_valid(pem, now)]
 
-    async def _ensure_trust(self, found: Json, ca: Pair, others: list[str]) -> None:
+    async def _ensure_trust(self, trusting: _Trusting, ca: Pair, others: list[str]) -> None:
         """Trust the authority, and these others."""
         trusted = list(dict.fromkeys(pem.strip() for pem in (ca.certificate, *others)))
         text = "".join(f"{pem}\n" for pem in trusted[:MOST_TRUSTED])
         bundle = base64.b64encode(text.encode()).decode()
+        for resource, found in trusting.items():
+            await self._write_trust(resource, found, bundle)
+
+    async def _write_trust(self, resource: Resource, found: Json, bundle: str) -> None:
         webhooks = [_trusting(webhook, bundle) for webhook in found["webhooks"]]
-        if webhooks != found["webhooks"]:
-            await patched(
-                self.cluster,
-                MUTATINGWEBHOOKCONFIGURATIONS,
-                found,
-                lambda _: {"webhooks": webhooks},
-                still=never,
-            )
-            log.info("trust written", webhooks=len(webhooks))
+        if webhooks == found["webhooks"]:
+            return
+        await patched(self.cluster, resource, found, lambda _: {"webhooks": webhooks}, still=never)
+        log.info("trust written", kind=resource.kind, webhooks=len(webhooks))
 
     async def _ensure_serving(self, ca: Pair, secret: Json | None) -> None:
         settings, now = self.settings, self.clock()

@@ -92,6 +92,13 @@ MUTATINGWEBHOOKCONFIGURATIONS: Final = Resource(
     "MutatingWebhookConfiguration",
     namespaced=False,
 )
+VALIDATINGWEBHOOKCONFIGURATIONS: Final = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingwebhookconfigurations",
+    "ValidatingWebhookConfiguration",
+    namespaced=False,
+)
 ADMISSIONPOLICIES: Final = Resource(
     "admissionregistration.k8s.io",
     "v1",

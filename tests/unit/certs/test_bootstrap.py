@@ -10,8 +10,12 @@ from canary.model.values import Json
 from certs.bootstrap import Bootstrap, UnusableAuthority
 from certs.issue import Pair, issue_ca, issue_serving
 from certs.settings import Settings
-from runtime.errors import Conflict, NotFound
-from runtime.resources import MUTATINGWEBHOOKCONFIGURATIONS, Resource
+from runtime.errors import Conflict, Forbidden, NotFound
+from runtime.resources import (
+    MUTATINGWEBHOOKCONFIGURATIONS,
+    VALIDATINGWEBHOOKCONFIGURATIONS,
+    Resource,
+)
 from runtime.writes import Overtaken
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -26,9 +30,14 @@ class Store:
     bundles: list[str] = field(default_factory=lambda: ["", ""])
     version: int = 1
     writes: list[str] = field(default_factory=list)
+    checks: str | None = None
+    """The bundle of what has objects checked; None where there is no such configuration."""
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Json:
         del namespace
+        if resource is VALIDATINGWEBHOOKCONFIGURATIONS and self.checks is not None:
+            webhooks = [{"clientConfig": {"caBundle": self.checks}}]
+            return {"metadata": {"name": name, "resourceVersion": "7"}, "webhooks": webhooks}
         if resource is MUTATINGWEBHOOKCONFIGURATIONS:
             webhooks = [{"clientConfig": {"caBundle": bundle}} for bundle in self.bundles]
             metadata = {"name": name, "resourceVersion": str(self.version)}
@@ -51,7 +60,12 @@ class Store:
     async def merge_patch(
         self, resource: Resource, namespace: str, name: str, patch: Json, *, subresource: str = ""
     ) -> Json:
-        del resource, namespace, name, subresource
+        del namespace, name, subresource
+        if resource is VALIDATINGWEBHOOKCONFIGURATIONS:
+            (webhook,) = patch["webhooks"]
+            self.checks = webhook["clientConfig"]["caBundle"]
+            self.writes.append("checks")
+            return {}
         if patch["metadata"]["resourceVersion"] != str(self.version):
             raise Conflict(409, "Conflict", "stale")
         self.bundles = [webhook["clientConfig"]["caBundle"] for webhook in patch["webhooks"]]
@@ -91,6 +105,30 @@ async def test_trust_comes_before_the_first_certificate_and_a_second_look_writes
     assert store.writes == [SETTINGS.ca_secret, "trust", SETTINGS.serving_secret]
     await bootstrap(store).ensure()
     assert len(store.writes) == 3
+
+
+async def test_what_has_objects_checked_trusts_the_same() -> None:
+    store = Store(checks="")
+    await bootstrap(store).ensure()
+    assert store.writes == [SETTINGS.ca_secret, "trust", "checks", SETTINGS.serving_secret]
+    assert store.checks == store.bundles[0]
+    await bootstrap(store).ensure()
+    assert len(store.writes) == 4
+    before = store.checks
+    await bootstrap(store).replace_authority()
+    assert store.checks == store.bundles[0] != before
+
+
+async def test_without_the_role_for_it_updates_are_gated_all_the_same() -> None:
+    class Unknown(Store):
+        async def get(self, resource: Resource, namespace: str, name: str) -> Json:
+            if resource is VALIDATINGWEBHOOKCONFIGURATIONS:
+                raise Forbidden(403, "Forbidden", "no such role")
+            return await super().get(resource, namespace, name)
+
+    store = Unknown()
+    await bootstrap(store).ensure()
+    assert store.writes == [SETTINGS.ca_secret, "trust", SETTINGS.serving_secret]
 
 
 async def test_an_authority_near_its_end_is_replaced_and_stays_trusted() -> None:

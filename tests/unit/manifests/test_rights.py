@@ -57,7 +57,7 @@ def test_no_rule_is_a_wildcard_or_a_way_to_more_rights() -> None:
             assert not [it for it in rule["resources"] if it.startswith("pods/")]
 
 
-def test_certs_writes_two_secrets_and_one_webhook_configuration() -> None:
+def test_certs_writes_two_secrets_and_two_webhook_configurations() -> None:
     assert named_rights("headgate-certs") == [
         (
             SYSTEM_NAMESPACE,
@@ -66,6 +66,7 @@ def test_certs_writes_two_secrets_and_one_webhook_configuration() -> None:
             ["get", "update"],
         ),
         ("cluster", "mutatingwebhookconfigurations", ["headgate"], ["get", "patch"]),
+        ("cluster", "validatingwebhookconfigurations", ["headgate"], ["get", "patch"]),
     ]
     assert rights("headgate-certs", SYSTEM_NAMESPACE) == {"secrets": {"create"}}
     assert rights("headgate-certs", "cluster") == {}

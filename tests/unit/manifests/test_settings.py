@@ -59,6 +59,7 @@ def test_defaults_are_the_careful_ones() -> None:
         "HEADGATE_METRICS_SERVER": "http://prometheus.monitoring:9090",
         "HEADGATE_ALLOWED_ADDRESSES": "",
         "HEADGATE_CROSS_NAMESPACE_REFS": "false",
+        "HEADGATE_UNPARSED_QUERIES": "refuse",
         "HEADGATE_ALERT_PROVIDER": "",
         "HEADGATE_ALERT_SEVERITY": "info",
         "HEADGATE_EVENT_WEBHOOK": "",

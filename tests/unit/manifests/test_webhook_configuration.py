@@ -16,7 +16,9 @@ from canary.contract import (
     SPLIT,
     SYSTEM_NAMESPACE,
 )
+from canary.validation.objects import KINDS
 from tests.unit.manifests.installation import the
+from webhook.objects import SECONDS
 
 CONFIGURATION = the("MutatingWebhookConfiguration", "headgate")
 WEBHOOKS = {it["name"]: it for it in CONFIGURATION["webhooks"]}
@@ -134,3 +136,27 @@ def test_calls_go_to_the_service_of_the_webhook(name: str) -> None:
             "path": "/routes" if name == ROUTES else "/targets",
         }
     }
+
+
+CHECKS = {it["name"]: it for it in the("ValidatingWebhookConfiguration", "headgate")["webhooks"]}
+
+
+def test_every_kind_of_a_team_s_is_checked_at_its_own_path() -> None:
+    paths = {it["clientConfig"]["service"]["path"] for it in CHECKS.values()}
+    assert paths == {f"/{resource}" for resource in KINDS}
+    for webhook in CHECKS.values():
+        (rule,) = webhook["rules"]
+        assert [f"/{it}" for it in rule["resources"]] == [
+            webhook["clientConfig"]["service"]["path"]
+        ]
+        assert (rule["apiGroups"], rule["operations"]) == (["flagger.app"], ["CREATE", "UPDATE"])
+
+
+def test_checks_stand_in_nobody_s_way() -> None:
+    for webhook in CHECKS.values():
+        assert (webhook["failurePolicy"], webhook["timeoutSeconds"]) == ("Ignore", 2)
+        assert webhook["timeoutSeconds"] > SECONDS
+        selector = WEBHOOKS["targets.headgate.dev"]["namespaceSelector"]
+        assert webhook["namespaceSelector"] == selector
+        names = [it["name"] for it in webhook["matchConditions"]]
+        assert names == ["not-the-analyzer"]
