@@ -1,8 +1,10 @@
 """Where in its strategy's steps a run stands, also once the strategy was edited."""
 
-from canary.model.state import State
+from dataclasses import replace
+
+from canary.model.state import Phase, State
 from canary.model.steps import Step, ahead, place
-from canary.model.strategy import Kind, Strategy
+from canary.model.strategy import InvalidStrategy, Kind, Strategy
 from canary.model.traffic import NOTHING
 
 
@@ -26,6 +28,14 @@ def place_of(strategy: Strategy, state: State) -> int:
 
     """
     return place(strategy.steps, state.step, state.traffic, anew=_is_another(strategy, state))
+
+
+def located(state: State, strategy: Strategy | InvalidStrategy) -> State:
+    """Return the state with its step in the present sequence, which may have been edited."""
+    running = state.phase is Phase.PROGRESSING and state.begun and not state.is_without_share
+    if not running or isinstance(strategy, InvalidStrategy):
+        return state
+    return replace(state, step=place_of(strategy, state))
 
 
 def present(strategy: Strategy, state: State) -> Step:

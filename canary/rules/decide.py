@@ -16,6 +16,7 @@ from canary.rules import held, released
 from canary.rules.actions import Decision, SaveState
 from canary.rules.announcements import announced
 from canary.rules.context import Context, Observed
+from canary.rules.course import located
 from canary.rules.denied import no_longer_denied
 from canary.rules.former import remembered
 from canary.rules.hooks import heard, hooks_put
@@ -24,7 +25,6 @@ from canary.rules.occurrences import told
 from canary.rules.parking import kept_apart
 from canary.rules.polls import with_polls
 from canary.rules.strangers import kept_from_strangers
-from canary.rules.ticks import located
 
 Rule = Callable[[Context], Decision | None]
 DEFAULT_TIMING: Final = Timing()

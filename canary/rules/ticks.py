@@ -19,7 +19,6 @@ from canary.model.state import Check, Outcome, Phase, State
 from canary.model.strategy import (
     FailureCount,
     HookType,
-    InvalidStrategy,
     NoDataPolicy,
     Strategy,
 )
@@ -29,7 +28,7 @@ from canary.rules.actions import Action, Decision, Emit, SaveState, SetTraffic
 from canary.rules.approvals import confirmed
 from canary.rules.checks import measurements, summary
 from canary.rules.context import RECHECK, Context, Tick
-from canary.rules.course import left, place_of, words
+from canary.rules.course import left, words
 from canary.rules.gates import (
     gate,
     incident,
@@ -64,14 +63,6 @@ _PASSING: Final = _HELD_UP | {
     Reason.LOOKS_BACK,
 }
 """Reasons that are over with the tick that passes."""
-
-
-def located(state: State, strategy: Strategy | InvalidStrategy) -> State:
-    """Return the state with its step in the present sequence, which may have been edited."""
-    running = state.phase is Phase.PROGRESSING and state.begun and not state.is_without_share
-    if not running or isinstance(strategy, InvalidStrategy):
-        return state
-    return replace(state, step=place_of(strategy, state))
 
 
 def due_in(tick: Tick) -> timedelta:
