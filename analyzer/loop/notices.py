@@ -11,6 +11,7 @@ import structlog
 
 from analyzer.loop.act import Actor
 from analyzer.loop.known import Index
+from analyzer.loop.observe import Observer
 from analyzer.loop.records import target_of
 from analyzer.loop.rivals import tell_rivals
 from canary.contract import Reason
@@ -20,7 +21,6 @@ from canary.rules.actions import Emit
 from canary.rules.denied import denied
 from canary.rules.notices import noticed_at_rest
 from canary.spec.canary import parse_strategy
-from canary.spec.defaults import Defaults
 from canary.spec.made import is_ours
 from runtime.errors import ApiError
 
@@ -36,13 +36,13 @@ class Notices:
 
     Args:
         actor: writes them.
-        defaults: the admin's settings.
+        observer: knows the admin's settings, and what queries come to.
         index: what was heard last.
 
     """
 
     actor: Actor
-    defaults: Defaults
+    observer: Observer
     index: Index
 
     async def at_rest(self, target: Json, canary: Json, state: State, now: datetime) -> State:
@@ -60,8 +60,11 @@ class Notices:
             The state with what was said; to be stored where it is another one.
 
         """
-        strategy = parse_strategy(canary, self.defaults)
-        state, events = noticed_at_rest(target_of(canary), state, strategy)
+        key, observer = target_of(canary), self.observer
+        strategy = await observer.references.followed(
+            observer.sampler, key, parse_strategy(canary, observer.defaults), now
+        )
+        state, events = noticed_at_rest(key, state, strategy)
         version = str(canary["metadata"].get("resourceVersion"))
         for event in events:
             for subject in (canary, target):

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from analyzer.loop.course import course_of, goes_on, missing_service
 from analyzer.loop.derived import counted, unworn
+from analyzer.loop.references import References
 from analyzer.loop.sampling import Sampler
 from analyzer.loop.standing import StandingCanary, apart, left_over, misfit_of, strangers_of
 from analyzer.loop.surroundings import Surroundings, labels_of, service_named
@@ -91,6 +92,7 @@ class Observer:
         sampler: prepares the queries of metrics.
         weigher: gathers evidence while a run is under way.
         defaults: the admin's settings.
+        references: what was found of Canaries whose targets rest.
 
     """
 
@@ -99,6 +101,7 @@ class Observer:
     sampler: Sampler
     weigher: Weigher
     defaults: Defaults
+    references: References = field(default_factory=References)
 
     async def look(
         self, key: Key, target: Json, canary: Json, standing: Standing, *, enabled: bool

@@ -109,7 +109,7 @@ class Reconciler:
 
     @property
     def _notices(self) -> Notices:
-        return Notices(self.actor, self.observer.defaults, self.index)
+        return Notices(self.actor, self.observer, self.index)
 
     async def reconcile(self, key: Key) -> Result:
         """Look at one target and do what it needs.
@@ -166,6 +166,7 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         self.observer.weigher.forget(key)
+        self.observer.references.forget(key)
         self.losses.forget(key)
         self.inquirer.forget(key)
 
@@ -318,7 +319,7 @@ class Reconciler:
             # A team's own is no more ours to let go with its target, label or not.
             if enabled or whose(canary) is Whose.TAKEN:
                 await self.actor.take_in(canary, self.clock())
-        return Result()
+        return Result(requeue_after=RECHECK if self.observer.references.wrong(key) else None)
 
     async def _look_at_resting(self, key: Key, target: Json, *, enabled: bool) -> Result:
         """Say aloud that an update came past the webhook to a target that has no Canary.

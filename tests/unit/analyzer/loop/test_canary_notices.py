@@ -8,10 +8,12 @@ from canary.contract import HOLD, Reason
 from canary.model.state import State
 from canary.model.values import Json
 from canary.objects.status import state_from_status, status_from_state
+from canary.rules.context import RECHECK
 from runtime.errors import Invalid
-from runtime.resources import CANARIES
+from runtime.resources import CANARIES, METRICTEMPLATES
 from tests.fakes import made, objects
 from tests.fakes.bench import KEY, START, Bench, hash_of, held, service, status
+from tests.fakes.metric_provider import FakeMetricProvider
 
 TYPO = {"headgate.dev/baek": "5m"}
 MEANT = "passed over: headgate.dev/baek is not known; did you mean headgate.dev/bake?"
@@ -120,6 +122,30 @@ async def test_what_would_hold_the_next_version_is_said_before_it_is_pushed() ->
     specified(bench, interval="30s")
     await bench.reconcile()
     assert understood(bench) is None
+
+
+async def test_a_template_that_is_not_there_is_said_before_a_version_is_held() -> None:
+    bench = idle()
+    bench.providers = {"prometheus": FakeMetricProvider()}
+    ref = {"name": "errors"}
+    specified(bench, metrics=[{"name": "errors", "interval": "1m", "templateRef": ref}])
+    reconciler = bench.reconciler()
+    for _ in range(3):
+        result = await reconciler.reconcile(KEY)
+        assert result.requeue_after == RECHECK
+    (text,) = said(bench, str(Reason.INVALID))
+    assert "metric errors: MetricTemplate prod/errors does not exist" in text
+    assert understood(bench) is not None
+    query = 'sum(rate(errors_total{pod=~"{{ target }}-.+"}[1m]))'
+    spec = {"provider": {"type": "prometheus"}, "query": query}
+    metadata = {"name": "errors", "namespace": "prod"}
+    bench.cluster.put(METRICTEMPLATES, {"metadata": metadata, "spec": spec})
+    bench.now += RECHECK
+    await reconciler.reconcile(KEY)
+    assert understood(bench) is None
+    bench.cluster.calls.clear()
+    await reconciler.reconcile(KEY)
+    assert bench.cluster.calls == []
 
 
 async def test_what_holds_a_version_already_is_said_in_one_event() -> None:
