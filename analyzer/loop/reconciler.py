@@ -34,9 +34,9 @@ from canary.model.world import Timing
 from canary.objects.ownership import Ownership, ownership
 from canary.objects.status import is_edited
 from canary.objects.workloads import annotations, read_target
-from canary.rules.actions import Decision, Emit
+from canary.rules.actions import Emit
 from canary.rules.beside_flagger import left_alone
-from canary.rules.context import RECHECK
+from canary.rules.context import RECHECK, look_again_in
 from canary.rules.decide import decide
 from canary.rules.denied import ask_again_in, denied
 from canary.spec.made import Whose, whose
@@ -378,7 +378,7 @@ class Reconciler:
             actions=[type(action).__name__ for action in decision.actions],
             asks=len(decision.asks),
         )
-        return Result(requeue_after=_before_long(decision))
+        return Result(requeue_after=look_again_in(decision))
 
     async def _denied(self, scene: Scene, error: ApiError, now: datetime) -> Result:
         """Say what the API server denies, once per message, and ask again ever more rarely.
@@ -398,14 +398,3 @@ class Reconciler:
             return Result(requeue_after=timedelta(0))
         log.info("denied", why=state.denied_why)
         return Result(requeue_after=ask_again_in(state, now))
-
-
-def _before_long(decision: Decision) -> timedelta | None:
-    """Return when to look again: Services are not watched, and one that has a share may go.
-
-    What is to be announced is handed over at the next look.
-    """
-    if decision.state.alerts or decision.state.told:
-        return timedelta(0)
-    after = decision.requeue_after
-    return after if after is None or not decision.state.weight else min(after, RECHECK)

@@ -135,3 +135,18 @@ def warned(ctx: Context, decision: Decision) -> Decision:
         return decision
     said = Emit(state.reason, state.message, warning=True)
     return replace(decision, actions=(said, *decision.actions))
+
+
+def look_again_in(decision: Decision) -> timedelta | None:
+    """Return when to look again: Services are not watched, and one that has a share may go.
+
+    What is to be announced is handed over at the next look.
+
+    Args:
+        decision: what was decided and done.
+
+    """
+    if decision.state.alerts or decision.state.told:
+        return timedelta(0)
+    after = decision.requeue_after
+    return after if after is None or not decision.state.weight else min(after, RECHECK)

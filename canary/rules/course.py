@@ -6,6 +6,7 @@ from canary.model.state import Phase, State
 from canary.model.steps import Step, ahead, place
 from canary.model.strategy import InvalidStrategy, Kind, Strategy
 from canary.model.traffic import NOTHING
+from canary.rules.context import Context
 
 
 def left(strategy: Strategy, state: State) -> range:
@@ -57,6 +58,21 @@ def words(strategy: Strategy, state: State) -> str:
     if state.beside.mirror:
         return f"gets a copy of {state.beside.mirror} % of the requests and answers no user"
     return f"weight {state.weight}"
+
+
+def advancing(ctx: Context, strategy: Strategy, state: State) -> str:
+    """Say that a step is taken.
+
+    Args:
+        ctx: the world.
+        strategy: what the run follows.
+        state: the run, at that step.
+
+    """
+    message = f"Advance {ctx.observed.key} canary {words(strategy, state)}"
+    if not ctx.observed.split.routes and not state.traffic.is_nothing:
+        message += " (no route leads to its Service: no live traffic is shifted)"
+    return message
 
 
 def _of(state: State) -> str:

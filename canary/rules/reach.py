@@ -13,8 +13,8 @@ from canary.model.state import Phase
 from canary.model.world import OnUnsuitable
 from canary.rules.actions import Decision, Emit, MarkTarget, Pause, SaveState, SetTraffic
 from canary.rules.context import Context, Tick, wait, warned
+from canary.rules.course import advancing
 from canary.rules.routed import wanted
-from canary.rules.ticks import advancing
 from canary.rules.transitions import (
     back_to_idle,
     clean_up,

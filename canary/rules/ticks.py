@@ -28,7 +28,7 @@ from canary.rules.actions import Action, Decision, Emit, SaveState, SetTraffic
 from canary.rules.approvals import confirmed
 from canary.rules.checks import measurements, summary
 from canary.rules.context import RECHECK, Context, Tick
-from canary.rules.course import left, words
+from canary.rules.course import advancing, left
 from canary.rules.gates import (
     gate,
     incident,
@@ -397,11 +397,3 @@ def advance(tick: Tick, step: int, *, after: timedelta) -> Decision:
         ),
         requeue_after=after,
     )
-
-
-def advancing(ctx: Context, strategy: Strategy, state: State) -> str:
-    """Say that a step is taken."""
-    message = f"Advance {ctx.observed.key} canary {words(strategy, state)}"
-    if not ctx.observed.split.routes and not state.traffic.is_nothing:
-        message += " (no route leads to its Service: no live traffic is shifted)"
-    return message
