@@ -162,9 +162,10 @@ def _strange_routing(spec: Json) -> list[str]:
     ]
     if spec.get("provider", "") not in PROVIDERS:
         found.append(f"provider {spec['provider']}: only the Gateway API is routed; remove it")
-    strange = {
-        name for entry in (spec.get("service") or {}).get("match") or () for name in entry
-    } - MATCHED
+    entries = (spec.get("service") or {}).get("match") or ()
+    strange = {name for entry in entries for name in entry} - MATCHED
+    ways = {way for entry in entries for way in entry.get("method") or ()} - {"exact"}
+    strange |= {f"method.{way}" for way in ways}
     if strange:
         found.append(f"service.match: {', '.join(sorted(strange))} cannot be matched; remove it")
     return found
