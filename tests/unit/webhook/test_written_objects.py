@@ -20,7 +20,8 @@ from webhook.server import Metrics, create_app
 from webhook.settings import read_settings
 
 WRONG = canary(metrics=[{"name": "m", "query": "sum("}])
-DOUBTFUL = canary(stepWeightPromotion=5, metrics=[{"name": "m", "query": "sum(x)"}])
+DOUBTFUL = canary(metrics=[{"name": "m", "query": "sum(x)"}])
+DOUBTFUL["spec"]["revertOnDeletion"] = True
 
 
 class Webhook:

@@ -20,6 +20,12 @@ TERMS: Final = Terms()
 GOOD: Final = 'sum(rate(x_total{pod=~"{{ target }}-.+",code="500"}[{{ interval }}]))'
 
 
+def reverting() -> Json:
+    obj = canary()
+    obj["spec"]["revertOnDeletion"] = True
+    return obj
+
+
 def metrics(**metric: Any) -> Json:
     return canary(metrics=[{"name": "m", "thresholdRange": {"max": 1}, **metric}])
 
@@ -115,7 +121,7 @@ WARNED: Final[dict[str, tuple[str, Json, str]]] = {
     "no version": ("canaries", metrics(query="sum(x)"), "not known which version"),
     "a short interval": ("canaries", canary(interval="1s"), "1s counts as 10s"),
     "too much": ("canaries", canary(maxWeight=150), "maxWeight: more than 100"),
-    "a field": ("canaries", canary(stepWeightPromotion=10), "analysis.stepWeightPromotion"),
+    "a field": ("canaries", reverting(), "revertOnDeletion"),
     "an annotation": (
         "canaries",
         annotated(canary(), {"headgate.dev/evidense": "off"}),
