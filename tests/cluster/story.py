@@ -181,7 +181,8 @@ def _wrong_verdicts(record: Record) -> Iterator[str]:
             why = next((one.message for one in looks if one.phase == "Failed"), "")
             yield f"push {position + 1}: {name} is {verdict} {why}".rstrip()
         # A run that nobody could judge is no verdict on a version.
-        strange = {one.reason for one in looks if one.phase == "Failed"} - {"Refused"}
+        # By `Held` the condition is the next version's already, before its run is stored.
+        strange = {one.reason for one in looks if one.phase == "Failed"} - {"Refused", "Held"}
         if strange:
             yield f"push {position + 1}: {name} failed for {', '.join(sorted(strange))}"
         if _remembered(push, record) == push.version.hash and any(one.weight for one in looks):
