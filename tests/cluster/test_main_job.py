@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from canary.contract import NAMESPACE_ENABLED, NAMESPACE_LABEL
 from tests.cluster.conftest import enabled_namespace
 from tests.cluster.kit import (
     Json,
@@ -22,6 +21,7 @@ from tests.cluster.kit import (
     route,
     service,
     split_of,
+    unchecked,
     wait_for,
     watching,
     web,
@@ -228,22 +228,6 @@ def _no_service(objects: dict[str, Json]) -> None:
     objects["canary"]["spec"]["service"]["name"] = "nowhere"
 
 
-def stored_unchecked(namespace: Kubectl, *objects: Json) -> None:
-    """Write objects as a team does whose namespace is labelled later: nobody has checked them."""
-    label = ("label", "namespace", namespace.namespace, "--overwrite")
-    namespace(*label, f"{NAMESPACE_LABEL}-")
-
-    def applied() -> bool:  # the API server may know of the label for a moment longer
-        try:
-            namespace.apply(*objects)
-        except KubectlError:
-            return False
-        return True
-
-    wait_for("the objects", applied, 30)
-    namespace(*label, f"{NAMESPACE_LABEL}={NAMESPACE_ENABLED}")
-
-
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -261,7 +245,8 @@ def test_bad_input_is_said_and_the_hold_is_kept(
         "canary": canary(namespace.namespace),
     }
     spoil(objects)
-    stored_unchecked(namespace, web(GOOD), service(), route(host), *objects.values())
+    written = (web(GOOD), service(), route(host), *objects.values())
+    unchecked(namespace, lambda: namespace.apply(*written))
     namespace("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
     set_image(namespace, BETTER)
     wait_for("the message", lambda: said in message(namespace), 30)

@@ -25,7 +25,8 @@ from tests.sharing import ROOT
 
 pytestmark = pytest.mark.cluster
 WRONG = canary(metrics=[{"name": "errors", "query": "sum(rate(x[1m])", "interval": "1m"}])
-DOUBTFUL = canary(stepWeightPromotion=10)
+DOUBTFUL = canary()
+DOUBTFUL["spec"]["revertOnDeletion"] = True
 PROVIDER: Json = {
     "apiVersion": "flagger.app/v1beta1",
     "kind": "AlertProvider",
@@ -109,7 +110,7 @@ def test_wrong_objects_are_refused_and_without_a_webhook_all_are_taken(
 
         code, said = applied(team, DOUBTFUL)
         assert (code, "Warning: headgate:" in said) == (0, True)
-        assert "analysis.stepWeightPromotion" in said
+        assert "revertOnDeletion" in said
 
         # What is stored already is nobody's to refuse: a label, or the end of it.
         assert team.run("label", "canary", "web", "a=b").returncode == 0

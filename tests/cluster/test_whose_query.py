@@ -14,6 +14,7 @@ from tests.cluster.kit import (
     phase,
     route,
     service,
+    unchecked,
     wait_for,
     web,
 )
@@ -95,7 +96,7 @@ def test_queries_that_do_not_read_the_canary_hold_the_run_before_there_is_one(
         {"name": f"m{number}", "query": query, **bound}
         for number, query in enumerate(NOT_THE_CANARYS)
     ]
-    namespace.apply(web(STABLE), service(), route(host), canary)
+    unchecked(namespace, lambda: namespace.apply(web(STABLE), service(), route(host), canary))
     namespace("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
     namespace("set", "env", "deployment/web", "VERSION=next")
     wait_for("a word", lambda: "stays held" in message(namespace), 30)

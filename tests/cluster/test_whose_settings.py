@@ -15,11 +15,13 @@ from tests.cluster.kit import (
     FLUX,
     Json,
     Kubectl,
+    KubectlError,
     WeightLog,
     phase,
     route,
     service,
     split_of,
+    unchecked,
     wait_for,
     web,
 )
@@ -219,8 +221,11 @@ def test_a_typo_is_said_within_seconds_of_the_write_while_the_target_rests(
         "Canary",
         "Deployment",
     }
-    namespace("annotate", "canary", "web", "headgate.dev/baek-", "headgate.dev/bake=soon")
-    wait_for("what would hold", lambda: "would stay held" in understood(namespace), 5)
+    spoilt = ("annotate", "canary", "web", "headgate.dev/baek-", "headgate.dev/bake=soon")
+    with pytest.raises(KubectlError, match="headgate.dev/bake"):
+        namespace(*spoilt)
+    unchecked(namespace, lambda: namespace(*spoilt))
+    wait_for("what would hold", lambda: "would stay held" in understood(namespace), 10)
     assert said(namespace, "InvalidConfiguration")
     namespace("annotate", "canary", "web", "headgate.dev/bake-")
     wait_for("nothing to be said", lambda: not understood(namespace), 5)
