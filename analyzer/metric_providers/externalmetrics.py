@@ -15,8 +15,7 @@ from yarl import URL
 
 from analyzer.fetching import Fetcher, Question, base_url, unexpected
 from analyzer.ports import Cluster, ProviderError
-from canary.queries.latest import Points, at_newest
-from canary.queries.points import window_of
+from canary.queries.points import Points, at_newest, window_of
 from canary.queries.provider import ProviderSpec
 from runtime.errors import ApiError, Forbidden, Invalid, NotFound
 from runtime.resources import Resource

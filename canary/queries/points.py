@@ -12,10 +12,12 @@ which is the oldest that was asked for; whoever judges a canary means how it is 
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+Points = list[tuple[float, float | None]]
+"""When each begins, in seconds since the epoch, and its value."""
 INTERVALS: Final = 10
 """A query looks back as many of the metric's intervals, where it does not say so itself. As in
 Flagger (`pkg/metrics/providers`): services of metrics have a point late, or one in minutes only."""
@@ -78,11 +80,7 @@ def newest(
     end = now.timestamp()
     begin = -math.inf if window is None else end - window.total_seconds()
     # Clocks differ by a second or two, and vendors' own times are whole seconds.
-    fresh = [
-        (time, value)
-        for time, value in points
-        if value is not None and not math.isnan(value) and time + lasts >= begin - _SLACK
-    ]
+    fresh = [(at, value) for at, value in _measured(points) if at + lasts >= begin - _SLACK]
     complete = [
         (time, value)
         for time, value in fresh
@@ -94,3 +92,35 @@ def newest(
             "looked at; let the query make shorter ones, or give the metric a longer interval"
         )
     return max(complete)[1] if complete else None
+
+
+def at_newest(
+    points: Iterable[tuple[float, float | None]],
+    *,
+    now: datetime,
+    window: timedelta,
+    lasts: float = 0.0,
+) -> tuple[float, ...]:
+    """Return the values at the newest time at which any series has a complete point.
+
+    A series that has ended before then, as that of a pod that is gone, counts no more.
+
+    Args:
+        points: of all series, in any order; the value is None or NaN where there was none.
+        now: the time.
+        window: how long ago a point may begin.
+        lasts: seconds from the beginning of a point to its end, 0 where each is of one moment.
+
+    """
+    end = now.timestamp() + _SLACK
+    begin = now.timestamp() - window.total_seconds() - _SLACK
+    found = [(at, value) for at, value in _measured(points) if begin <= at and at + lasts <= end]
+    last = max((at for at, _ in found), default=None)
+    return tuple(value for at, value in found if at == last)
+
+
+def _measured(points: Iterable[tuple[float, float | None]]) -> Iterator[tuple[float, float]]:
+    """Yield the points that have a number."""
+    for at, value in points:
+        if value is not None and not math.isnan(value):
+            yield at, value

@@ -12,8 +12,7 @@ from typing import Any, Final
 
 from analyzer.ports import ProviderError
 from canary.durations import format_duration
-from canary.queries.latest import Points, at_newest
-from canary.queries.points import INTERVALS, number_of, window_of
+from canary.queries.points import INTERVALS, Points, at_newest, number_of, window_of
 
 _MOST_QUERIES: Final = 500
 """That one request may have."""

@@ -5,8 +5,7 @@ from datetime import timedelta
 from analyzer.fetching import Fetcher, unexpected
 from analyzer.metric_providers.splunk.request import execution
 from analyzer.metric_providers.splunk.stream import points_of
-from canary.queries.latest import at_newest
-from canary.queries.points import window_of
+from canary.queries.points import at_newest, window_of
 from canary.queries.provider import ProviderSpec
 
 

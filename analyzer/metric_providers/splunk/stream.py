@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from analyzer.ports import ProviderError
-from canary.queries.latest import Points
-from canary.queries.points import number_of
+from canary.queries.points import Points, number_of
 
 _LINE: Final = re.compile(r"\r\n|\r|\n")
 _SHOWN: Final = 256

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from analyzer.ports import ProviderError
-from canary.queries.latest import Points
+from canary.queries.points import Points
 
 _FIELDS: Final = {"timeSeriesDescriptor", "timeSeriesData", "nextPageToken", "partialErrors"}
 _SHOWN: Final = 256

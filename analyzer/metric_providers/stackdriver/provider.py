@@ -9,8 +9,7 @@ from analyzer.fetching import Fetcher, Question, base_url, credentials, unexpect
 from analyzer.metric_providers.stackdriver.answers import points_of
 from analyzer.metric_providers.stackdriver.identity import Identity
 from analyzer.ports import ProviderError
-from canary.queries.latest import at_newest
-from canary.queries.points import window_of
+from canary.queries.points import at_newest, window_of
 from canary.queries.provider import ProviderSpec
 
 SERVICE: Final = "Google Cloud Monitoring"
