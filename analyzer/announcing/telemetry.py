@@ -35,15 +35,7 @@ class AlertMetrics:
             "headgate_alerts_waiting", "Alerts that are yet to be sent.", registry=registry
         )
         gauge.set_function(waiting)
-        alerts = Counter(
-            "headgate_alerts",
-            "Alerts by outcome: sent, failed (after all tries), dropped (too many waited).",
-            ["outcome"],
-            registry=registry,
-        )
-        for fate in Fate:
-            alerts.labels(fate)
-        return cls(alerts=alerts)
+        return cls(alerts=_by_outcome("headgate_alerts", "Alerts", registry))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +59,17 @@ class EventMetrics:
             registry=registry,
         )
         gauge.set_function(waiting)
-        events = Counter(
-            "headgate_event_hooks",
-            "Events to event hooks by outcome: sent, failed (after all tries), dropped (too many "
-            "waited).",
-            ["outcome"],
-            registry=registry,
-        )
-        for fate in Fate:
-            events.labels(fate)
-        return cls(events=events)
+        return cls(events=_by_outcome("headgate_event_hooks", "Events to event hooks", registry))
+
+
+def _by_outcome(name: str, what: str, registry: CollectorRegistry) -> Counter:
+    """Register a counter by fate, with a series for each from the start."""
+    counter = Counter(
+        name,
+        f"{what} by outcome: sent, failed (after all tries), dropped (too many waited).",
+        ["outcome"],
+        registry=registry,
+    )
+    for fate in Fate:
+        counter.labels(fate)
+    return counter
