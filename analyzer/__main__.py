@@ -84,6 +84,7 @@ async def build(
             settings.metrics_server,
             cross_namespace=settings.cross_namespace_refs,
             deriver=adapters.deriver,
+            samples=adapters.samples,
         )
         inquirer = Inquirer(adapters.hooks, sampler, registry=registry)
         herald = Herald(

@@ -38,6 +38,7 @@ from analyzer.ports import (
     NotInstalled,
     Provider,
     Router,
+    SampleSource,
     Scraper,
     SeriesSource,
 )
@@ -80,6 +81,11 @@ class Adapters:
     def histories(self) -> dict[str, HistorySource]:
         """What has the past of raw counters, by provider type."""
         return {name: one.history for name, one in self.providers.items() if one.history}
+
+    @property
+    def samples(self) -> dict[str, SampleSource]:
+        """What has raw counters as they were scraped, by provider type."""
+        return {name: one.samples for name, one in self.providers.items() if one.samples}
 
 
 def router_of(cluster: Cluster) -> Router:
@@ -166,7 +172,12 @@ async def open_adapters(
             yield Adapters(
                 router=router_of(cluster),
                 providers={
-                    PROMETHEUS: Provider(metrics=prometheus, series=prometheus, history=prometheus),
+                    PROMETHEUS: Provider(
+                        metrics=prometheus,
+                        series=prometheus,
+                        history=prometheus,
+                        samples=prometheus,
+                    ),
                     **{name: Provider(metrics=it) for name, it in others.items()},
                 },
                 scraper=scraper,

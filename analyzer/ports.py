@@ -29,6 +29,10 @@ class ProviderError(Exception):
     """
 
 
+class TooLargeError(ProviderError):
+    """There is an answer, of more than is read."""
+
+
 class UnderivableError(ProviderError):
     """What a team's query means could not be worked out within bounds, or at all."""
 
@@ -95,6 +99,18 @@ class HistorySource(Protocol):
         """
 
 
+class SampleSource(Protocol):
+    """Reads raw counters as they were scraped."""
+
+    async def samples(self, spec: ProviderSpec, query: str) -> Sequence[Past]:
+        """Return every series of an instant query that gives a range of values, as `a[1m]` does.
+
+        Raises:
+            ProviderError: there is no answer to be had.
+
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class NotInstalled:
     """Stands for a provider whose client library this installation has not.
@@ -122,13 +138,14 @@ class NotInstalled:
 class Provider:
     """What serves one type of `MetricTemplate.spec.provider`.
 
-    `metrics` answers its queries. `series` and `history` read raw counters where it has such, and
-    what they mean is known of PromQL only (`ProviderSpec.speaks_promql`).
+    `metrics` answers its queries. `series`, `history` and `samples` read raw counters where it has
+    such, and what they mean is known of PromQL only (`ProviderSpec.speaks_promql`).
     """
 
     metrics: MetricProvider
     series: SeriesSource | None = None
     history: HistorySource | None = None
+    samples: SampleSource | None = None
 
 
 class Scraper(Protocol):

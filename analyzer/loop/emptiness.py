@@ -55,6 +55,8 @@ async def _problem(found: Completed, ask: Ask) -> str:
     """Say what the query asks for that nobody has, where its requests are counted."""
     absent, counted = [], False
     for one in found.sums:
+        if one.labels and one.seen and await ask(one.seen):
+            return _once(one)
         is_counted = any(value > 0 for value in await ask(one.requests))
         counted |= is_counted
         if is_counted and one.labels:
@@ -62,6 +64,13 @@ async def _problem(found: Completed, ask: Ask) -> str:
         if not is_counted:
             absent.append(one)
     return _no_series(absent[0]) if absent and counted else ""
+
+
+def _once(one: Unborn) -> str:
+    return (
+        f"what is {{{one.condition}}} of {one.metric} was scraped once only so far; how often it "
+        "happens is known from its next scrape on"
+    )
 
 
 def _no_label(one: Unborn) -> str:

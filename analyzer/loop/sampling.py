@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 
+from analyzer.loop.beginnings import Beginning, Beginnings
 from analyzer.loop.emptiness import Emptiness, look_into
 from analyzer.ports import (
     AtOnce,
@@ -13,6 +14,7 @@ from analyzer.ports import (
     MetricProvider,
     NotInstalled,
     ProviderError,
+    SampleSource,
     UnderivableError,
 )
 from canary.counting.zeros import completed
@@ -47,6 +49,7 @@ class Sampler:
         cross_namespace: whether a Canary may name a MetricTemplate of another namespace, and so
             have that namespace's Secret used.
         deriver: reads what teams have written; without any it is read on the spot.
+        samples: by the provider type, where raw counters can be read.
 
     """
 
@@ -58,12 +61,14 @@ class Sampler:
         *,
         cross_namespace: bool = False,
         deriver: Deriver | None = None,
+        samples: Mapping[str, SampleSource] | None = None,
     ) -> None:
         self._cluster = cluster
         self._providers = providers
         self._metrics_server = metrics_server
         self._cross_namespace = cross_namespace
         self.deriver = deriver or AtOnce()
+        self._beginnings = Beginnings(self.deriver, samples or {})
 
     async def prepare(
         self, key: Key, strategy: Strategy
@@ -152,6 +157,9 @@ class Sampler:
         try:
             spec = await self.spec_of(query)
             values, source = await self._first(spec, query.metric, query.texts)
+            began = await self._look_at_beginnings(spec, query, values, source)
+            if began.value is not None:
+                values, source = (began.value,), began.source
             empty = Emptiness() if values else await self._look_into(spec, query)
             values = values or empty.values
             found, baseline = worst(query.metric, values), None
@@ -171,8 +179,23 @@ class Sampler:
             problem=empty.problem,
             query=_written(query, source),
             waits_until=max(waits) if waits and found is None else None,
-            note="; ".join(filter(None, (query.note, told(query.metric, values), empty.note))),
+            note="; ".join(
+                filter(None, (query.note, told(query.metric, values), empty.note, began.note))
+            ),
         )
+
+    async def _look_at_beginnings(
+        self, spec: ProviderSpec, query: Query, values: tuple[float, ...], source: str
+    ) -> Beginning:
+        """Count what rates leave out, where it is one number."""
+        if len(values) > 1:
+            return Beginning()
+        texts = [
+            text
+            for text in query.texts
+            if text.waits_until is None and (not values or text.source == source)
+        ]
+        return await self._beginnings.look(spec, texts)
 
     async def _look_into(self, spec: ProviderSpec, query: Query) -> Emptiness:
         """Tell no errors from no data, for what a team has written."""

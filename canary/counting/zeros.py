@@ -10,6 +10,7 @@ only where its condition is known to mean something:
 | requests are counted, but no series carries such a label | empty: the label may be misspelt |
 | no request is counted | empty: there is no traffic |
 | there is no such condition: errors are a metric of their own | empty: the metric may be misspelt |
+| what it asks for is there, but was seen once only | empty: a rate takes two samples |
 
 The condition on errors is what a selector asks for beyond another one of the same metric, as the
 numerator of a ratio does; where there is none, what it asks for by labels that no scrape
@@ -36,7 +37,8 @@ class Unborn:
     """A sum that may be empty because nothing of it was counted yet.
 
     `asked` is the sum, `requests` the same without the condition on errors, `labels` are that
-    condition's and `condition` is how it is written; empty where there is none.
+    condition's and `condition` is how it is written; empty where there is none. `seen` is what is
+    there of it at all, "" where that is what is asked.
     """
 
     metric: str
@@ -44,6 +46,7 @@ class Unborn:
     requests: str
     labels: tuple[str, ...]
     condition: str
+    seen: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +91,9 @@ def _filled(expression: promql.Expr, sums: dict[str, Unborn]) -> str:
             parsed(one.requests),
             lambda before: (*before, *(Matcher(label=it, op="!=", value="") for it in one.labels)),
         )
-        return promql.parse(f"({one.asked} or 0 * ({as_text(carried)} > 0))")
+        zero = f"0 * ({as_text(carried)} > 0)"
+        zero = f"({zero} unless on () {one.seen})" if one.seen else zero
+        return promql.parse(f"({one.asked} or {zero})")
 
     return as_text(promql.transform(expression, post_visit=fill))
 
@@ -148,7 +153,18 @@ def _unborn(one: promql.AggregateExpr, whole: promql.Expr, names: Collection[str
         requests=as_text(left),
         labels=tuple(dict.fromkeys(it.label for it in condition)),
         condition=",".join(map(str, condition)),
+        seen=f"count({as_text(vector)})" if _is_windowed(one.expr) else "",
     )
+
+
+def _is_windowed(expression: promql.Expr) -> bool:
+    match expression:
+        case promql.ParenExpr():
+            return _is_windowed(expression.expr)
+        case promql.Call():
+            return True
+        case _:
+            return False
 
 
 def _condition(

@@ -10,17 +10,17 @@ counters over the query's own window, and from no earlier than their first traff
   then the query is asked.
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from canary.counting.derive import Derived, Quantile, Ratio
-from canary.counting.series import LE, NAME, TARGET_LABELS, Series, bound, named_in
+from canary.counting.derive import Derived, Ratio
+from canary.counting.series import NAME, TARGET_LABELS, Series, named_in
 from canary.evidence.counters import Arm, is_count
 from canary.measuring.countable import Place, Way
+from canary.measuring.parts import Parts, increase, parts_of, value_of
 from canary.measuring.pods import SKEW, ArmPod
 from canary.measuring.settling import Settled, identity, side_name
 from canary.measuring.watch import Watch
@@ -32,12 +32,6 @@ _FRESH: Final = 10.0
 _MOST_POINTS: Final = 400
 _MOST_ROLES: Final = 10_000
 """Series of one metric whose role is remembered; a page has a few dozen."""
-_BAD: Final = -1.0
-_ALL: Final = math.inf
-"""Parts of a ratio: its bad requests, and all of them. Those of a quantile are buckets' bounds."""
-
-Parts = dict[float, float]
-"""What was counted, by part."""
 Role = tuple[tuple[str, str], ...]
 """A series' labels, in the order of its page."""
 
@@ -99,7 +93,7 @@ class Window:
             if len(self.roles) > _MOST_ROLES:
                 self.roles.clear()
             self.wear(labels)
-            parts = _parts(side, labels, TARGET_LABELS)
+            parts = parts_of(side, labels, TARGET_LABELS)
             found = self.roles[key] = (identity(labels) if parts else "", parts)
         return found
 
@@ -266,10 +260,10 @@ class Windows:
         if over is None or not is_whole:
             return None
         first, last = over
-        value = _value(way.canary, _increase(first.canary, last.canary))
+        value = value_of(way.canary, increase(first.canary, last.canary))
         if value is None:
             return None
-        baseline = _value(way.stable, _increase(first.stable, last.stable))
+        baseline = value_of(way.stable, increase(first.stable, last.stable))
         return WindowCount(metric=name, value=value, baseline=baseline, way=way, since=first.time)
 
     def _is_complete(self, window: Window, serving: list[ArmPod], since: float) -> bool:
@@ -301,7 +295,7 @@ class Windows:
         ours, theirs = window.way.canary, window.way.stable
         for one in series:
             window.wear(one.labels)
-            of_canary, of_stable = _parts(ours, one.labels), _parts(theirs, one.labels)
+            of_canary, of_stable = parts_of(ours, one.labels), parts_of(theirs, one.labels)
             parts = of_canary or of_stable
             if not parts:
                 continue
@@ -342,51 +336,3 @@ def own_counts(queries: Sequence[Query], counts: Iterable[WindowCount]) -> dict[
             first = query.texts[0].source == count.way.name
             found[name] = OwnCount(sample=sample, alone=first)
     return found
-
-
-def _parts(side: Derived, labels: Mapping[str, str], given: frozenset[str] = frozenset()) -> Parts:
-    """Return what a series counts for, nothing where it plays no part."""
-    match side:
-        case Ratio():
-            bad, requests = side.role(labels, given=given)
-            return {_BAD: bad, _ALL: requests} if bad or requests else {}
-        case Quantile():
-            upper = bound(labels.get(LE, ""))
-            taken = upper is not None and side.buckets.accepts(labels, given=given)
-            return {upper: 1.0} if taken and upper is not None else {}
-
-
-def _increase(before: Parts, after: Parts) -> Parts:
-    return {part: total - before.get(part, 0.0) for part, total in after.items()}
-
-
-def _value(side: Derived, counted: Parts) -> float | None:
-    """Return what a query comes to where so much was counted, None without any request."""
-    requests = counted.get(_ALL, 0.0)
-    if requests <= 0:
-        return None
-    match side:
-        case Ratio():
-            share = min(1.0, max(0.0, counted.get(_BAD, 0.0) / requests))
-            return side.healthy + (side.sick - side.healthy) * share
-        case Quantile():
-            return side.offset + side.scale * _quantile(side.quantile, counted)
-
-
-def _quantile(quantile: float, cumulative: Parts) -> float:
-    """Interpolate as `histogram_quantile` does (Prometheus, promql/quantile.go, bucketQuantile).
-
-    Requests count as spread evenly in their bucket; the lowest one begins at 0 unless its bound is
-    below. Beyond the last finite bound the value is that bound.
-    """
-    uppers = sorted(cumulative)
-    counts: list[float] = []
-    for upper in uppers:  # Counters of several pods are not read at one moment.
-        counts.append(max(cumulative[upper], counts[-1] if counts else 0.0))
-    rank = quantile * counts[-1]
-    at = next(index for index, count in enumerate(counts) if count >= rank)
-    if uppers[at] == math.inf:
-        return uppers[at - 1] if at else math.inf
-    low, below = (uppers[at - 1], counts[at - 1]) if at else (min(0.0, uppers[at]), 0.0)
-    inside = counts[at] - below
-    return low + (uppers[at] - low) * ((rank - below) / inside if inside > 0 else 1.0)

@@ -167,6 +167,10 @@ class Outside:
         del spec, query, start, end, step
         return ()
 
+    async def samples(self, spec: ProviderSpec, query: str) -> Sequence[Past]:
+        del spec, query
+        return ()
+
     async def call(self, hook: Hook, payload: Mapping[str, Any]) -> HookResult:
         del payload
         return HookResult(hook=hook, ok=True)
@@ -315,7 +319,8 @@ def _parts(world: Analyzer) -> tuple[ClusterIndex, list[Callable[[], Any]]]:
     )
     providers = {"prometheus": world.port("MetricProvider", outside)}
     deriver = world.port("Deriver", ports.AtOnce())
-    sampler = Sampler(cluster, providers, "http://prometheus", deriver=deriver)
+    samples = {"prometheus": world.port("SampleSource", outside)}
+    sampler = Sampler(cluster, providers, "http://prometheus", deriver=deriver, samples=samples)
     inquirer = Inquirer(
         world.port("HookCaller", outside), world.port("Asker", sampler), registry=registry
     )

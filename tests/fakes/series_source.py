@@ -1,4 +1,4 @@
-"""A `SeriesSource` that asks nobody; verified by the contract tests of the real one."""
+"""A source of raw counters that asks nobody; verified by the contract tests of the real one."""
 
 from datetime import datetime, timedelta
 
@@ -11,7 +11,7 @@ from canary.queries.provider import ProviderSpec
 class FakeSeriesSource:
     """Answers with the series that were set; none for a query that nothing was set for.
 
-    `asked` holds each spec and query, in order, `pasts` what a query's history answers.
+    `asked` holds each spec and query, in order, `pasts` what a query's history and samples are.
     """
 
     def __init__(self) -> None:
@@ -27,6 +27,14 @@ class FakeSeriesSource:
         """Answer as a source does."""
         self.asked.append((spec, query))
         answer = self._answers.get(query, ())
+        if isinstance(answer, ProviderError):
+            raise answer
+        return answer
+
+    async def samples(self, spec: ProviderSpec, query: str) -> tuple[Past, ...]:
+        """Answer as a source does."""
+        self.asked.append((spec, query))
+        answer = self.pasts.get(query, ())
         if isinstance(answer, ProviderError):
             raise answer
         return answer

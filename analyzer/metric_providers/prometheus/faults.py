@@ -10,7 +10,7 @@ import urllib3
 from analyzer.http import denied
 from analyzer.metric_providers.prometheus.bounded_session import Denied, Refused, TooMuch
 from analyzer.metric_providers.prometheus.connection import shown
-from analyzer.ports import ProviderError
+from analyzer.ports import ProviderError, TooLargeError
 from canary.durations import format_duration
 
 SHOWN: Final = 512
@@ -56,7 +56,9 @@ def explain(error: Exception, address: str, timeout: timedelta, shorten: str) ->
         case Refused():
             what = _complaint(error.response)
         case TooMuch():
-            what = f"answers more than {error.what}; {shorten}"
+            return TooLargeError(
+                f"Prometheus at {address} answers more than {error.what}; {shorten}"
+            )
         case requests.RequestException():
             what = _unasked(error)
         case _:

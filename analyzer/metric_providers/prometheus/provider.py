@@ -113,6 +113,23 @@ class PrometheusProvider:
 
         return await self._ask(spec, ask, _FEWER_SERIES)
 
+    async def samples(self, spec: ProviderSpec, query: str) -> History:
+        """Return the samples of each series of a range, such as `http_requests_total[1m]`.
+
+        Args:
+            spec: as for `query`.
+            query: PromQL that gives a range vector.
+
+        Raises:
+            ProviderError: there is no answer to be had; the message says why.
+
+        """
+
+        def ask(connection: Connection, address: str) -> History:
+            return history_of(connection.lists.custom_query(query), address)
+
+        return await self._ask(spec, ask, _FEWER_SERIES)
+
     async def history(
         self, spec: ProviderSpec, query: str, *, start: datetime, end: datetime, step: timedelta
     ) -> History:

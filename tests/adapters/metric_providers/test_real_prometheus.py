@@ -21,9 +21,10 @@ from pathlib import Path
 import pytest
 
 from analyzer.addresses import EVERYWHERE
+from analyzer.loop.beginnings import Beginning, Beginnings
 from analyzer.loop.emptiness import look_into
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
-from analyzer.ports import ProviderError
+from analyzer.ports import AtOnce, ProviderError
 from canary.counting.mending import for_canary, for_stable
 from canary.counting.narrowing import RunPods, narrowed
 from canary.counting.shortening import shortened
@@ -52,7 +53,8 @@ pytestmark = [
 class Backend:
     """What one workload answers: requests per scrape by status, and how long they all take.
 
-    Its Service has the workload's name. `pods` are the names that its pods have.
+    Its Service has the workload's name. `pods` are the names that its pods have. With `news` it
+    answers so many errors per scrape that are counted by a new series each time.
     """
 
     pods: tuple[str, ...]
@@ -60,6 +62,7 @@ class Backend:
     milliseconds: float = 20
     namespace: str = "prod"
     port: int = 80
+    news: int = 0
 
 
 LONG = "payments-reconciliation-of-foreign-accounts"
@@ -69,6 +72,8 @@ BACKENDS = {
     "mixed-canary": Backend(
         ("mixed-canary-7d9c5b8f6d-x2x8z", "mixed-canary-7d9c5b8f6d-b7b7b"), {"200": 8, "500": 2}, 20
     ),
+    # Each of its errors is on a path of its own.
+    "new-canary": Backend(("new-canary-7d9c5b8f6d-x2x8z",), {"200": 10}, news=10),
     "idle-canary": Backend(("idle-canary-7d9c5b8f6d-x2x8z",), {"200": 0, "500": 0}),
     # Beside the next one, whose pods' names Kubernetes has cut, and one of another namespace.
     "web": Backend(("web-7d9c5b8f6d-x2x8z",), {"200": 10}),
@@ -104,6 +109,9 @@ def counters(backend: Backend, scrapes: int, name: str, labels: str, status: str
     return [
         f'{name}{{{labels},{status}="{code}"}} {count * scrapes}'
         for code, count in backend.per_scrape.items()
+    ] + [
+        f'{name}{{{labels},{status}="500",path="/{number}"}} {backend.news}'
+        for number in range(2 if backend.news else scrapes, scrapes)
     ]
 
 
@@ -349,6 +357,44 @@ async def test_no_errors_is_told_from_no_data(
 
     assert found.values == (() if value is None else (value,))
     assert said in found.note + found.problem
+
+
+@pytest.mark.parametrize("at", [0, 1], ids=[GATEWAY, APP])
+async def test_errors_that_a_rate_has_not_seen_yet_are_counted(
+    provider: PrometheusProvider, prometheus: str, at: int
+) -> None:
+    spec = ProviderSpec(type="prometheus", address=prometheus)
+    text = builtin_queries(
+        Builtin.SUCCESS_RATE,
+        namespace="prod",
+        service="new-canary",
+        workload="new-canary",
+        interval=WINDOW,
+    )[at]
+    look = Beginnings(AtOnce(), {"prometheus": provider}).look
+
+    assert await provider.query(spec, text.query, MINUTE) == (100,)
+    found = await look(spec, [text])
+
+    # At the window's begin a series of 200 may have a sample more than the errors have.
+    assert found.value == pytest.approx(50, abs=5)
+    assert found.source == text.source
+
+
+@pytest.mark.parametrize("workload", ["mixed-canary", "good-canary", "idle-canary", "unheard-of"])
+async def test_where_nothing_began_the_query_has_all(
+    provider: PrometheusProvider, prometheus: str, workload: str
+) -> None:
+    spec = ProviderSpec(type="prometheus", address=prometheus)
+    look = Beginnings(AtOnce(), {"prometheus": provider}).look
+    texts = builtin_queries(
+        Builtin.SUCCESS_RATE,
+        namespace="prod",
+        service=workload,
+        workload=workload,
+        interval=WINDOW,
+    )
+    assert await look(spec, texts) == Beginning()
 
 
 async def test_the_usual_pattern_fits_the_pods_of_a_long_name_and_none_of_the_others(

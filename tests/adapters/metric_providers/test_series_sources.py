@@ -20,7 +20,7 @@ from aiohttp.test_utils import unused_port
 
 from analyzer.addresses import EVERYWHERE
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
-from analyzer.ports import ProviderError, SeriesSource
+from analyzer.ports import ProviderError, SeriesSource, TooLargeError
 from canary.counting.series import Series
 from canary.queries.provider import ProviderSpec
 from tests.adapters.metric_providers.prometheus_api import (
@@ -317,6 +317,34 @@ async def test_history_gives_labels_and_points(real: Real) -> None:
     assert [time for time, _ in values] == [1767268800.25, 1767268805.25, 1767268810]
     assert [repr(value) for _, value in values] == ["1.0", "nan", "inf"]
     assert empty == (BROKEN.labels, ())
+
+
+async def test_samples_are_asked_for_at_once_and_keep_their_times(real: Real) -> None:
+    points = [[1767268800.25, "1"], [1767268805.125, "3"]]
+    real.there.replies[f"{QUERY}[1m]"] = result("matrix", [{"metric": OK.labels, "values": points}])
+
+    found = await real.provider.samples(real.spec, f"{QUERY}[1m]")
+
+    assert found == ((OK.labels, ((1767268800.25, 1.0), (1767268805.125, 3.0))),)
+    request = real.there.requests[0]
+    assert (request.method, request.rel_url.raw_path_qs) == ("POST", "/api/v1/query")
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (listed(OK), ProviderError),
+        (refusal(422, "too many samples"), ProviderError),
+        (endless, TooLargeError),
+    ],
+)
+async def test_samples_that_cannot_be_had_are_an_error(
+    real: Real, reply: Reply, kind: type[ProviderError]
+) -> None:
+    real.there.replies[f"{QUERY}[1m]"] = reply
+    with pytest.raises(ProviderError) as caught:
+        await real.provider.samples(real.spec, f"{QUERY}[1m]")
+    assert type(caught.value) is kind
 
 
 async def test_history_asks_for_the_exact_times_by_post(real: Real) -> None:

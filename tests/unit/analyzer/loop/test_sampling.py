@@ -307,7 +307,7 @@ async def test_no_errors_is_told_from_no_data(
     objects.stored[(METRICTEMPLATES.plural, "prod/errors")] = template(ERRORS)
     provider.script('sum(rate(requests{pod=~"web-canary-.+"}[1m]))', requests)
     provider.script('code="503"', None)
-    provider.script("or 0 *", zeros)
+    provider.script("0 * (", zeros)
     queries, problems = await sampler.prepare(KEY, strategy(TEMPLATE))
     (sample,) = await sampler.ask(queries)
     assert (problems, sample.value) == ((), value)

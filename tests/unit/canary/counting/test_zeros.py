@@ -1,5 +1,7 @@
 """An empty sum is 0 only where its condition is known to mean something."""
 
+import re
+
 import promql_parser as promql
 import pytest
 
@@ -51,7 +53,13 @@ def test_a_sum_of_errors_falls_back_to_0_where_requests_carry_its_label(
     query: str, errors: str, requests: str
 ) -> None:
     asked = query.replace("E", errors).replace("P", PODS)
-    filled = query.replace("E", f"({errors} or 0 * ({requests} > 0))").replace("P", PODS)
+    zero = f"0 * ({requests} > 0)"
+    if "[" in errors:
+        selector = re.search(r"[ab]\{.*\}|offset 5m", errors)
+        assert selector is not None
+        offset = " offset 5m" if "offset" in errors else ""
+        zero = f"({zero} unless on () count({selector.group()}{offset}))"
+    filled = query.replace("E", f"({errors} or {zero})").replace("P", PODS)
     found = completed(asked, ["web-canary", "web"])
     assert found is not None
     assert same(found.query) == same(filled)
@@ -91,6 +99,7 @@ def test_what_is_left_out_is_told_with_its_metric_and_labels() -> None:
     assert (errors.metric, errors.labels) == ("a", ("stauts",))
     assert errors.condition == 'stauts="5\\"00"'
     assert errors.requests == f"sum(rate(a{{{PODS}}}[1m]))"
+    assert same(errors.seen) == same(f'count(a{{{PODS},stauts="5\\"00"}})')
     assert (requests.labels, requests.condition) == ((), "")
 
 
