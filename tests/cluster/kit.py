@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -327,6 +327,7 @@ class Traffic:
     address: str
     host: str = HOST
     rate: float = 25.0
+    headers: Mapping[str, str] = field(default_factory=dict)
     answers: list[tuple[float, int, str]] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -373,8 +374,9 @@ class Traffic:
 
     async def _one(self, session: aiohttp.ClientSession) -> None:
         at = self.now()
+        headers = {"Host": self.host, **self.headers}
         try:
-            async with session.get(f"{self.address}/", headers={"Host": self.host}) as response:
+            async with session.get(f"{self.address}/", headers=headers) as response:
                 body = await response.text()
                 self.answers.append((at, response.status, body.strip()))
         except (aiohttp.ClientError, TimeoutError) as error:
