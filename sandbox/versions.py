@@ -134,7 +134,16 @@ COREDNS_BUILD = GoProgram(
     programs=("coredns",),
     expected_seconds=240,
     main=_COREDNS_MAIN,
+)  # What a team moves from; built for `make peers` alone.
+FLAGGER_BUILD = GoProgram(
+    name="flagger",
+    module="github.com/fluxcd/flagger",
+    version="v1.36.1",
+    packages=("github.com/fluxcd/flagger/cmd/flagger",),
+    programs=("flagger",),
+    expected_seconds=120,
 )
+
 GO_PROGRAMS = (KUBERNETES_BUILD, PROMETHEUS_BUILD, CONTOUR_BUILD, COREDNS_BUILD)
 
 # The version that this release of Contour was made with.
