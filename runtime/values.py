@@ -4,8 +4,10 @@ import re
 from typing import Final
 
 _OPENING: Final = 2
-_STRINGS: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_MARKS: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}]', re.DOTALL)
+_STRING: Final = rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)'
+"""A string of JSON. One that never ends goes to the end of the text, so that none is read twice."""
+_STRINGS: Final = re.compile(_STRING, re.DOTALL)
+_MARKS: Final = re.compile(_STRING + rb"|[][{}]", re.DOTALL)
 
 
 def too_many_values(body: bytes | bytearray, limit: int) -> bool:
@@ -27,6 +29,25 @@ def too_many_values(body: bytes | bytearray, limit: int) -> bool:
 
 def _values(body: bytes | bytearray) -> int:
     return body.count(b",") + _OPENING * (body.count(b"{") + body.count(b"["))
+
+
+def too_deep(body: bytes | bytearray, deepest: int) -> bool:
+    """Tell whether a body nests deeper than it is read, without parsing it.
+
+    Args:
+        body: a JSON text, or what may be none.
+        deepest: how many levels are read.
+
+    """
+    depth = 0
+    for mark in _MARKS.finditer(body):
+        if mark[0] in b"[{":
+            depth += 1
+            if depth > deepest:
+                return True
+        elif mark[0] in b"]}":
+            depth -= 1
+    return False
 
 
 def shallow(body: bytes | bytearray, deepest: int) -> bytes:
