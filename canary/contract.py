@@ -74,6 +74,12 @@ PARKED: Final = f"{DOMAIN}/parked"
 PARKED_FROM: Final = f"{DOMAIN}/parked-from"
 """Annotation: what was changed to park it, as JSON: the Deployment's name, the labels before."""
 
+# On Jobs that a load tester makes.
+LOAD_TEST: Final = f"{DOMAIN}/load-test"
+"""Label of the Job and its pods: the template that it was made from."""
+LOAD_TEST_OF: Final = f"{DOMAIN}/load-test-of"
+"""Annotation: the canary whose hook asked for it, as name.namespace."""
+
 # Annotations on routes and on Canary objects.
 SPLIT: Final = f"{DOMAIN}/split"
 """The splits on a route, as JSON: of each target both Services and its share in percent."""

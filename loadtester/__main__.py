@@ -1,28 +1,39 @@
 """The load tester's process."""
 
+import asyncio
 import sys
+from contextlib import AsyncExitStack
 
+from loadtester.gates import Gates
+from loadtester.jobs import JobRunner
 from loadtester.runner import CommandRunner
 from loadtester.server import create_app
 from loadtester.settings import Settings, read_settings
 from runtime import probes, process
+from runtime.kube import Cluster
 from runtime.supervisor import Listener, RootTask
 
 
 async def serve(settings: Settings) -> None:
-    """Take commands until a signal ends it.
+    """Take hooks until a signal ends it.
 
     Args:
         settings: the load tester's settings.
 
     """
     running = process.Process()
+    gates = Gates(settings.state, running.registry)
+    await asyncio.to_thread(gates.load)
     runner = CommandRunner(settings, running.registry)
-    app = create_app(runner, settings, running.registry)
-    await running.run(
-        RootTask("commands", runner.run),
-        Listener("http", lambda: probes.serve(app, port=settings.port)),
-    )
+    async with AsyncExitStack() as stack:
+        api = await stack.enter_async_context(Cluster.connect()) if settings.jobs else None
+        jobs = JobRunner(settings, running.registry, api)
+        app = create_app(runner, settings, running.registry, gates=gates, jobs=jobs)
+        await running.run(
+            RootTask("commands", runner.run),
+            RootTask("jobs", jobs.run),
+            Listener("http", lambda: probes.serve(app, port=settings.port)),
+        )
 
 
 def main() -> int:

@@ -55,6 +55,27 @@ SCRIPTS_FOLDER: Final = Setting(
     variable="HEADGATE_LOADTESTER_SCRIPTS",
     help="the only folder whose files a program may read, such as scripts of wrk and k6",
 )
+STATE_FOLDER: Final = Setting(
+    name="state",
+    parse=parsers.text,
+    default="/state",
+    variable="HEADGATE_LOADTESTER_STATE",
+    help="the folder in which gates are kept over a restart; empty: in memory alone",
+)
+JOBS_FOLDER: Final = Setting(
+    name="jobs",
+    parse=parsers.text,
+    default="",
+    variable="HEADGATE_LOADTESTER_JOBS",
+    help="the folder of the templates that Jobs are made from; empty: none are made",
+)
+MAX_JOBS: Final = Setting(
+    name="max_jobs",
+    parse=parsers.whole(1, such_as="5"),
+    default=5,
+    variable="HEADGATE_LOADTESTER_MAX_JOBS",
+    help="how many Jobs run at the same time",
+)
 TOKEN: Final = Setting(
     name="token",
     parse=parsers.text,
@@ -68,6 +89,20 @@ OWN_NAMESPACE: Final = Setting(
     default="",
     variable="POD_NAMESPACE",
     help="namespace that the process runs in, the only one whose canaries it serves",
+)
+POD_NAME: Final = Setting(
+    name="pod_name",
+    parse=parsers.text,
+    default="",
+    variable="POD_NAME",
+    help="the pod that the process runs in, the owner of its Jobs",
+)
+POD_UID: Final = Setting(
+    name="pod_uid",
+    parse=parsers.text,
+    default="",
+    variable="POD_UID",
+    help="its uid; without it Jobs have no owner",
 )
 PATH: Final = Setting(
     name="path",
@@ -84,8 +119,13 @@ TABLE: Final = (
     MAX_PER_CANARY,
     OUTPUT_LIMIT,
     SCRIPTS_FOLDER,
+    STATE_FOLDER,
+    JOBS_FOLDER,
+    MAX_JOBS,
     TOKEN,
     OWN_NAMESPACE,
+    POD_NAME,
+    POD_UID,
     PATH,
 )
 """Everything that the process reads."""
@@ -101,6 +141,9 @@ class Settings:
     `token`, every hook has to bring it. `output_limit` is how many bytes of a command's output are
     kept, the last ones. `kill_after` is how long a command has to end by itself once it was asked
     to. `path` is where programs are looked for, in the form of PATH.
+    Gates are kept in the folder `state`. Templates of Jobs lie in the folder `jobs`, "" where none
+    are made; `max_jobs` run at the same time, each for `ttl` at most, are looked at every
+    `job_pace`, and go with the pod `pod_name` of the uid `pod_uid`.
     """
 
     namespace: str
@@ -112,6 +155,12 @@ class Settings:
     output_limit: int = OUTPUT_LIMIT.default
     kill_after: timedelta = timedelta(seconds=3)
     scripts: str = SCRIPTS_FOLDER.default
+    state: str = STATE_FOLDER.default
+    jobs: str = JOBS_FOLDER.default
+    max_jobs: int = MAX_JOBS.default
+    job_pace: timedelta = timedelta(seconds=1)
+    pod_name: str = POD_NAME.default
+    pod_uid: str = POD_UID.default
     token: str = field(default=TOKEN.default, repr=False)
     path: str = PATH.default
 
@@ -135,6 +184,11 @@ def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
         max_per_canary=get(MAX_PER_CANARY),
         output_limit=get(OUTPUT_LIMIT),
         scripts=get(SCRIPTS_FOLDER),
+        state=get(STATE_FOLDER),
+        jobs=get(JOBS_FOLDER),
+        max_jobs=get(MAX_JOBS),
+        pod_name=get(POD_NAME),
+        pod_uid=get(POD_UID),
         token=get(TOKEN),
         path=get(PATH),
     )

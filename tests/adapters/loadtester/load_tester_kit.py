@@ -8,6 +8,8 @@ from typing import Any
 import aiohttp
 from prometheus_client import CollectorRegistry
 
+from loadtester.gates import Gates
+from loadtester.jobs import Api, JobRunner
 from loadtester.runner import CommandRunner
 from loadtester.server import create_app
 from loadtester.settings import Settings
@@ -34,8 +36,14 @@ class LoadTester:
         async with self.session.post(url or self.url, json=payload) as answer:
             return answer.status, await answer.text()
 
-    async def post(self, body: bytes) -> tuple[int, str]:
-        async with self.session.post(self.url, data=body) as answer:
+    async def post(self, body: bytes, path: str = "") -> tuple[int, str]:
+        async with self.session.post(self.url + path, data=body) as answer:
+            return answer.status, await answer.text()
+
+    async def gate(self, path: str, name: str = "web", namespace: str = "prod") -> tuple[int, str]:
+        """Send what people send by curl."""
+        payload = {"name": name, "namespace": namespace}
+        async with self.session.post(self.url + path, json=payload) as answer:
             return answer.status, await answer.text()
 
     async def get(self, path: str = "") -> tuple[int, str]:
@@ -58,19 +66,23 @@ class LoadTester:
 
 
 @asynccontextmanager
-async def load_tester(settings: Settings) -> AsyncIterator[LoadTester]:
+async def load_tester(settings: Settings, api: Api | None = None) -> AsyncIterator[LoadTester]:
     registry = CollectorRegistry()
     runner = CommandRunner(settings, registry)
-    app = create_app(runner, settings, registry)
+    jobs = JobRunner(settings, registry, api)
+    gates = Gates(settings.state, registry)
+    await asyncio.to_thread(gates.load)
+    app = create_app(runner, settings, registry, gates=gates, jobs=jobs)
     async with (
         asyncio.TaskGroup() as group,
         serve(app, port=0, host="127.0.0.1") as port,
         aiohttp.ClientSession() as session,
     ):
-        task = group.create_task(runner.run())
+        tasks = {group.create_task(runner.run()), group.create_task(jobs.run())}
         await asyncio.sleep(0)
         tester = LoadTester(f"http://127.0.0.1:{port}/", runner, session)
         assert (await tester.get("readyz"))[0] == 200
         yield tester
-        task.cancel()
-        await asyncio.wait({task})
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)

@@ -18,6 +18,8 @@ from aiohttp.test_utils import unused_port
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from loadtester.gates import Gates
+from loadtester.jobs import JobRunner
 from loadtester.runner import CommandRunner
 from loadtester.server import create_app
 from loadtester.settings import Settings, read_settings
@@ -222,6 +224,9 @@ async def test_a_command_sees_nothing_of_our_environment(
         (b'{"metadata": {"type": "cmd"}}', "the payload has no metadata.cmd"),
         (b'{"metadata": {"cmd": 5}}', "the payload has no metadata.cmd"),
         (b'{"metadata": {"type": "helm", "cmd": "x"}}', "metadata.type 'helm' is not known"),
+        (b'{"metadata": {"type": ["cmd"], "cmd": "x"}}', "metadata.type 'list' is not known"),
+        (b"[" * 60_000, "the payload nests deeper than 20 levels"),
+        (b'{"metadata": {"cmd": ' + b'{"a":' * 10_000, "the payload nests deeper than 20 levels"),
         (
             b'{"namespace": "prod", "metadata": {"type": "bash", "cmd": "curl x | grep y"}}',
             "'|' is for a shell",
@@ -286,7 +291,8 @@ async def test_takes_no_command_once_it_stops(settings: Settings, program: Progr
     program("hey", "true")
     registry = CollectorRegistry()
     runner = CommandRunner(settings, registry)
-    app = create_app(runner, settings, registry)
+    gates, jobs = Gates("", registry), JobRunner(settings, registry, None)
+    app = create_app(runner, settings, registry, gates=gates, jobs=jobs)
     async with serve(app, port=0, host="127.0.0.1") as port, aiohttp.ClientSession() as session:
         tester = LoadTester(f"http://127.0.0.1:{port}/", runner, session)
         assert (await tester.hook(cmd="hey"))[0] == 503
