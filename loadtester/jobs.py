@@ -24,9 +24,6 @@ from runtime.resources import JOBS, Resource
 
 _MOST_WAITING: Final = 10
 """Hooks that wait for one Job."""
-_GRACE: Final = timedelta(seconds=60)
-"""How long after its deadline a Job's controller may take to say that it has ended."""
-
 log = structlog.get_logger("loadtester")
 
 
@@ -149,7 +146,7 @@ class JobRunner:
         if api is None:
             raise NoJobs(
                 "this load tester makes no Jobs; the admin may add the component "
-                "manifests/loadtester-jobs"
+                "manifests/loadtester/jobs"
             )
         template = await asyncio.to_thread(
             job_templates.read_template, self._settings.jobs, order.template
@@ -190,7 +187,7 @@ class JobRunner:
             longest=self._settings.ttl,
             owner=self._owner(),
         )
-        seconds = timedelta(seconds=job["spec"]["activeDeadlineSeconds"]) + _GRACE
+        seconds = timedelta(seconds=job["spec"]["activeDeadlineSeconds"]) + self._settings.job_grace
         outcome = JobOutcome(
             name=running.name, end=JobEnd.NOT_SEEN, message=f"no end of it was seen in {seconds}"
         )

@@ -142,8 +142,9 @@ class Settings:
     kept, the last ones. `kill_after` is how long a command has to end by itself once it was asked
     to. `path` is where programs are looked for, in the form of PATH.
     Gates are kept in the folder `state`. Templates of Jobs lie in the folder `jobs`, "" where none
-    are made; `max_jobs` run at the same time, each for `ttl` at most, are looked at every
-    `job_pace`, and go with the pod `pod_name` of the uid `pod_uid`.
+    are made. `max_jobs` run at the same time, each for `ttl` at most; one is looked at every
+    `job_pace`, and for `job_grace` longer, as its controller takes a while to say that it has
+    ended. It goes with the pod `pod_name` of the uid `pod_uid`.
     """
 
     namespace: str
@@ -159,6 +160,7 @@ class Settings:
     jobs: str = JOBS_FOLDER.default
     max_jobs: int = MAX_JOBS.default
     job_pace: timedelta = timedelta(seconds=1)
+    job_grace: timedelta = timedelta(seconds=60)
     pod_name: str = POD_NAME.default
     pod_uid: str = POD_UID.default
     token: str = field(default=TOKEN.default, repr=False)

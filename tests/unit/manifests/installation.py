@@ -15,6 +15,8 @@ GRAFANA = MANIFESTS / "grafana"
 POLICIES = MANIFESTS / "network-policies"
 COMPONENTS = (POLICIES, POLICIES / "loadtester")
 """What an admin may add to them."""
+LOAD_TESTERS = (MANIFESTS / "loadtester" / "jobs", MANIFESTS / "loadtester" / "volume")
+"""What an admin may add to a load tester."""
 METRIC_RIGHTS = MANIFESTS / "metric-rights"
 """What an admin may let the analyzer read besides."""
 CLIENTS = MANIFESTS / "client-authentication"

@@ -13,6 +13,7 @@ from tests.unit.manifests.installation import (
     CLIENTS,
     COMPONENTS,
     GRAFANA,
+    LOAD_TESTERS,
     MANIFESTS,
     METRIC_RIGHTS,
     files,
@@ -46,7 +47,9 @@ def test_the_processes_and_the_load_tester_are_all_there_is() -> None:
 
 
 def test_every_file_is_named_by_a_kustomization() -> None:
-    named = {path for base in (*BASES, *COMPONENTS, METRIC_RIGHTS) for path in files(base)}
+    named = {
+        path for base in (*BASES, *COMPONENTS, *LOAD_TESTERS, METRIC_RIGHTS) for path in files(base)
+    }
 
     named |= {ALERTS / name for name in ("kustomization.yaml", "rules.yaml")}
     named.add(GRAFANA / "kustomization.yaml")
