@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -47,7 +48,15 @@ class Command:
     @property
     def arguments(self) -> tuple[str, ...]:
         """What the program is given: ours first, then the hook's as they are."""
-        return (*GRAMMARS[self.program].first, *(word.text for word in self.words))
+        grammar = GRAMMARS[self.program]
+        texts = [word.text for word in self.words]
+        at = len(grammar.words)
+        return (*texts[:at], *grammar.first, *texts[at:])
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """What its environment has besides."""
+        return GRAMMARS[self.program].variables
 
     @property
     def shown(self) -> str:

@@ -16,6 +16,8 @@ from urllib.parse import SplitResult, urlsplit
 
 _MASK: Final = "***"
 _HOST: Final = re.compile(r"[\w.-]+:\d+|\[[\da-fA-F:.]+\]:\d+")
+_BARE: Final = re.compile(r"\w[\w.-]*")
+"""A file's name, without a folder."""
 _QUOTED: Final = 60
 """Characters of an argument that a message quotes."""
 _SHORTEST: Final = 8
@@ -46,7 +48,7 @@ _TO_BE: Final[Mapping[Value, str]] = {
     Value.FORMAT: "a format without @ at its beginning and without %output, as no file is used",
     Value.PAIR: "name=value, with the value itself; a file is not read",
     Value.NOWHERE: "/dev/null or -, as no file is written",
-    Value.SCRIPT: "the full path of a file in the load tester's folder of scripts",
+    Value.SCRIPT: "the full path of a file in the load tester's folder of scripts, or its name",
     Value.URL: "a URL that begins with http:// or https://",
     Value.HOST: "host:port",
 }
@@ -64,8 +66,9 @@ class _Style(StrEnum):
 class Grammar:
     """A program's options that may be used.
 
-    `first` are arguments of ours, which come before all others, `words` what has to come first
-    otherwise, and `target` is what an argument without an option is.
+    `words` is what has to come first, `first` are arguments of ours, which come next, and `target`
+    is what an argument without an option is. `variables` are its environment's, and `renamed` are
+    options of an older version, with what they are called now.
     """
 
     style: _Style
@@ -73,6 +76,8 @@ class Grammar:
     target: Value
     words: tuple[str, ...] = ()
     first: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +166,10 @@ WRK: Final = Grammar(
 K6: Final = Grammar(
     style=_Style.GETOPT,
     words=("run",),
+    # Nobody else in the pod is to steer it, which its API at a port of localhost is for.
+    first=("--address=",),
+    # It would fetch a program with the extensions that a script names, and run that.
+    variables={"K6_AUTO_EXTENSION_RESOLUTION": "false", "K6_NO_USAGE_REPORT": "true"},
     target=Value.SCRIPT,
     options=_options(
         Value.NOTHING,
@@ -176,6 +185,8 @@ K6: Final = Grammar(
 )
 GHZ: Final = Grammar(
     style=_Style.GETOPT,
+    # As Flagger's documents have it.
+    renamed={"-q": "-r"},
     target=Value.HOST,
     options=_options(Value.NOTHING, "-e", "--async", "--enable-compression", "--insecure")
     | _options(Value.NOTHING, "--skipTLS")
@@ -211,7 +222,8 @@ def read_arguments(program: str, arguments: Sequence[str], scripts: str) -> tupl
 
     """
     grammar = GRAMMARS[program]
-    words = tuple(_read(program, grammar, deque(arguments)))
+    read = _read(program, grammar, deque(arguments))
+    words = tuple(_located(word, scripts) for word in read)
     for word in words:
         if not _allowed(word, scripts):
             shown = word.shown[:_QUOTED]
@@ -226,6 +238,8 @@ def _read(program: str, grammar: Grammar, left: deque[str]) -> Iterator[Word]:
         yield Word(word, Value.NOTHING, len(word))
     while left:
         argument = left.popleft()
+        if (now := grammar.renamed.get(argument[:2])) is not None:
+            argument = now + argument[2:]
         if not argument.startswith("-"):
             yield Word(argument, grammar.target)
             continue
@@ -237,6 +251,13 @@ def _read(program: str, grammar: Grammar, left: deque[str]) -> Iterator[Word]:
             yield Word(left.popleft(), kind)
         else:
             raise OptionError(f"{program}: {argument} needs a value")
+
+
+def _located(word: Word, scripts: str) -> Word:
+    """Return a script that is named alone with its folder, so that no other one can be meant."""
+    if word.kind is not Value.SCRIPT or not _BARE.fullmatch(word.value):
+        return word
+    return Word(f"{word.text[: word.at]}{scripts.rstrip('/')}/{word.value}", word.kind, word.at)
 
 
 def _option(program: str, grammar: Grammar, argument: str) -> tuple[Value, int | None]:

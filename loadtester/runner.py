@@ -180,7 +180,7 @@ class CommandRunner:
         end = End.STOPPED
         try:
             async with asyncio.timeout(self._settings.ttl.total_seconds()):
-                code = await self._at_home(path, running.command.arguments, tail)
+                code = await self._at_home(path, running.command, tail)
             end = End.FAILED if code else End.SUCCEEDED
         except TimeoutError:
             end = End.TIMED_OUT
@@ -199,25 +199,23 @@ class CommandRunner:
             self._report(outcome)
         return outcome
 
-    async def _at_home(self, path: str, arguments: tuple[str, ...], tail: "_Tail") -> int:
+    async def _at_home(self, path: str, command: Command, tail: "_Tail") -> int:
         """Run a program in a home of its own, of which nothing is left for the next one."""
         home = await asyncio.to_thread(tempfile.mkdtemp, prefix="command-")
         try:
-            return await self._execute(path, arguments, tail, home)
+            return await self._execute(path, command, tail, home)
         finally:
             # Not awaited: a command that is cancelled a second time would leave its home.
             shutil.rmtree(home, ignore_errors=True)
 
-    async def _execute(
-        self, path: str, arguments: tuple[str, ...], tail: "_Tail", home: str
-    ) -> int:
+    async def _execute(self, path: str, command: Command, tail: "_Tail", home: str) -> int:
         process = await asyncio.create_subprocess_exec(
             path,
-            *arguments,
+            *command.arguments,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env=self._environment(home),
+            env=self._environment(home, command),
             cwd=home,
             # A group of its own, so that what it starts can be ended with it.
             start_new_session=True,
@@ -230,9 +228,10 @@ class CommandRunner:
         finally:
             await self._stop(process)
 
-    def _environment(self, home: str) -> dict[str, str]:
+    def _environment(self, home: str, command: Command) -> dict[str, str]:
         """Return what a command sees: nothing of this process's own environment but PATH."""
         return {
+            **command.variables,
             "PATH": self._settings.path,
             "HOME": home,
             "TMPDIR": home,

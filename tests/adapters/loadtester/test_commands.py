@@ -160,7 +160,13 @@ def test_shows_no_credentials(text: str, shown: str) -> None:
         ("wrk --script=/tmp/x http://x", "wrk: '--script=/tmp/x' may not be used"),
         ("wrk --scr /scripts/x http://x", "wrk: the option '--scr' may not be used"),
         ("wrk -s /scripts/../tmp/x.lua http://x", "wrk: '/scripts/../tmp/x.lua' may not be used"),
-        ("wrk -s x.lua http://x", "wrk: 'x.lua' may not be used"),
+        ("wrk -s ./x.lua http://x", "wrk: './x.lua' may not be used"),
+        ("wrk -s a/x.lua http://x", "wrk: 'a/x.lua' may not be used"),
+        ("wrk -s .. http://x", "wrk: '..' may not be used"),
+        ("k6 run ../x.js", "k6: '../x.js' may not be used"),
+        ("k6 run .x.js", "k6: '.x.js' may not be used"),
+        ("k6 run --address=:80 /scripts/x.js", "k6: the option '--address' may not be used"),
+        ("ghz --proto=a/b.proto x:9000", "ghz: '--proto=a/b.proto' may not be used"),
         ("hey -D /etc/passwd http://x", "hey: the option '-D' may not be used"),
         ("hey --D=/etc/passwd http://x", "hey: the option '-D' may not be used"),
         ("hey -x y:80 http://x", "hey: the option '-x' may not be used"),
@@ -208,6 +214,30 @@ def test_curl_is_told_to_read_no_options_and_to_speak_http_alone() -> None:
         *("-q", "--proto", "=http,https", "--proto-redir", "=http,https"),
         "http://x",
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "given"),
+    [
+        ("k6 run x.js", ("run", "--address=", "/scripts/x.js")),
+        ("k6 run -e A=b /scripts/x.js", ("run", "--address=", "-e", "A=b", "/scripts/x.js")),
+        ("wrk -s x.lua http://x", ("-s", "/scripts/x.lua", "http://x")),
+        ("wrk -sx.lua http://x", ("-s/scripts/x.lua", "http://x")),
+        ("ghz --proto=a.proto x:9000", ("--proto=/scripts/a.proto", "x:9000")),
+    ],
+)
+def test_a_script_s_name_alone_is_one_of_the_admin_s_folder(
+    text: str, given: tuple[str, ...]
+) -> None:
+    assert parse_command("web.prod", text, scripts="/scripts/").arguments == given
+
+
+@pytest.mark.parametrize("rate", [("-q", "10"), ("-q10",)])
+def test_ghz_is_told_a_rate_as_flagger_s_documents_have_it(rate: tuple[str, ...]) -> None:
+    command = parse_command("web.prod", f"ghz -z 1m {' '.join(rate)} --insecure podinfo.test:9898")
+
+    renamed = ["-r", "10"] if len(rate) > 1 else ["-r10"]
+    assert command.arguments == ("-z", "1m", *renamed, "--insecure", "podinfo.test:9898")
 
 
 def test_a_report_is_shown_without_what_the_command_was_given() -> None:
