@@ -1,12 +1,16 @@
 # The image that runs every process of Headgate, and the load tester made from it.
 #   docker build --target headgate -t headgate/headgate:dev .
 #   docker build --target loadtester -t headgate/loadtester:dev .
+# The load tester has k6 (AGPL-3.0) and ghz (Apache-2.0), which are built with the image GO_IMAGE and Go's modules;
+# the target loadtester-lean is the same without them.
 # BASE_IMAGE must bring python3 (3.11 or later) with venv. A tag can be moved: for a release give the digest
 # that you have looked at, --build-arg BASE_DIGEST=sha256:... PIP_OPTIONS is for machines that install from a
 # folder of wheels. `make sbom` lists what is installed. MetricTemplates of the provider cloudwatch need AWS'
 # library, 14 MB more: --build-arg LOCK=requirements-cloudwatch.lock.
 ARG BASE_IMAGE=docker.io/library/python:3.11-slim-bookworm
 ARG BASE_DIGEST=""
+ARG GO_IMAGE=docker.io/library/golang:1.26-bookworm
+ARG GO_DIGEST=""
 
 FROM ${BASE_IMAGE}${BASE_DIGEST:+@${BASE_DIGEST}} AS build
 ARG PIP_OPTIONS=""
@@ -42,11 +46,22 @@ USER 65532:65532
 ENTRYPOINT []
 CMD ["python", "-m", "webhook"]
 
-FROM headgate AS loadtester
+FROM headgate AS loadtester-lean
 USER 0:0
-# hey, wrk and curl where the base image has none; k6 and ghz are used where an image adds them.
+# hey, wrk and curl where the base image has none.
 RUN command -v hey >/dev/null && command -v wrk >/dev/null && command -v curl >/dev/null \
  || (apt-get update && apt-get install -y --no-install-recommends hey wrk curl \
      && rm -rf /var/lib/apt/lists/*)
 USER 65532:65532
 CMD ["python", "-m", "loadtester"]
+
+FROM ${GO_IMAGE}${GO_DIGEST:+@${GO_DIGEST}} AS programs
+# The modules are checked against Go's own list of checksums, as they are downloaded.
+ARG K6_VERSION=v1.8.1
+ARG GHZ_VERSION=v0.93.0
+ENV CGO_ENABLED=0 GOBIN=/programs
+RUN go install -trimpath -ldflags="-s -w" go.k6.io/k6@${K6_VERSION} \
+ && go install -trimpath -ldflags="-s -w" github.com/bojand/ghz/cmd/ghz@${GHZ_VERSION}
+
+FROM loadtester-lean AS loadtester
+COPY --from=programs /programs/ /usr/local/bin/

@@ -33,7 +33,7 @@ typecheck: $(VENV)/.ready ## mypy --strict on the product, the sandbox and the t
 	$(VENV)/bin/mypy
 
 unit: $(VENV)/.ready ## Tests that need nothing but this checkout
-	$(PYTHON) -m pytest -m "not cluster and not slow and not soak"
+	$(PYTHON) -m pytest -m "not cluster and not slow and not peer and not soak"
 
 sandbox-up: $(VENV)/.ready ## Start a real single-node Kubernetes on this machine (root; builds once)
 	$(PYTHON) -m sandbox up
@@ -49,6 +49,9 @@ integration-fast: $(VENV)/.ready ## The same without those that take minutes
 
 soak: $(VENV)/.ready ## What takes long or disturbs everybody, on the sandbox; its variables are in CONTRIBUTING.md
 	SCALING_CYCLES=$(or $(SCALING_CYCLES),50) $(PYTHON) -m pytest -m soak -s -v
+
+peers: $(VENV)/.ready ## Real programs of others beside ours: k6 and ghz in the load tester, built once with Go
+	$(PYTHON) -m pytest -m "peer and not soak" -v
 
 mutate: $(VENV)/.ready ## Change what decides and see whether a unit test fails; SAMPLE, SEED, ONLY, FOLDER; all takes hours
 	$(PYTHON) -m tests.mutation --seed $(or $(SEED),1) $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(ONLY),--only $(ONLY)) $(if $(FOLDER),--folder $(FOLDER))
@@ -67,4 +70,4 @@ install: $(VENV)/.ready ## Install Headgate into the cluster of KUBECONFIG
 uninstall: $(VENV)/.ready ## End every run and remove Headgate; MODE=stable (default) or release
 	$(PYTHON) -m analyzer.uninstall --candidates $(or $(MODE),stable)
 
-.PHONY: help venv lock sbom lint typecheck unit sandbox-up sandbox-down integration integration-fast soak mutate test bench demo install uninstall
+.PHONY: help venv lock sbom lint typecheck unit sandbox-up sandbox-down integration integration-fast soak peers mutate test bench demo install uninstall

@@ -52,18 +52,18 @@ def remaining(builds: Sequence[Progress], now: float, workers: int = WORKERS) ->
     return max(lanes, default=0.0)
 
 
-def missing() -> list[GoProgram]:
-    """Builds whose binaries are not in the cache."""
-    return [program for program in GO_PROGRAMS if not _complete(program)]
+def missing(programs: Iterable[GoProgram]) -> list[GoProgram]:
+    """Those whose binaries are not in the cache."""
+    return [program for program in programs if not _complete(program)]
 
 
 def _complete(program: GoProgram) -> bool:
     return all(paths.binary(program, name).is_file() for name in program.programs)
 
 
-def ensure() -> None:
+def ensure(programs: Iterable[GoProgram] = GO_PROGRAMS) -> None:
     """Build what is missing; the first failure ends it with that build's log."""
-    wanted = longest_first(missing())
+    wanted = longest_first(missing(programs))
     if not wanted:
         return
     say(f"  building {', '.join(f'{p.name} {p.version}' for p in wanted)} (first time only)")

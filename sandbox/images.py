@@ -139,17 +139,21 @@ def parse_demo(text: str) -> tuple[str, dict[str, str]]:
 
 
 def project_recipes() -> list[dockerfiles.Recipe]:
-    """The images that users build from the Dockerfile at the root; none before it exists."""
+    """The images that users build from the Dockerfile at the root; none before it exists.
+
+    The load tester is the lean one: an image with Go, which its other programs are built with, is
+    at a registry, and there is none here. `make peers` tries those programs.
+    """
     if not (paths.CHECKOUT / "Dockerfile").exists():
         return []
     return [
         dockerfiles.Recipe(
-            name=f"{PREFIX}/{target}:dev",
+            name=f"{PREFIX}/{name}:dev",
             context=paths.CHECKOUT,
             target=target,
             wheels_for="requirements.lock",
         )
-        for target in ("headgate", "loadtester")
+        for name, target in (("headgate", "headgate"), ("loadtester", "loadtester-lean"))
     ]
 
 

@@ -134,7 +134,8 @@ COREDNS_BUILD = GoProgram(
     programs=("coredns",),
     expected_seconds=240,
     main=_COREDNS_MAIN,
-)  # What a team moves from; built for `make peers` alone.
+)
+# What a team moves from; built for `make peers` alone.
 FLAGGER_BUILD = GoProgram(
     name="flagger",
     module="github.com/fluxcd/flagger",
@@ -143,6 +144,59 @@ FLAGGER_BUILD = GoProgram(
     programs=("flagger",),
     expected_seconds=120,
 )
+# Of the load tester's image, with the versions of the Dockerfile; built for `make peers` alone.
+K6_BUILD = GoProgram(
+    name="k6",
+    module="go.k6.io/k6",
+    version="v1.8.1",
+    packages=("go.k6.io/k6",),
+    programs=("k6",),
+    expected_seconds=90,
+)
+GHZ_BUILD = GoProgram(
+    name="ghz",
+    module="github.com/bojand/ghz",
+    version="v0.93.0",
+    packages=("github.com/bojand/ghz/cmd/ghz",),
+    programs=("ghz",),
+    expected_seconds=30,
+)
+_HEALTH_MAIN = """\
+package main
+
+import (
+\t"fmt"
+\t"net"
+
+\t"google.golang.org/grpc"
+\t"google.golang.org/grpc/health"
+\t"google.golang.org/grpc/health/grpc_health_v1"
+\t"google.golang.org/grpc/reflection"
+)
+
+func main() {
+\tlistener, err := net.Listen("tcp", "127.0.0.1:0")
+\tif err != nil {
+\t\tpanic(err)
+\t}
+\tserver := grpc.NewServer()
+\tgrpc_health_v1.RegisterHealthServer(server, health.NewServer())
+\treflection.Register(server)
+\tfmt.Println(listener.Addr())
+\tpanic(server.Serve(listener))
+}
+"""
+# A gRPC server that says where it listens: what ghz is tried on.
+HEALTH_BUILD = GoProgram(
+    name="grpc-health",
+    module="google.golang.org/grpc",
+    version="v1.82.1",
+    packages=(".",),
+    programs=("grpc-health",),
+    expected_seconds=30,
+    main=_HEALTH_MAIN,
+)
+PEERS = (K6_BUILD, GHZ_BUILD, HEALTH_BUILD)
 
 GO_PROGRAMS = (KUBERNETES_BUILD, PROMETHEUS_BUILD, CONTOUR_BUILD, COREDNS_BUILD)
 
