@@ -15,6 +15,7 @@ from typing import Any, Final
 import yaml
 
 from canary.contract import LOAD_TEST, LOAD_TEST_OF
+from loadtester.payload import Payload
 
 Json = dict[str, Any]
 
@@ -41,18 +42,20 @@ class TemplateError(Exception):
 class JobOrder:
     """What a hook asks for.
 
-    `canary` is whose it is, as name.namespace, and `caller` from which address it came.
+    `canary` is whose it is, as name.namespace, `version` which one of its versions the run is
+    about, and `caller` from which address it came.
     """
 
     canary: str
     template: str
     arguments: tuple[str, ...] = field(repr=False)
+    version: str = ""
     caller: str = ""
 
     @property
-    def key(self) -> tuple[str, str, tuple[str, ...]]:
+    def key(self) -> tuple[str, str, str, tuple[str, ...]]:
         """What makes two orders the same one."""
-        return self.canary, self.template, self.arguments
+        return self.canary, self.version, self.template, self.arguments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,30 +71,35 @@ class Owner:
         return {"apiVersion": "v1", "kind": "Pod", "name": self.name, "uid": self.uid}
 
 
-def read_order(canary: str, template: str | None, arguments: str, *, caller: str) -> JobOrder:
+def read_order(payload: Payload, caller: str) -> JobOrder:
     """Read what a hook asks for.
 
     Args:
-        canary: whose it is.
-        template: name of the template, None where there is none.
-        arguments: quoted as for a shell, though there is none.
+        payload: as it came.
         caller: the address that it came from.
 
     Raises:
         OrderError: it cannot be followed.
 
     """
+    template = payload.text("template")
     if template is None:
         raise OrderError("the payload has no metadata.template, the Job to run")
     if not _NAME.fullmatch(template):
         raise OrderError(f"{template[:60]!r} is no name of a template")
     try:
-        words = tuple(shlex.split(arguments))
+        words = tuple(shlex.split(payload.text("args") or ""))
     except ValueError as error:
         raise OrderError(f"metadata.args cannot be read: {error}") from error
     if len(words) > MOST_ARGUMENTS:
         raise OrderError(f"metadata.args has more than {MOST_ARGUMENTS} arguments")
-    return JobOrder(canary=canary, template=template, arguments=words, caller=caller)
+    return JobOrder(
+        canary=payload.canary,
+        template=template,
+        arguments=words,
+        version=payload.checksum,
+        caller=caller,
+    )
 
 
 def names(folder: str) -> list[str]:

@@ -70,7 +70,5 @@ def read_hook(payload: Payload, caller: str, settings: Settings) -> CommandOrder
 def _job(payload: Payload, caller: str, settings: Settings) -> WaitedJob:
     payload.check_namespace(settings.namespace)
     payload.check_name()
-    order = job_templates.read_order(
-        payload.canary, payload.text("template"), payload.text("args") or "", caller=caller
-    )
+    order = job_templates.read_order(payload, caller)
     return WaitedJob(order, payload.says("wait", otherwise=True))

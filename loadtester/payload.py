@@ -28,10 +28,14 @@ class StrangerError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payload:
-    """A hook's payload, as far as it is read; what is missing in it is empty."""
+    """A hook's payload, as far as it is read; what is missing in it is empty.
+
+    `checksum` tells the version that a run is about from others.
+    """
 
     name: str
     namespace: str
+    checksum: str
     metadata: Mapping[str, Any] = field(repr=False)
 
     @property
@@ -81,9 +85,14 @@ def read_payload(body: bytes) -> Payload:
         raise PayloadError(f"the payload is no JSON: {error}") from error
     if not isinstance(payload, dict):
         payload = {}
-    name, namespace, metadata = (payload.get(key) for key in ("name", "namespace", "metadata"))
+    metadata = payload.get("metadata")
     return Payload(
-        name=name if isinstance(name, str) else "",
-        namespace=namespace if isinstance(namespace, str) else "",
+        name=_text(payload.get("name")),
+        namespace=_text(payload.get("namespace")),
+        checksum=_text(payload.get("checksum")),
         metadata=metadata if isinstance(metadata, dict) else {},
     )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -25,9 +25,15 @@ class LoadTester:
         self.session = session
 
     async def hook(
-        self, name: str = "web", namespace: str = "prod", url: str = "", **metadata: Any
+        self,
+        name: str = "web",
+        namespace: str = "prod",
+        url: str = "",
+        checksum: str = "",
+        **metadata: Any,
     ) -> tuple[int, str]:
         payload = {
+            **({"checksum": checksum} if checksum else {}),
             "name": name,
             "namespace": namespace,
             "phase": "Progressing",

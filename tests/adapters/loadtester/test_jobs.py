@@ -357,6 +357,14 @@ async def test_the_same_job_is_joined_and_not_made_twice(tester: LoadTester, api
     assert len(api.jobs) == 4
 
 
+async def test_another_version_s_job_is_not_joined(tester: LoadTester, api: JobsApi) -> None:
+    for checksum in ("a", "a", "b"):
+        status, _ = await hook(tester, checksum=checksum, wait="false")
+        assert status == 202
+
+    assert len(api.jobs) == 2
+
+
 async def tester_is_idle(tester: LoadTester) -> bool:
     """Wait until no Job is followed, within the test's time."""
     while True:
