@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
 import yaml
 
 from canary.contract import LOAD_TEST, LOAD_TEST_OF
@@ -130,9 +131,10 @@ def read_template(folder: str, name: str) -> Json:
     if len(content) > _LARGEST:
         raise TemplateError(f"the template {name} is larger than {_LARGEST} bytes")
     try:
-        template = yaml.safe_load(content)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise TemplateError(f"the template {name} is no YAML of one object") from error
+        # YAML has more than JSON: keys that are no text, sets, loops.
+        template = orjson.loads(orjson.dumps(yaml.safe_load(content)))
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise TemplateError(f"the template {name} is no YAML of one JSON object") from error
     if why := _unusable(template):
         raise TemplateError(f"the template {name} cannot be used: {why}")
     return dict(template)
@@ -147,13 +149,27 @@ def _unusable(template: Any) -> str:
     spec = template.get("spec")
     if not isinstance(spec, dict):
         return "it has no spec"
+    if not (_labelled(template) and _labelled(spec.get("template"))):
+        return "its metadata, labels or annotations are no objects"
+    return _unbounded(spec) or _no_pod(spec.get("template"))
+
+
+def _unbounded(spec: Json) -> str:
     if said := [key for key in _NOT_TO_SAY if key in spec]:
         return f"spec.{said[0]} may not be given"
     for key in ("activeDeadlineSeconds", "ttlSecondsAfterFinished"):
         seconds = spec.get(key, 1)
         if not isinstance(seconds, int) or isinstance(seconds, bool) or seconds < 0:
             return f"spec.{key} is no number of seconds"
-    return _no_pod(spec.get("template"))
+    return ""
+
+
+def _labelled(template: Any) -> bool:
+    """Tell whether metadata, labels and annotations are objects, where they are."""
+    metadata = (template.get("metadata") if isinstance(template, dict) else None) or {}
+    if not isinstance(metadata, dict):
+        return False
+    return all(isinstance(metadata.get(key) or {}, dict) for key in ("labels", "annotations"))
 
 
 def _no_pod(template: Any) -> str:

@@ -159,7 +159,11 @@ class JobRunner:
         if why := self._full(order):
             raise TooManyCommands(f"{why}; call again when one has ended")
         running = _Running(order, f"{order.template}-{secrets.token_hex(4)}")
-        task = self._group.create_task(self._follow(api, running, template), name=running.name)
+        # Made out here: what went wrong with it in the group would end all that is in it.
+        job = job_templates.job_of(
+            template, order, name=running.name, longest=self._settings.ttl, owner=self._owner()
+        )
+        task = self._group.create_task(self._follow(api, running, job), name=running.name)
         self._running[task] = running
         task.add_done_callback(self._forget)
         return task, running
@@ -179,14 +183,7 @@ class JobRunner:
             things="Jobs",
         )
 
-    async def _follow(self, api: Api, running: _Running, template: Json) -> JobOutcome:
-        job = job_templates.job_of(
-            template,
-            running.order,
-            name=running.name,
-            longest=self._settings.ttl,
-            owner=self._owner(),
-        )
+    async def _follow(self, api: Api, running: _Running, job: Json) -> JobOutcome:
         seconds = timedelta(seconds=job["spec"]["activeDeadlineSeconds"]) + self._settings.job_grace
         outcome = JobOutcome(
             name=running.name, end=JobEnd.NOT_SEEN, message=f"no end of it was seen in {seconds}"

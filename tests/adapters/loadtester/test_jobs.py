@@ -1,16 +1,20 @@
 """Jobs from an admin's templates, asked for by hooks and made at an API server."""
 
 import asyncio
+import contextlib
 import os
 import re
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import yaml
+from aiohttp.test_utils import unused_port
 from structlog.testing import capture_logs
 
 from loadtester.settings import Settings
@@ -18,6 +22,7 @@ from runtime.kube import Cluster
 from tests.adapters.loadtester.jobs_api import JobsApi
 from tests.adapters.loadtester.load_tester_kit import LoadTester, load_tester
 
+ROOT = Path(__file__).parents[3]
 SMOKE: dict[str, Any] = {
     "apiVersion": "batch/v1",
     "kind": "Job",
@@ -450,6 +455,13 @@ async def test_another_namespace_s_hook_makes_nothing(tester: LoadTester, api: J
             "{kind: Job, apiVersion: batch/v1, spec: {ttlSecondsAfterFinished: -1}}",
             "spec.ttlSecondsAfterFinished is no number of seconds",
         ),
+        (yaml.safe_dump({**SMOKE, "metadata": ["a"]}), "its metadata, labels or annotations are"),
+        (yaml.safe_dump({**SMOKE, "metadata": {"labels": "a"}}), "its metadata, labels or"),
+        (yaml.safe_dump({**SMOKE, "metadata": {"annotations": [1]}}), "its metadata, labels or"),
+        (
+            "{kind: Job, apiVersion: batch/v1, spec: {template: {metadata: {labels: a}}}}",
+            "its metadata, labels or annotations are no objects",
+        ),
         ("{kind: Job, apiVersion: batch/v1, spec: {}}", "spec.template.spec has no containers"),
         (
             yaml.safe_dump(
@@ -457,9 +469,12 @@ async def test_another_namespace_s_hook_makes_nothing(tester: LoadTester, api: J
             ),
             "the args of its first container are no list",
         ),
-        ("{", "is no YAML of one object"),
-        ("a: 1\n---\nb: 2", "is no YAML of one object"),
-        ("[" * 5000, "is no YAML of one object"),
+        ("{", "is no YAML of one JSON object"),
+        ("a: 1\n---\nb: 2", "is no YAML of one JSON object"),
+        ("1: a", "is no YAML of one JSON object"),
+        ("a: &a [*a]", "is no YAML of one JSON object"),
+        ("a: !!set {b}", "is no YAML of one JSON object"),
+        ("[" * 5000, "is no YAML of one JSON object"),
         ("#" * (64 * 1024 + 1), "is larger than 65536 bytes"),
     ],
     ids=lambda text: str(text[:60]),
@@ -501,3 +516,76 @@ async def test_jobs_are_counted_and_logged_without_their_arguments(
     (line,) = [line for line in lines if line["event"] == "job_ended"]
     assert (line["canary"], line["template"], line["end"]) == ("web.prod", "smoke", "succeeded")
     assert "hidden" not in f"{lines}{shown}"
+
+
+# --- the process ------------------------------------------------------------------------------
+
+
+async def test_the_process_makes_jobs_and_keeps_gates_where_its_environment_says(
+    templates: Path,
+    cluster: Cluster,  # noqa: ARG001 - it serves
+    api: JobsApi,
+    tmp_path: Path,
+) -> None:
+    port = unused_port()
+    environment = {
+        "PATH": os.defpath,
+        "PYTHONPATH": str(ROOT),
+        "KUBECONFIG": str(tmp_path / "kubeconfig"),
+        "HEADGATE_PORT": str(port),
+        "HEADGATE_LOADTESTER_JOBS": str(templates),
+        "HEADGATE_LOADTESTER_STATE": str(tmp_path),
+        "POD_NAMESPACE": "prod",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "loadtester", env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    async with aiohttp.ClientSession() as session:
+        url = f"http://127.0.0.1:{port}/"
+        await answering(session, url, process)
+        hook = {"name": "web", "namespace": "prod"}
+        opened = await posted(session, url + "gate/open", hook)
+        metadata = {"type": "job", "template": "smoke", "wait": "false"}
+        made = await posted(session, url, {**hook, "metadata": metadata})
+    process.terminate()
+    _, log = await process.communicate()
+
+    assert (opened, made, process.returncode) == (202, 202, 0), log
+    assert len(api.jobs) == 1
+    assert b'"gate/web.prod": true' in (tmp_path / "gates.json").read_bytes()
+
+
+async def posted(session: aiohttp.ClientSession, url: str, body: dict[str, Any]) -> int:
+    async with session.post(url, json=body) as answer:
+        return answer.status
+
+
+async def answering(
+    session: aiohttp.ClientSession, url: str, process: asyncio.subprocess.Process
+) -> None:
+    """Wait until a process is ready, within the test's time."""
+    while True:
+        assert process.returncode is None
+        with contextlib.suppress(aiohttp.ClientConnectionError):
+            async with session.get(url + "readyz") as answer:
+                if answer.status == 200:
+                    return
+        await asyncio.sleep(0.05)
+
+
+async def test_a_process_that_is_to_make_jobs_and_has_no_way_to_says_so(templates: Path) -> None:
+    environment = {
+        "PATH": os.defpath,
+        "PYTHONPATH": str(ROOT),
+        "KUBECONFIG": "/does/not/exist",
+        "HEADGATE_LOADTESTER_JOBS": str(templates),
+        "HEADGATE_LOADTESTER_STATE": "",
+        "POD_NAMESPACE": "prod",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "loadtester", env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    _, log = await process.communicate()
+
+    assert process.returncode not in {0, None}
+    assert b"no way to an API server" in log
