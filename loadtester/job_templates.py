@@ -155,7 +155,7 @@ def _unusable(template: Any) -> str:
 
 
 def _unbounded(spec: Json) -> str:
-    if said := [key for key in _NOT_TO_SAY if key in spec]:
+    if said := [key for key in _NOT_TO_SAY if spec.get(key)]:
         return f"spec.{said[0]} may not be given"
     for key in ("activeDeadlineSeconds", "ttlSecondsAfterFinished"):
         seconds = spec.get(key, 1)

@@ -208,10 +208,9 @@ class JobRunner:
         try:
             await api.create(JOBS, job)
         except Unavailable as error:
-            if not error.reached:
-                raise
             # The answer was lost, and not the Job, perhaps.
-            await api.get(JOBS, namespace, name)
+            if not (error.reached and await self._is_there(api, name)):
+                raise
         running.made.set()
         pace = self._settings.job_pace.total_seconds()
         while True:
@@ -226,6 +225,13 @@ class JobRunner:
             if ended := _ended(found):
                 end, message = ended
                 return JobOutcome(name=name, end=end, message=message)
+
+    async def _is_there(self, api: Api, name: str) -> bool:
+        try:
+            await api.get(JOBS, self._settings.namespace, name)
+        except NotFound:
+            return False
+        return True
 
     def _report(self, running: _Running, outcome: JobOutcome) -> None:
         self._count.labels(running.order.template, outcome.end).inc()

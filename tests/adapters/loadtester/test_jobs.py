@@ -219,7 +219,8 @@ async def test_a_making_that_failed_without_an_answer_made_nothing(
     status, text = await hook(tester)
 
     assert status == 502
-    assert "could not be made: NotFound (404)" in text
+    assert "could not be made: Scripted (500)" in text
+    assert [verb for verb, _ in api.asked] == ["POST", "GET"]
 
 
 async def test_a_job_goes_on_without_the_load_tester(
@@ -294,6 +295,8 @@ async def test_the_job_is_the_template_s_with_arguments_and_bounds(
         ({"ttlSecondsAfterFinished": 0}, {"ttlSecondsAfterFinished": 0}),
         ({"ttlSecondsAfterFinished": 10**6}, {"ttlSecondsAfterFinished": 86400}),
         ({"backoffLimit": 3}, {"backoffLimit": 3}),
+        # As in a Job that was copied from a cluster.
+        ({"suspend": False, "manualSelector": False}, {"backoffLimit": 0}),
     ],
 )
 async def test_a_template_s_own_bounds_hold_within_the_admin_s(
