@@ -48,13 +48,27 @@ class Judged(Ledger):
         if forced or own or Command.PROMOTE in before or not named:
             return
         image = image_of(new["spec"]["template"])
-        serving = self.stage.serving()
-        if serving and serving.get(image, 0) == max(serving.values()):
-            return  # it is what serves most, whatever the marks say
+        if self._serves_already(image):
+            return
         asked = self.stage.answers.asked[self._since :]
         passed = [value for whose, value in asked if whose == image and value is not None]
         if not [value for value in passed if value <= 1]:
             self.wrong.append(f"{image} was promoted although nothing was asked of it")
+
+    def _serves_already(self, image: str) -> bool:
+        """Tell whether an image is what serves most, or is to serve alone, whatever the marks say.
+
+        Of a target that was just made no pod is ready yet; nothing else ever served there.
+        """
+        serving = self.stage.serving()
+        if serving:
+            return serving.get(image, 0) == max(serving.values())
+        sizes = {
+            image_of(one["spec"]["template"]): one["spec"]["replicas"]
+            for one in self.stage.revisions()
+        }
+        # One that was paused before its controller had seen it has no ReplicaSet at all.
+        return not sizes.keys() - {image} or {it for it in sizes if sizes[it]} == {image}
 
     def looked_at(self) -> None:
         """Look at a hold that has stood for a while: it says what it is, and the stable serves.

@@ -333,7 +333,7 @@ class Rollout:
 
     def _write_counts(self, new: Json | None) -> None:
         uid = self.deployment["metadata"]["uid"]
-        owned = [one for one in self.api.peek(REPLICASETS) if _owner(one) == uid]
+        owned = [one for one in self.api.peek(REPLICASETS) if owner_of(one) == uid]
         counts = {
             "observedGeneration": self.deployment["metadata"]["generation"],
             "replicas": sum(map(_pods, owned)),
@@ -395,7 +395,8 @@ def _age(obj: Json) -> tuple[str, str]:
     return (obj["metadata"]["creationTimestamp"], _name(obj))
 
 
-def _owner(obj: Json) -> str:
+def owner_of(obj: Json) -> str:
+    """Return the uid of an object's controller, "" where it has none."""
     owners = obj["metadata"].get("ownerReferences") or ()
     return next((str(one["uid"]) for one in owners if one.get("controller")), "")
 

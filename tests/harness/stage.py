@@ -32,6 +32,7 @@ from tests.harness.api import ApiServer, Writer
 from tests.harness.client import ANALYZER, TEAM, Client, Gate, Open
 from tests.harness.controllers import Health, Surroundings, image_of, is_ready
 from tests.harness.installation import Analyzer, Installation
+from tests.harness.rollouts import owner_of
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 SPACE: Final = "prod"
@@ -206,6 +207,17 @@ class Stage:
             if one["metadata"]["namespace"] == SPACE
             and not one["metadata"]["name"].startswith(f"{CANARY}-")
         }
+
+    def revisions(self) -> list[Json]:
+        """Return the ReplicaSets of the target that is there now, parked ones with them."""
+        found = self.api.look(DEPLOYMENTS, *PLACE)
+        uid = None if found is None else found["metadata"]["uid"]
+        return [
+            one
+            for one in self.api.peek(REPLICASETS)
+            if one["metadata"]["namespace"] == SPACE
+            and uid in {owner_of(one), (one["metadata"].get("labels") or {}).get(PARKED)}
+        ]
 
     def parked(self) -> list[Json]:
         """Return the ReplicaSets that are kept out of the target's choice."""

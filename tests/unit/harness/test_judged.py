@@ -1,0 +1,123 @@
+"""The oracle of the random events: what it finds wrong, and what it does not."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+import structlog
+
+from canary.contract import HOLD, STABLE
+from canary.model.values import Json
+from runtime.resources import DEPLOYMENTS
+from tests.fakes.loop import ImpatientLoop
+from tests.harness.client import ANALYZER, Client
+from tests.harness.controllers import Health, image_of
+from tests.harness.judged import Judged
+from tests.harness.stage import PLACE, Stage
+from tests.harness.team import Team
+
+RELEASE: Json = {"metadata": {"annotations": {HOLD: None, STABLE: None}}, "spec": {"paused": None}}
+SHORTLY = 0.1
+"""Seconds in which no controller has done anything."""
+LONG = 8.0
+"""Seconds in which a canary is ready and none of its checks is due."""
+
+
+@pytest.fixture
+def _quiet() -> Iterator[None]:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.reset_defaults()
+
+
+pytestmark = pytest.mark.usefixtures("_quiet")
+
+
+def found_wrong(play: Callable[[Stage, Team], Awaitable[None]]) -> list[str]:
+    """Return what the oracle says of something that is played."""
+
+    async def act() -> list[str]:
+        stage = Stage()
+        judged = Judged(stage)
+        async with stage.playing():
+            await asyncio.sleep(3)
+            await play(stage, Team(stage))
+            await asyncio.sleep(SHORTLY)
+        return judged.wrong
+
+    loop = ImpatientLoop()
+    try:
+        return loop.run_until_complete(act())
+    finally:
+        loop.close()
+
+
+async def released(stage: Stage) -> None:
+    """Release whatever is held, as a wrong analyzer would."""
+    await Client(stage.api, ANALYZER).merge_patch(DEPLOYMENTS, *PLACE, RELEASE)
+
+
+# --- what is right --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("made", [0.1, 0.3], ids=["without a ReplicaSet", "without a ready pod"])
+def test_the_only_version_that_there_ever_was_is_no_candidate(made: float) -> None:
+    async def play(stage: Stage, team: Team) -> None:
+        await team.deletes()
+        await team.creates("web:2")
+        await asyncio.sleep(made)
+        assert stage.serving() == {}
+        assert len(stage.revisions()) == int(made > SHORTLY)
+        await team.pauses(paused=True)
+        await asyncio.sleep(SHORTLY)
+        await team.pauses(paused=False)
+        await stage.until("its release", lambda: "Released" in stage.said())
+
+    assert found_wrong(play) == []
+
+
+# --- what is wrong --------------------------------------------------------------------------------
+
+
+def test_a_candidate_that_nobody_has_looked_at_yet() -> None:
+    async def play(stage: Stage, team: Team) -> None:
+        await team.push("web:2")
+        await released(stage)
+
+    assert found_wrong(play) == ["web:2 was promoted although nothing was asked of it"]
+
+
+def test_a_candidate_whose_checks_are_not_due_yet() -> None:
+    async def play(stage: Stage, team: Team) -> None:
+        await team.push("web:2")
+        await asyncio.sleep(LONG)
+        assert stage.canary_image() == "web:2"
+        await released(stage)
+
+    assert found_wrong(play) == ["web:2 was promoted although nothing was asked of it"]
+
+
+def test_a_candidate_beside_a_stable_of_which_no_pod_is_ready() -> None:
+    async def play(stage: Stage, team: Team) -> None:
+        stage.bad["web:1"] = Health.NEVER_READY
+        for which in range(2):
+            await team.loses_a_pod(which, canarys=False)
+        await asyncio.sleep(3)
+        assert stage.serving() == {}
+        await team.push("web:2")
+        await released(stage)
+
+    assert found_wrong(play) == ["web:2 was promoted although nothing was asked of it"]
+
+
+def test_a_candidate_of_a_target_at_no_replicas() -> None:
+    async def play(stage: Stage, team: Team) -> None:
+        await team.scales(0)
+        await asyncio.sleep(3)
+        assert not stage.target_pods()
+        assert image_of(stage.target()["spec"]["template"]) == "web:1"
+        await team.push("web:2")
+        await released(stage)
+
+    assert found_wrong(play) == ["web:2 was promoted although nothing was asked of it"]
