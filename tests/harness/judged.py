@@ -63,10 +63,7 @@ class Judged(Ledger):
         serving = self.stage.serving()
         if serving:
             return serving.get(image, 0) == max(serving.values())
-        sizes = {
-            image_of(one["spec"]["template"]): one["spec"]["replicas"]
-            for one in self.stage.revisions()
-        }
+        sizes = self.stage.sizes()
         # One that was paused before its controller had seen it has no ReplicaSet at all.
         return not sizes.keys() - {image} or {it for it in sizes if sizes[it]} == {image}
 
@@ -96,6 +93,8 @@ class Judged(Ledger):
         """Tell whether every run has ended and all is as it is to be for ever."""
         stage = self.stage
         if stage.weight() or stage.canary_image():
+            return False
+        if self.strays():  # those of a target that has gone are swept every few minutes
             return False
         if not stage.has_target():
             return True

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from canary.contract import ANALYZER_USER, HOLD, PARKED, SPLIT, STABLE
+from canary.contract import ANALYZER_USER, HOLD, SPLIT, STABLE
 from canary.model.values import Json
 from runtime.resources import (
     CANARIES,
@@ -135,12 +135,12 @@ class Ledger:
         for kind in (DEPLOYMENTS, SERVICES):
             if api.look(kind, SPACE, CANARY) is not None:
                 self.wrong.append(f"an orphan: {kind.kind} {CANARY}")
-        self._parked()
+        self.wrong += [f"parked still: {name}" for name in self.strays()]
         assert self.wrong == [], f"{self.wrong}; {self.stage.summary()}"
 
-    def _parked(self) -> None:
+    def strays(self) -> list[str]:
+        """Return the names of parked ReplicaSets that no held target needs."""
         target = self.stage.api.look(DEPLOYMENTS, *PLACE)
-        held = target is not None and bool(target["spec"].get("paused"))
-        for one in self.stage.api.peek(REPLICASETS):
-            if PARKED in (one["metadata"].get("labels") or {}) and not held:
-                self.wrong.append(f"parked still: {one['metadata']['name']}")
+        if target is not None and target["spec"].get("paused"):
+            return []
+        return [one["metadata"]["name"] for one in self.stage.parked()]

@@ -200,13 +200,15 @@ class Stage:
         ]
 
     def sizes(self) -> dict[str, int]:
-        """Return how many pods each ReplicaSet of the target is to have, by image."""
-        return {
-            image_of(one["spec"]["template"]): one["spec"]["replicas"]
-            for one in self.api.peek(REPLICASETS)
-            if one["metadata"]["namespace"] == SPACE
-            and not one["metadata"]["name"].startswith(f"{CANARY}-")
-        }
+        """Return how many pods the target's ReplicaSets are to have, by image.
+
+        Several of them have the same image where a team has restarted its pods.
+        """
+        found: dict[str, int] = {}
+        for one in self.revisions():
+            image = image_of(one["spec"]["template"])
+            found[image] = found.get(image, 0) + one["spec"]["replicas"]
+        return found
 
     def revisions(self) -> list[Json]:
         """Return the ReplicaSets of the target that is there now, parked ones with them."""
