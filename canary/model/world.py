@@ -26,7 +26,8 @@ class Hold(Enum):
 class Target:
     """The Deployment the team owns; `history_limit` is how many old ReplicaSets it keeps.
 
-    `uid` tells it from one of the same name that was there before.
+    `uid` tells it from one of the same name that was there before. `outlived` is whether it carries
+    the mark of a hold that was ended past Headgate.
     """
 
     hold: Hold
@@ -45,6 +46,7 @@ class Target:
     rollout_failed: str = ""
     history_limit: int = 10
     uid: str = ""
+    outlived: bool = False
 
 
 class Place(Enum):

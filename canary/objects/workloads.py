@@ -65,6 +65,7 @@ def read_target(obj: Json, *, enabled: bool, known: Identities) -> Target:
         uid=str(obj["metadata"].get("uid", "")),
         history_limit=int(obj["spec"].get("revisionHistoryLimit", 10)),
         rollout_failed="" if paused else _rollout_failure(obj),
+        outlived=HOLD in notes and not paused,
     )
 
 

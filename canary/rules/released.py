@@ -259,7 +259,7 @@ def _idle(ctx: Context) -> Decision:
     if state.phase is Phase.SUCCEEDED:
         state, events = after_rollout(ctx)
         actions += events
-    if target.promoting_mark or target.stable_mark or target.seen_mark:
+    if target.promoting_mark or target.stable_mark or target.seen_mark or target.outlived:
         actions.append(settle())
     if target.commands:
         actions.append(clear(target, target.commands))

@@ -28,6 +28,7 @@ from tests.harness.rollouts import Rollout
 KUBELET: Final = Writer("system:node:one", "kubelet")
 GATEWAY: Final = Writer("system:serviceaccount:gateway:gateway", "gateway")
 COLLECTOR: Final = Writer("system:serviceaccount:kube-system:generic-garbage-collector", "kcm")
+NODES: Final = 3
 _OWNED: Final = (CANARIES, DEPLOYMENTS, REPLICASETS, PODS, SERVICES, HTTPROUTES, SECRETS)
 
 
@@ -48,12 +49,14 @@ def _all_good(image: str) -> Health:
 class Surroundings:
     """The controllers of a cluster.
 
-    `health` says what an image does; `gateway_up` whether routes are taken over.
+    `health` says what an image does; `gateway_up` whether routes are taken over; `lost` are the
+    nodes that are not heard of.
     """
 
     api: ApiServer
     health: Callable[[str], Health] = _all_good
     gateway_up: bool = True
+    lost: set[int] = field(default_factory=set)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def step(self) -> bool:
@@ -133,7 +136,8 @@ class Surroundings:
 
     def _make_pod(self, replica_set: Json) -> None:
         metadata, template = replica_set["metadata"], replica_set["spec"]["template"]
-        name = f"{metadata['name']}-{next(self._numbers):05}"
+        number = next(self._numbers)
+        name = f"{metadata['name']}-{number:05}"
         owner = {
             "apiVersion": "apps/v1",
             "kind": "ReplicaSet",
@@ -150,14 +154,37 @@ class Surroundings:
                     "labels": dict(template["metadata"].get("labels") or {}),
                     "ownerReferences": [owner],
                 },
-                "spec": template["spec"],
+                "spec": {**template["spec"], "nodeName": f"node-{self._node(number)}"},
             },
             KUBELET,
         )
 
+    def _node(self, number: int) -> int:
+        """Return the node for a pod: one after the other, of those that are heard of if any is."""
+        ready = [node for node in range(NODES) if node not in self.lost]
+        return ready[number % len(ready)] if ready else number % NODES
+
+    def lose(self, node: int) -> None:
+        """Hear nothing of a node any more: its pods are not ready, as far as anybody knows."""
+        self.lost.add(node)
+        for pod in self._pods_on(node):
+            if is_ready(pod):
+                said = _unheard(pod["status"]["conditions"], self._time())
+                self.status(pod, {"conditions": said})
+
+    def evict(self, node: int) -> None:
+        """Take the pods of a node away, as happens to one that is not heard of for minutes."""
+        for pod in self._pods_on(node):
+            self._delete(PODS, pod)
+
+    def _pods_on(self, node: int) -> list[Json]:
+        return [one for one in self.api.peek(PODS) if one["spec"]["nodeName"] == f"node-{node}"]
+
     def _run(self, pod: Json) -> None:
         """Do what a kubelet does with a pod: start it, then have it ready, or not."""
         status = pod.get("status") or {}
+        if int(pod["spec"]["nodeName"].removeprefix("node-")) in self.lost:
+            return
         if not status:
             self.status(pod, _status(self._time(), ready=False))
             return
@@ -258,6 +285,12 @@ def _status(time: str, *, ready: bool, was: Json | None = None) -> Json:
         ],
         "containerStatuses": [{"name": "app", "restartCount": 0, "ready": ready, "state": state}],
     }
+
+
+def _unheard(conditions: list[Json], time: str) -> list[Json]:
+    """Return a pod's conditions where its node is lost: what its containers said last stands."""
+    unready = {"type": "Ready", "status": "False", "lastTransitionTime": time}
+    return [unready if one["type"] == "Ready" else one for one in conditions]
 
 
 def _crashed(status: Json) -> Json:

@@ -1,59 +1,126 @@
 """What must be so whatever happens: the ledger's rules, and those of a world of random events."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from canary.contract import ANALYZER_USER, HOLD, STABLE, Command
+from canary.model.former import Identities
 from canary.model.hashing import template_hash
+from canary.model.strategy import HookType
 from canary.model.values import Json
-from runtime.resources import CANARIES, DEPLOYMENTS
+from runtime.resources import CANARIES, DEPLOYMENTS, REPLICASETS
 from tests.harness.api import Change
 from tests.harness.controllers import image_of, is_ready
+from tests.harness.hooks import Given, Hooks
 from tests.harness.ledger import Ledger
-from tests.harness.stage import NAME, PLACE
+from tests.harness.stage import CANARY, NAME, PLACE, SPACE
 
 _ENDED: Final = frozenset({"Initialized", "Succeeded", "Failed"})
+_AT_ONCE: Final = 5.0
+"""Seconds in which a rollback hook that agreed has ended the run."""
 
 
 @dataclass
 class Judged(Ledger):
-    """A ledger that also says why a candidate may be released, and when all is over."""
+    """A ledger that also says why a candidate may be released, and when all is over.
 
+    Args:
+        hooks: what was asked of hooks, if anything is.
+
+    """
+
+    hooks: Hooks | None = None
     _held: str = ""
     _since: int = 0
+    _asked_of_hooks: int = 0
+    _gates: frozenset[HookType] = frozenset()
+    _told: set[Command] = field(default_factory=set)
 
     def heard(self, change: Change) -> None:
         """Take in one write."""
         super().heard(change)
-        if change.resource != DEPLOYMENTS or change.new is None:
+        obj = change.new or change.old or {"metadata": {}}
+        if obj["metadata"].get("namespace") != SPACE:
             return
-        if change.new["metadata"]["name"] != NAME or change.new["metadata"]["namespace"] != "prod":
-            return
-        notes = change.new["metadata"].get("annotations") or {}
-        if change.writer.user == ANALYZER_USER and change.old is not None:
-            self._is_earned(change.old, change.new)
-        if notes.get(HOLD, "") != self._held:
-            self._held, self._since = notes.get(HOLD, ""), len(self.stage.answers.asked)
+        ours = change.writer.user == ANALYZER_USER and change.old is not None
+        if change.resource == REPLICASETS and ours and change.old and change.new:
+            self._is_spared(change.old, change.new)
+        if change.resource == DEPLOYMENTS and change.new is not None:
+            if obj["metadata"]["name"] == CANARY:
+                self._is_confirmed(change.old, change.new)
+            if obj["metadata"]["name"] == NAME:
+                if ours and change.old is not None:
+                    self._is_earned(change.old, change.new)
+                self._follow(change.new)
+
+    # --- whose run it is --------------------------------------------------------------------------
+
+    def _follow(self, target: Json) -> None:
+        """Keep since when the candidate is held, or tried once more, and what people said of it."""
+        notes = target["metadata"].get("annotations") or {}
+        held = image_of(target["spec"]["template"]) if HOLD in notes else ""
+        retried = Command.RETRY in notes and self.stage.refused_image() == held
+        if held != self._held or retried:
+            self._held, self._since = held, len(self.stage.answers.asked)
+            self._asked_of_hooks = len(self.hooks.given) if self.hooks else 0
+            self._gates, self._told = self._kinds(), set()
+        self._told |= {command for command in Command if command in notes}
+
+    def _kinds(self) -> frozenset[HookType]:
+        """Return the kinds of hooks that the Canary names."""
+        found = self.stage.api.look(CANARIES, *PLACE) or {}
+        hooks = (found.get("spec") or {}).get("analysis", {}).get("webhooks") or ()
+        return frozenset(HookType(hook["type"]) for hook in hooks)
+
+    def _given(self, kind: HookType, image: str) -> list[Given]:
+        """Return what hooks of a kind have answered about the candidate that is held."""
+        given = self.hooks.given[self._asked_of_hooks :] if self.hooks else []
+        return [one for one in given if one.kind is kind and one.image == image]
+
+    def _is_shut(self, kind: HookType, image: str) -> bool:
+        """Tell whether a gate that has stood since the hold was opened by nobody."""
+        stands = kind in self._gates & self._kinds() and image == self._held
+        people = self._told & {Command.APPROVE, Command.PROMOTE}
+        return stands and not people and not any(one.ok for one in self._given(kind, image))
+
+    # --- what it may do ---------------------------------------------------------------------------
 
     def _is_earned(self, old: Json, new: Json) -> None:
         """A candidate is released by its own checks or by somebody's word."""
         before = old["metadata"].get("annotations") or {}
         if HOLD not in before or new["spec"].get("paused") or not old["spec"].get("paused"):
             return
+        template = new["spec"]["template"]
         found = self.stage.api.look(CANARIES, *PLACE) or {}
-        forced = ((found.get("status") or {}).get("run") or {}).get("forced")
-        own = before.get(STABLE) == template_hash(new["spec"]["template"])
+        mark = Identities((template,)).current(before.get(STABLE, ""))
         # Metrics that nobody has named are no condition where neither version has them.
         named = bool((found.get("spec") or {}).get("analysis", {}).get("metrics"))
-        if forced or own or Command.PROMOTE in before or not named:
+        image = image_of(template)
+        if mark == template_hash(template) or Command.PROMOTE in self._told | before.keys():
             return
-        image = image_of(new["spec"]["template"])
         if self._serves_already(image):
             return
+        if named and (why := self._unchecked(image)):
+            self.wrong.append(f"{image} was promoted although {why}")
+        if self._is_shut(HookType.CONFIRM_PROMOTION, image):
+            self.wrong.append(f"{image} was promoted although nobody confirmed it")
+        if self._is_given_back(image):
+            self.wrong.append(f"{image} was promoted although a hook had it rolled back")
+
+    def _unchecked(self, image: str) -> str:
+        """Say what the checks of a candidate lack; nothing if the last one passed."""
         asked = self.stage.answers.asked[self._since :]
-        passed = [value for whose, value in asked if whose == image and value is not None]
-        if not [value for value in passed if value <= 1]:
-            self.wrong.append(f"{image} was promoted although nothing was asked of it")
+        own = [value for whose, value in asked if whose == image]
+        if not [value for value in own if value is not None and value <= 1]:
+            return "nothing was asked of it"
+        return "" if own[-1] is not None and own[-1] <= 1 else "its last check did not pass"
+
+    def _is_given_back(self, image: str) -> bool:
+        kind = HookType.ROLLBACK
+        if kind not in self._gates & self._kinds():
+            return False
+        agreed = [one.at for one in self._given(kind, image) if one.ok]
+        return bool(agreed) and self.stage.seconds() - agreed[0] > _AT_ONCE
 
     def _serves_already(self, image: str) -> bool:
         """Tell whether an image is what serves most, or is to serve alone, whatever the marks say.
@@ -66,6 +133,32 @@ class Judged(Ledger):
         sizes = self.stage.sizes()
         # One that was paused before its controller had seen it has no ReplicaSet at all.
         return not sizes.keys() - {image} or {it for it in sizes if sizes[it]} == {image}
+
+    def _is_confirmed(self, old: Json | None, new: Json) -> None:
+        """No canary is made, or made another one, before its rollout is confirmed."""
+        image = image_of(new["spec"]["template"])
+        anew = old is None or image_of(old["spec"]["template"]) != image
+        if anew and self._is_shut(HookType.CONFIRM_ROLLOUT, image):
+            self.wrong.append(f"{image} has a canary that nobody confirmed")
+
+    def _share(self) -> None:
+        before = self.weights[-1] if self.weights else 0
+        super()._share()
+        image = self.stage.canary_image()
+        if self.stage.weight() > before and self._is_shut(HookType.CONFIRM_TRAFFIC_INCREASE, image):
+            self.wrong.append(f"{image} has more traffic than anybody confirmed")
+
+    def _is_spared(self, old: Json, new: Json) -> None:
+        """Pods of the target are taken down, or left alone, only where others are to serve."""
+        fewer = new["spec"]["replicas"] < old["spec"]["replicas"]
+        if not fewer or not self.stage.has_target():
+            return
+        wanted = int(self.stage.target()["spec"].get("replicas", 1))
+        others = sum(self.stage.sizes().values())
+        if wanted and not others:
+            self.wrong.append(f"{image_of(new['spec']['template'])} was all that served")
+
+    # --- what is looked at ------------------------------------------------------------------------
 
     def looked_at(self) -> None:
         """Look at a hold that has stood for a while: it says what it is, and the stable serves.

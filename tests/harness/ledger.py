@@ -48,6 +48,7 @@ class Ledger:
     released: Counter[str] = field(default_factory=Counter)
     weights: list[int] = field(default_factory=list)
     _held_at: dict[str, datetime] = field(default_factory=dict)
+    _served: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self.stage.api.watchers.append(self.heard)
@@ -58,6 +59,8 @@ class Ledger:
             self._is_ours(change)
         if change.resource == PODS and change.old is None and change.new is not None:
             self._pod(change.new)
+        if change.resource in {DEPLOYMENTS, REPLICASETS}:
+            self._serve()
         if change.resource == HTTPROUTES:
             self._share()
         if change.resource == DEPLOYMENTS and change.old and change.new:
@@ -76,6 +79,15 @@ class Ledger:
         if metadata.get("namespace") != SPACE or not ours or gone:
             self.wrong.append(f"foreign: {kind.plural} {metadata['name']} of {change.version}")
 
+    def _serve(self) -> None:
+        """Keep which images had pods in the target when it was held with none last."""
+        target = self.stage.api.look(DEPLOYMENTS, *PLACE)
+        if target is None:
+            self._served = frozenset()
+        elif HOLD not in (target["metadata"].get("annotations") or {}):
+            now = frozenset(image for image, size in self.stage.sizes().items() if size)
+            self._served = now or self._served
+
     def _pod(self, pod: Json) -> None:
         image, name = image_of(pod), pod["metadata"]["name"]
         if name.startswith(f"{CANARY}-") or not name.startswith(f"{NAME}-"):
@@ -86,8 +98,9 @@ class Ledger:
     def _waits(self, image: str) -> bool:
         """Tell whether an image is held: it may have no pod then.
 
-        Where the namespace's label is gone, a hold can be ended past the webhook. One without a
-        stable mark may be of what serves already: the analyzer finds out.
+        Where the namespace's label is gone, a hold can be ended past the webhook. What served alone
+        before its hold is no candidate. A hold without a stable mark may be of what served among
+        others: the analyzer finds out.
         """
         target = self.stage.api.look(DEPLOYMENTS, *PLACE)
         if target is None or not target["spec"].get("paused"):
@@ -95,7 +108,9 @@ class Ledger:
         notes = target["metadata"].get("annotations") or {}
         if HOLD not in notes or image_of(target["spec"]["template"]) != image:
             return False
-        return bool(notes.get(STABLE)) or not self.stage.serving().get(image)
+        if self._served == {image}:
+            return False
+        return bool(notes.get(STABLE)) or image not in self._served
 
     def _is_undone(self, image: str) -> bool:
         """Tell whether a promotion was taken back just now: its ReplicaSet is told next."""

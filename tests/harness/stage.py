@@ -13,6 +13,7 @@ import orjson
 
 from analyzer.ports import HookCaller, ProviderError
 from canary.contract import EVIDENCE, NAMESPACE_ENABLED, NAMESPACE_LABEL, PARKED, REFUSED
+from canary.model.former import Identities
 from canary.model.hashing import template_hash
 from canary.model.values import Json
 from canary.queries.provider import ProviderSpec
@@ -110,6 +111,10 @@ class Stage:
         skew = getattr(self, "skew", timedelta(0))
         return START + timedelta(seconds=passed) + skew
 
+    def seconds(self) -> float:
+        """Return how much time has passed, whatever the API server's clock says."""
+        return asyncio.get_running_loop().time()
+
     def _enabled(self, namespace: str) -> bool:
         return labelled(self.api.look(NAMESPACES, "", namespace))
 
@@ -145,6 +150,11 @@ class Stage:
         """Tell whether there is a target."""
         return self.api.look(DEPLOYMENTS, *PLACE) is not None
 
+    def candidate(self) -> str:
+        """Return the image that the target asks for, "" where there is no target."""
+        found = self.api.look(DEPLOYMENTS, *PLACE)
+        return "" if found is None else image_of(found["spec"]["template"])
+
     def canary_image(self) -> str:
         """Return the image that the canary runs, "" where there is none."""
         found = self.api.look(DEPLOYMENTS, SPACE, CANARY)
@@ -161,7 +171,8 @@ class Stage:
         if target is None:
             return ""
         template, notes = target["spec"]["template"], target["metadata"].get("annotations") or {}
-        refused = notes.get(REFUSED) == template_hash(template)
+        mark = Identities((template,)).current(notes.get(REFUSED, ""))
+        refused = mark == template_hash(template)
         return image_of(template) if refused else ""
 
     def phase(self) -> str:

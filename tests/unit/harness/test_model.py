@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.harness.machine import Machine
+from tests.harness.namespace import Namespace
 
 STEPS = int(os.environ.get("MODEL_STEPS", "1000000"))
 SEED = int(os.environ.get("MODEL_SEED", "1"))
@@ -24,20 +25,20 @@ TOGETHER = settings(
 
 @pytest.mark.timeout(600)
 def test_random_events() -> None:
-    Machine.steps = 0
+    Namespace.steps = 0
     run_state_machine_as_test(Machine, settings=TOGETHER)
-    print(f"{Machine.steps} steps")  # noqa: T201 - the figure is asked for
-    assert Machine.steps > 1_000
+    print(f"{Namespace.steps} steps")  # noqa: T201 - the figure is asked for
+    assert Namespace.steps > 1_000
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(0)
 def test_a_million_random_events() -> None:
-    Machine.steps, number = 0, SEED
-    while Machine.steps < STEPS:
-        print(f"MODEL_SEED={number}: {Machine.steps} steps", flush=True)  # noqa: T201 - as above
+    Namespace.steps, number = 0, SEED
+    while Namespace.steps < STEPS:
+        print(f"MODEL_SEED={number}: {Namespace.steps} steps", flush=True)  # noqa: T201 - as above
         other = seed(number)(type("Seeded", (Machine,), {}))
         form = settings(TOGETHER, derandomize=False, database=None, stateful_step_count=60)
         run_state_machine_as_test(other, settings=form)
         number += 1
-    print(f"{Machine.steps} steps")  # noqa: T201 - as above
+    print(f"{Namespace.steps} steps")  # noqa: T201 - as above

@@ -1,0 +1,35 @@
+"""What the random events have found, each by as few of them as show it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.harness.machine import Machine
+
+Event = Callable[[Machine], None]
+
+
+def happens(*events: Event, **furniture: Any) -> None:
+    """Play events from the beginning to the end of all runs; the oracle says what is wrong."""
+    machine = Machine()
+    machine.begin(**{"replicas": 2, "own": True} | furniture)
+    try:
+        for event in events:
+            event(machine)
+    except BaseException:
+        machine.judged.wrong.append("it has failed already")
+        machine.teardown()
+        raise
+    machine.teardown()
+
+
+def test_a_hold_that_is_ended_while_nobody_looks_leaves_no_mark() -> None:
+    happens(
+        lambda it: it.restart(when=1),
+        lambda it: it.apply(image="web:2"),  # half-way: what serves cannot be told, nor is marked
+        lambda it: it.stage.installation.kill(),
+        lambda it: it.delete_canary(),
+        lambda it: it.label(on=False),
+        lambda it: it.pause(paused=False),
+        lambda it: it.write_canary(analysis={}),
+        replicas=4,
+    )
