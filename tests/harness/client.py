@@ -9,7 +9,7 @@ from typing import Final, Protocol, TypeVar
 from canary.contract import ANALYZER_USER, FIELD_MANAGER
 from canary.model.values import Json
 from runtime.errors import NotFound
-from runtime.resources import ListResult, Resource, WatchEvent
+from runtime.resources import CANARIES, ListResult, Resource, WatchEvent
 from tests.harness.api import ApiServer, Writer
 
 T = TypeVar("T")
@@ -19,19 +19,23 @@ TEAM: Final = Writer(user="alice", manager="kubectl")
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write that a process is about to make."""
+    """One write that a process is about to make.
+
+    `part` tells writes to one resource apart that are made by different hands.
+    """
 
     verb: str
     resource: Resource
     subresource: str
     namespace: str
     name: str
+    part: str = ""
 
     @property
     def kind(self) -> str:
         """The verb and what it is about, such as `merge_patch canaries/status`."""
         beneath = f"/{self.subresource}" if self.subresource else ""
-        return f"{self.verb} {self.resource.plural}{beneath}"
+        return f"{self.verb} {self.resource.plural}{beneath}{self.part and f' {self.part}'}"
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
@@ -143,7 +147,9 @@ class Client:
         def arrive() -> Json:
             return self.api.merge_patch(resource, place, patch, writer, subresource)
 
-        return await self._write("merge_patch", resource, _at(place), arrive, subresource)
+        return await self._write(
+            "merge_patch", resource, _at(place), arrive, subresource, _part(resource, patch)
+        )
 
     async def json_patch(
         self,
@@ -212,10 +218,12 @@ class Client:
         obj: Json,
         arrive: Callable[[], T],
         subresource: str = "",
+        part: str = "",
     ) -> T:
         await self._reached()
         metadata = obj["metadata"]
-        write = Write(verb, resource, subresource, metadata.get("namespace", ""), metadata["name"])
+        space, name = metadata.get("namespace", ""), metadata["name"]
+        write = Write(verb, resource, subresource, space, name, part)
         return await self.gate.passes(write, arrive)
 
     async def _reached(self) -> None:
@@ -223,6 +231,12 @@ class Client:
         await asyncio.sleep(0)
         if not self.alive:
             await asyncio.Event().wait()
+
+
+def _part(resource: Resource, patch: Json) -> str:
+    """Return what is written of a Canary beside the whole record of its run."""
+    said = set(patch.get("status") or ())
+    return "condition" if resource == CANARIES and said == {"conditions", "run"} else ""
 
 
 def _at(place: tuple[str, str]) -> Json:

@@ -6,7 +6,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from canary.contract import ANALYZER_USER, HOLD, SPLIT, STABLE
+from canary.model.former import Identities
+from canary.model.hashing import template_hash
 from canary.model.values import Json
+from canary.objects.status import CONDITION
 from runtime.resources import (
     CANARIES,
     DEPLOYMENTS,
@@ -29,7 +32,15 @@ _OURS: Final = {
 }
 UNDOING: Final = timedelta(seconds=15)
 """In which a half-way promotion has its ReplicaSet scaled down once it is held."""
+ANSWERED: Final = timedelta(seconds=90)
+"""In which a Canary says nothing of the version before any more, whatever goes wrong meanwhile."""
 _NEVER_DELETED: Final = frozenset({NAME})
+_SAID: Final = frozenset({"True", "False"})
+
+
+def is_held(target: Json) -> bool:
+    """Tell whether a target carries the mark of a hold."""
+    return HOLD in (target["metadata"].get("annotations") or {})
 
 
 @dataclass
@@ -49,6 +60,8 @@ class Ledger:
     weights: list[int] = field(default_factory=list)
     _held_at: dict[str, datetime] = field(default_factory=dict)
     _served: frozenset[str] = frozenset()
+    _asks_for: str = ""
+    _asks_since: float = 0.0
 
     def __post_init__(self) -> None:
         self.stage.api.watchers.append(self.heard)
@@ -61,6 +74,8 @@ class Ledger:
             self._pod(change.new)
         if change.resource in {DEPLOYMENTS, REPLICASETS}:
             self._serve()
+        if change.resource in {DEPLOYMENTS, CANARIES}:
+            self._speak()
         if change.resource == HTTPROUTES:
             self._share()
         if change.resource == DEPLOYMENTS and change.old and change.new:
@@ -84,9 +99,25 @@ class Ledger:
         target = self.stage.api.look(DEPLOYMENTS, *PLACE)
         if target is None:
             self._served = frozenset()
-        elif HOLD not in (target["metadata"].get("annotations") or {}):
+        elif not is_held(target):
             now = frozenset(image for image, size in self.stage.sizes().items() if size)
             self._served = now or self._served
+
+    def _speak(self) -> None:
+        """A condition that is True or False speaks of the version that is held, or goes soon."""
+        target, canary = self.stage.api.look(DEPLOYMENTS, *PLACE), self.stage.status()
+        template = None if target is None or not is_held(target) else target["spec"]["template"]
+        wanted, now = "" if template is None else template_hash(template), self.stage.seconds()
+        if wanted != self._asks_for:
+            self._asks_for, self._asks_since = wanted, now
+        if template is None or now - self._asks_since < ANSWERED.total_seconds():
+            return
+        known, hashes = Identities((template,)), ("lastAppliedSpec", "lastPromotedSpec")
+        said = {known.current(canary.get(name) or "") for name in hashes}
+        conditions = [it for it in canary.get("conditions") or () if it["type"] == CONDITION]
+        verdicts = [one for one in conditions if one["status"] in _SAID]
+        if verdicts and wanted not in said and self.stage.is_labelled():
+            self.wrong.append(f"a verdict on another version stands: {verdicts[0]['message']}")
 
     def _pod(self, pod: Json) -> None:
         image, name = image_of(pod), pod["metadata"]["name"]

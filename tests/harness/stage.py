@@ -89,7 +89,7 @@ class Stage:
     ) -> None:
         self.began = asyncio.get_running_loop().time()
         self.api = ApiServer(self.now)
-        self.webhook = Webhook(self._enabled)
+        self.webhook = Webhook(self.is_labelled)
         self.api.admission = self.webhook
         self.bad: dict[str, Health] = {}
         self.others = Surroundings(self.api, health=lambda image: self.bad.get(image, Health.GOOD))
@@ -115,7 +115,8 @@ class Stage:
         """Return how much time has passed, whatever the API server's clock says."""
         return asyncio.get_running_loop().time()
 
-    def _enabled(self, namespace: str) -> bool:
+    def is_labelled(self, namespace: str = SPACE) -> bool:
+        """Tell whether a namespace carries the label."""
         return labelled(self.api.look(NAMESPACES, "", namespace))
 
     def _analyzer(self) -> Analyzer:

@@ -242,6 +242,13 @@ async def _after_refusal(stage: Stage) -> None:
     await push(stage, "web:3")
 
 
+async def _next(stage: Stage) -> None:
+    """Push the next version onto one that was promoted, which its Canary says still."""
+    await _promoted(stage)
+    await stage.until("promoted", lambda: stage.phase() == "Succeeded")
+    await push(stage, "web:3")
+
+
 async def _opened(stage: Stage) -> None:
     """Open three gates: one by a person, the others by their hooks."""
     hooks = _hooks(stage)
@@ -400,7 +407,15 @@ STORIES: Final = (
         serves="web:3",
         released={"web:3": 1},
         never=frozenset({"web:2"}),
-        kinds=frozenset({"json_patch deployments/status"}),
+        kinds=frozenset({"json_patch deployments/status", "merge_patch canaries/status condition"}),
+    ),
+    Story(
+        name="next",
+        plays=_next,
+        phase="Succeeded",
+        serves="web:3",
+        released={"web:2": 1, "web:3": 1},
+        kinds=frozenset({"merge_patch canaries/status condition"}),
     ),
     Story(
         name="opened",

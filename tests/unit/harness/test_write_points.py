@@ -25,6 +25,7 @@ KNOWN: Final = frozenset(
         "apply services",
         "apply deployments",
         "merge_patch canaries/status",
+        "merge_patch canaries/status condition",
         "merge_patch deployments",
         "merge_patch deployments/status",
         "json_patch deployments/status",
@@ -83,6 +84,17 @@ def test_a_run_ends_well_whatever_happens_to_one_of_its_writes(story: Story) -> 
     print(f"{story.name}: {len(points)} cases")  # noqa: T201 - the figures are asked for
     assert points
     assert list(failures(points)) == []
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("name", ["after-refusal", "next"])
+def test_no_verdict_outlives_the_next_hold_whatever_happens_to_its_write(
+    name: str, fault: Fault
+) -> None:
+    [story] = [one for one in STORIES if one.name == name]
+    [*_, number] = [at for at, write in enumerate(found(story)) if write.part == "condition"]
+    assert list(failures([Point(story, number, fault)])) == []
 
 
 @pytest.mark.timeout(300)
