@@ -201,10 +201,11 @@ def _would_take_effect(facts: Facts) -> bool:
 def _hold(facts: Facts, *, outcome: str, warnings: tuple[str, ...]) -> Allowed:
     # A mark that stands is left as it is written: an analyzer of the release before may read it.
     stable = {STABLE: facts.stable_mark} if facts.stable_mark else {}
+    rolls_no_more = {PROMOTING: None} if facts.rolling else {}
     return Allowed(
         outcome=outcome,
         paused=True,
-        annotations={HOLD: facts.new_hash, **stable},
+        annotations={HOLD: facts.new_hash, **stable, **rolls_no_more},
         warnings=warnings,
     )
 

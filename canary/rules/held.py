@@ -176,6 +176,15 @@ def suspended(ctx: Context) -> Decision | None:
     return stand(ctx, Reason.SUSPENDED, "suspended by spec.suspend", RECHECK)
 
 
+def superseded(ctx: Context) -> Decision | None:
+    """A newer version ends the run of the one before, also where none can begin.
+
+    Nobody judges what the one before is sent while its Canary says to wait or cannot be followed.
+    """
+    running = ctx.state.phase in RUNNING_PHASES
+    return new_candidate(ctx) if running else None
+
+
 def new_candidate(ctx: Context) -> Decision | None:
     """A hold that no run has taken up: start, or start again with what superseded it."""
     if ctx.same_candidate and ctx.state.phase not in IDLE_PHASES:
@@ -357,6 +366,7 @@ RULES_HELD: Final[tuple[Callable[[Context], Decision | None], ...]] = (
     rolled_back,
     misfit,
     released,
+    superseded,
     invalid,
     suspended,
     new_candidate,

@@ -161,6 +161,7 @@ class World:
         elif template != self.template:
             self.template, self.paused, self.held = template, True, True
             self.marks["stable"] = stable
+            self.marks.pop("promoting", None)
 
     def command(self, command: Command, value: str = "now") -> None:
         """Annotate the target."""
@@ -321,11 +322,11 @@ class World:
 
     def answer(self, ask: Ask) -> Answer:
         """Return what metrics and hooks say now."""
-        assert isinstance(self.strategy, Strategy)
         if not isinstance(ask, MetricsAsk):
             faulty = ask.hook in self.faulty_hooks
             ok = not faulty and ask.hook not in self.refuse_hooks
             return HookAnswer(ask=ask, ok=ok, message="no", faulty=faulty)
+        assert isinstance(self.strategy, Strategy)
         value = self.values.get(self.template, 0.0)
         baseline = self.values.get(self.marks.get("stable", ""), 0.0)
         until = self._waits_until()

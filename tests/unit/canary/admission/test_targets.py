@@ -106,7 +106,7 @@ def test_a_third_template_stays_held_against_the_old_stable() -> None:
 def test_a_third_template_while_a_promotion_rolls_is_held_against_the_old_stable() -> None:
     answer = allowed(write(ROLLING, annotated(V3, {PROMOTING: H2, STABLE: H1})))
     assert answer.paused is True
-    assert answer.annotations == {HOLD: H3}
+    assert answer.annotations == {HOLD: H3, PROMOTING: None}, "nothing rolls any more"
 
 
 @pytest.mark.parametrize("marks", [{}, REFUSED_MARKS], ids=["during a run", "after a refusal"])
