@@ -1,8 +1,9 @@
 """Says what of a Canary nobody follows, where no run does: its target rests, or is not there.
 
-And which of two Canaries of one target is in force.
+Of a run whose target has gone its Canary says so. And which of two of one target is in force.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -12,17 +13,18 @@ import structlog
 from analyzer.loop.act import Actor
 from analyzer.loop.known import Index
 from analyzer.loop.observe import Observer
-from analyzer.loop.records import target_of
+from analyzer.loop.records import Records, state_of, target_of
 from analyzer.loop.rivals import tell_rivals
 from canary.contract import Reason
 from canary.model.state import State
 from canary.model.values import Json, Key
 from canary.rules.actions import Emit
 from canary.rules.denied import denied
-from canary.rules.notices import noticed_at_rest
+from canary.rules.notices import noticed_at_rest, untargeted
 from canary.spec.canary import parse_strategy
 from canary.spec.made import is_ours
-from runtime.errors import ApiError
+from runtime.errors import ApiError, NotFound
+from runtime.writes import Overtaken
 
 log = structlog.get_logger("analyzer")
 COMES_WITHIN: Final = timedelta(seconds=10)
@@ -38,12 +40,14 @@ class Notices:
         actor: writes them.
         observer: knows the admin's settings, and what queries come to.
         index: what was heard last.
+        records: the Canary objects.
 
     """
 
     actor: Actor
     observer: Observer
     index: Index
+    records: Records
 
     async def at_rest(self, target: Json, canary: Json, state: State, now: datetime) -> State:
         """Say what of a resting target's Canary nobody follows, once each time it changes.
@@ -129,4 +133,9 @@ class Notices:
             return COMES_WITHIN - max(age, _NO_TIME)
         said = f"there is no Deployment {target_of(canary)}, which spec.targetRef names"
         await self.actor.report(canary, Emit(str(Reason.NO_TARGET), said, warning=True), now)
+        with suppress(NotFound, Overtaken):  # another look follows what has overtaken this one
+            canary = await self.records.read(canary)
+            before = state_of(canary)
+            if (state := untargeted(before, said, now)) != before:
+                await self.records.save(canary, state, now)
         return _NO_TIME

@@ -109,7 +109,7 @@ class Reconciler:
 
     @property
     def _notices(self) -> Notices:
-        return Notices(self.actor, self.observer, self.index)
+        return Notices(self.actor, self.observer, self.index, self.records)
 
     async def reconcile(self, key: Key) -> Result:
         """Look at one target and do what it needs.

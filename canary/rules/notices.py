@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from canary.contract import Reason
-from canary.model.state import RUNNING_PHASES, Notice, State
+from canary.model.state import RUNNING_PHASES, Notice, Phase, State
 from canary.model.strategy import InvalidStrategy, Strategy, not_followed
 from canary.model.values import Key
 from canary.rules.actions import Decision, Emit, SaveState
@@ -60,6 +61,31 @@ def noticed(ctx: Context, decision: Decision) -> Decision:
     ]
     save = () if SaveState() in decision.actions else (SaveState(),)
     return replace(decision, state=state, actions=(*news, *decision.actions, *save))
+
+
+def untargeted(state: State, message: str, now: datetime) -> State:
+    """Return what a Canary remembers whose target is not there any more: no run is under way.
+
+    That it was another Deployment is known by its uid, should one of that name come.
+
+    Args:
+        state: what it remembers so far.
+        message: what is said of it.
+        now: the time of this reconcile.
+
+    """
+    if state.phase not in RUNNING_PHASES:
+        return state
+    return State(
+        phase=Phase.INITIALIZED,
+        reason=str(Reason.NO_TARGET),
+        message=message,
+        changed_at=now,
+        target_uid=state.target_uid,
+        alerts=state.alerts,
+        told=state.told,
+        noticed=state.noticed,
+    )
 
 
 def _notices(key: Key, strategy: Strategy | InvalidStrategy) -> tuple[Notice, ...]:

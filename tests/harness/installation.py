@@ -59,6 +59,7 @@ class Analyzer:
         sampler = Sampler(cluster, self.providers, "http://metrics")
         inquirer = Inquirer(self.hooks, sampler, registry=registry, clock=_loop_time)
         index = follow(self.listens or self.client, (HTTPROUTES,))
+        index.absences.clock = index.gone.clock = _loop_time
         reconciler = Reconciler(
             cluster=cluster,
             index=index,

@@ -5,12 +5,12 @@ from datetime import timedelta
 import pytest
 
 from canary.contract import HOLD, Reason
-from canary.model.state import State
+from canary.model.state import Phase, State
 from canary.model.values import Json
 from canary.objects.status import state_from_status, status_from_state
 from canary.rules.context import RECHECK
 from runtime.errors import Invalid
-from runtime.resources import CANARIES, METRICTEMPLATES
+from runtime.resources import CANARIES, DEPLOYMENTS, METRICTEMPLATES
 from tests.fakes import made, objects
 from tests.fakes.bench import KEY, START, Bench, hash_of, held, service, status
 from tests.fakes.metric_provider import FakeMetricProvider
@@ -238,6 +238,36 @@ async def test_a_target_that_is_not_there_is_said_once() -> None:
         await bench.reconcile()
     (text,) = said(bench, "TargetNotFound")
     assert "there is no Deployment web.prod" in text
+
+
+async def test_a_run_whose_target_was_deleted_is_under_way_no_more() -> None:
+    bench = held(Bench())
+    found = bench.canary(KEY)
+    assert found is not None
+    found["metadata"]["creationTimestamp"] = (START - timedelta(minutes=1)).isoformat()
+    bench.cluster.put(CANARIES, found)
+    for _ in range(3):
+        await bench.reconcile()
+    assert status(bench)["phase"] == "Progressing"
+    bench.cluster.remove(DEPLOYMENTS, KEY.namespace, KEY.name)
+    for _ in range(3):
+        await bench.reconcile()
+    told = status(bench)
+    assert (told["phase"], told["canaryWeight"], told["lastAppliedSpec"]) == ("Initialized", 0, "")
+    assert [(it["status"], it["reason"]) for it in told["conditions"]] == [
+        ("Unknown", "TargetNotFound")
+    ]
+
+
+async def test_a_verdict_stands_when_its_target_goes() -> None:
+    bench = targetless()
+    found = bench.canary(KEY)
+    assert found is not None
+    before = State(phase=Phase.FAILED, candidate="x", reason="Refused", message="it was bad")
+    found["status"] = status_from_state(before, previous={}, generation=1, now=START)
+    bench.cluster.put(CANARIES, found)
+    await bench.reconcile()
+    assert status(bench)["conditions"][0]["message"] == "it was bad"
 
 
 @pytest.mark.parametrize(
