@@ -26,8 +26,9 @@ class Hold(Enum):
 class Target:
     """The Deployment the team owns; `history_limit` is how many old ReplicaSets it keeps.
 
-    `uid` tells it from one of the same name that was there before. `outlived` is whether it carries
-    the mark of a hold that was ended past Headgate.
+    `uid` tells it from one of the same name that was there before. `rollout_failed` is why its
+    rolling update does not go on, `rollout_failed_at` since when, None where that is not known.
+    `outlived` is whether it carries the mark of a hold that was ended past Headgate.
     """
 
     hold: Hold
@@ -44,6 +45,7 @@ class Target:
     requested_by: str = ""
     rollout_complete: bool = False
     rollout_failed: str = ""
+    rollout_failed_at: datetime | None = None
     history_limit: int = 10
     uid: str = ""
     outlived: bool = False

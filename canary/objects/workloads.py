@@ -13,11 +13,12 @@ from canary.contract import (
     STABLE,
     Command,
 )
-from canary.model.fates import Taken
+from canary.model.fates import Broken, Taken, Unready
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
 from canary.model.values import Json
 from canary.model.world import CanaryPod, CanaryPresent, Hold, Revision, Target
+from canary.objects import recorded
 from canary.objects.fates import (
     ENDED,
     HOPELESS,
@@ -48,6 +49,7 @@ def read_target(obj: Json, *, enabled: bool, known: Identities) -> Target:
     notes = annotations(obj)
     paused = bool(obj["spec"].get("paused"))
     hold = (Hold.OURS if HOLD in notes else Hold.THEIRS) if paused else Hold.NONE
+    failed, failed_at = ("", None) if paused else _rollout_failure(obj)
     return Target(
         hold=hold,
         template_hash=template_hash(obj["spec"]["template"]),
@@ -64,7 +66,8 @@ def read_target(obj: Json, *, enabled: bool, known: Identities) -> Target:
         rollout_complete=not paused and _complete(obj),
         uid=str(obj["metadata"].get("uid", "")),
         history_limit=int(obj["spec"].get("revisionHistoryLimit", 10)),
-        rollout_failed="" if paused else _rollout_failure(obj),
+        rollout_failed=failed,
+        rollout_failed_at=failed_at,
         outlived=HOLD in notes and not paused,
     )
 
@@ -98,16 +101,18 @@ def _complete(obj: Json) -> bool:
     )
 
 
-def _rollout_failure(obj: Json) -> str:
+def _rollout_failure(obj: Json) -> tuple[str, datetime | None]:
+    """Return why a rollout does not go on by the words of its controller, and since when."""
     status = obj.get("status") or {}
     if status.get("observedGeneration", 0) < obj["metadata"].get("generation", 0):
-        return ""
+        return "", None
     for condition in status.get("conditions") or ():
         late = condition.get("reason") == "ProgressDeadlineExceeded"
         message = str(condition.get("message", ""))
         if late and not message.startswith(VERDICT_PREFIX):
-            return f"its rolling update did not progress: {message}"
-    return ""
+            at = recorded.moment(condition.get("lastUpdateTime"))
+            return f"its rolling update did not progress: {message}", at
+    return "", None
 
 
 def read_revisions(objects: list[Json], target: Json) -> tuple[Revision, ...]:
@@ -148,13 +153,17 @@ def read_canary(obj: Json, pods: list[Json], known: Identities) -> CanaryPresent
     fates = read_fates(newest)
     taken = {fate.pod for fate in fates if isinstance(fate, Taken)}
     mine = [pod for pod in newest if pod["metadata"]["name"] not in taken]
+    # Until a pod of this version is made, the newest are those of one before: what they do by
+    # themselves is not held against it.
+    told = mine if _has_made_pods(obj) else []
+    fates = fates if told else tuple(it for it in fates if not isinstance(it, Unready | Broken))
     return CanaryPresent(
         template_hash=known.current(annotations(obj).get(CANDIDATE, "")),
         replicas=replicas,
         ready=int(status.get("readyReplicas", 0)),
         restarts=sum(restarts_of(entry) for pod in mine for entry in containers_of(pod)),
-        trouble=next((found for pod in mine if (found := _trouble(pod))), ""),
-        crash=next((found for pod in mine if (found := _crash(pod))), ""),
+        trouble=next((found for pod in told if (found := _trouble(pod))), ""),
+        crash=next((found for pod in told if (found := _crash(pod))), ""),
         current=not rolling,
         fates=fates,
         rolling=rolling,
@@ -162,6 +171,13 @@ def read_canary(obj: Json, pods: list[Json], known: Identities) -> CanaryPresent
         made_at=None if made is None else datetime.fromisoformat(made),
         pods=tuple(_canary_pod(pod, newest) for pod in pods if _is_stored(pod)),
     )
+
+
+def _has_made_pods(obj: Json) -> bool:
+    """Tell whether a Deployment's controller has made pods of the template that it has now."""
+    status = obj.get("status") or {}
+    seen = status.get("observedGeneration", 0) >= obj["metadata"].get("generation", 0)
+    return bool(seen and status.get("updatedReplicas"))
 
 
 def _is_stored(pod: Json) -> bool:

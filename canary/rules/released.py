@@ -108,7 +108,7 @@ def _roll(ctx: Context) -> Decision:
         return acted(
             ctx, Command.ABORT, refuse(ctx, Reason.ABORTED, by(ctx, "aborted", Command.ABORT))
         )
-    if target.rollout_failed:
+    if target.rollout_failed and not _failed_before(ctx):
         return refuse(ctx, Reason.REFUSED, target.rollout_failed)
     if (back := rolled_back(ctx)) is not None:
         return back
@@ -116,6 +116,15 @@ def _roll(ctx: Context) -> Decision:
     if isinstance(strategy, InvalidStrategy):
         return stand(ctx, Reason.PROMOTING, state.message, RECHECK)
     return tick_while_promoting(Tick(ctx, strategy, gone_on(ctx)))
+
+
+def _failed_before(ctx: Context) -> bool:
+    """Tell whether it was another version's rollout that did not go on.
+
+    The controller leaves what it said of that one standing until pods of this one are there.
+    """
+    at, since = ctx.observed.target.rollout_failed_at, ctx.state.changed_at
+    return at is not None and since is not None and at < since.replace(microsecond=0)
 
 
 def _can_undo(ctx: Context) -> bool:

@@ -383,8 +383,31 @@ def test_an_ended_pod_of_a_template_before_is_not_the_candidate_s() -> None:
 # --- what the canary makes of them ---------------------------------------------------------------
 
 
-def read(*pods: Json) -> CanaryPresent:
-    return read_canary(deployment(replicas=1), list(pods), NOTHING)
+def read(*pods: Json, made: int = 1, generation: int = 1) -> CanaryPresent:
+    status = {"observedGeneration": 1, "updatedReplicas": made}
+    obj = {**deployment(replicas=1), "status": status}
+    obj["metadata"]["generation"] = generation
+    return read_canary(obj, list(pods), NOTHING)
+
+
+@pytest.mark.parametrize(("made", "generation"), [(0, 1), (1, 2)])
+@pytest.mark.parametrize(
+    "former",
+    [
+        pod(*NO_MORE, state=LOOPS, last=ended(), restarts=3),
+        pod(*FAILED, state=ended(), phase="Failed", reason="Evicted", message=LIMIT),
+        pod(*NO_MORE, state=RUNNING, last=ended(), restarts=1),
+        pod(*NO_MORE, state=RUNNING),
+    ],
+    ids=["crashes", "evicted", "crashed", "unready"],
+)
+def test_pods_of_a_version_before_say_nothing_of_one_that_has_none_yet(
+    former: Json, made: int, generation: int
+) -> None:
+    its_own = read(former)
+    assert its_own.trouble or its_own.crash or its_own.fates
+    found = read(former, made=made, generation=generation)
+    assert (found.trouble, found.crash, found.fates) == ("", "", ())
 
 
 def test_an_eviction_for_a_limit_of_its_own_is_why_a_pod_cannot_serve() -> None:

@@ -1,11 +1,15 @@
 """Another version, or the one that serves, in the middle of every run: one table of outcomes."""
 
+from datetime import timedelta
 from itertools import product
 
 import pytest
 
+from canary.contract import Reason
 from canary.model.state import Phase
 from canary.model.strategy import Strategy
+from tests.fakes.world import STRATEGY, World
+from tests.unit.canary.rules.chronicle import Seen
 from tests.unit.canary.rules.middle import (
     BAD,
     GONE_OUT,
@@ -79,3 +83,20 @@ def test_what_served_before_is_judged_like_any_other_version(name: str, moment: 
     run.rest()
     assert_over(run, Phase.SUCCEEDED, "v1")
     assert took_all_steps(run, "v1")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "phase"),
+    [(-60, Phase.SUCCEEDED), (0, Phase.FAILED), (5, Phase.FAILED), (None, Phase.FAILED)],
+)
+def test_only_its_own_rollout_is_held_against_a_version(seconds: int | None, phase: Phase) -> None:
+    world: World = Seen(strategy=STRATEGY)
+    world.run()
+    world.update("v2")
+    Run(world).until(lambda it: it.state.phase is Phase.PROMOTING)
+    assert isinstance(world, Seen)
+    at = None if seconds is None else world.now + timedelta(seconds=seconds)
+    world.of_target = {"rollout_failed": "it did not progress", "rollout_failed_at": at}
+    world.run()
+    assert world.state.phase is phase
+    assert (world.state.reason == Reason.REFUSED) is (phase is Phase.FAILED)
