@@ -22,6 +22,8 @@ from tests.fakes.objects import Json, changed, deployment
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NOTHING = Identities()
 TEMPLATE = deployment()["spec"]["template"]
+MADE = {**deployment(), "status": {"observedGeneration": 1, "updatedReplicas": 4}}
+"""A canary Deployment whose controller has made its pods."""
 
 
 # --- identity -----------------------------------------------------------------------------------
@@ -246,7 +248,7 @@ def test_a_crash_loop_is_told_with_the_container_s_last_words() -> None:
         "lastState": {"terminated": last},
     }
     pod = {"metadata": {"name": "p"}, "status": {"containerStatuses": [container]}}
-    found = read_canary(changed(deployment()), [pod], NOTHING)
+    found = read_canary(MADE, [pod], NOTHING)
     assert found.restarts == 2
     assert "CrashLoopBackOff: Error, exit code 3: no database" in found.trouble
 
@@ -255,7 +257,7 @@ def test_a_restart_is_told_with_the_end_of_the_log() -> None:
     last = {"reason": "OOMKilled", "exitCode": 137, "message": "x" * 1000 + "out of memory"}
     container = {"name": "app", "restartCount": 1, "lastState": {"terminated": last}}
     pod = {"metadata": {"name": "p"}, "status": {"containerStatuses": [container]}}
-    found = read_canary(changed(deployment()), [pod], NOTHING)
+    found = read_canary(MADE, [pod], NOTHING)
     assert found.trouble == ""
     assert found.crash.startswith(
         "container app of pod p ended under traffic: OOMKilled, exit code"
@@ -268,5 +270,5 @@ def test_a_container_that_has_just_ended_is_told_before_it_is_started_again() ->
     ended = {"reason": "Error", "exitCode": 1, "message": "no disk"}
     container = {"name": "app", "restartCount": 0, "state": {"terminated": ended}}
     pod = {"metadata": {"name": "p"}, "status": {"containerStatuses": [container]}}
-    found = read_canary(changed(deployment()), [pod], NOTHING)
+    found = read_canary(MADE, [pod], NOTHING)
     assert found.crash == "container app of pod p ended under traffic: Error, exit code 1: no disk"
