@@ -87,7 +87,7 @@ def template(prometheus: str) -> Json:
 @contextmanager
 def flagger(kubectl: Kubectl, folder: Path) -> Iterator[None]:
     """Run Flagger over a namespace, until the end of the block."""
-    downloads.ensure([GO])
+    downloads.ensure_python_tools([GO])
     builds.ensure([FLAGGER_BUILD])
     with (folder / "flagger.log").open("w") as log:
         process = subprocess.Popen(  # noqa: S603 - what was built just now
