@@ -4,7 +4,7 @@ Requests are counted by what users are answered, and where the canary counts the
 strategy has a good version, which is promoted, and a bad one, which is refused.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -141,15 +141,17 @@ class Team:
 
 
 @contextmanager
-def team(kubectl: Kubectl, host: str, gateway: str, form: Form) -> Iterator[Team]:
-    """Set an app up, with its users."""
+def team(
+    kubectl: Kubectl, host: str, gateway: str, form: Form, objects: Sequence[Json] = ()
+) -> Iterator[Team]:
+    """Set an app up, with its users; other objects may stand for its Canary and route."""
     target = web("headgate/demo:1.0")
     (container,) = target["spec"]["template"]["spec"]["containers"]
     container["env"] = [{"name": "VERSION", "value": OLD}]
     routes = [route(host)] if form.routed else []
-    kubectl.apply(target, service(), *routes, form.canary())
+    kubectl.apply(target, service(), *(objects or [*routes, form.canary()]))
     kubectl("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
-    wait_for("the target is known", lambda: phase(kubectl) == "Initialized", 30)
+    wait_for("the target is known", lambda: phase(kubectl) == "Initialized", 120)
     address = gateway
     if not form.routed:
         address = f"http://{kubectl.get('service', 'web')['spec']['clusterIP']}"
@@ -182,6 +184,7 @@ def test_a_strategy_promotes_the_good_and_refuses_the_bad(
         before = namespace.get("service", "web")
         looks = there.push(GOOD, {})
         assert looks[-1].phase == "Succeeded", message(namespace)
+        namespace("wait", "canary/web", "--for=condition=Promoted", "--timeout=10s")
         judged = [look for look in looks if look.phase == "Progressing"]
         meets_users_as_its_strategy_says(there, GOOD, judged)
         settled = there.users.now()
@@ -192,6 +195,7 @@ def test_a_strategy_promotes_the_good_and_refuses_the_bad(
 
         looks = there.push(BAD, form.faults)
         assert looks[-1].phase == "Failed", message(namespace)
+        namespace("wait", "canary/web", "--for=condition=Promoted=False", "--timeout=10s")
         ended = there.users.now()
         wait_for("answers of the other", lambda: there.users.now() > ended + 3, 10)
         for traffic in (there.users, there.insiders):

@@ -1,19 +1,11 @@
-"""A team moves from a real Flagger to Headgate under load, by the steps of docs/flagger.md.
+"""A team moves from a real Flagger to Headgate under load, by the steps of docs/flagger.md."""
 
-Flagger is built once from its module and runs beside the cluster, over the test's namespace alone.
-"""
-
-import subprocess
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from sandbox import builds, downloads, paths
-from sandbox.versions import FLAGGER_BUILD, GO
+from tests.cluster.flagger_kit import flagger, for_flagger, success_template
 from tests.cluster.kit import (
     Json,
     Kubectl,
@@ -26,7 +18,6 @@ from tests.cluster.kit import (
     wait_for,
     web,
 )
-from tests.cluster.own_api_server import free_port
 
 # Flagger is built with the first test.
 pytestmark = [pytest.mark.peer, pytest.mark.timeout(1800)]
@@ -37,86 +28,18 @@ REPLICAS: Final = 2
 
 def team_canary(host: str) -> Json:
     """Return a Canary as a team has it for Flagger on a Gateway, which Headgate takes as it is."""
-    return {
+    plain = {
         "apiVersion": "flagger.app/v1beta1",
         "kind": "Canary",
         "metadata": {"name": "web"},
         "spec": {
-            "provider": "gatewayapi:v1",
             "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
             "progressDeadlineSeconds": 60,
-            "service": {
-                "port": 80,
-                "targetPort": 8080,
-                "hosts": [host],
-                "gatewayRefs": [{"name": "contour", "namespace": "projectcontour"}],
-            },
-            "analysis": {
-                "interval": "10s",
-                "threshold": 2,
-                "stepWeights": [50],
-                "metrics": [
-                    {
-                        "name": "success",
-                        "templateRef": {"name": "success"},
-                        "thresholdRange": {"min": 99},
-                        "interval": "30s",
-                    }
-                ],
-            },
+            "service": {"port": 80, "targetPort": 8080},
+            "analysis": {"interval": "10s", "threshold": 2, "stepWeights": [50]},
         },
     }
-
-
-def template(prometheus: str) -> Json:
-    """Return what both judge by: pods of the app's names, whoever runs it."""
-    mine = 'http_requests_total{namespace="{{ namespace }}",kubernetes_pod_name=~"{{ target }}-%s"'
-    pods = mine % "[0-9a-z]+-[0-9a-z]+"
-    every, good = f"{pods}}}[30s]", f'{pods},status!~"5.."}}[30s]'
-    return {
-        "apiVersion": "flagger.app/v1beta1",
-        "kind": "MetricTemplate",
-        "metadata": {"name": "success"},
-        "spec": {
-            "provider": {"type": "prometheus", "address": prometheus},
-            "query": f"100 * sum(rate({good})) / sum(rate({every}))",
-        },
-    }
-
-
-@contextmanager
-def flagger(kubectl: Kubectl, folder: Path) -> Iterator[None]:
-    """Run Flagger over a namespace, until the end of the block."""
-    downloads.ensure_python_tools([GO])
-    builds.ensure([FLAGGER_BUILD])
-    with (folder / "flagger.log").open("w") as log:
-        process = subprocess.Popen(  # noqa: S603 - what was built just now
-            [
-                paths.binary(FLAGGER_BUILD, "flagger"),
-                f"-kubeconfig={kubectl.kubeconfig}",
-                f"-namespace={kubectl.namespace}",
-                "-mesh-provider=gatewayapi:v1",
-                "-enable-config-tracking=false",
-                "-log-level=info",
-                f"-port={free_port()}",
-            ],
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
-
-
-@pytest.fixture
-def unlabelled(together: Kubectl) -> Iterator[Kubectl]:
-    """Return a namespace that is not enabled."""
-    name = f"moving-{uuid.uuid4().hex[:6]}"
-    together("create", "namespace", name)
-    yield together.within(name)
-    together("delete", "namespace", name, "--wait=false")
+    return for_flagger(plain, host)
 
 
 def push(kubectl: Kubectl, version: str, errors: str = "") -> str:
@@ -161,11 +84,10 @@ def test_a_team_moves_from_flagger_under_load_and_no_request_fails(
     unlabelled: Kubectl, gateway: str, tmp_path: Path
 ) -> None:
     kubectl, host = unlabelled, f"{unlabelled.namespace}.example"
-    prometheus = kubectl.within("monitoring").get("service", "prometheus")["spec"]["clusterIP"]
     target = web("headgate/demo:1.0", replicas=REPLICAS)
     (container,) = target["spec"]["template"]["spec"]["containers"]
     container["env"] = [{"name": "VERSION", "value": "one"}]
-    stored = [template(f"http://{prometheus}:9090"), team_canary(host)]
+    stored = [success_template(kubectl), team_canary(host)]
     kubectl.apply(target, service(), *stored)
     with Traffic(gateway, host=host, rate=RATE) as traffic:
         with flagger(kubectl, tmp_path):

@@ -17,7 +17,7 @@ from canary.model.world import Hold
 from canary.objects.status import state_from_status, status_from_state
 from canary.objects.workloads import VERDICT_PREFIX, read_canary, read_revisions, read_target
 from canary.rules.checks import check_sample, overall
-from tests.fakes.objects import Json, changed, deployment
+from tests.fakes.objects import Json, deployment
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NOTHING = Identities()
