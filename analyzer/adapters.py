@@ -43,7 +43,8 @@ from analyzer.ports import (
     SeriesSource,
 )
 from analyzer.posting import Poster
-from analyzer.routers.adopted import RESOURCES, AdoptedRoutes
+from analyzer.routers.adopted import RESOURCES
+from analyzer.routers.chosen import Chosen
 from canary.queries.provider import GRAPHITE, PROMETHEUS
 from runtime.resources import Resource
 
@@ -89,8 +90,8 @@ class Adapters:
 
 
 def router_of(cluster: Cluster) -> Router:
-    """Return what writes routes; it holds nothing open."""
-    return AdoptedRoutes(cluster)
+    """Return what splits traffic; it holds nothing open."""
+    return Chosen(cluster)
 
 
 def services(poster: Poster) -> dict[str, AlertService]:

@@ -79,6 +79,11 @@ LOAD_TEST: Final = f"{DOMAIN}/load-test"
 """Label of the Job and its pods: the template that it was made from."""
 LOAD_TEST_OF: Final = f"{DOMAIN}/load-test-of"
 """Annotation: the canary whose hook asked for it, as name.namespace."""
+# On a canary's pods, where its traffic is a share by their number.
+JOINED: Final = f"{DOMAIN}/joined"
+"""Label: name of the team's Service that sends them requests; they wear what it selects by."""
+JOINS: Final = f"{DOMAIN}/joins"
+"""Annotation: by which labels they join it, and what these are otherwise, as JSON."""
 
 # Annotations on routes and on Canary objects.
 SPLIT: Final = f"{DOMAIN}/split"
@@ -104,6 +109,8 @@ BAKE: Final = f"{DOMAIN}/bake"
 """On a Canary: how long the candidate is judged at weight 100 before it is promoted."""
 RECORDED_WINDOW: Final = f"{DOMAIN}/recorded-window"
 """On a Canary: how far back series look that recording rules have made (5m)."""
+SHARE_BY_PODS: Final = f"{DOMAIN}/share-by-pods"
+"""On a Canary: on or off (default): where no route leads to its Service, its pods share it."""
 CANARY_ANNOTATIONS: Final = (
     ON_NO_DATA,
     ON_NO_DATA_AFTER,
@@ -117,6 +124,7 @@ CANARY_ANNOTATIONS: Final = (
     ON_INCONCLUSIVE,
     BAKE,
     RECORDED_WINDOW,
+    SHARE_BY_PODS,
 )
 """All that is read on a Canary."""
 AUTO_LABEL: Final = f"{DOMAIN}/created-from"
@@ -125,6 +133,7 @@ AUTO_VALUE: Final = "defaults"
 # Keys of a template that change no behaviour that a canary could judge.
 IGNORED_TEMPLATE_ANNOTATIONS: Final = ("kubectl.kubernetes.io/restartedAt",)
 POD_TEMPLATE_HASH: Final = "pod-template-hash"
+SERVICE_OF_SLICE: Final = "kubernetes.io/service-name"
 
 CANARY_SUFFIX: Final = "-canary"
 SELECTOR_KEYS: Final = ("app", "name", "app.kubernetes.io/name")

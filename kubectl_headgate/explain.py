@@ -10,7 +10,6 @@ from canary.evidence.report import Weighing, recall
 from canary.evidence.verdict import Refuse
 from canary.measuring.countable import Uncountable
 from canary.model.state import Check, Outcome, Phase, State
-from canary.model.strategy import Kind
 from canary.model.values import Json
 from canary.objects.status import state_from_status
 from canary.rules.checks import summary
@@ -97,8 +96,8 @@ def explain(canary: Json) -> Explanation:
 def _traffic(state: State) -> str:
     """Say what the canary gets, and in which check of a strategy that counts them."""
     said = str(state.traffic)
-    if state.kind is Kind.CANARY or not state.begun:
-        return said
+    if state.kind.grows or not state.begun:
+        return said if state.share is None else f"{said} ({state.share:g} % by its pods)"
     return f"{said} ({state.kind}, iteration {state.step + 1})"
 
 

@@ -49,18 +49,21 @@ class Course:
         """What the rules are to follow."""
         return self.asked if isinstance(self.asked, InvalidStrategy) else self.strategy
 
-    def on_routes(self, routes: int) -> "Course":
+    def on_routes(self, routes: int, *, in_front: bool) -> "Course":
         """Return what is followed where so many routes lead to the Service.
 
         A run that has begun on a route waits for one that has gone.
 
         Args:
             routes: how many.
+            in_front: whether there is a Service at all; without one no pods share its traffic.
 
         """
         begun = self.state.phase in RUNNING_PHASES and self.state.begun
-        waits = begun and self.state.kind is not Kind.BLUE_GREEN
+        waits = begun and self.state.kind not in {Kind.BLUE_GREEN, Kind.PODS}
         if routes or waits or self.strategy.own_route is not None:
+            return self
+        if self.strategy.shares_by_pods and not in_front:
             return self
         return replace(self, strategy=without_route(self.strategy))
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from analyzer.loop.course import course_of, goes_on, missing_service
@@ -18,7 +19,7 @@ from analyzer.ports import (
     Router,
     Weigher,
 )
-from canary.contract import HOLD, PARKED, PROMOTING, TARGET_LABEL
+from canary.contract import HOLD, PARKED, PROMOTING, SHARE_BY_PODS, TARGET_LABEL
 from canary.measuring.countable import (
     Comparable,
     Countable,
@@ -36,9 +37,9 @@ from canary.model.hashing import template_hash
 from canary.model.names import canary_name, target_label
 from canary.model.selection import listed_by
 from canary.model.state import Phase, State, current_state
-from canary.model.strategy import Strategy
+from canary.model.strategy import Kind, Strategy
 from canary.model.values import Json, Key
-from canary.model.world import CanaryPresent, Unsuitable
+from canary.model.world import CanaryPresent, Split, Unsuitable
 from canary.objects.ownership import Ownership, ownership, told_apart
 from canary.objects.status import is_edited
 from canary.objects.workloads import (
@@ -125,13 +126,15 @@ class Observer:
             present = group.create_task(self._canary(key, target))
             split = group.create_task(self.router.read_split(key, strategy))
             prepared = group.create_task(self.sampler.prepare(key, strategy))
-        course = course.on_routes(split.result().routes)
-        strategy = course.strategy
+        course = course.on_routes(split.result().routes, in_front=service is not None)
+        strategy, standing_canary = course.strategy, present.result()
+        shared = await self._shared(key, strategy, split.result(), standing_canary)
         queries, problems = prepared.result()
-        standing_canary = present.result()
         own = canary_name(strategy.service_name)
         others = apart(services, target, own)
-        labels, unsuitable = self._labels(target, others, service, standing_canary, strategy)
+        labels, unsuitable, apart_only = self._labels(
+            target, others, service, standing_canary, strategy
+        )
         known = known_templates(target, revisions.result())
         observed = Observed(
             key=key,
@@ -144,10 +147,11 @@ class Observer:
             not_followed=course.not_followed,
             edited=is_edited(canary),
             canary=standing_canary.canary,
-            split=split.result(),
+            split=shared,
             standing=standing,
             problems=(
                 *missing_service(key, strategy, service),
+                *apart_only,
                 *problems,
                 *await unworn(self.sampler.deriver, key.namespace, queries, labels),
             ),
@@ -155,7 +159,7 @@ class Observer:
             unsuitable=unsuitable,
             taken=strangers_of(target, services, standing_canary, own),
             left_over=left_over(target, services, standing_canary),
-            misfit=misfit_of(others, standing_canary, labels, own),
+            misfit=misfit_of(others, standing_canary, labels, strategy),
         )
         scene = Scene(
             key=key,
@@ -181,18 +185,40 @@ class Observer:
         service: Json | None,
         standing: StandingCanary,
         strategy: Strategy,
-    ) -> tuple[CanaryLabels | None, Unsuitable | None]:
-        """Choose what tells the canary from the target; a canary that stands keeps its labels."""
-        labels = labels_of(
+    ) -> tuple[CanaryLabels | None, Unsuitable | None, tuple[str, ...]]:
+        """Choose what tells the canary from the target; a canary that stands keeps its labels.
+
+        Returns:
+            The labels, or why there are none, and why its pods cannot share the traffic as asked.
+
+        """
+        choose = partial(
+            labels_of,
             target,
             services,
             stable="" if service is None else service["metadata"]["name"],
             own=canary_name(strategy.service_name),
             worn=standing.worn(template_hash(target["spec"]["template"])),
         )
-        if isinstance(labels, CanaryLabels):
-            return labels, None
-        return None, Unsuitable(why=labels, then=self.defaults.on_unsuitable)
+        labels = choose()
+        if not isinstance(labels, CanaryLabels):
+            return None, Unsuitable(why=labels, then=self.defaults.on_unsuitable), ()
+        if strategy.kind is not Kind.PODS:
+            return labels, None, ()
+        joining = choose(joins=True)
+        if isinstance(joining, CanaryLabels):
+            return joining, None, ()
+        return labels, None, (f"{joining}, or {SHARE_BY_PODS}: off on the Canary",)
+
+    async def _shared(
+        self, key: Key, strategy: Strategy, routed: Split, standing: StandingCanary
+    ) -> Split:
+        """Return the split by the strategy's way; pods that are in by a former one lack its own."""
+        if strategy.kind is not Kind.PODS and not standing.has_joined:
+            return routed
+        if strategy.kind is Kind.PODS:
+            return await self.router.read_split(key, strategy)
+        return replace(routed, routes=max(1, routed.routes), even=False)
 
     async def _surrounded(self, scene: Scene) -> Observed:
         """Read what stands beside the target, where a rule may ask for it."""

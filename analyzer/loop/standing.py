@@ -8,10 +8,12 @@ from analyzer.loop.surroundings import misfit, service_named
 from analyzer.ports import Cluster
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, TARGET_LABEL
 from canary.model.canary_labels import CanaryLabels
-from canary.model.names import target_label
+from canary.model.names import canary_name, target_label
+from canary.model.strategy import Kind, Strategy
 from canary.model.values import Json
 from canary.model.world import CanaryAbsent, CanaryPresent
 from canary.objects.desired import keeps_selector
+from canary.objects.joining import is_joined, joins_as
 from canary.objects.ownership import (
     Ownership,
     canary_service_owner,
@@ -47,6 +49,11 @@ class StandingCanary:
             return None
         return self.labels()
 
+    @property
+    def has_joined(self) -> bool:
+        """Whether any of its pods is in a Service of the team's, by its label."""
+        return any(map(is_joined, self.pods))
+
     def labels(self) -> dict[str, str]:
         """Return the labels that the canary's pods are made with; none where there is no canary."""
         template = {} if self.ours is None else self.ours["spec"]["template"]["metadata"]
@@ -54,16 +61,23 @@ class StandingCanary:
 
 
 def misfit_of(
-    services: list[Json], standing: StandingCanary, labels: CanaryLabels | None, own: str
+    services: list[Json],
+    standing: StandingCanary,
+    labels: CanaryLabels | None,
+    strategy: Strategy,
 ) -> str:
     """Say why a canary that stands has to go before it is made again; "" where it may stay."""
+    own, by_pods = canary_name(strategy.service_name), strategy.kind is Kind.PODS
     if standing.ours is None:
         return ""
     if found := _not_to_be_used(standing.ours, standing.whose):
         return found
     pods = [dict(pod["metadata"].get("labels") or {}) for pod in standing.pods]
-    if found := misfit(services, (standing.labels(), *pods), own):
+    shared = strategy.service_name if by_pods else ""
+    if found := misfit(services, (standing.labels(), *pods), own, shared):
         return found
+    if by_pods and labels is not None and not joins_as(standing.ours, labels):
+        return f"the canary's pods cannot join Service {shared} as it selects now"
     keeps = labels is None or keeps_selector(standing.ours, labels)
     return "" if keeps else "the canary's selector does not tell its pods from the target's"
 

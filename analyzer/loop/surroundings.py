@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from analyzer.ports import Cluster
+from canary.contract import SERVICE_OF_SLICE
 from canary.model.canary_labels import CanaryLabels, UnsuitableTarget, canary_labels, strangers
 from canary.model.selection import listed_by, selects, service_selector
 from canary.model.values import Json
@@ -33,7 +34,6 @@ from runtime.resources import (
 
 OTHER_KINDS: Final = (HTTPROUTES, GRPCROUTES, INGRESSES, VIRTUALSERVICES, HTTPPROXIES)
 """Kinds that may lead to a Service, to be named where nothing does that is split."""
-SERVICE_OF_SLICE: Final = "kubernetes.io/service-name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +163,7 @@ def labels_of(
     stable: str,
     own: str,
     worn: Mapping[str, str] | None,
+    joins: bool = False,
 ) -> CanaryLabels | str:
     """Return what tells the canary's pods from the target's, else why nothing can.
 
@@ -172,24 +173,28 @@ def labels_of(
         stable: name of the Service whose traffic is split, "" for none.
         own: name of the canary's Service.
         worn: the labels of the pods of a canary of this very candidate, None where there is none.
+        joins: whether they are to share the traffic of the stable Service by their number.
 
     """
     try:
-        return canary_labels(target, services, stable=stable, own=own, worn=worn)
+        return canary_labels(target, services, stable=stable, own=own, worn=worn, joins=joins)
     except UnsuitableTarget as problem:
         return str(problem)
 
 
-def misfit(services: Sequence[Json], pods: Iterable[Mapping[str, str]], own: str) -> str:
+def misfit(
+    services: Sequence[Json], pods: Iterable[Mapping[str, str]], own: str, shared: str = ""
+) -> str:
     """Return which Services send traffic to the canary's pods beside its own, in words.
 
     Args:
         services: all of the namespace.
         pods: the labels of the canary's pods, as they are and as they are made.
         own: name of the canary's Service.
+        shared: name of one that they may join, "" for none.
 
     """
-    found = {name for labels in pods for name in strangers(services, labels, own)}
+    found = {name for labels in pods for name in strangers(services, labels, own)} - {shared}
     if not found:
         return ""
     return f"the canary's pods get traffic from Service {', '.join(sorted(found))} too"

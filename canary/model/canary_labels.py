@@ -6,7 +6,7 @@ goes on meaning what it means to monitors, policies and meshes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations, count
 from typing import Final
@@ -40,13 +40,15 @@ class CanaryLabels:
     `template` are the labels of the candidate's template, `pods` what the canary's pods wear
     instead. `selector` is the canary Deployment's, `service` the canary Service's. The Service also
     asks for what the stable Service asks beyond the template (a label that a leader gives itself):
-    pods that it would not send traffic to get none as canaries either.
+    pods that it would not send traffic to get none as canaries either. `joins` are labels that they
+    wear instead while the stable Service is to send them its own requests, empty where it never is.
     """
 
     template: Mapping[str, str]
     pods: Mapping[str, str]
     selector: Mapping[str, str]
     service: Mapping[str, str]
+    joins: Mapping[str, str] = field(default_factory=dict)
 
 
 def canary_labels(
@@ -57,6 +59,7 @@ def canary_labels(
     own: str,
     live: Sequence[Mapping[str, str]] = (),
     worn: Mapping[str, str] | None = None,
+    joins: bool = False,
 ) -> CanaryLabels:
     """Choose the labels of the canary's pods: the fewest changes, and Flagger's labels first.
 
@@ -70,6 +73,8 @@ def canary_labels(
             what pods are given while they run are found by them.
         worn: labels in the template of a canary of this very candidate that is there already. They
             are kept while they will do: a Service that comes or goes in mid-run rolls no canary.
+        joins: whether the pods are to join the stable Service for a share of its requests: then
+            they differ from the target's in a label that it does not select by.
 
     Raises:
         UnsuitableTarget: there is no such choice; the message names the selector or the Service
@@ -79,6 +84,8 @@ def canary_labels(
     template = dict(target["spec"]["template"].get("metadata", {}).get("labels") or {})
     others = tuple(_read(services, own))
     selector = workload_selector(target)
+    asked = next((one.asked for one in others if one.name == stable), {})
+    told = {key: value for key, value in asked.items() if template.get(key) == value}
     choice = _Choice(
         name=target["metadata"]["name"],
         template=template,
@@ -90,15 +97,17 @@ def canary_labels(
             if one.name == stable or any(selects(one.selector, labels) for labels in live)
         ),
         taken=_taken((selector, *(one.selector for one in others))),
+        stable=stable,
+        joins=told if joins else None,
     )
     pods = choice.made() if worn is None or not choice.will_do(worn) else dict(worn)
-    asked = next((one.asked for one in others if one.name == stable), {})
-    beyond = {key: value for key, value in asked.items() if template.get(key) != value}
+    beyond = {key: value for key, value in asked.items() if key not in told}
     return CanaryLabels(
         template=template,
         pods=pods,
         selector={TARGET_LABEL: choice.mark},
         service={**beyond, TARGET_LABEL: choice.mark},
+        joins={key: value for key, value in (choice.joins or {}).items() if pods.get(key) != value},
     )
 
 
@@ -156,7 +165,8 @@ class _Choice:
     """What a choice of labels depends on.
 
     `over` names the Services that are over the target's pods whatever the template says, `taken`
-    are the values that selectors speak of, by label.
+    are the values that selectors speak of, by label. `joins` are the labels by which the `stable`
+    Service selects the target's pods, where the canary's are to join it, else None.
     """
 
     name: str
@@ -165,6 +175,8 @@ class _Choice:
     services: tuple[_Service, ...]
     over: frozenset[str]
     taken: Mapping[str, set[str]]
+    stable: str
+    joins: Mapping[str, str] | None
 
     @property
     def mark(self) -> str:
@@ -178,7 +190,22 @@ class _Choice:
             and self.template.get(TARGET_LABEL) != self.mark
             and not selects(self.selector, labels)
             and not any(self._would_reach(one, labels) for one in self.services)
+            and self._may_join(labels)
         )
+
+    def _may_join(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether pods of these labels, once they join, are in nothing but the Service."""
+        if self.joins is None:
+            return True
+        joined = {**labels, **self.joins}
+        return (
+            bool(self.joins)
+            and not selects(self.selector, joined)
+            and not any(self._would_reach(one, joined) for one in self._others())
+        )
+
+    def _others(self) -> tuple[_Service, ...]:
+        return tuple(one for one in self.services if one.name != self.stable)
 
     def made(self) -> dict[str, str]:
         """Return the labels of the canary's pods."""
@@ -191,6 +218,10 @@ class _Choice:
         ways = list(self._ways_out(marked))
         if not ways:
             raise UnsuitableTarget(self._no_way_out())
+        if self.joins is not None:
+            ways = [way for way in map(self._joining, ways) if way is not None]
+            if not ways:
+                raise UnsuitableTarget(self._no_way_in())
         found = [made for made in (self._beside_services(way) for way in ways) if made is not None]
         if not found:
             raise UnsuitableTarget(self._services_in_the_way(ways))
@@ -219,6 +250,19 @@ class _Choice:
                 yield from ({**labels, key: value} for value in sorted(requirement.values))
             case Operator.EXISTS:
                 yield {other: value for other, value in labels.items() if other != key}
+
+    def _joining(self, way: dict[str, str]) -> dict[str, str] | None:
+        """Return labels with which pods may join, with as many more changed as that takes."""
+        joins = self.joins or {}
+        joined = {**way, **joins}
+        open_to = [
+            self._changeable(one, joined) - set(joins)
+            for one in self._others()
+            if self._would_reach(one, joined)
+        ]
+        if not joins or not all(open_to) or selects(self.selector, joined):
+            return None
+        return {**way, **{key: self._fresh(key) for key in _fewest(open_to)}}
 
     def _beside_services(self, way: dict[str, str]) -> dict[str, str] | None:
         """Return the labels with as many more changed as the Services ask for, if that can be."""
@@ -272,6 +316,15 @@ class _Choice:
             f"deployment {self.name} selects by {as_text(self.selector)}, and no label of its own "
             "in which its canary's pods could differ: it has to be made anew with one in "
             "spec.selector, such as app"
+        )
+
+    def _no_way_in(self) -> str:
+        asked = ", ".join(f"{key}={value}" for key, value in sorted((self.joins or {}).items()))
+        return (
+            f"the canary's pods of deployment {self.name} cannot join Service {self.stable}, which "
+            f"selects by {asked or 'nothing'}: with its labels they would be in the deployment's "
+            "own selector, or in another Service. Let the deployment select by one label more than "
+            "its Services, for which it has to be made anew"
         )
 
     def _services_in_the_way(self, ways: Sequence[Mapping[str, str]]) -> str:

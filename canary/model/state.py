@@ -101,7 +101,8 @@ class State:
     told of, `waited_for` the reasons of this step by
     which people were waited for. `gate` is the one that it waits at, `gates_took` how long those
     before have kept it, `gated_until` until when, `approved` are gates that a person has opened and
-    that it has not passed yet. `evidence` is the judge's own record.
+    that it has not passed yet. `evidence` is the judge's own record. `share` is what part of the
+    requests the canary's pods get, in percent, where that is told by their number.
     """
 
     phase: Phase = Phase.INITIALIZED
@@ -111,6 +112,7 @@ class State:
     round: int = 0
     asked: tuple[Asked, ...] = ()
     weight: int = 0
+    share: float | None = None
     beside: Traffic = NOTHING
     kind: Kind = Kind.CANARY
     failed_checks: int = 0

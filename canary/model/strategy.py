@@ -107,12 +107,23 @@ class Kind(StrEnum):
     """How a candidate comes to its traffic.
 
     CANARY: a growing share of it. AB: all requests that match, for a number of checks. BLUE_GREEN:
-    none for a number of checks, then all at once.
+    none for a number of checks, then all at once. PODS: a growing share, by the number of its pods
+    in the team's Service.
     """
 
     CANARY = "canary"
     AB = "a/b"
     BLUE_GREEN = "blue/green"
+    PODS = "by pods"
+
+    @property
+    def grows(self) -> bool:
+        """Whether its steps are shares that grow."""
+        return self in {Kind.CANARY, Kind.PODS}
+
+
+_ROUTED: Final = frozenset({Kind.CANARY, Kind.AB})
+"""Kinds that nothing but a route can carry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +140,8 @@ class Strategy:
     """How a candidate becomes production: validated, with every default filled in.
 
     `steps` are taken in order; the target is promoted when the last one may be left. `unrouted` are
-    those that take their place where no route leads to the Service, empty where one is waited for.
+    those that take their place where no route leads to the Service, empty where one is waited for;
+    with `by_pods` they are shares by the number of pods, if the strategy has any.
     `back` is by how many percent a step the traffic returns to a target that has been promoted, 0
     for at once. `listeners` are the hooks that are told of every event.
     `service_name` is the Service whose traffic is split; with `any_service` one of another name may
@@ -151,6 +163,7 @@ class Strategy:
     steps: tuple[Step, ...]
     kind: Kind = Kind.CANARY
     unrouted: tuple[Step, ...] = ()
+    by_pods: bool = False
     back: int = 0
     metrics: tuple[Metric, ...] = ()
     hooks: tuple[Hook, ...] = ()
@@ -196,7 +209,12 @@ class Strategy:
     @property
     def is_unrouted(self) -> bool:
         """Whether it takes the steps for which no route is needed."""
-        return bool(self.unrouted) and self.steps == self.unrouted
+        return bool(self.unrouted) and self.steps == self.unrouted and self.kind not in _ROUTED
+
+    @property
+    def shares_by_pods(self) -> bool:
+        """Whether its unrouted steps send requests to the canary: to its pods in the Service."""
+        return any(step.traffic.weight for step in self.unrouted)
 
     @property
     def is_compared(self) -> bool:

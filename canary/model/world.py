@@ -7,6 +7,7 @@ from typing import Final
 
 from canary.contract import Command
 from canary.model.fates import Broken, Fates, Serving, Unready
+from canary.model.joining import Joining
 from canary.model.strategy import Hook
 from canary.model.traffic import NOTHING, Traffic
 
@@ -149,7 +150,8 @@ class Split:
 
     `routes` counts the routes that lead to the stable Service; with none, nothing can be shifted.
     `even` is whether every route carries the same, else it is the largest; `confirmed` whether the
-    gateway has taken the last write.
+    gateway has taken the last write. Without a route, `joining` has the canary's pods that are in
+    the Service itself, or may be; it counts as one route then.
     """
 
     traffic: Traffic = NOTHING
@@ -157,6 +159,7 @@ class Split:
     even: bool = True
     confirmed: bool = True
     problem: str = ""
+    joining: Joining | None = None
 
     @property
     def weight(self) -> int:
@@ -165,6 +168,8 @@ class Split:
 
     def lacks(self, traffic: Traffic) -> bool:
         """Tell whether there are routes, and one of them carries something else."""
+        if self.joining is not None:
+            return self.joining.lacks(traffic.weight)
         return bool(self.routes) and (self.traffic != traffic or not self.even)
 
 

@@ -15,6 +15,7 @@ from canary.model.selection import Selector, label_selector, selects, workload_s
 from canary.model.strategy import Strategy
 from canary.model.values import Json
 from canary.objects.copied import carried, carried_service_fields
+from canary.objects.joining import note_of
 from canary.objects.placement import follow
 
 __all__ = [
@@ -47,6 +48,9 @@ def canary_workload(
     template.setdefault("metadata", {})
     template["metadata"].pop("creationTimestamp", None)
     template["metadata"]["labels"] = dict(labels.pods)
+    if note := note_of(target["metadata"]["name"], labels):
+        notes = template["metadata"].get("annotations") or {}
+        template["metadata"]["annotations"] = {**notes, **note}
     follow(template["spec"], labels, namespace)
     _keep_last_words(template["spec"])
     metadata = _metadata(target, of=target, name=canary_name(target["metadata"]["name"]))

@@ -58,6 +58,7 @@ def state_from_status(status: Json) -> State:
         round=0,
         asked=(),
         weight=weight,
+        share=recorded.number(status.get("canaryShare")),
         failed_checks=recorded.whole(status.get("failedChecks")),
         rollout_confirmed=bool(run.get("rolloutConfirmed")),
         pre_rollout_passed=bool(run.get("preRolloutPassed")),
@@ -112,7 +113,7 @@ def _with_traffic(state: State, run: Json) -> State:
 
 def _iterations(state: State) -> int:
     """Return which check a run is at where its traffic does not grow, as Flagger counts."""
-    counts = state.kind is not Kind.CANARY and state.phase is Phase.PROGRESSING and state.begun
+    counts = not state.kind.grows and state.phase is Phase.PROGRESSING and state.begun
     return state.step + 1 if counts else 0
 
 
@@ -153,6 +154,7 @@ def status_from_state(state: State, *, previous: Json, generation: int, now: dat
     return {
         "phase": state.stage,
         "canaryWeight": state.weight,
+        "canaryShare": state.share,
         "failedChecks": state.failed_checks,
         "iterations": _iterations(state),
         "lastAppliedSpec": state.candidate,

@@ -106,7 +106,7 @@ def _make_canary(tick: Tick) -> Decision | None:
     """The canary runs the candidate, at the size that the largest step needs."""
     ctx = tick.ctx
     canary = ctx.observed.canary
-    size = canary_pods(ctx.state, tick.strategy, ctx.observed.target.replicas)
+    size = canary_pods(ctx.state, tick.strategy, ctx.observed.target.replicas, canary)
     match canary:
         case CanaryPresent(template_hash=found) if found != ctx.candidate:
             # Pods of the candidate before may still have connections to finish.

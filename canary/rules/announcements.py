@@ -12,7 +12,7 @@ from typing import Final
 from canary.contract import Reason
 from canary.model.announcement import Announcement, Severity
 from canary.model.state import RUNNING_PHASES, Check, Outcome, Phase, State
-from canary.model.strategy import InvalidStrategy, Kind, Strategy
+from canary.model.strategy import InvalidStrategy, Strategy
 from canary.model.values import Key
 from canary.rules.actions import Decision, SaveState
 from canary.rules.approvals import is_muted
@@ -164,7 +164,7 @@ def _fields(
 
 
 def _routing(strategy: Strategy) -> str:
-    if strategy.kind is not Kind.CANARY:
+    if not strategy.kind.grows:
         return f"{strategy.kind}, {strategy.iterations} iterations"
     weights = [str(weight) for weight in strategy.weights]
     return f"Weights: {' '.join(weights)}" if weights else "none"

@@ -11,11 +11,12 @@ import math
 from datetime import timedelta
 from typing import Final
 
+from canary.model.joining import largest
 from canary.model.state import State
 from canary.model.steps import canary_size
-from canary.model.strategy import Strategy
+from canary.model.strategy import Kind, Strategy
 from canary.model.values import FULL
-from canary.model.world import CanaryAbsent
+from canary.model.world import CanaryAbsent, CanaryPresent
 from canary.rules.context import Observed
 
 HEADROOM: Final = 1.25
@@ -40,18 +41,25 @@ def pods_for_all(state: State, replicas: int) -> int:
     return min(state.full_size, math.ceil(replicas * FULL / share))
 
 
-def canary_pods(state: State, strategy: Strategy, replicas: int) -> int:
+def canary_pods(
+    state: State, strategy: Strategy, replicas: int, canary: CanaryAbsent | CanaryPresent
+) -> int:
     """Return how many pods the canary needs, for the largest share that it has or may get.
 
-    Steps that were made smaller in mid-run take nothing from the share that it has already.
+    Steps that were made smaller in mid-run take nothing from the share that it has already. Where
+    its pods share the traffic by their number, none goes in mid-run: which one would, is not told.
 
     Args:
         state: the run.
         strategy: what the run follows now.
         replicas: the stable's present size.
+        canary: what there is of it.
 
     """
     shares = (*strategy.shares, state.weight, state.withheld)
+    if strategy.kind is Kind.PODS:
+        stays = canary.replicas if isinstance(canary, CanaryPresent) and state.begun else 0
+        return max(largest(shares, replicas), stays)
     return canary_size(pods_for_all(state, replicas), shares)
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from canary.model.state import Phase, State
 from canary.model.steps import Step, ahead, place
-from canary.model.strategy import InvalidStrategy, Kind, Strategy
+from canary.model.strategy import InvalidStrategy, Strategy
 from canary.model.traffic import NOTHING
 from canary.rules.context import Context
 
@@ -53,7 +53,7 @@ def words(strategy: Strategy, state: State) -> str:
 
     """
     checks = strategy.iterations
-    if strategy.kind is not Kind.CANARY and state.step < checks:
+    if not strategy.kind.grows and state.step < checks:
         return f"iteration {state.step + 1}/{checks}{_of(state)}"
     if state.beside.mirror:
         return f"gets a copy of {state.beside.mirror} % of the requests and answers no user"
@@ -70,6 +70,9 @@ def advancing(ctx: Context, strategy: Strategy, state: State) -> str:
 
     """
     message = f"Advance {ctx.observed.key} canary {words(strategy, state)}"
+    if (joining := ctx.observed.split.joining) is not None and state.weight:
+        pods, share = joining.planned(state.weight)
+        return f"{message} ({pods} of {pods + joining.stable} pods: {share:g} % of the requests)"
     if not ctx.observed.split.routes and not state.traffic.is_nothing:
         message += " (no route leads to its Service: no live traffic is shifted)"
     return message

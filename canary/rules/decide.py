@@ -24,6 +24,7 @@ from canary.rules.notices import noticed
 from canary.rules.occurrences import told
 from canary.rules.parking import kept_apart
 from canary.rules.polls import with_polls
+from canary.rules.shares import share_told
 from canary.rules.strangers import kept_from_strangers
 
 Rule = Callable[[Context], Decision | None]
@@ -51,7 +52,8 @@ def decide(
     unsaved = decision.state.asked != state.asked and SaveState() not in decision.actions
     actions = (*decision.actions, SaveState()) if unsaved else decision.actions
     decision = replace(decision, actions=actions, asks=(*decision.asks, *hooks))
-    decision = told(ctx, announced(ctx, noticed(ctx, remembered(ctx, decision))))
+    decision = share_told(ctx, remembered(ctx, decision))
+    decision = told(ctx, announced(ctx, noticed(ctx, decision)))
     decision = _shown(_answered(no_longer_denied(state, decision), observed), observed)
     return _of_this_target(decision, observed.target.uid)
 

@@ -123,7 +123,8 @@ def lost(tick: Tick) -> Decision | None:
 
 def made_again(tick: Tick) -> Decision:
     """The canary's Deployment is gone in the middle of a run: somebody deleted it."""
-    size = canary_pods(tick.state, tick.strategy, tick.ctx.observed.target.replicas)
+    observed = tick.ctx.observed
+    size = canary_pods(tick.state, tick.strategy, observed.target.replicas, observed.canary)
     again: tuple[Action, ...] = (EnsureRoute(), EnsureCanary(size))
     if tick.state.is_without_share or not tick.state.weight:
         waits = _wait(tick, tick.state.message)

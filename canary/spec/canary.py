@@ -74,7 +74,7 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
     metrics = _metrics(analysis, namespace, problems, usual=usual)
     tuning = annotated(canary, problems, defaults.tuning)
     service = spec.get("service") or {}
-    taken = course(spec, analysis, problems)
+    taken = course(spec, analysis, problems, by_pods=tuning.by_pods)
     strategy = Strategy(
         interval=max(interval, defaults.min_interval),
         threshold=min(max(1, int(analysis.get("threshold") or 1)), MOST_FAILURES),

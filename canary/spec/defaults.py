@@ -124,6 +124,7 @@ def said(tuning: Tuning) -> dict[str, str]:
         **_said(settings.NO_DATA_AFTER, tuning.no_data_after, duration),
         **_said(settings.FAILURES, tuning.failure_count, _word),
         **_said(settings.RECORDED, tuning.recorded_window, duration),
+        **_said(settings.BY_PODS, tuning.by_pods, lambda on: "on" if on else "off"),
     }
 
 

@@ -29,8 +29,9 @@ def in_force(strategy: Strategy | InvalidStrategy) -> Json:
 
 
 def _steps(strategy: Strategy) -> Json:
-    if strategy.kind is Kind.CANARY:
-        return {"stepWeights": list(strategy.weights)}
+    if strategy.kind.grows:
+        said = {} if strategy.kind is Kind.CANARY else {"strategy": str(strategy.kind)}
+        return {**said, "stepWeights": list(strategy.weights)}
     return {"strategy": str(strategy.kind), "iterations": strategy.iterations}
 
 

@@ -6,20 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
-from canary.contract import (
-    BAKE,
-    DECIDE_WITHIN,
-    ERROR_BUDGET,
-    EVIDENCE,
-    EVIDENCE_ALPHA,
-    EVIDENCE_BETA,
-    FAILURES_COUNT,
-    ON_INCONCLUSIVE,
-    ON_NO_DATA,
-    ON_NO_DATA_AFTER,
-    PROMOTION_GATE,
-    RECORDED_WINDOW,
-)
+from canary import contract
 from canary.evidence.policy import Inconclusive, Policy
 from canary.model.steps import Step
 from canary.model.strategy import FailureCount, NoDataPolicy, Strategy
@@ -45,7 +32,7 @@ JUDGED: Final = Setting(
     parse=parsers.switch,
     default=_CAREFUL.enabled,
     variable="HEADGATE_EVIDENCE",
-    annotation=EVIDENCE,
+    annotation=contract.EVIDENCE,
     help="off leaves verdicts to the checks of every interval alone",
 )
 ALPHA: Final = Setting(
@@ -53,7 +40,7 @@ ALPHA: Final = Setting(
     parse=parsers.percent,
     default=_CAREFUL.alpha,
     variable="HEADGATE_EVIDENCE_ALPHA",
-    annotation=EVIDENCE_ALPHA,
+    annotation=contract.EVIDENCE_ALPHA,
     option="--alpha",
     help="chance in percent that a healthy candidate is refused by what was counted",
 )
@@ -62,7 +49,7 @@ BETA: Final = Setting(
     parse=parsers.percent,
     default=_CAREFUL.beta,
     variable="HEADGATE_EVIDENCE_BETA",
-    annotation=EVIDENCE_BETA,
+    annotation=contract.EVIDENCE_BETA,
     option="--beta",
     help="chance in percent that an inferior one passes the gate",
 )
@@ -71,7 +58,7 @@ GATE: Final = Setting(
     parse=parsers.promotion_gate,
     default=False,
     variable="HEADGATE_PROMOTION_GATE",
-    annotation=PROMOTION_GATE,
+    annotation=contract.PROMOTION_GATE,
     option="--gate",
     help="non-inferiority: every step after the first waits until it is shown; none: no step does",
 )
@@ -79,57 +66,65 @@ BUDGET: Final[Setting[int | None]] = Setting(
     name="error_budget",
     parse=parsers.answers,
     default=None,
-    annotation=ERROR_BUDGET,
+    annotation=contract.ERROR_BUDGET,
     help="bad answers that a larger share may cost at worst, until the next tick",
 )
 WITHIN: Final = Setting(
     name="decide_within",
     parse=parsers.duration,
     default=timedelta(hours=1),
-    annotation=DECIDE_WITHIN,
+    annotation=contract.DECIDE_WITHIN,
     help="how long gate and budget wait, from the start of the run",
 )
 INCONCLUSIVE: Final = Setting(
     name="on_inconclusive",
     parse=parsers.member(Inconclusive),
     default=_CAREFUL.on_inconclusive,
-    annotation=ON_INCONCLUSIVE,
+    annotation=contract.ON_INCONCLUSIVE,
     help="what happens to a run whose evidence is open by then",
 )
 BAKING: Final = Setting(
     name="bake",
     parse=parsers.duration,
     default=timedelta(0),
-    annotation=BAKE,
+    annotation=contract.BAKE,
     help="how long a full-size canary is judged at weight 100 before the promotion",
 )
 NO_DATA: Final = Setting(
     name="no_data",
     parse=parsers.member(NoDataPolicy),
     default=NoDataPolicy.HOLD,
-    annotation=ON_NO_DATA,
+    annotation=contract.ON_NO_DATA,
     help="what a metric without a value means once that has lasted",
 )
 NO_DATA_AFTER: Final = Setting(
     name="no_data_after",
     parse=parsers.duration,
     default=timedelta(minutes=10),
-    annotation=ON_NO_DATA_AFTER,
+    annotation=contract.ON_NO_DATA_AFTER,
     help="how long a metric may have no value before that means something",
 )
 FAILURES: Final = Setting(
     name="failure_count",
     parse=parsers.member(FailureCount),
     default=FailureCount.CONSECUTIVE,
-    annotation=FAILURES_COUNT,
+    annotation=contract.FAILURES_COUNT,
     help="how failed checks add up to the threshold",
 )
 RECORDED: Final = Setting(
     name="recorded_window",
     parse=parsers.duration,
     default=timedelta(minutes=5),
-    annotation=RECORDED_WINDOW,
+    annotation=contract.RECORDED_WINDOW,
     help="how far back series look that recording rules have made",
+)
+BY_PODS: Final = Setting(
+    name="by_pods",
+    parse=parsers.switch,
+    default=False,
+    variable="HEADGATE_SHARE_BY_PODS",
+    annotation=contract.SHARE_BY_PODS,
+    help="on shares traffic by the number of pods where no route leads to the Service",
 )
 
 # --- the admin's alone ----------------------------------------------------------------------------
@@ -233,6 +228,7 @@ JUDGING: Final[tuple[Setting[object], ...]] = (
     NO_DATA_AFTER,
     FAILURES,
     RECORDED,
+    BY_PODS,
 )
 """One row for each field of a `Tuning`."""
 ADMIN_ONLY: Final[tuple[Setting[object], ...]] = (
@@ -272,6 +268,7 @@ class Tuning:
     no_data_after: timedelta = NO_DATA_AFTER.default
     failure_count: FailureCount = FAILURES.default
     recorded_window: timedelta = RECORDED.default
+    by_pods: bool = BY_PODS.default
 
 
 _USUAL: Final = Tuning()
@@ -343,6 +340,7 @@ def _read(source: Source, base: Tuning) -> Tuning:
         no_data_after=read(NO_DATA_AFTER, base.no_data_after),
         failure_count=read(FAILURES, base.failure_count),
         recorded_window=read(RECORDED, base.recorded_window),
+        by_pods=read(BY_PODS, base.by_pods),
     )
 
 
@@ -359,20 +357,22 @@ def tuned(strategy: Strategy, tuning: Tuning) -> Strategy:
             on_inconclusive=tuning.on_inconclusive,
         ),
         steps=_judged(strategy.steps, tuning),
-        unrouted=_judged(strategy.unrouted, tuning),
+        unrouted=_judged(strategy.unrouted, tuning, whole=False),
         decide_within=tuning.decide_within,
         no_data=tuning.no_data,
         no_data_after=tuning.no_data_after,
         failure_count=tuning.failure_count,
         recorded_window=tuning.recorded_window,
+        by_pods=tuning.by_pods,
     )
 
 
-def _judged(steps: tuple[Step, ...], tuning: Tuning) -> tuple[Step, ...]:
+def _judged(steps: tuple[Step, ...], tuning: Tuning, *, whole: bool = True) -> tuple[Step, ...]:
     """Return steps with what must hold before each is left; there may be none."""
     if not steps:
         return ()
-    return judged(steps, gate=tuning.gate, error_budget=tuning.error_budget, bake=tuning.bake)
+    budget, bake = tuning.error_budget, tuning.bake
+    return judged(steps, gate=tuning.gate, error_budget=budget, bake=bake, whole=whole)
 
 
 def tuning_of(strategy: Strategy) -> Tuning:
@@ -390,4 +390,5 @@ def tuning_of(strategy: Strategy) -> Tuning:
         no_data_after=strategy.no_data_after,
         failure_count=strategy.failure_count,
         recorded_window=strategy.recorded_window,
+        by_pods=strategy.by_pods,
     )

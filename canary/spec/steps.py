@@ -84,6 +84,7 @@ def judged(
     gate: bool = False,
     error_budget: int | None = None,
     bake: timedelta = timedelta(0),
+    whole: bool = True,
 ) -> tuple[Step, ...]:
     """Return the same steps with what must hold before each is left.
 
@@ -97,11 +98,12 @@ def judged(
         bake: how long a full-size canary is judged at weight 100 before the promotion. It takes a
             step of its own where none has all the traffic. One that never answers users is judged
             so long in its last step.
+        whole: whether a canary can have all of the traffic; else it bakes in its last step.
 
     """
     gate = gate and any(is_compared(step.traffic) for step in steps)
     answers = any(step.traffic.weight for step in steps)
-    if bake and answers and not is_everybody(steps[-1].traffic):
+    if bake and whole and answers and not is_everybody(steps[-1].traffic):
         steps = (*steps, *linear((FULL,)))
     needed: dict[int, Step] = {}
     for step in steps:  # Of many equal ones there is one.

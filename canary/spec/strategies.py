@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
+from canary.model.joining import MOST
 from canary.model.steps import Step
 from canary.model.strategy import Kind, Strategy
 from canary.model.values import FULL, Json
@@ -42,13 +43,14 @@ class Course:
     passed_over: tuple[str, ...] = ()
 
 
-def course(spec: Json, analysis: Json, problems: Problems) -> Course:
+def course(spec: Json, analysis: Json, problems: Problems, *, by_pods: bool = False) -> Course:
     """Read which steps a run takes.
 
     Args:
         spec: `spec` of a Canary.
         analysis: its analysis, completed with the admin's defaults.
         problems: where mistakes are noted.
+        by_pods: whether its pods are to share the traffic where no route leads to its Service.
 
     """
     kind = kind_of(analysis)
@@ -64,6 +66,8 @@ def course(spec: Json, analysis: Json, problems: Problems) -> Course:
         case Kind.BLUE_GREEN:
             checks = iterations(analysis, problems)
             steps = blue_green(checks, mirror=mirror)
+        case Kind.PODS:
+            raise AssertionError("no analysis says how its shares come about")
         case _:
             assert_never(kind)
     said = analysis.get("stepWeightPromotion") or None
@@ -71,10 +75,27 @@ def course(spec: Json, analysis: Json, problems: Problems) -> Course:
     return Course(
         kind=kind,
         steps=steps,
-        unrouted=apart(checks) if spec.get("provider") == KUBERNETES else (),
+        unrouted=_unrouted(spec, steps if by_pods and kind is Kind.CANARY else (), checks),
         back=back if back < FULL else 0,
         passed_over=tuple(_passed_over(kind, analysis)),
     )
+
+
+def _unrouted(spec: Json, shared: tuple[Step, ...], checks: int) -> tuple[Step, ...]:
+    """Return the steps that need no route.
+
+    Args:
+        spec: `spec` of a Canary.
+        shared: the steps that are to be shares by the number of pods.
+        checks: how many checks without live traffic take their place where they cannot be.
+
+    """
+    provider = spec.get("provider", "")
+    weights = [step.traffic.weight for step in shared if step.traffic.weight]
+    matched = any(step.traffic.match for step in shared)
+    if weights and not matched and provider in {"", KUBERNETES}:
+        return linear(sorted({min(weight, MOST) for weight in weights}))
+    return apart(checks) if provider == KUBERNETES else ()
 
 
 def _passed_over(kind: Kind, analysis: Json) -> Iterator[str]:
@@ -97,6 +118,8 @@ def without_route(strategy: Strategy) -> Strategy:
     """
     if not strategy.unrouted:
         return strategy
+    if strategy.shares_by_pods:
+        return _by_pods(strategy)
     said = f"{len(strategy.unrouted)} checks without live traffic take its place"
     why = f"no HTTPRoute leads to Service {strategy.service_name}"
     notice = {
@@ -107,6 +130,28 @@ def without_route(strategy: Strategy) -> Strategy:
     return replace(
         strategy,
         kind=Kind.BLUE_GREEN,
+        steps=strategy.unrouted,
+        unknown=(*strategy.unknown, *notice),
+    )
+
+
+def _by_pods(strategy: Strategy) -> Strategy:
+    """Return what a run follows whose traffic is shared by the number of its pods."""
+    traffics = [step.traffic for step in strategy.steps]
+    why = "a Service sends each of its pods about as much"
+    notice = []
+    if any(traffic.mirror for traffic in traffics):
+        notice.append(f"analysis.mirror ({why}, and copies nothing)")
+    if any(traffic.affinity for traffic in traffics):
+        notice.append(f"analysis.sessionAffinity ({why}, and knows no cookies)")
+    if any(traffic.weight > MOST for traffic in traffics):
+        notice.append(
+            f"shares above {MOST} % (by the number of pods: the canary is never larger than its "
+            "target)"
+        )
+    return replace(
+        strategy,
+        kind=Kind.PODS,
         steps=strategy.unrouted,
         unknown=(*strategy.unknown, *notice),
     )

@@ -22,7 +22,7 @@ from analyzer.loop.sampling import Sampler
 from analyzer.loop.sweeper import Sweeper
 from analyzer.loop.telemetry import RunMetrics
 from analyzer.ports import HookCaller, MetricProvider
-from analyzer.routers.adopted import AdoptedRoutes
+from analyzer.routers.chosen import Chosen
 from canary.model.world import Timing
 from canary.spec.defaults import Defaults
 from runtime.resources import HTTPROUTES
@@ -55,7 +55,7 @@ class Analyzer:
     async def run(self) -> None:
         """Work until cancelled."""
         cluster, registry = self.client, CollectorRegistry()
-        records, router = Records(cluster), AdoptedRoutes(cluster)
+        records, router = Records(cluster), Chosen(cluster)
         sampler = Sampler(cluster, self.providers, "http://metrics")
         inquirer = Inquirer(self.hooks, sampler, registry=registry, clock=_loop_time)
         index = follow(self.listens or self.client, (HTTPROUTES,))
