@@ -27,8 +27,9 @@ from canary.model.asking import (
     Standing,
 )
 from canary.model.fates import Calm, Fate, Serving, Unready, Weather
+from canary.model.joining import Joining, Member
 from canary.model.state import State
-from canary.model.strategy import HookType, InvalidStrategy, Metric, Strategy
+from canary.model.strategy import HookType, InvalidStrategy, Kind, Metric, Strategy
 from canary.model.traffic import NOTHING, Traffic
 from canary.model.values import Key
 from canary.model.world import (
@@ -118,6 +119,7 @@ class World:
     crash: str = ""
     traffic: Traffic = NOTHING
     routes: int = 1
+    joined: frozenset[str] = frozenset()
     confirmed: bool = True
     values: dict[str, float | None] = field(default_factory=dict)
     refuse_hooks: set[str] = field(default_factory=set)
@@ -212,11 +214,7 @@ class World:
             revisions=self.revisions(),
             strategy=self.strategy,
             canary=present if self.canary else CanaryAbsent(),
-            split=Split(
-                traffic=self.traffic if self.routes else NOTHING,
-                routes=self.routes,
-                confirmed=self.confirmed,
-            ),
+            split=self.split(),
             problems=self.problems,
             unsuitable=self.unsuitable,
             misfit=self.misfit if self.canary else "",
@@ -232,6 +230,28 @@ class World:
             counts=self.counts,
             gone=self.gone if self.canary else (),
         )
+
+    def split(self) -> Split:
+        """Return the split on the routes, or of the Service's pods."""
+        if (joining := self.joining()) is not None:
+            share = Traffic(round(joining.share)) if joining.serving else NOTHING
+            return Split(traffic=share, routes=1, confirmed=self.confirmed, joining=joining)
+        return Split(
+            traffic=self.traffic if self.routes else NOTHING,
+            routes=self.routes,
+            confirmed=self.confirmed,
+        )
+
+    def joining(self) -> Joining | None:
+        """Return the canary's pods that may be in the Service, where they share its traffic."""
+        if not isinstance(self.strategy, Strategy) or self.strategy.kind is not Kind.PODS:
+            return None
+        names = [f"web-canary-{self.canary}-{number}" for number in range(self.canary_size)]
+        members = (
+            Member(name=name, ready=number < self.ready, joined=name in self.joined)
+            for number, name in enumerate(names if self.canary else ())
+        )
+        return Joining(members=tuple(members), stable=sum(self.pods.values()))
 
     @property
     def weight(self) -> int:
@@ -441,16 +461,21 @@ class World:
             case SaveState():
                 self.state = state
             case SetTraffic(traffic):
-                if traffic != self.traffic and self.routes:
+                if (joining := self.joining()) is not None:
+                    self.joined = joining.wanted(traffic.weight)
+                if traffic != self.traffic and (self.routes or joining is not None):
                     self.traffic = traffic
                     self.weights.append(traffic.weight)
             case EnsureCanary(replicas):
                 self.made_at = self.made_at if self.canary else self.now
                 self.pods_at = self.pods_at if self.canary == self.template else self.now
                 self.gone = ()
+                fewer = self.canary != self.template or replicas < self.canary_size
+                assert not (fewer and self.joined), "pods went away while they were in the Service"
                 self.canary, self.canary_size = self.template, replicas
             case DeleteCanary():
                 assert self.traffic.is_nothing, "pods went away while they had traffic"
+                assert not self.joined, "pods went away while they were in the Service"
                 self.canary = ""
             case MarkTarget(marks, pause):
                 self.mark(marks, pause)

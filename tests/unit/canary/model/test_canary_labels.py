@@ -35,7 +35,7 @@ class Namespace:
     services: list[Json] = field(default_factory=list)
     live: tuple[dict[str, str], ...] = ()
 
-    def chosen(self, worn: Mapping[str, str] | None = None) -> CanaryLabels:
+    def chosen(self, worn: Mapping[str, str] | None = None, *, joins: bool = False) -> CanaryLabels:
         return canary_labels(
             target(self.worn, self.selector),
             self.services,
@@ -43,6 +43,7 @@ class Namespace:
             own="web-canary",
             live=self.live,
             worn=worn,
+            joins=joins,
         )
 
     def is_apart(self, pods: dict[str, str]) -> bool:
@@ -399,3 +400,115 @@ def test_services_made_in_mid_run_are_found() -> None:
         service("by-hand", None),
     ]
     assert strangers(made, pods, "web-canary") == ("early", "headless", "late")
+
+
+# --- labels by which the pods may join the stable Service ---------------------------------------
+
+
+def asked_by(found: Namespace, name: str) -> Json:
+    """Return what a Service asks that the target's template has."""
+    asked = next(
+        (it["spec"]["selector"] or {} for it in found.services if it["metadata"]["name"] == name),
+        {},
+    )
+    return {key: value for key, value in asked.items() if found.worn.get(key) == value}
+
+
+@given(namespaces())
+@settings(max_examples=400)
+def test_pods_that_join_are_the_services_and_nobody_elses(found: Namespace) -> None:
+    with suppress(UnsuitableTarget):
+        labels = found.chosen(joins=True)
+        joined = {**labels.pods, **labels.joins}
+        others = [it for it in found.services if it["metadata"]["name"] != "web"]
+        assert found.is_apart(dict(labels.pods))
+        assert labels.joins
+        assert asked_by(found, "web").items() <= joined.items()
+        assert replace(found, services=others).is_apart(joined)
+        assert labels.selector.items() <= joined.items()
+
+
+@given(namespaces())
+@settings(max_examples=30, deadline=None)
+def test_where_no_choice_is_found_there_is_none(found: Namespace) -> None:
+    asked = asked_by(found, "web")
+    others = [it for it in found.services if it["metadata"]["name"] != "web"]
+    alone = replace(found, services=others)
+    possible = bool(asked) and any(
+        found.is_apart(pods) and alone.is_apart({**pods, **asked}) for pods in every_choice()
+    )
+    try:
+        found.chosen(joins=True)
+    except UnsuitableTarget:
+        assert not possible
+    else:
+        assert possible
+
+
+@given(namespaces())
+def test_labels_that_were_chosen_before_are_kept_while_they_will_do(found: Namespace) -> None:
+    with suppress(UnsuitableTarget):
+        labels = found.chosen(joins=True)
+        assert found.chosen(labels.pods, joins=True) == labels
+
+
+@pytest.mark.parametrize(
+    ("selector", "services", "pods", "joins"),
+    [
+        pytest.param(
+            {"matchLabels": TWO},
+            [service("web", APP)],
+            {"app": "web-canary", "tier": "front-canary"},
+            {"app": "web"},
+            id="the-service-asks-less-than-the-target",
+        ),
+        pytest.param(
+            {"matchLabels": TWO},
+            [service("web", {**APP, "role": "leader"})],
+            {"app": "web-canary", "tier": "front-canary"},
+            {"app": "web"},
+            id="what-pods-give-themselves-they-go-on-to",
+        ),
+        pytest.param(
+            expressions(("app", "In", "web"), ("track", "DoesNotExist")),
+            [service("web", APP)],
+            {"app": "web-canary", "tier": "front", "track": "canary"},
+            {"app": "web"},
+            id="a-label-is-added",
+        ),
+        pytest.param(
+            {"matchLabels": TWO},
+            [service("web", APP), service("front", TWO)],
+            {"app": "web-canary", "tier": "front-canary"},
+            {"app": "web"},
+            id="another-service-asks-more",
+        ),
+    ],
+)
+def test_by_which_labels_they_join(
+    selector: Json, services: list[Json], pods: dict[str, str], joins: dict[str, str]
+) -> None:
+    labels = Namespace(worn=TWO, selector=selector, services=services).chosen(joins=True)
+    assert {key: value for key, value in labels.pods.items() if key != TARGET_LABEL} == pods
+    assert labels.joins == joins
+
+
+@pytest.mark.parametrize(
+    ("selector", "services"),
+    [
+        pytest.param({"matchLabels": APP}, [service("web", APP)], id="both-select-by-the-same"),
+        pytest.param({"matchLabels": APP}, [service("web", TWO)], id="the-service-asks-more"),
+        pytest.param(
+            {"matchLabels": TWO},
+            [service("web", APP), service("inside", APP)],
+            id="a-second-service-that-asks-as-little",
+        ),
+        pytest.param({"matchLabels": TWO}, [service("web", {"b": "c"})], id="it-selects-no-pod"),
+        pytest.param({"matchLabels": TWO}, [], id="no-service"),
+    ],
+)
+def test_where_they_cannot_join_it_is_said_why(selector: Json, services: list[Json]) -> None:
+    found = Namespace(worn=TWO, selector=selector, services=services)
+    with pytest.raises(UnsuitableTarget, match=r"cannot join Service web.*one label more"):
+        found.chosen(joins=True)
+    assert found.chosen().joins == {}

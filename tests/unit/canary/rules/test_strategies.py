@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from canary.contract import Command
+from canary.contract import SHARE_BY_PODS, Command
 from canary.model.state import Phase, State
 from canary.model.strategy import Hook, HookType, Strategy
 from canary.model.traffic import Comparison, Condition, RequestMatch
@@ -21,11 +21,13 @@ SAID = (RequestMatch(headers=(Condition(name="x-canary", by=Comparison.EXACT, va
 METRICS = [{"name": "error-rate", "query": "errors", "thresholdRange": {"max": 1}}]
 
 
-def strategy(provider: str = "gatewayapi:v1", **analysis: Any) -> Strategy:
+def strategy(provider: str = "gatewayapi:v1", by_pods: str = "off", **analysis: Any) -> Strategy:
     said = {"interval": "1m", "threshold": 3, "metrics": METRICS, **analysis}
     spec = {"provider": provider, "targetRef": {"kind": "Deployment", "name": "web"}}
     spec |= {"service": {"port": 80}, "analysis": said}
-    canary = {"metadata": {"name": "web", "namespace": "prod"}, "spec": spec}
+    notes = {SHARE_BY_PODS: by_pods}
+    metadata = {"name": "web", "namespace": "prod", "annotations": notes}
+    canary = {"metadata": metadata, "spec": spec}
     found = parse_strategy(canary, Defaults())
     assert isinstance(found, Strategy), found
     return found
@@ -38,7 +40,9 @@ MIRROR_FIRST = strategy(stepWeights=[20, 50], mirror=True)
 STICKY = strategy(stepWeights=[20, 50], sessionAffinity={"cookieName": "kept"})
 OF_THE_MATCHED = strategy(stepWeights=[20, 50], match=MATCH)
 UNROUTED = without_route(strategy(provider="kubernetes", stepWeights=[20, 50]))
+BY_PODS = without_route(strategy(provider="kubernetes", by_pods="on", stepWeights=[20, 40, 80]))
 ALL = {
+    "by pods": BY_PODS,
     "A/B": AB,
     "blue/green": BLUE_GREEN,
     "blue/green, mirrored": MIRRORED,
@@ -117,6 +121,7 @@ def steps_of(said: list[str]) -> list[str]:
             "canary of what matches",
             ["-1 [0 %] 0", "0 [20 % of what matches] 0", "1 [50 % of what matches] 0"],
         ),
+        ("by pods", ["-1 [0 %] 0", "0 [20 %] 0", "1 [40 %] 0", "2 [50 %] 0"]),
         ("no route", ["-1 [0 %] 0", *(f"{at} [0 %] {at + 1}" for at in range(10))]),
     ],
 )
@@ -324,6 +329,7 @@ def test_a_canary_is_as_large_as_what_it_has_to_answer() -> None:
         "A/B": 4,
         "blue/green": 4,
         "blue/green, mirrored": 4,
+        "by pods": 4,
         "canary, mirrored first": 4,
         "canary, sticky": 2,
         "canary of what matches": 2,

@@ -45,6 +45,7 @@ OTHERWISE: dict[str, tuple[str, object]] = {
     "no_data_after": ("1m", timedelta(minutes=1)),
     "failure_count": ("cumulative", FailureCount.CUMULATIVE),
     "recorded_window": ("1m", timedelta(minutes=1)),
+    "by_pods": ("on", True),
 }
 """Of every field a text that changes it, and its value then."""
 PLACES: list[tuple[Read, Callable[[Setting[object]], str]]] = [
