@@ -74,13 +74,14 @@ class Joining:
         return frozenset(one.name for one in ready[: pods_for(weight, self.stable)])
 
     def lacks(self, weight: int) -> bool:
-        """Tell whether a pod is to join or to leave for a share.
+        """Tell whether pods are to join or to leave for a share, or none is there to give it.
 
         Args:
             weight: the share in percent.
 
         """
-        return self.wanted(weight) != self.joined
+        wanted = self.wanted(weight)
+        return wanted != self.joined or (weight > 0 and not wanted)
 
     def planned(self, weight: int) -> tuple[int, float]:
         """Return how many pods a share comes to, and what part of the requests, in percent.

@@ -152,6 +152,7 @@ class Surroundings:
                     "name": name,
                     "namespace": metadata["namespace"],
                     "labels": dict(template["metadata"].get("labels") or {}),
+                    "annotations": dict(template["metadata"].get("annotations") or {}),
                     "ownerReferences": [owner],
                 },
                 "spec": {**template["spec"], "nodeName": f"node-{self._node(number)}"},
@@ -217,7 +218,14 @@ class Surroundings:
             and is_ready(one)
             and selects(selector, one["metadata"].get("labels") or {})
         )
-        wanted = [{"addresses": [name], "conditions": {"ready": True}} for name in ready]
+        wanted = [
+            {
+                "addresses": [name],
+                "conditions": {"ready": True},
+                "targetRef": {"kind": "Pod", "name": name},
+            }
+            for name in ready
+        ]
         found = self.api.look(ENDPOINTSLICES, metadata["namespace"], f"{metadata['name']}-x")
         owner = {
             "apiVersion": "v1",

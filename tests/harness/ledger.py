@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from canary.contract import ANALYZER_USER, HOLD, SPLIT, STABLE
+from canary.contract import ANALYZER_USER, HOLD, JOINED, PARKED, SPLIT, STABLE
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
+from canary.model.selection import selects, workload_selector
 from canary.model.values import Json
 from canary.objects.status import CONDITION
 from runtime.resources import (
@@ -76,8 +77,10 @@ class Ledger:
             self._serve()
         if change.resource in {DEPLOYMENTS, CANARIES}:
             self._speak()
-        if change.resource == HTTPROUTES:
+        if change.resource in {HTTPROUTES, PODS}:
             self._share()
+        if change.resource == PODS:
+            self._membership(change)
         if change.resource == DEPLOYMENTS and change.old and change.new:
             self._release(change, change.old, change.new)
 
@@ -88,6 +91,8 @@ class Ledger:
             return
         if kind == REPLICASETS:
             ours = metadata["name"].startswith(f"{NAME}-")
+        elif kind == PODS:
+            ours = metadata["name"].startswith(f"{CANARY}-")
         else:
             ours = metadata["name"] in _OURS.get(kind.plural, set())
         gone = change.new is None and metadata["name"] in _NEVER_DELETED
@@ -125,6 +130,20 @@ class Ledger:
             return
         if image in self.never or (self._waits(image) and not self._is_undone(image)):
             self.wrong.append(f"{image} runs in the target: {name}")
+
+    def _membership(self, change: Change) -> None:
+        """Look at a pod of the canary that may be in the team's Service."""
+        pod = change.new or change.old or {}
+        labels, target = (
+            pod["metadata"].get("labels") or {},
+            self.stage.api.look(DEPLOYMENTS, *PLACE),
+        )
+        if not pod["metadata"]["name"].startswith(f"{CANARY}-") or target is None:
+            return
+        if change.new is None and JOINED in labels:
+            self.wrong.append(f"{pod['metadata']['name']} ended while it was in the Service")
+        if selects(workload_selector(target), labels):
+            self.wrong.append(f"{pod['metadata']['name']} is in the target's selector")
 
     def _waits(self, image: str) -> bool:
         """Tell whether an image is held: it may have no pod then.

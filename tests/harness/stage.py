@@ -12,9 +12,17 @@ from typing import Any, Final
 import orjson
 
 from analyzer.ports import HookCaller, ProviderError
-from canary.contract import EVIDENCE, NAMESPACE_ENABLED, NAMESPACE_LABEL, PARKED, REFUSED
+from canary.contract import (
+    EVIDENCE,
+    NAMESPACE_ENABLED,
+    NAMESPACE_LABEL,
+    PARKED,
+    REFUSED,
+    SHARE_BY_PODS,
+)
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
+from canary.model.selection import selects, service_selector
 from canary.model.values import Json
 from canary.queries.provider import ProviderSpec
 from runtime.resources import (
@@ -40,6 +48,7 @@ SPACE: Final = "prod"
 NAME: Final = "web"
 PLACE: Final = (SPACE, NAME)
 CANARY: Final = f"{NAME}-canary"
+_TIER: Final = {"tier": "front"}
 LAG: Final = 0.2
 """Seconds that controllers take to see a change."""
 LONGEST: Final = 900.0
@@ -77,7 +86,8 @@ class Stage:
     """A namespace with a target, its Service, its route, its Canary and an analyzer.
 
     `bad` and `answers.values` say what images do. `gate` is what the analyzer's writes have to
-    pass, `ears` makes what its informers hear by.
+    pass, `ears` makes what its informers hear by. With `by_pods` there is no route, and the Service
+    selects by less than the target.
     """
 
     def __init__(
@@ -86,6 +96,7 @@ class Stage:
         replicas: int = 2,
         own_canary: bool = True,
         analysis: Mapping[str, Any] = MappingProxyType({}),
+        by_pods: bool = False,
     ) -> None:
         self.began = asyncio.get_running_loop().time()
         self.api = ApiServer(self.now)
@@ -100,7 +111,7 @@ class Stage:
         self.skew = timedelta(0)
         self.installation = Installation(self._analyzer)
         self.team = Client(self.api, TEAM)
-        self.route = route()
+        self.route, self.by_pods = route(), by_pods
         self._written = asyncio.Event()
         self.api.watchers.append(lambda _: self._written.set())
         self._furnish(replicas, canary(**analysis) if own_canary else None)
@@ -127,10 +138,18 @@ class Stage:
     def _furnish(self, replicas: int, own: Json | None) -> None:
         labels = {NAMESPACE_LABEL: NAMESPACE_ENABLED}
         self.api.create(NAMESPACES, {"metadata": {"name": SPACE, "labels": labels}}, ADMIN)
-        self.api.create(DEPLOYMENTS, deployment("web:1", replicas), TEAM)
+        target = deployment("web:1", replicas)
+        if self.by_pods:
+            target["spec"]["selector"]["matchLabels"] |= _TIER
+            target["spec"]["template"]["metadata"]["labels"] |= _TIER
+        self.api.create(DEPLOYMENTS, target, TEAM)
         self.api.create(SERVICES, service(), TEAM)
-        self.api.create(HTTPROUTES, self.route, TEAM)
+        if not self.by_pods:
+            self.api.create(HTTPROUTES, self.route, TEAM)
         if own is not None:
+            if self.by_pods:
+                own["metadata"]["annotations"][SHARE_BY_PODS] = "on"
+                own["spec"]["provider"] = "kubernetes"
             self.api.create(CANARIES, own, TEAM)
         self.api.create(SERVICES, renamed(service(), "other"), ADMIN)
         self.api.create(HTTPROUTES, renamed(route(), "other"), ADMIN)
@@ -181,12 +200,25 @@ class Stage:
         return str(self.status().get("phase", ""))
 
     def weight(self) -> int:
-        """Return the share of the canary on the route, of all weights, in percent."""
+        """Return the share of the canary, in percent: of the route's weights, or of the pods."""
+        if self.by_pods:
+            return self._share_of_pods()
         found = self.api.look(HTTPROUTES, *PLACE)
         refs = [] if found is None else found["spec"]["rules"][0]["backendRefs"]
         total = sum(ref["weight"] for ref in refs)
         given = sum(ref["weight"] for ref in refs if ref["name"] == CANARY)
         return round(100 * given / total) if total else 0
+
+    def _share_of_pods(self) -> int:
+        selection = service_selector(service())
+        ready = [
+            pod["metadata"]["name"].startswith(f"{CANARY}-")
+            for pod in self.api.peek(PODS)
+            if pod["metadata"]["namespace"] == SPACE
+            and is_ready(pod)
+            and selects(selection, pod["metadata"]["labels"])
+        ]
+        return max(1, round(100 * sum(ready) / len(ready))) if any(ready) else 0
 
     def serving(self) -> dict[str, int]:
         """Return how many ready pods of the target there are, by image."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from canary.contract import Command
+from canary.contract import SHARE_BY_PODS, Command
 from runtime.resources import CANARIES, DEPLOYMENTS, PODS
 from tests.fakes.hook_caller import FakeHookCaller
 from tests.harness.api import Change
@@ -296,8 +296,20 @@ def _strategy(**analysis: Any) -> Mapping[str, Any]:
     return {"analysis": analysis}
 
 
+async def _no_more_by_pods(stage: Stage) -> None:
+    """Take the share by pods back in mid-run: its pods leave the Service, and a new run begins."""
+    await begun(stage)
+    await push(stage, "web:2")
+    await has_traffic(stage, "web:2")
+    off = {"metadata": {"annotations": {SHARE_BY_PODS: "off"}}}
+    analysis = {"spec": {"analysis": {"iterations": 2, "stepWeights": None}}}
+    await stage.team.merge_patch(CANARIES, *PLACE, {**off, **analysis})
+    await stage.until("left", lambda: not stage.weight())
+
+
 _INSIDERS: Final = [{"headers": {"x-canary": {"exact": "insider"}}}]
 _LARGE: Final = {"replicas": 4}
+_BY_PODS: Final = {"replicas": 4, "by_pods": True}
 STORIES: Final = (
     Story(
         name="promotion",
@@ -465,5 +477,39 @@ STORIES: Final = (
         serves="web:2",
         released={"web:2": 1},
         stage=_strategy(sessionAffinity={"cookieName": "met"}, mirror=True),
+    ),
+    Story(
+        name="by-pods",
+        plays=_promoted,
+        phase="Succeeded",
+        serves="web:2",
+        released={"web:2": 1},
+        stage=_BY_PODS,
+        kinds=frozenset({"merge_patch pods"}),
+    ),
+    Story(
+        name="by-pods-refused",
+        plays=_refused,
+        phase="Failed",
+        serves="web:1",
+        never=frozenset({"web:2"}),
+        stage=_BY_PODS,
+    ),
+    Story(
+        name="by-pods-supersede",
+        plays=_superseded,
+        phase="Succeeded",
+        serves="web:3",
+        released={"web:3": 1},
+        never=frozenset({"web:2"}),
+        stage=_BY_PODS,
+    ),
+    Story(
+        name="by-pods-no-more",
+        plays=_no_more_by_pods,
+        phase="Succeeded",
+        serves="web:2",
+        released={"web:2": 1},
+        stage=_BY_PODS,
     ),
 )

@@ -30,6 +30,7 @@ KNOWN: Final = frozenset(
         "merge_patch deployments/status",
         "json_patch deployments/status",
         "merge_patch httproutes",
+        "merge_patch pods",
         "merge_patch replicasets",
         "merge_patch replicasets/scale",
         "delete services",
