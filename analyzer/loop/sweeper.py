@@ -2,7 +2,8 @@
 
 A parked ReplicaSet has no owner, so nothing deletes it with its Deployment; and a target that is
 not held is not looked at. So whoever leads looks at all that is parked, at its start and again
-every few minutes.
+every few minutes. So it does at pods of a canary that are in a team's Service and have lost their
+Deployment, as an orphaning deletion leaves them.
 """
 
 import asyncio
@@ -16,13 +17,15 @@ from analyzer.guards import guarded, told
 from analyzer.loop.listing import Place, gathered, place_of, still_there
 from analyzer.loop.parked import put_back
 from analyzer.ports import Cluster
-from canary.contract import HOLD, PARKED, PROMOTING, STABLE
+from canary.contract import HOLD, JOINED, PARKED, PROMOTING, STABLE
+from canary.model.names import canary_name
 from canary.model.values import Json, Key
+from canary.objects.joining import joined_to, leaving
 from canary.objects.ownership import is_controlled
 from canary.objects.parking import deployment_of
 from canary.objects.workloads import annotations
-from runtime.resources import DEPLOYMENTS, REPLICASETS
-from runtime.writes import deleted
+from runtime.resources import DEPLOYMENTS, PODS, REPLICASETS
+from runtime.writes import deleted, patched, stored
 
 EVERY: Final = timedelta(minutes=5)
 _LONGEST_NAME: Final = 253
@@ -68,7 +71,7 @@ class Anywhere:
 
 
 class Sweeper:
-    """Looks at everything that is parked, in every namespace that is not kept from Headgate.
+    """Looks at everything that is parked or has joined, in every namespace that is Headgate's.
 
     Args:
         cluster: the API server.
@@ -93,10 +96,10 @@ class Sweeper:
     async def run(self) -> Never:
         """Sweep at once, and again and again; none before it is known what is to be left alone."""
         await self._namespaces.synced()
-        await again_and_again(self.sweep, self._every, "parked ReplicaSets cannot be listed")
+        await again_and_again(self.sweep, self._every, "what is parked or joined cannot be listed")
 
     async def sweep(self, *, all_of_them: bool = False) -> None:
-        """Look at all that is parked, once; what one target does not allow keeps no other's.
+        """Look at all of it, once; what one target does not allow keeps no other's.
 
         Args:
             all_of_them: also what a target that is held has parked (uninstall).
@@ -116,6 +119,19 @@ class Sweeper:
             tell = partial(told, "parked ReplicaSets stay", namespace=namespace, names=names)
             with guarded(tell):
                 await self._look_at(namespace, uid, of_target, all_of_them=all_of_them)
+        for pod, key in await gathered(self._cluster, PODS, _joined, label_selector=JOINED):
+            with guarded(partial(told, "a pod stays in its Service", place=pod)):
+                if not self._namespaces.unmanaged(key.namespace):
+                    await self._take_out(pod, key)
+
+    async def _take_out(self, pod: Place, key: Key) -> None:
+        """Take a pod out of a Service, if there is no canary that it could belong to."""
+        name = canary_name(key.name)
+        if await stored(self._cluster, DEPLOYMENTS, key.namespace, name) is not None:
+            return  # who looks at its target takes it out in order
+        obj = await still_there(self._cluster, PODS, pod)
+        if obj is not None:
+            await patched(self._cluster, PODS, obj, leaving)
 
     async def _look_at(
         self, namespace: str, uid: str, parked: "list[_Parked]", *, all_of_them: bool
@@ -155,6 +171,11 @@ class _Parked:
     place: Place
     uid: str
     deployment: str
+
+
+def _joined(pod: Json) -> tuple[Place, Key] | None:
+    key = joined_to(pod)
+    return None if key is None else (place_of(pod), key)
 
 
 def _parked(replica_set: Json) -> _Parked | None:
