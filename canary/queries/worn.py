@@ -38,8 +38,9 @@ def unworn(queries: Iterable[Query], labels: CanaryLabels) -> tuple[str, ...]:
 
 
 def worn_of(labels: CanaryLabels) -> Worn:
-    """Return what the canary's pods wear, by what Prometheus calls it."""
-    return tuple((as_label(name), (name, value)) for name, value in labels.pods.items())
+    """Return what the canary's pods wear while they have traffic, by what Prometheus calls it."""
+    worn = {**labels.pods, **labels.joins}
+    return tuple((as_label(name), (name, value)) for name, value in worn.items())
 
 
 def texts_of(query: Query) -> Iterator[tuple[str, str, Versions]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from canary.contract import ANALYZER_USER, HOLD, JOINED, PARKED, SPLIT, STABLE
+from canary.contract import ANALYZER_USER, HOLD, JOINED, SPLIT, STABLE
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
 from canary.model.selection import selects, workload_selector

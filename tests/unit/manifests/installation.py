@@ -19,6 +19,8 @@ LOAD_TESTERS = (MANIFESTS / "loadtester" / "jobs", MANIFESTS / "loadtester" / "v
 """What an admin may add to a load tester."""
 METRIC_RIGHTS = MANIFESTS / "metric-rights"
 """What an admin may let the analyzer read besides."""
+POD_SHARES = MANIFESTS / "pod-shares"
+"""What an admin may let it write where traffic is shared by the number of pods."""
 CLIENTS = MANIFESTS / "client-authentication"
 """What an admin may change of them."""
 

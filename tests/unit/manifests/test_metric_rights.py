@@ -1,9 +1,10 @@
-"""The component of rights for metrics in the cluster gives what the two providers ask for."""
+"""Components of rights give what two providers, and shares by the number of pods, ask for."""
 
 import pytest
 
 from tests.unit.manifests.installation import (
     METRIC_RIGHTS,
+    POD_SHARES,
     Manifest,
     documents,
     files,
@@ -13,7 +14,8 @@ from tests.unit.manifests.installation import (
 
 MORE = [
     document
-    for path in files(METRIC_RIGHTS)
+    for component in (METRIC_RIGHTS, POD_SHARES)
+    for path in files(component)
     if path.name != "kustomization.yaml"
     for document in documents(path)
 ]
@@ -38,12 +40,16 @@ def test_the_installation_is_without_it() -> None:
             {"apiGroups": ["metrics.keptn.sh"], "resources": ["keptnmetrics"], "verbs": ["get"]},
         ),
         (
+            "headgate-analyzer-pod-shares",
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "patch"]},
+        ),
+        (
             "headgate-analyzer-external-metrics",
             {"apiGroups": ["external.metrics.k8s.io"], "resources": ["*"], "verbs": ["list"]},
         ),
     ],
 )
-def test_each_role_is_for_the_one_read_and_bound_to_the_analyzer(
+def test_each_role_is_for_one_thing_and_bound_to_the_analyzer(
     name: str, rule: dict[str, list[str]]
 ) -> None:
     (binding,) = [

@@ -1,5 +1,6 @@
 """A label by which a query asks for the canary must be one that its pods wear so."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -62,3 +63,12 @@ def test_what_is_built_in_asks_for_no_label_of_a_pod() -> None:
     labels = CanaryLabels(template={}, pods={"app": "web"}, selector={}, service={})
     query = builtin_query(KEY, STRATEGY, metric, SPEC)
     assert unworn([query], labels) == ()
+
+
+def test_pods_that_join_a_service_wear_its_labels_while_they_are_judged() -> None:
+    metric = Metric(name="errors", source='x{app="{{ target }}"}', maximum=1)
+    query = template_query(KEY, STRATEGY, metric, 'x{app="{{ target }}"}', SPEC)
+    apart = CanaryLabels(template={}, pods={"app": "web-canary"}, selector={}, service={})
+    assert unworn([query], apart) == ()
+    (problem,) = unworn([query], replace(apart, joins={"app": "web"}))
+    assert "the label app=web" in problem
