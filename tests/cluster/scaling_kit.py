@@ -20,6 +20,7 @@ from analyzer.loop.reconciler import Reconciler
 from analyzer.loop.records import Records, state_of
 from analyzer.loop.sampling import Sampler
 from analyzer.loop.telemetry import RunMetrics
+from analyzer.ports import Router
 from canary.contract import EVIDENCE, FIELD_MANAGER, HOLD, INTERNAL_ANNOTATIONS, STABLE
 from canary.model.hashing import template_hash
 from canary.model.state import State
@@ -202,17 +203,21 @@ class Scaled:
 
     # --- the analyzer --------------------------------------------------------------------------
 
+    def splitter(self) -> Router:
+        """Return what splits the traffic."""
+        return self.router
+
     async def analyze(self) -> None:
         """Be the analyzer until it ends: look at every change, and when it is time."""
         sampler, records = Sampler(self.beside, {}, ""), Records(self.beside)
         reconciler = Reconciler(
             cluster=self.beside,
             index=self,
-            router=self.router,
+            router=self.splitter(),
             records=records,
-            observer=Observer(self.beside, self.router, sampler, NoWeigher(), Defaults()),
+            observer=Observer(self.beside, self.splitter(), sampler, NoWeigher(), Defaults()),
             inquirer=FakeInquirer(),
-            actor=Actor(self.beside, self.router, records),
+            actor=Actor(self.beside, self.splitter(), records),
             timing=Timing(),
             clock=self.cluster.now,
             metrics=RunMetrics.create(CollectorRegistry()),

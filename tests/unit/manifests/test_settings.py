@@ -70,6 +70,7 @@ def test_defaults_are_the_careful_ones() -> None:
         "HEADGATE_EVIDENCE_ALPHA": "1",
         "HEADGATE_EVIDENCE_BETA": "5",
         "HEADGATE_PROMOTION_GATE": "none",
+        "HEADGATE_SHARE_BY_PODS": "off",
         "HEADGATE_EVIDENCE_INTERVAL": "2s",
         "HEADGATE_METRICS_SCRAPE_INTERVAL": "15s",
         "HEADGATE_DEFAULT_STEP_WEIGHTS": "5,10,25,50",

@@ -16,6 +16,7 @@ from tests.unit.manifests.installation import (
     LOAD_TESTERS,
     MANIFESTS,
     METRIC_RIGHTS,
+    POD_SHARES,
     files,
     objects,
     of_kind,
@@ -48,7 +49,9 @@ def test_the_processes_and_the_load_tester_are_all_there_is() -> None:
 
 def test_every_file_is_named_by_a_kustomization() -> None:
     named = {
-        path for base in (*BASES, *COMPONENTS, *LOAD_TESTERS, METRIC_RIGHTS) for path in files(base)
+        path
+        for base in (*BASES, *COMPONENTS, *LOAD_TESTERS, METRIC_RIGHTS, POD_SHARES)
+        for path in files(base)
     }
 
     named |= {ALERTS / name for name in ("kustomization.yaml", "rules.yaml")}
