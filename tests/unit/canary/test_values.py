@@ -194,6 +194,9 @@ def test_whose_pause_it_is() -> None:
     assert read_target(deployment(), enabled=True, known=NOTHING).hold is Hold.NONE
     assert read_target(deployment(paused=True), enabled=True, known=NOTHING).hold is Hold.THEIRS
     ours = deployment(paused=True, annotations={HOLD: "x", Command.ABORT: "now"})
+    assert not read_target(ours, enabled=True, known=NOTHING).outlived
+    resumed = deployment(annotations={HOLD: "x"})
+    assert read_target(resumed, enabled=True, known=NOTHING).outlived
     target = read_target(ours, enabled=True, known=NOTHING)
     assert target.hold is Hold.OURS
     assert target.commands == frozenset({Command.ABORT})
