@@ -126,7 +126,8 @@ class Ledger:
 
     def _pod(self, pod: Json) -> None:
         image, name = image_of(pod), pod["metadata"]["name"]
-        if name.startswith(f"{CANARY}-") or not name.startswith(f"{NAME}-"):
+        own = pod["metadata"]["namespace"] == SPACE and name.startswith(f"{NAME}-")
+        if name.startswith(f"{CANARY}-") or not own:
             return
         if image in self.never or (self._waits(image) and not self._is_undone(image)):
             self.wrong.append(f"{image} runs in the target: {name}")
