@@ -1,6 +1,7 @@
 """Makes Jobs from templates and tells how they ended: so many at once, so long.
 
-A Job goes on without the load tester, within its own deadline, and its output stays in its log.
+A Job goes on where this process ends, within its own deadline, and goes with the process's pod. Its
+output stays in its log.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from runtime.resources import JOBS, Resource
 
 _MOST_WAITING: Final = 10
 """Hooks that wait for one Job."""
+
 log = structlog.get_logger("loadtester")
 
 

@@ -61,7 +61,9 @@ class StateFile:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self._path)
-        self._settle(self._path.parent)
+        # The new file stands, whatever comes of this; not every file system can do it.
+        with suppress(OSError):
+            self._settle(self._path.parent)
 
     def set_aside(self) -> None:
         """Move the file away, so that a person can look at it.

@@ -210,6 +210,15 @@ async def test_a_command_sees_nothing_of_our_environment(
     }
 
 
+async def test_k6_is_told_to_report_to_nobody(tester: LoadTester, program: Program) -> None:
+    program("k6", "env")
+
+    _, text = await tester.hook(type="bash", cmd="k6 run x.js")
+
+    told = [line for line in text.splitlines() if line.startswith("K6_")]
+    assert sorted(told) == ["K6_AUTO_EXTENSION_RESOLUTION=false", "K6_NO_USAGE_REPORT=true"]
+
+
 # --- what is wrong with a hook ----------------------------------------------------------------
 
 
