@@ -1,17 +1,32 @@
 """What the stable says of its own bursts while a run is judged, where no history is known.
 
-Errors of a healthy version may come in bursts. Two things of them matter. How high the rate rises
-in one bounds what a single moment may say:
+Errors of a healthy version may come in bursts. Three things of them are taken for granted:
 
-    highest = max(burst_height * p, margin * U, margin * P)
+- in a burst a version fails at most `burst_height` times as often as on average, m;
+- between two of them at least `burst_rest` times less than that, q >= m / burst_rest;
+- one comes within `burst_rarest` seconds.
 
-where p is the stable's bad rate over all that its pods have counted, U the upper bound of it, and P
-the worst block of the run, less two standard deviations.
-Given that a healthy version's rate is never above that, a test of it is exact whatever the bursts
-are like otherwise (`canary.evidence.bursty`). And how long a burst lasts says how many requests of
-an arm are as good as one:
+The stable's own counts correct m. With K bad of N requests in T seconds (those that its pods had
+counted when they were first read among them),
 
-    phi = 1 + v * min(burst_seconds * p, 3)
+    m = (c K + 1) / (N + 1),  c = 1 + (burst_rest - 1) max(0, 1 - T / burst_rarest)
+
+for as long as no burst has come, q alone is what has been seen. The rate is never below q, so K is
+stochastically at least what N independent requests of the rate q fail, whatever the bursts are
+like: a confidence bound of q needs no dispersion (Garwood, 1936). So what is allowed for bursts
+that were not seen yet shrinks as the stable is seen not to fail, whatever its bursts are like, and
+goes as it is watched for long enough to have had one.
+
+Two things follow from m. How high the rate rises in a burst bounds what a single moment may say:
+
+    highest = max(burst_height * m, margin * U, margin * P)
+
+where U is the upper bound of the rate that was counted, and P the worst block of the run, less two
+standard deviations. Given that a healthy version's rate is never above that, a test of it is exact
+whatever the bursts are like otherwise (`canary.evidence.bursty`). And how long a burst lasts says
+how many requests of an arm are as good as one:
+
+    phi = 1 + v * min(burst_seconds * m, 3)
 
 for v requests per second: the variance of a rate that is drawn anew every so often (Cox and Isham,
 Point Processes, 1980). That is what is taken for granted at first. The Pearson dispersion of
@@ -21,8 +36,8 @@ canary, so what its counts are dispersed by is at least what the canary's are.
 
 What is used of it at a reading was counted before. For requests that are independent every
 dispersion of at least 1 that is known beforehand is exact: an e-value to the power of 1 / phi is
-one.
-For bursts it is an approximation, held to its bound by `tests/simulation`.
+one. For bursts it is an approximation, as m is, which is estimated and no bound: what is left of
+the error that a bound would spend is held to 1 % in all by `tests/simulation`.
 """
 
 import math
@@ -34,7 +49,7 @@ from canary.evidence.policy import Policy
 _HIGHEST: Final = 0.5
 _LONGEST: Final = 3.0
 """How many seconds of an arm's requests are as good as one at most."""
-_BELIEF: Final = 5.0
+_BELIEF: Final = 20.0
 """How many blocks of the stable's own weigh as much as what is taken for granted."""
 
 
@@ -52,11 +67,16 @@ class Block(NamedTuple):
 
 
 class Bursts(NamedTuple):
-    """What the stable has counted, in all and over blocks of each of the policy's lengths."""
+    """What the stable has counted, in all and over blocks of each of the policy's lengths.
+
+    `seconds` is for how long it was counted in the run, `served` what both arms served meanwhile.
+    """
 
     bad: float
     requests: float
     blocks: tuple[Block, ...]
+    seconds: float = 0.0
+    served: float = 0.0
 
 
 def nothing_seen(policy: Policy) -> Bursts:
@@ -69,8 +89,15 @@ def counted_before(bursts: Bursts, bad: float, requests: float) -> Bursts:
     return bursts._replace(bad=bursts.bad + bad, requests=bursts.requests + requests)
 
 
-def counted(bursts: Bursts, policy: Policy, bad: float, requests: float, seconds: float) -> Bursts:
-    """Add what the stable has counted between two readings."""
+def counted(
+    bursts: Bursts,
+    policy: Policy,
+    bad: float,
+    requests: float,
+    seconds: float,
+    others: float = 0.0,
+) -> Bursts:
+    """Add what the stable has counted between two readings; `others` are the canary's requests."""
     if requests <= 0:
         return bursts
     blocks = tuple(
@@ -79,18 +106,41 @@ def counted(bursts: Bursts, policy: Policy, bad: float, requests: float, seconds
             for block, length in zip(bursts.blocks, policy.blocks, strict=True)
         ]
     )
-    return Bursts(bursts.bad + bad, bursts.requests + requests, blocks)
+    return Bursts(
+        bad=bursts.bad + bad,
+        requests=bursts.requests + requests,
+        blocks=blocks,
+        seconds=bursts.seconds + seconds,
+        served=bursts.served + requests + others,
+    )
 
 
-def rate(bursts: Bursts) -> float:
-    """Return the stable's bad rate: with one more bad request than there was, to be cautious."""
-    return min(_HIGHEST, (bursts.bad + 1) / (bursts.requests + 1))
+def watched(bursts: Bursts) -> float:
+    """Return for how many seconds the stable was counted, with those before its first reading.
+
+    Its requests of before are taken to have come as fast as those of both arms do in the run. How
+    fast that is nothing says of at the first reading, which refuses nobody by itself.
+    """
+    if bursts.served <= 0:
+        return math.inf if bursts.requests > 0 else 0.0
+    first = bursts.blocks[0]
+    before = bursts.requests - first.requests - first.open_requests
+    return bursts.seconds * (1 + before / bursts.served)
+
+
+def rate(bursts: Bursts, policy: Policy) -> float:
+    """Return the mean bad rate of a stable whose bursts may not have been seen yet.
+
+    With one more bad request than there was, to be cautious.
+    """
+    missed = max(0.0, 1 - watched(bursts) / policy.burst_rarest)
+    times = 1 + (policy.burst_rest - 1) * missed
+    return min(_HIGHEST, (times * bursts.bad + 1) / (bursts.requests + 1))
 
 
 def dispersion(bursts: Bursts, policy: Policy, volume: float) -> float:
     """Return how dispersed the counts of an arm with this volume are, in requests per second."""
-    believed = 1 + volume * min(_LONGEST, policy.burst_seconds * rate(bursts))
-    return max(policy.unknown_dispersion, *(_weighed(block, believed) for block in bursts.blocks))
+    return _dispersion(bursts, policy, volume, rate(bursts, policy))
 
 
 def highest(bursts: Bursts, policy: Policy, volume: float, *, margin: float, level: float) -> float:
@@ -104,12 +154,13 @@ def highest(bursts: Bursts, policy: Policy, volume: float, *, margin: float, lev
         level: the chance that the stable's rate is above its upper bound.
 
     """
-    phi = dispersion(bursts, policy, volume)
+    # Of the rate that was counted; what bursts may add to that is in the mean.
+    phi = _dispersion(bursts, policy, volume, (bursts.bad + 1) / (bursts.requests + 1))
     upper = _HIGHEST
     if bursts.requests > 0:
         upper = margin * quick_upper_rate(bursts.bad, bursts.requests, phi, level)
     peak = margin * max(block.peak for block in bursts.blocks)
-    return min(_HIGHEST, max(policy.burst_height * rate(bursts), upper, peak))
+    return min(_HIGHEST, max(policy.burst_height * rate(bursts, policy), upper, peak))
 
 
 def _closed(block: Block, length: float, bad: float, requests: float, seconds: float) -> Block:
@@ -124,6 +175,11 @@ def _closed(block: Block, length: float, bad: float, requests: float, seconds: f
         closed=block.closed + 1,
         peak=max(block.peak, (bad - 2 * math.sqrt(bad)) / requests),
     )
+
+
+def _dispersion(bursts: Bursts, policy: Policy, volume: float, mean: float) -> float:
+    believed = 1 + volume * min(_LONGEST, policy.burst_seconds * mean)
+    return max(policy.unknown_dispersion, *(_weighed(block, believed) for block in bursts.blocks))
 
 
 def _weighed(block: Block, believed: float) -> float:

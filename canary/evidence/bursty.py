@@ -53,8 +53,9 @@ class BurstEvidence(NamedTuple):
     @classmethod
     def of(cls, stored: Any) -> Self:
         """Read what was stored as nested sequences."""
-        (bad, requests, blocks), ratio, bursts = stored
-        return cls(Bursts(bad, requests, tuple(Block(*one) for one in blocks)), ratio, bursts)
+        (bad, requests, blocks, *more), ratio, bursts = stored
+        known = Bursts(bad, requests, tuple(Block(*one) for one in blocks), *more)
+        return cls(known, ratio, bursts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,10 @@ class BurstTests:
         if stratum.before_all:
             stable = counted_before(stable, stratum.before_bad, stratum.before_all)
         bad, requests, seconds = stratum.stable_bad, stratum.stable_all, stratum.seconds
-        return evidence._replace(stable=counted(stable, self.policy, bad, requests, seconds))
+        others = stratum.canary_all
+        return evidence._replace(
+            stable=counted(stable, self.policy, bad, requests, seconds, others)
+        )
 
     def dispersion(self, evidence: BurstEvidence, volume: float) -> float:
         """Return how dispersed an arm of this volume is taken to be."""

@@ -41,9 +41,10 @@ class Policy:
 
     Bursts. Where no history is trusted, a healthy version's errors are taken to come in bursts:
     of up to `burst_height` times the stable's bad rate, and so long that their requests count as
-    `burst_seconds` times that rate more dispersed for each request per second
-    (`canary.evidence.bursts`). The stable's own counts correct the second. A dispersion of 1 that
-    is unknown says that requests are independent: there are no bursts then.
+    `burst_seconds` times that rate more dispersed for each request per second. Between bursts it
+    fails at least a `burst_rest`th as often as on average, and one comes within `burst_rarest`.
+    The stable's own counts correct all of it but the height (`canary.evidence.bursts`). A
+    dispersion of 1 that is unknown says that requests are independent: there are no bursts then.
 
     Scalars. One sample in `scalar_spacing` is used; `scalar_margin` is what a canary pod may be
     worse by.
@@ -73,6 +74,8 @@ class Policy:
     unknown_dispersion: float = 2.0
     burst_seconds: float = 300.0
     burst_height: float = 10.0
+    burst_rest: float = 9.0
+    burst_rarest: float = 3600.0
     blocks: tuple[float, ...] = (5.0, 30.0, 60.0)
     pod_deviations: float = 2.6
     history_seconds: float = 3 * 3600.0
@@ -94,9 +97,9 @@ class Policy:
             (("floor",), 0.0, _BELOW_1),
             (("margin", "inferior_margin", "scalar_margin", "unknown_dispersion"), 1.0, _FINITE),
             (("inferior_rate", "start_rate"), _ABOVE_0, _BELOW_1),
-            (("burst_height",), 1.0, _FINITE),
+            (("burst_height", "burst_rest"), 1.0, _FINITE),
             (("burst_seconds",), 0.0, _FINITE),
-            (("cap_calm", "cap_bursty", "scalar_spacing"), _ABOVE_0, math.inf),
+            (("cap_calm", "cap_bursty", "scalar_spacing", "burst_rarest"), _ABOVE_0, math.inf),
         ):
             for name in names:
                 value = getattr(self, name)

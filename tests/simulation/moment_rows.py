@@ -23,10 +23,13 @@ RUNS = 200
 """Of which the times are taken, whatever the number of runs that is asked for."""
 
 ISSUE = Bursts(high=6.0)
+LONGEST = Bursts(high=9.0, dwell=60.0)
 UNKNOWN = (
     ("bursts x 6, 20 s", ISSUE),
     ("bursts x 6, 60 s", Bursts(high=6.0, dwell=60.0)),
+    ("bursts x 3, 60 s", Bursts(high=3.0, dwell=60.0)),
     ("bursts x 9, 20 s", Bursts(high=9.0)),
+    ("bursts x 9, 60 s", LONGEST),
     ("bursts x 10, 5 % of the time, 20 s", Bursts(high=10.0, share=0.05)),
     ("bursts x 6, 20 s, each pod its own", Bursts(high=6.0, by_pod=True)),
     ("independent", None),
@@ -38,6 +41,7 @@ def rows() -> Iterator[Row]:
     yield from _unknown()
     yield from _starts()
     yield from _times()
+    yield from _times_over_new_pods()
 
 
 def _unknown() -> Iterator[Row]:
@@ -53,7 +57,7 @@ def _unknown() -> Iterator[Row]:
                     name=f"{name}, 1 %, at {rps:.0f} rps, {since}",
                     aim="<= 1 %",
                     run=partial(_run_healthy, case),
-                    quick=bursts is ISSUE and rps == 50 and not lived,
+                    quick=bursts in (ISSUE, LONGEST) and rps == 50 and not lived,
                     cost=40,
                 )
     for stable, maximum in ((0.001, 0.01), (0.01, 0.02)):
@@ -157,6 +161,28 @@ def _times() -> Iterator[Row]:
                         run=partial(_run_times, case, aim if known and stable < 0.01 else NO_AIM),
                         quick=rps == 10 and (known or (stable, bad) == (0.001, 0.2)),
                     )
+
+
+def _times_over_new_pods() -> Iterator[Row]:
+    """Give the times over a stable that has served for seconds, as the cluster tests have it."""
+    for stable in (0.0, 0.001):
+        for bad, late in ((0.01, 300.0), (0.05, 120.0), (0.2, 60.0)):
+            case = Case(
+                rps=80, share=0.5, stable=stable, canary=bad, known=False, lived=10, seconds=1800
+            )
+            aim = NO_AIM if stable else Aim(median=late, late=late)
+            yield Row(
+                table="first canary answer to weight 0, over pods of 10 s",
+                name=f"{stable:.1%} -> {bad:.0%}, canary at 40 rps, no history",
+                aim=str(aim),
+                run=partial(_run_times_alone, case, aim),
+                quick=not stable and bad == 0.05,
+            )
+
+
+def _run_times_alone(case: Case, aim: Aim, _: int) -> Result:
+    median, late, failed = quantiles(runs_of(case, seeded(), runs=RUNS))
+    return Result(text=_written(median, late, failed), ok=median <= aim.median and late <= aim.late)
 
 
 def _run_times(case: Case, aim: Aim, _: int) -> Result:

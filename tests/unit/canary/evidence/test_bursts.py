@@ -12,10 +12,13 @@ from canary.evidence.bursts import (
     highest,
     nothing_seen,
     rate,
+    watched,
 )
+from canary.evidence.bursty import BurstEvidence
 from canary.evidence.counted import CountEvidence, CountTrial
 from canary.evidence.counters import Stratum
 from canary.evidence.dispersion import Calibration
+from canary.evidence.judge import Judge
 from canary.evidence.learned import quick_upper_rate, upper_rate
 from canary.evidence.plan import CountPlan
 from canary.evidence.policy import Policy
@@ -39,7 +42,7 @@ def upper(bursts: Bursts) -> float:
 
 
 def test_a_stable_that_nothing_is_known_of_allows_everything() -> None:
-    assert rate(nothing_seen(POLICY)) == 0.5
+    assert rate(nothing_seen(POLICY), POLICY) == 0.5
     assert upper(nothing_seen(POLICY)) == 0.5
 
 
@@ -58,6 +61,68 @@ def test_a_burst_may_be_ten_times_the_mean() -> None:
     assert upper(long) == pytest.approx(0.1, rel=0.01)
 
 
+def between_bursts(seconds: float, bad: float, requests: float = 4500.0) -> Bursts:
+    """Return what was learned of new pods that failed evenly, so often in each 100 s."""
+    bursts = nothing_seen(POLICY)
+    for _ in range(round(seconds / 2)):
+        bursts = counted(bursts, POLICY, bad / 50, requests / 50, 2.0, requests / 450)
+    return bursts
+
+
+def test_a_new_stable_that_fails_rarely_may_be_between_two_bursts() -> None:
+    """Its mean is 1 %: nine times that for a tenth of the time, and 0.11 % in between."""
+    new = between_bursts(300, bad=5.0)
+    assert upper(new) > 0.09
+    assert dispersion(new, POLICY, 5.0) > 1 + 5 * 2
+
+
+def test_a_new_stable_that_never_failed_allows_no_more_than_an_old_one() -> None:
+    new = between_bursts(300, bad=0.0)
+    assert rate(new, POLICY) == pytest.approx(1 / 13501)
+    old = counted_before(nothing_seen(POLICY), 0.0, 13500.0)
+    assert upper(new) == pytest.approx(upper(old), rel=0.01)
+
+
+def test_what_bursts_may_have_been_missed_is_less_the_longer_a_stable_is_watched() -> None:
+    found = [rate(between_bursts(at, bad=4.5), POLICY) for at in (300, 900, 1800, 3600)]
+    assert found == sorted(found, reverse=True)
+    assert found[0] > 8 * 0.001
+    assert found[-1] == pytest.approx(0.001, rel=0.01)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
+def test_how_long_a_stable_has_served_does_not_rest_on_the_canary_s_share(share: float) -> None:
+    bursts = counted_before(nothing_seen(POLICY), 0.0, 100 * 600.0)
+    for _ in range(30):
+        bursts = counted(bursts, POLICY, 0.0, 200 * (1 - share), 2.0, 200 * share)
+    assert watched(bursts) == pytest.approx(660, rel=0.01)
+
+
+@pytest.mark.parametrize(("share", "within"), [(0.05, 120), (0.01, 300)])
+def test_new_pods_that_never_failed_are_known_soon_enough(share: float, within: float) -> None:
+    """What the tests on a cluster ask for, in expectation: 40 requests/s on each side."""
+    judge = Judge(POLICY, [UNKNOWN, CountPlan(name="slow", maximum=0.01)])
+    samples = {
+        "errors": Stratum(80 * share, 80.0, 0.0, 80.0, 2.0),
+        "slow": Stratum(0.0, 80.0, 0.0, 80.0, 2.0),
+    }
+    state, seconds = judge.start(), 0.0
+    while not judge.refuses(state) and seconds < 2 * within:
+        state, seconds = judge.update(state, samples), seconds + 2
+    assert seconds < within
+
+
+def test_what_was_stored_before_the_time_was_watched_is_read() -> None:
+    trial = CountTrial.of(UNKNOWN, POLICY)
+    evidence = trial.step(trial.start(), Stratum(0.0, 20.0, 1.0, 180.0, 2.0)).bursty
+    assert evidence is not None
+    (bad, requests, blocks, *_), *rest = evidence
+    found = BurstEvidence.of(((bad, requests, blocks), *rest))
+    assert watched(found.stable) == math.inf
+    assert found.stable[:3] == evidence.stable[:3]
+    assert BurstEvidence.of(tuple(evidence)) == evidence
+
+
 def test_a_burst_of_the_stable_s_is_one_that_the_canary_may_have() -> None:
     assert upper(seen(270.0)) > 1.3 * 0.27 > upper(seen(9.0))
 
@@ -72,7 +137,7 @@ def test_bursts_of_the_stable_raise_the_dispersion_and_calm_lowers_it() -> None:
 def test_no_error_at_all_says_nothing_of_how_errors_come() -> None:
     silent = seen(*[0.0] * 30)
     assert dispersion(silent, POLICY, 5.0) == pytest.approx(
-        1 + 5 * POLICY.burst_seconds * min(0.01, rate(silent))
+        1 + 5 * POLICY.burst_seconds * min(0.01, rate(silent, POLICY))
     )
 
 

@@ -95,7 +95,7 @@ def test_of_equal_scrapes_so_many_fewer_leave_it_open_and_one_less_does_not(
 
 @every_plan
 @FEW
-@given(st.lists(st.integers(0, 30), min_size=4, max_size=20))
+@given(st.lists(st.integers(0, 100), min_size=4, max_size=20))
 def test_of_bursts_it_is_a_number_that_the_run_had(plan: CountPlan, bursts: list[int]) -> None:
     judge = Judge(Policy(), [plan, OTHER])
     state = judge.start()
