@@ -297,7 +297,7 @@ class Bared:
 def bared(rules: list[Json], mark: Mark, space: str) -> Bared:
     """Take out all that the mark remembers, and leave what looks like it but is not ours."""
     canaries = {split.canary: split for split in mark.splits.values()}
-    gone = _our_rules(rules, mark, canaries, space)
+    gone = our_rules(rules, mark, canaries, space)
     parts = {it.removeprefix("part ") for it in mark.added if it.startswith("part ")}
     left = [rule for at, rule in enumerate(rules) if at not in gone]
     if not parts:
@@ -317,7 +317,7 @@ def bared(rules: list[Json], mark: Mark, space: str) -> Bared:
     return Bared(rules=found, percent=percent)
 
 
-def _our_rules(rules: list[Json], mark: Mark, canaries: Splits, space: str) -> set[int]:
+def our_rules(rules: list[Json], mark: Mark, canaries: Splits, space: str) -> set[int]:
     """Return which rules were put in front of the team's.
 
     One that somebody has edited is known by its matches, as long as the route is the stored one:

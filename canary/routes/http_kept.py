@@ -4,10 +4,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any
+from typing import Any, Final
 
 from canary.model.values import Json
 from canary.routes.http_parts import (
+    COUNTS,
     MOST,
     SCALE,
     has_service,
@@ -24,6 +25,8 @@ from canary.routes.http_parts import (
 )
 from canary.routes.mark import Mark, TargetSplit
 
+_MOST_COUNTED: Final = 2**63 - 1
+"""The largest weight of a kind that has its own meaning of one: an int64."""
 Splits = Mapping[str, TargetSplit]
 """Splits by the name of their stable or canary Service."""
 
@@ -57,16 +60,29 @@ class _Backend:
 
 
 @dataclass(frozen=True, slots=True)
+class _Weight:
+    """A backend's weight as the team wrote it, None where it did not, and what it counts for.
+
+    With `among_others` it does so as long as all others of its rule stay as they were.
+    """
+
+    name: str
+    written: int | None
+    counts: int
+    among_others: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class _Kept:
-    """The backends of one rule as the team wrote them, from the mark; a weight may be absent."""
+    """The backends of one rule as the team wrote them, from the mark."""
 
     rest: str
-    weights: tuple[tuple[str, int | None], ...]
+    weights: tuple[_Weight, ...]
 
     @property
     def scale(self) -> int:
         """The scale that the rule was split with."""
-        return scale(or_one(weight) for _, weight in self.weights)
+        return scale(it.counts for it in self.weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +115,7 @@ class _Memory:
                 _restored(backends, kept),
             )
             for index, kept in enumerate(self.rules)
-            if names & {name for name, _ in kept.weights}
+            if names & {it.name for it in kept.weights}
         ]
         if not found:
             return None
@@ -138,7 +154,7 @@ def put_in(rules: list[Json], ours: Splits, mark: Mark, space: str) -> list[Spli
     missing = Counter(
         (it.rest, service)
         for it in _read_kept(mark)
-        for service in {service_in(name) for name, _ in it.weights}
+        for service in {service_in(weight.name) for weight in it.weights}
     )
     missing.subtract(
         (rest_of(rule), split.stable)
@@ -181,28 +197,52 @@ def _backends(rule: Json, ours: Splits, space: str) -> list[_Backend]:
 def _stands_by(canary: Json, ref: Json, ours: Splits, space: str) -> bool:
     """Tell whether a canary was made for this backend: they differ by name and weight alone."""
     stable = ours[canary["name"]].stable
-    same = {**canary, "name": stable, "weight": 0} == {**ref, "weight": 0}
+    same = with_weight({**canary, "name": stable}, 0) == with_weight(ref, 0)
     return same and is_service(ref, stable, space)
 
 
 def _restored(backends: list[_Backend], kept: _Kept) -> _Plain:
     """Return what was kept of each backend, and as it stands what somebody has changed."""
-    left: dict[str, list[int | None]] = defaultdict(list)
-    for name, weight in kept.weights:
-        left[name].append(weight)
-    refs, untouched = [], 0
-    for backend in backends:
+    found = _found_again(backends, kept)
+    whole = all(it is not None for it in found)
+    refs = [
+        backend.ref if it is None else with_weight(backend.ref, _weight_again(it, whole=whole))
+        for backend, it in zip(backends, found, strict=True)
+    ]
+    return _Plain(refs, sum(it is not None for it in found))
+
+
+def _found_again(backends: list[_Backend], kept: _Kept) -> list[_Weight | None]:
+    """Return what is kept of each backend, None for one that is new or was changed.
+
+    Of several of one name each is first looked for at its own place among them.
+    """
+    left: dict[str, list[_Weight | None]] = defaultdict(list)
+    for weight in kept.weights:
+        left[weight.name].append(weight)
+    found: list[_Weight | None] = [None] * len(backends)
+    met: Counter[str] = Counter()
+    for at, backend in enumerate(backends):
+        known, place = left[name_of(backend.ref)], met[name_of(backend.ref)]
+        met[name_of(backend.ref)] += 1
+        if place < len(known) and _is_untouched(backend, known[place], kept.scale):
+            found[at], known[place] = known[place], None
+    for at, backend in enumerate(backends):
         known = left[name_of(backend.ref)]
-        same = [
-            weight
-            for weight in known
-            if part(or_one(weight), kept.scale, shared=backend.shared) == backend.part
-        ]
-        if same:
-            known.remove(same[0])
-            untouched += 1
-        refs.append(with_weight(backend.ref, same[0]) if same else backend.ref)
-    return _Plain(refs, untouched)
+        same = [i for i, it in enumerate(known) if _is_untouched(backend, it, kept.scale)]
+        if found[at] is None and same:
+            found[at], known[same[0]] = known[same[0]], None
+    return found
+
+
+def _is_untouched(backend: _Backend, weight: _Weight | None, scale: int) -> bool:
+    if weight is None:
+        return False
+    return part(weight.counts, scale, shared=backend.shared) == backend.part
+
+
+def _weight_again(weight: _Weight, *, whole: bool) -> int | None:
+    return weight.written if whole or not weight.among_others else weight.counts
 
 
 def _divided(backends: list[_Backend], canaries: int) -> list[Json]:
@@ -224,24 +264,44 @@ def _canaries(rule: Json, ours: Splits, space: str) -> int:
 
 def kept_of(rule: Json) -> Json:
     """Return what the mark keeps of a rule: its weights, and by what it is known again."""
-    weights = [[name_of(ref), ref.get("weight")] for ref in refs_of(rule)]
-    return {"rest": rest_of(rule), "weights": weights}
+    return {"rest": rest_of(rule), "weights": [_weight_kept(ref) for ref in refs_of(rule)]}
+
+
+def _weight_kept(ref: Json) -> list[Any]:
+    """Return a backend's name and weight, and what it counts for where its kind says so."""
+    counts = [ref[COUNTS]] if COUNTS in ref else []
+    return [name_of(ref), ref.get("weight"), *counts]
 
 
 def _read_kept(mark: Mark) -> list[_Kept]:
     """Return what the mark keeps, without what none of our versions has written so."""
     return [
-        _Kept(rest, tuple((name, weight) for name, weight in weights))
+        _Kept(rest, tuple(map(_weight_read, weights)))
         for rule in mark.kept
         if type(rest := rule.get("rest")) is str and type(weights := rule.get("weights")) is list
         if all(map(_is_kept, weights))
     ]
 
 
+def _weight_read(entry: list[Any]) -> _Weight:
+    name, written, *counts = entry
+    if not counts:
+        return _Weight(name, written, or_one(written))
+    return _Weight(name, written, counts[0], among_others=counts[0] != (written or 0))
+
+
 def _is_kept(entry: Any) -> bool:
     """Tell whether an entry is a backend's name, and a weight that the API takes or none."""
     match entry:
         case [str(), weight]:
-            return weight is None or (type(weight) is int and 0 <= weight <= MOST)
+            return weight is None or _is_weight(weight, MOST)
+        case [str(), weight, counts]:
+            return (weight is None or _is_weight(weight, _MOST_COUNTED)) and _is_weight(
+                counts, _MOST_COUNTED
+            )
         case _:
             return False
+
+
+def _is_weight(value: Any, most: int) -> bool:
+    return type(value) is int and 0 <= value <= most

@@ -11,6 +11,9 @@ MOST: Final = 1_000_000
 """The largest weight that the API takes."""
 SCALE: Final = 100
 """Largest scale: whole percents are exact with it. It was the only one of the elder marks."""
+COUNTS: Final = "="
+"""A backend's field in a rule that is read from a kind whose weights mean another thing, while it
+is worked on: its weight in this arithmetic. No kind has a field of this name."""
 PARTS: Final = 100
 """Least units of a backend that is shared: with fewer no percent could be told from the next."""
 
@@ -36,8 +39,8 @@ def space_of(route: Json) -> str:
 
 
 def weight_of(ref: Json) -> int:
-    """Return the weight of a backend."""
-    return or_one(ref.get("weight"))
+    """Return the weight of a backend, as its kind means it."""
+    return int(ref[COUNTS]) if COUNTS in ref else or_one(ref.get("weight"))
 
 
 def or_one(weight: int | None) -> int:
@@ -47,7 +50,8 @@ def or_one(weight: int | None) -> int:
 
 def with_weight(ref: Json, weight: int | None) -> Json:
     """Return a backend with another weight, or without one for None."""
-    rest: dict[str, Any] = {key: value for key, value in ref.items() if key != "weight"}
+    left = {"weight", COUNTS}
+    rest: dict[str, Any] = {key: value for key, value in ref.items() if key not in left}
     return rest if weight is None else {**rest, "weight": weight}
 
 

@@ -3,10 +3,12 @@
 from typing import Final
 
 from canary.model.values import Json
+from canary.routes.contour import HttpProxies
 from canary.routes.dialect import Dialect
 from canary.routes.gateway_api import HttpRoutes
+from canary.routes.grpc import GrpcRoutes
 
-DIALECTS: Final[tuple[Dialect, ...]] = (HttpRoutes(),)
+DIALECTS: Final[tuple[Dialect, ...]] = (HttpRoutes(), GrpcRoutes(), HttpProxies())
 
 
 def dialect_of(route: Json) -> Dialect | None:

@@ -128,7 +128,7 @@ def load_mark(text: str) -> Mark | None:
             return None
         return Mark(
             splits=splits,
-            kept=tuple(dict(rule) for rule in value.get("rules") or ()),
+            kept=tuple(map(_kept, value.get("rules") or ())),
             added=tuple(str(it) for it in value.get("added") or ()),
             elder=str(value.get("namespace", "")) if len(splits) == 1 else "",
         )
@@ -163,6 +163,18 @@ def marked(route: Json, text: str) -> Json:
 def _load_elder(value: Json) -> Mark:
     """Read a mark of the version that knew one target per route."""
     return Mark(splits={str(value["target"]): _split(value)}, elder=str(value["namespace"]))
+
+
+def _kept(rule: Any) -> Json:
+    """Return what is kept of a rule.
+
+    Raises:
+        TypeError: it is no object, such as a list of pairs, which would be written as another one.
+
+    """
+    if not isinstance(rule, dict):
+        raise TypeError(f"an object was expected, not {type(rule).__name__}")
+    return rule
 
 
 def _split(entry: Json) -> TargetSplit:

@@ -1,0 +1,178 @@
+"""Each kind of route as the laws need it: its dialect, generated routes, and where things stand."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+
+from canary.model.values import Json
+from canary.routes.contour import HttpProxies
+from canary.routes.dialect import Dialect
+from canary.routes.grpc import GrpcRoutes
+from tests.unit.canary.routes import rules
+from tests.unit.canary.routes.rules import HTTP, NAMES, ROUTES, RULES, SPACE, WEIGHTS
+
+Routes = st.SearchStrategy[Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind. `route` makes one of rules, `ref` a backend; `any_route`, `any_rule` are drawn.
+
+    `at` gives a rule other conditions than those at other places have.
+    """
+
+    dialect: Dialect
+    rules: str
+    refs: str
+    route: Callable[..., Json]
+    ref: Callable[..., Json]
+    any_route: Routes
+    any_rule: Routes
+    at: Callable[[Json, int], None]
+    most: int
+
+    def rules_of(self, route: Json) -> list[Json]:
+        """Return the rules of a route, to be changed in place."""
+        found: list[Json] = route["spec"].setdefault(self.rules, [])
+        return found
+
+    def refs_of(self, rule: Json) -> list[Json]:
+        """Return the backends of a rule that have traffic, to be changed in place."""
+        return [it for it in rule.get(self.refs) or [] if not it.get("mirror")]
+
+    def counts(self, rule: Json) -> list[int]:
+        """Return what the weights of a rule's backends come to."""
+        weights = [it.get("weight") for it in self.refs_of(rule)]
+        if self.rules == "rules":
+            return [1 if it is None else it for it in weights]
+        return [it or 0 for it in weights] if any(weights) else [1] * len(weights)
+
+    def single(self, *refs: Json) -> Json:
+        """Return a route of one rule with these backends."""
+        return self.route({self.refs: list(refs)})
+
+
+def _http_at(rule: Json, place: int) -> None:
+    rule["matches"] = [{"path": {"type": "PathPrefix", "value": f"/{place}"}}]
+
+
+def _grpc_at(rule: Json, place: int) -> None:
+    rule["matches"] = [{"method": {"service": f"shop.v{place}"}}]
+
+
+def _proxy_at(rule: Json, place: int) -> None:
+    rule["conditions"] = [{"prefix": f"/{place}"}]
+
+
+def grpc_route(*found: Json) -> Json:
+    """Return a GRPCRoute of the tests' namespace."""
+    return {**rules.route(*found), "kind": "GRPCRoute"}
+
+
+GRPC_RESTS: Routes = st.sampled_from(
+    [
+        {},
+        {"matches": [{"method": {"type": "Exact", "service": "shop.Cart"}}]},
+        {"matches": [{"headers": [{"type": "Exact", "name": "user", "value": "beta"}]}]},
+        {
+            "filters": [
+                {"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["x"]}}
+            ]
+        },
+    ]
+)
+GRPC_RULES: Routes = st.builds(
+    lambda rest, refs: {**rest, "backendRefs": refs}, GRPC_RESTS, st.lists(rules.REFS, max_size=5)
+)
+
+
+def service(name: str, weight: int | None = None, **more: Any) -> Json:
+    """Return a backend of an HTTPProxy, without a weight for None."""
+    found = {"name": name, "port": 80, **more}
+    return found if weight is None else {**found, "weight": weight}
+
+
+def proxy(*routes: Json, notes: dict[str, str] | None = None) -> Json:
+    """Return an HTTPProxy of the tests' namespace."""
+    return {
+        "apiVersion": "projectcontour.io/v1",
+        "kind": "HTTPProxy",
+        "metadata": {"name": "shop", "namespace": SPACE, "annotations": notes or {}},
+        "spec": {"virtualhost": {"fqdn": "shop.example"}, "routes": deepcopy(list(routes))},
+    }
+
+
+SERVICES = st.builds(
+    lambda name, weight, extra: service(name, weight, **extra),
+    NAMES,
+    st.one_of(WEIGHTS, st.none(), st.none(), st.just(0)),
+    st.sampled_from([{}, {}, {"port": 8080}, {"protocol": "h2c"}]),
+)
+MIRRORS = st.builds(
+    lambda weight: service("shadow", weight, mirror=True), st.sampled_from([None, 0, 20, 100])
+)
+CONDITIONS: Routes = st.sampled_from(
+    [
+        {},
+        {"conditions": [{"prefix": "/"}]},
+        {"conditions": [{"prefix": "/api"}]},
+        {"conditions": [{"exact": "/x"}, {"header": {"name": "x-canary", "regex": "insider"}}]},
+        {"timeoutPolicy": {"response": "10s"}, "loadBalancerPolicy": {"strategy": "Cookie"}},
+    ]
+)
+
+
+def _proxy_rule(rest: Json, services: list[Json], mirror: list[Json], place: int) -> Json:
+    return {**rest, "services": [*services[:place], *mirror, *services[place:]]}
+
+
+PROXY_RULES: Routes = st.builds(
+    _proxy_rule,
+    CONDITIONS,
+    st.lists(SERVICES, max_size=5),
+    st.one_of(st.just([]), st.just([]), st.lists(MIRRORS, min_size=1, max_size=1)),
+    st.integers(0, 3),
+)
+REDIRECTS: Routes = st.just({"requestRedirectPolicy": {"scheme": "https"}})
+KINDS = (
+    Kind(
+        dialect=HTTP,
+        rules="rules",
+        refs="backendRefs",
+        route=rules.route,
+        ref=rules.ref,
+        any_route=ROUTES,
+        any_rule=RULES,
+        at=_http_at,
+        most=1_000_000,
+    ),
+    Kind(
+        dialect=GrpcRoutes(),
+        rules="rules",
+        refs="backendRefs",
+        route=grpc_route,
+        ref=rules.ref,
+        any_route=st.lists(GRPC_RULES, max_size=4).map(lambda found: grpc_route(*found)),
+        any_rule=GRPC_RULES,
+        at=_grpc_at,
+        most=1_000_000,
+    ),
+    Kind(
+        dialect=HttpProxies(),
+        rules="routes",
+        refs="services",
+        route=proxy,
+        ref=service,
+        any_route=st.lists(
+            st.one_of(PROXY_RULES, PROXY_RULES, PROXY_RULES, REDIRECTS), max_size=4
+        ).map(lambda found: proxy(*found)),
+        any_rule=PROXY_RULES,
+        at=_proxy_at,
+        most=2**32 - 1,
+    ),
+)
+every_kind = pytest.mark.parametrize("kind", KINDS, ids=[it.dialect.kind for it in KINDS])
