@@ -165,7 +165,7 @@ def _variants(rule: Json, staying: Splits, taken: list[str], space: str) -> list
     for variant in found[:-1]:
         looks = _looks(variant.rule)
         if looks == own:  # all of the rule's requests match
-            return [*kept, variant]
+            return [*kept, replace(variant, rule=rule)]
         if looks not in seen:
             seen.add(looks)
             kept.append(variant)

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.model.traffic import NOTHING, Traffic
-from canary.model.values import Json
 from canary.routes.http_added import MOST_RULES
 from canary.routes.mark import Mark, TargetSplit, marked
-from tests.unit.canary.routes.rules import HTTP, ROUTES, RULES, TRAFFIC, mark, ref, route
+from tests.unit.canary.routes.kinds import Kind, every_kind
+from tests.unit.canary.routes.rules import HTTP, TRAFFIC, mark, ref, route
 from tests.unit.canary.routes.test_laws import Step, after, out
 
 
@@ -19,24 +19,34 @@ def with_(target: str, traffic: Traffic) -> Step:
     return lambda before: before.having(target, split)
 
 
-@given(ROUTES, TRAFFIC)
-def test_taking_out_what_was_put_in_is_identity(written: Json, traffic: Traffic) -> None:
+@every_kind
+@given(st.data(), TRAFFIC)
+def test_taking_out_what_was_put_in_is_identity(
+    kind: Kind, data: st.DataObject, traffic: Traffic
+) -> None:
+    written = data.draw(kind.any_route)
     now, standing = after(written, with_("web", traffic))
-    assert HTTP.without_traffic(now, standing) == written["spec"]
+    assert kind.dialect.without_traffic(now, standing) == written["spec"]
     assert after(now, out("web"), first=standing) == (written, Mark())
 
 
-@given(ROUTES, st.lists(st.tuples(st.sampled_from(["web", "api"]), TRAFFIC), max_size=4))
+@every_kind
+@given(st.data(), st.lists(st.tuples(st.sampled_from(["web", "api"]), TRAFFIC), max_size=4))
 def test_whatever_the_steps_of_two_targets_the_team_s_text_comes_back(
-    written: Json, steps: list[tuple[str, Traffic]]
+    kind: Kind, data: st.DataObject, steps: list[tuple[str, Traffic]]
 ) -> None:
+    written = data.draw(kind.any_route)
     now, standing = after(written, *(with_(*step) for step in steps))
-    assert HTTP.without_traffic(now, standing) == written["spec"]
+    assert kind.dialect.without_traffic(now, standing) == written["spec"]
     assert after(now, out("web"), out("api"), first=standing) == (written, Mark())
 
 
-@given(ROUTES, TRAFFIC, TRAFFIC)
-def test_two_targets_commute_and_twice_is_once(written: Json, one: Traffic, other: Traffic) -> None:
+@every_kind
+@given(st.data(), TRAFFIC, TRAFFIC)
+def test_two_targets_commute_and_twice_is_once(
+    kind: Kind, data: st.DataObject, one: Traffic, other: Traffic
+) -> None:
+    written = data.draw(kind.any_route)
     web, api = with_("web", one), with_("api", other)
     both = after(written, web, api)
     assert both == after(written, api, web)
@@ -44,85 +54,102 @@ def test_two_targets_commute_and_twice_is_once(written: Json, one: Traffic, othe
     assert after(written, web, api, out("web")) == after(written, api)
 
 
-@given(ROUTES, TRAFFIC, TRAFFIC)
+@every_kind
+@given(st.data(), TRAFFIC, TRAFFIC)
 def test_the_last_traffic_of_a_target_is_the_one_that_counts(
-    written: Json, first: Traffic, last: Traffic
+    kind: Kind, data: st.DataObject, first: Traffic, last: Traffic
 ) -> None:
+    written = data.draw(kind.any_route)
     assert after(written, with_("web", first), with_("web", last)) == after(
         written, with_("web", last)
     )
 
 
-@given(ROUTES, ROUTES, TRAFFIC)
+@every_kind
+@given(st.data(), TRAFFIC)
 def test_a_manifest_that_is_applied_in_mid_run_is_what_comes_back(
-    first: Json, second: Json, traffic: Traffic
+    kind: Kind, data: st.DataObject, traffic: Traffic
 ) -> None:
+    first = data.draw(kind.any_route)
+    second = data.draw(kind.any_route)
     _, standing = after(first, with_("web", traffic))
     now, standing = after(second, lambda mark: mark, first=standing)
     assert (now, standing) == after(second, with_("web", traffic))
-    assert HTTP.without_traffic(now, standing) == second["spec"]
+    assert kind.dialect.without_traffic(now, standing) == second["spec"]
 
 
-@given(ROUTES, RULES, TRAFFIC)
+@every_kind
+@given(st.data(), TRAFFIC)
 def test_a_rule_that_is_added_to_the_stored_route_stays_and_is_split(
-    written: Json, more: Json, traffic: Traffic
+    kind: Kind, data: st.DataObject, traffic: Traffic
 ) -> None:
+    written = data.draw(kind.any_route)
+    more = data.draw(kind.any_rule)
     now, standing = after(written, with_("web", traffic))
-    now["spec"]["rules"].append(deepcopy(more))
+    kind.rules_of(now).append(deepcopy(more))
     expected = deepcopy(written)
-    expected["spec"]["rules"].append(deepcopy(more))
-    assert HTTP.without_traffic(now, standing) == expected["spec"]
+    kind.rules_of(expected).append(deepcopy(more))
+    assert kind.dialect.without_traffic(now, standing) == expected["spec"]
     mended = after(now, lambda mark: mark, first=standing)
     assert mended == after(expected, with_("web", traffic))
 
 
-@given(ROUTES, TRAFFIC)
+@every_kind
+@given(st.data(), TRAFFIC)
 def test_a_copy_that_was_saved_in_mid_run_and_is_applied_in_it_changes_nothing(
-    written: Json, traffic: Traffic
+    kind: Kind, data: st.DataObject, traffic: Traffic
 ) -> None:
+    written = data.draw(kind.any_route)
     now, standing = after(written, with_("web", traffic))
     assert after(deepcopy(now), lambda mark: mark, first=standing) == (now, standing)
 
 
-@given(ROUTES, TRAFFIC)
+@every_kind
+@given(st.data(), TRAFFIC)
 def test_it_is_carried_or_said_to_be_refused_and_never_too_much(
-    written: Json, traffic: Traffic
+    kind: Kind, data: st.DataObject, traffic: Traffic
 ) -> None:
+    written = data.draw(kind.any_route)
     now, standing = after(written, with_("web", traffic))
-    rules = now["spec"]["rules"]
-    assert len(rules) <= MOST_RULES
+    assert kind.rules == "routes" or len(kind.rules_of(now)) <= MOST_RULES
     split = standing.splits["web"]
-    found = HTTP.carried(marked(now, standing.dump()), split)
-    if HTTP.refused(written, standing):
+    found = kind.dialect.carried(marked(now, standing.dump()), split)
+    if kind.dialect.refused(written, standing):
         assert found <= {NOTHING}
     elif found:
         assert found == {traffic}
 
 
-@given(ROUTES, TRAFFIC)
-def test_what_somebody_takes_out_is_missed_and_put_back(written: Json, traffic: Traffic) -> None:
+@every_kind
+@given(st.data(), TRAFFIC)
+def test_what_somebody_takes_out_is_missed_and_put_back(
+    kind: Kind, data: st.DataObject, traffic: Traffic
+) -> None:
+    written = data.draw(kind.any_route)
     now, standing = after(written, with_("web", traffic))
     split = standing.splits["web"]
     if not any(it.startswith("rule ") for it in standing.added):
         return
     at = int(next(it for it in standing.added if it.startswith("rule ")).split(" ")[1])
     stolen = deepcopy(now)
-    del stolen["spec"]["rules"][at]
-    if stolen["spec"]["rules"].count(now["spec"]["rules"][at]):
+    del kind.rules_of(stolen)[at]
+    if kind.rules_of(stolen).count(kind.rules_of(now)[at]):
         return
-    assert HTTP.carried(marked(stolen, standing.dump()), split) != {traffic}
+    assert kind.dialect.carried(marked(stolen, standing.dump()), split) != {traffic}
     assert after(stolen, lambda mark: mark, first=standing) == (now, standing)
 
 
-@given(ROUTES, TRAFFIC)
+@every_kind
+@given(st.data(), TRAFFIC)
 def test_an_added_rule_that_somebody_edits_does_not_outlive_the_run(
-    written: Json, traffic: Traffic
+    kind: Kind, data: st.DataObject, traffic: Traffic
 ) -> None:
+    written = data.draw(kind.any_route)
     now, standing = after(written, with_("web", traffic))
     places = [int(it.split(" ")[1]) for it in standing.added if it.startswith("rule ")]
     edited = deepcopy(now)
     for at in places:
-        edited["spec"]["rules"][at]["timeouts"] = {"request": "77s"}
+        kind.rules_of(edited)[at]["timeoutPolicy"] = {"response": "77s"}
     assert after(edited, out("web"), first=standing) == (written, Mark())
 
 
