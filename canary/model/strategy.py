@@ -128,11 +128,23 @@ _ROUTED: Final = frozenset({Kind.CANARY, Kind.AB})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayRoute:
-    """What an own route is made of, from `Canary.spec.service` (Flagger's fields)."""
+    """What an own route of the Gateway API is made of, from `Canary.spec.service`."""
 
     parents: tuple[Json, ...]
     hosts: tuple[str, ...] = ()
     rule: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = "HTTPRoute"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyRoute:
+    """What an own HTTPProxy is made of, from the same: its routes without their services.
+
+    It has no host: the team's own HTTPProxy includes it, as Flagger has it.
+    """
+
+    routes: tuple[Json, ...]
+    kind: str = "HTTPProxy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +157,8 @@ class Strategy:
     `back` is by how many percent a step the traffic returns to a target that has been promoted, 0
     for at once. `listeners` are the hooks that are told of every event.
     `service_name` is the Service whose traffic is split; with `any_service` one of another name may
-    stand in front of the target, or none. With `health_is_enough` metrics that neither side has are
+    stand in front of the target, or none. `routed_by` are the kinds of routes that are split, all
+    that lead there where it is empty. With `health_is_enough` metrics that neither side has are
     passed over.
 
     Before the first step `ready_percent` of the canary's pods are ready, and before each one
@@ -173,7 +186,8 @@ class Strategy:
     service_port: int | None = None
     target_port: int | str | None = None
     any_service: bool = False
-    own_route: GatewayRoute | None = None
+    own_route: GatewayRoute | ProxyRoute | None = None
+    routed_by: tuple[str, ...] = ()
     progress_deadline: timedelta = timedelta(seconds=600)
     ready_percent: int = 100
     stable_ready_percent: int = 0

@@ -1,30 +1,47 @@
-"""From Flagger's `Canary.spec.service`, in Istio's words, to a Gateway API rule of our own."""
+"""From Flagger's `Canary.spec.service`, in Istio's words, to a route of our own."""
 
 from typing import Final
 
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL
-from canary.model.strategy import GatewayRoute, Strategy
-from canary.model.traffic import Comparison
+from canary.model.strategy import GatewayRoute, ProxyRoute, Strategy
 from canary.model.values import Json, Key
-from canary.routes.http_matches import value_match
+from canary.routes.grpc_from_service import grpc_match, grpc_unsaid
+from canary.routes.http_matches import comparison, value_match
+from canary.routes.proxy_from_service import asked_proxy, proxy_from, proxy_unsaid
 
 MATCHED: Final = frozenset({"uri", "headers", "queryParams", "method", "name"})
 """Fields of an HTTPMatchRequest that a Gateway API match can say."""
 
 
-def asked_route(service: Json, target: str) -> GatewayRoute | None:
-    """Return what the own HTTPRoute is made of, where the Canary names gateways for one."""
+CONTOUR: Final = "contour"
+"""Value of `spec.provider` with which an own route is an HTTPProxy."""
+GRPC: Final = "grpc"
+"""Value of `service.appProtocol` with which one of the Gateway API is a GRPCRoute."""
+
+
+def asked_route(service: Json, target: str, provider: str = "") -> GatewayRoute | ProxyRoute | None:
+    """Return what the own route is made of, where the Canary asks for one.
+
+    Args:
+        service: `spec.service` of a Canary.
+        target: name of its Deployment.
+        provider: `spec.provider`.
+
+    """
+    if provider == CONTOUR:
+        return asked_proxy(service) if service.get("port") else None
     if not service.get("gatewayRefs"):
         return None
+    is_grpc = service.get("appProtocol") == GRPC
     rule: Json = {}
     if match := service.get("match"):
-        rule["matches"] = [_match(entry) for entry in match]
+        rule["matches"] = [(grpc_match if is_grpc else _match)(entry) for entry in match]
     timeouts = {
         ours: service[theirs]
         for ours, theirs in (("request", "timeout"), ("backendRequest", "backendTimeout"))
         if service.get(theirs)
     }
-    if timeouts:
+    if timeouts and not is_grpc:
         rule["timeouts"] = timeouts
     if filters := _filters(service):
         rule["filters"] = filters
@@ -32,24 +49,51 @@ def asked_route(service: Json, target: str) -> GatewayRoute | None:
         parents=tuple(service["gatewayRefs"]),
         hosts=tuple(service.get("hosts") or (service.get("name") or target,)),
         rule=rule,
+        kind="GRPCRoute" if is_grpc else "HTTPRoute",
     )
 
 
+def unsaid(service: Json, target: str, provider: str = "") -> tuple[str, ...]:
+    """Say what of a Canary's service its own route cannot say, and how to mend it.
+
+    Args:
+        service: `spec.service` of a Canary.
+        target: name of its Deployment.
+        provider: `spec.provider`.
+
+    """
+    entries = service.get("match") or ()
+    strange = {name for entry in entries for name in entry} - MATCHED
+    ways = {way for entry in entries for way in entry.get("method") or ()} - {"exact"}
+    strange |= {f"method.{way}" for way in ways}
+    found = []
+    if strange:
+        found.append(f"service.match: {', '.join(sorted(strange))} cannot be matched; remove it")
+        return tuple(found)
+    own = asked_route(service, target, provider)
+    if isinstance(own, ProxyRoute):
+        return proxy_unsaid(service)
+    return grpc_unsaid(service) if own is not None and own.kind == "GRPCRoute" else ()
+
+
 def route_from_service(key: Key, strategy: Strategy, owner: Json) -> Json:
-    """Return the HTTPRoute that a Canary with gatewayRefs asks for, without any split."""
+    """Return the route that a Canary asks for, without any split."""
     route = strategy.own_route
     if route is None:
         raise ValueError(f"{key} asks for no route of its own")
     backend = {"name": strategy.service_name, "port": strategy.service_port or 80}
+    metadata = {
+        "name": strategy.service_name,
+        "namespace": key.namespace,
+        "labels": {MANAGED_BY_LABEL: MANAGED_BY},
+        "ownerReferences": [owner],
+    }
+    if isinstance(route, ProxyRoute):
+        return proxy_from(route, metadata, backend)
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "HTTPRoute",
-        "metadata": {
-            "name": strategy.service_name,
-            "namespace": key.namespace,
-            "labels": {MANAGED_BY_LABEL: MANAGED_BY},
-            "ownerReferences": [owner],
-        },
+        "kind": route.kind,
+        "metadata": metadata,
         "spec": {
             "parentRefs": list(route.parents),
             "hostnames": list(route.hosts),
@@ -80,7 +124,7 @@ def _match(entry: Json) -> Json:
 
 def _value_match(kind: str, value: str) -> Json:
     """Return a test of a header or parameter; a kind that is not known is an exact one."""
-    return value_match(Comparison(kind) if kind in set(Comparison) else Comparison.EXACT, value)
+    return value_match(comparison(kind), value)
 
 
 def _filters(service: Json) -> list[Json]:

@@ -15,6 +15,11 @@ class UnsaidError(ValueError):
     """A rule of the team's cannot be given this traffic; says why, with how to mend it."""
 
 
+def comparison(kind: str) -> Comparison:
+    """Return the comparison of a name; one that is not known is the exact one."""
+    return Comparison(kind) if kind in set(Comparison) else Comparison.EXACT
+
+
 def value_match(by: Comparison, value: str) -> Json:
     """Return a test of a header or parameter; the Gateway API knows exact values and patterns."""
     if by is Comparison.EXACT:

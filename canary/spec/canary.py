@@ -14,7 +14,7 @@ from canary.model.strategy import (
     TemplateRef,
 )
 from canary.model.values import FULL, Json
-from canary.routes.from_service import MATCHED, asked_route
+from canary.routes.from_service import CONTOUR, asked_route, unsaid
 from canary.spec import parsers
 from canary.spec.alerts import heard_by
 from canary.spec.annotations import annotated
@@ -27,8 +27,15 @@ from canary.spec.strategies import KUBERNETES, course
 
 __all__ = ["Defaults", "parse_strategy"]
 
-PROVIDERS: Final = frozenset({"", KUBERNETES, "contour", "gatewayapi:v1", "gatewayapi:v1beta1"})
-"""Values of `spec.provider` under which the Gateway API is what splits traffic, or nothing does."""
+_GATEWAY_API: Final = ("HTTPRoute", "GRPCRoute")
+PROVIDERS: Final = {
+    "": (),
+    KUBERNETES: (),
+    CONTOUR: ("HTTPProxy",),
+    "gatewayapi:v1": _GATEWAY_API,
+    "gatewayapi:v1beta1": _GATEWAY_API,
+}
+"""Kinds of routes by value of `spec.provider`; with none, whatever leads to the Service."""
 MOST_FAILURES: Final = 2**31 - 1
 """Failed checks: more than any run has, and what a status can hold."""
 DEFAULT_LEEWAY = 0.25
@@ -90,7 +97,8 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
         service_port=service.get("port"),
         target_port=service.get("targetPort") or service.get("port"),
         any_service=follows and not service,
-        own_route=asked_route(service, spec["targetRef"]["name"]),
+        own_route=asked_route(service, spec["targetRef"]["name"], spec.get("provider", "")),
+        routed_by=PROVIDERS.get(spec.get("provider", ""), ()),
         progress_deadline=_deadline(spec, problems),
         ready_percent=_ready_percent("canaryReadyThreshold", analysis, problems, usual=FULL),
         stable_ready_percent=_ready_percent("primaryReadyThreshold", analysis, problems, usual=0),
@@ -155,28 +163,29 @@ def _strange_target(spec: Json) -> list[str]:
 
 
 def _strange_routing(spec: Json) -> list[str]:
+    provider, service = spec.get("provider", ""), spec.get("service") or {}
     found = [
-        f"{name}: only Gateway API routes are split; remove it"
+        f"{name}: only routes of the Gateway API and of Contour are split; remove it"
         for name in ("ingressRef", "routeRef", "upstreamRef")
         if spec.get(name)
     ]
-    if spec.get("provider", "") not in PROVIDERS:
-        found.append(f"provider {spec['provider']}: only the Gateway API is routed; remove it")
-    entries = (spec.get("service") or {}).get("match") or ()
-    strange = {name for entry in entries for name in entry} - MATCHED
-    ways = {way for entry in entries for way in entry.get("method") or ()} - {"exact"}
-    strange |= {f"method.{way}" for way in ways}
-    if strange:
-        found.append(f"service.match: {', '.join(sorted(strange))} cannot be matched; remove it")
-    return found
+    if provider not in PROVIDERS:
+        said = f"provider {provider}: only the Gateway API and Contour are routed; remove it"
+        found.append(said)
+    return [*found, *unsaid(service, spec["targetRef"]["name"], provider)]
 
 
 def _ignored(spec: Json) -> tuple[str, ...]:
     """Name what is passed over because it changes no verdict; a run says so when it starts."""
     service = spec.get("service") or {}
+    used = {"retries"} if spec.get("provider") == CONTOUR else set[str]()
     fields = {
         "revertOnDeletion": spec.get("revertOnDeletion"),
-        **{f"service.{name}": service.get(name) for name in _UNUSED_SERVICE_FIELDS},
+        **{
+            f"service.{name}": service.get(name)
+            for name in _UNUSED_SERVICE_FIELDS
+            if name not in used
+        },
     }
     return tuple(name for name, value in fields.items() if value)
 

@@ -121,7 +121,7 @@ def without_route(strategy: Strategy) -> Strategy:
     if strategy.shares_by_pods:
         return _by_pods(strategy)
     said = f"{len(strategy.unrouted)} checks without live traffic take its place"
-    why = f"no HTTPRoute leads to Service {strategy.service_name}"
+    why = f"no route leads to Service {strategy.service_name}"
     notice = {
         Kind.CANARY: (f"shares of the traffic ({why}: {said})",),
         Kind.AB: (f"analysis.match ({why}: {said})",),
