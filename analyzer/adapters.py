@@ -43,8 +43,8 @@ from analyzer.ports import (
     SeriesSource,
 )
 from analyzer.posting import Poster
-from analyzer.routers.adopted import RESOURCES
 from analyzer.routers.chosen import Chosen
+from analyzer.routers.kinds import RESOURCES
 from canary.queries.provider import GRAPHITE, PROMETHEUS
 from runtime.resources import Resource
 

@@ -352,11 +352,14 @@ class Router(Protocol):
         """
 
     async def in_the_way(self, key: Key, strategy: Strategy, canary: Json) -> tuple[str, ...]:
-        """Say what has the own route's name and is not ours, where nothing leads to the stable.
+        """Say why there can be no route as a strategy asks for it, where none leads to the stable.
+
+        What has the own route's name and is not ours, a kind that the cluster or Headgate's rights
+        lack.
 
         Args:
             key: the target.
-            strategy: one that asks for a route of its own.
+            strategy: one that asks for a route of its own, or for certain kinds.
             canary: the Canary that the route is to belong to, with its type.
 
         """

@@ -19,7 +19,7 @@ from typing import Any, Final, Never, Protocol, TypeVar
 import structlog
 
 from runtime.backoff import Backoff
-from runtime.errors import ApiError, Expired, patience_of
+from runtime.errors import ApiError, Expired, Forbidden, patience_of
 from runtime.kept import Kept, Place, Whole
 from runtime.resources import ListResult, Resource, WatchEvent
 
@@ -141,10 +141,11 @@ class Informer:
     async def _pause(self, error: ApiError) -> None:
         self.trouble = reason = error.reason
         delay = max(self._backoff.next(), patience_of(error))
-        # A kind that is not installed is no fault; it may come.
-        if reason == NOT_FOUND:
+        # A kind that is not installed is no fault, nor is one that nobody granted; it may come.
+        absent = reason == NOT_FOUND or (self.resource.optional and isinstance(error, Forbidden))
+        if absent:
             self.heard = time.monotonic()
-        level = logging.DEBUG if reason == NOT_FOUND else logging.WARNING
+        level = logging.DEBUG if absent else logging.WARNING
         shown = {"resource": self.resource.plural, "reason": reason, "delay": round(delay, 3)}
         _log.log(level, "watch_interrupted", **shown)
         await asyncio.sleep(delay)

@@ -15,6 +15,7 @@ class Resource:
         plural: last part of the path, such as "deployments".
         kind: such as "Deployment".
         namespaced: False for kinds that live beside namespaces.
+        optional: whether the cluster may lack the kind, or Headgate the right to it, for good.
 
     """
 
@@ -23,6 +24,7 @@ class Resource:
     plural: str
     kind: str
     namespaced: bool = True
+    optional: bool = False
 
     @property
     def api_version(self) -> str:
@@ -79,10 +81,12 @@ REPLICASETS: Final = Resource("apps", "v1", "replicasets", "ReplicaSet")
 JOBS: Final = Resource("batch", "v1", "jobs", "Job")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 HTTPROUTES: Final = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
-GRPCROUTES: Final = Resource("gateway.networking.k8s.io", "v1", "grpcroutes", "GRPCRoute")
+GRPCROUTES: Final = Resource(
+    "gateway.networking.k8s.io", "v1", "grpcroutes", "GRPCRoute", optional=True
+)
 INGRESSES: Final = Resource("networking.k8s.io", "v1", "ingresses", "Ingress")
 VIRTUALSERVICES: Final = Resource("networking.istio.io", "v1", "virtualservices", "VirtualService")
-HTTPPROXIES: Final = Resource("projectcontour.io", "v1", "httpproxies", "HTTPProxy")
+HTTPPROXIES: Final = Resource("projectcontour.io", "v1", "httpproxies", "HTTPProxy", optional=True)
 CANARIES: Final = Resource("flagger.app", "v1beta1", "canaries", "Canary")
 METRICTEMPLATES: Final = Resource("flagger.app", "v1beta1", "metrictemplates", "MetricTemplate")
 ALERTPROVIDERS: Final = Resource("flagger.app", "v1beta1", "alertproviders", "AlertProvider")

@@ -235,7 +235,8 @@ class Observer:
         present = isinstance(observed.canary, CanaryPresent)
         made_later = strategy.own_route is not None or strategy.is_unrouted
         if held and scene.service is not None and not observed.split.routes and not made_later:
-            found = await beside.unrouted(key.namespace, strategy.service_name)
+            service = strategy.service_name
+            found = await beside.unrouted(key.namespace, service, strategy.routed_by)
             observed = replace(observed, unrouted=found)
         if present and observed.split.routes:
             why = await beside.unserved(key.namespace, own)
@@ -246,7 +247,8 @@ class Observer:
         """Name what is not this target's and would be split, or stands in the own route's place."""
         target, service, strategy = scene.target, scene.service, scene.strategy
         found = () if service is None else await beside.not_in_front(target, service)
-        if strategy.own_route is None or scene.observed.split.routes:
+        asks = strategy.own_route is not None or strategy.routed_by
+        if not asks or scene.observed.split.routes:
             return found
         owner = {"kind": CANARIES.kind, **scene.canary}
         return (*found, *await self.router.in_the_way(scene.key, strategy, owner))
@@ -261,7 +263,7 @@ class Observer:
         if strategy.own_route is not None and scene.service is None:
             found.append(f"Service {strategy.service_name}")
         if strategy.own_route is not None and not split.routes:
-            found.append(f"HTTPRoute {strategy.service_name}")
+            found.append(f"{strategy.own_route.kind} {strategy.service_name}")
         return tuple(found)
 
     async def _weighed(self, scene: Scene) -> Observed:

@@ -17,6 +17,7 @@ from canary.objects.exclusive import claims_of, in_the_way
 from canary.objects.ownership import is_in_front, not_in_front_said
 from canary.objects.policies import left_behind, message
 from canary.routes.elsewhere import found_elsewhere
+from canary.routes.known import DIALECTS
 from runtime.errors import Forbidden, NotFound, TooLarge
 from runtime.resources import (
     CLAIMS,
@@ -77,8 +78,15 @@ class Surroundings:
                 continue
         return in_the_way(target, claims)
 
-    async def unrouted(self, namespace: str, service: str) -> str:
-        """Return what was found where no route leads to a Service, in words."""
+    async def unrouted(self, namespace: str, service: str, kinds: Sequence[str] = ()) -> str:
+        """Return what was found where no route leads to a Service, in words.
+
+        Args:
+            namespace: the Service's.
+            service: its name.
+            kinds: those that its Canary asks for, none where any will do.
+
+        """
         found: tuple[str, ...] = ()
         untold: list[str] = []
         for where in (namespace, None):
@@ -87,7 +95,8 @@ class Surroundings:
                 found += found_elsewhere(routes, service, namespace)
             if found:
                 break
-        said = f"no HTTPRoute of its namespace leads to Service {namespace}/{service}"
+        asked = _one_of(kinds or [it.kind for it in DIALECTS])
+        said = f"no {asked} of its namespace leads to Service {namespace}/{service}"
         if not found and untold:
             return f"{said}; what else does {_cannot_be_told(untold)}"
         if not found:
@@ -145,6 +154,11 @@ class Surroundings:
             untold.append(resource.plural)
             return ()
         return [{"kind": resource.kind, **one} for one in found]
+
+
+def _one_of(kinds: Sequence[str]) -> str:
+    *others, last = kinds
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _cannot_be_told(plurals: Iterable[str]) -> str:

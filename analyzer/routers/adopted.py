@@ -8,9 +8,9 @@ not called, or another version), the weights are written here, together with the
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Final
 
 from analyzer.ports import Cluster, SplitRefused
+from analyzer.routers.kinds import RESOURCES, Kinds
 from canary.contract import SPLIT
 from canary.model.strategy import Strategy
 from canary.model.traffic import NOTHING, Traffic
@@ -23,10 +23,8 @@ from canary.routes.from_service import route_from_service
 from canary.routes.known import DIALECTS
 from canary.routes.mark import NO_MARK, Mark, TargetSplit, mark_of, text_of
 from runtime.errors import ApiError, Forbidden, Invalid, NotFound
-from runtime.resources import HTTPROUTES, Resource
+from runtime.resources import Resource
 from runtime.writes import Gone, Overtaken, applied, deleted, patched, stored
-
-RESOURCES: Final = {resource.kind: resource for resource in (HTTPROUTES,)}
 
 Change = Callable[[Mark], Mark]
 Failure = ApiError | Overtaken
@@ -44,11 +42,12 @@ class AdoptedRoutes:
     def __init__(self, cluster: Cluster, dialects: Iterable[Dialect] = DIALECTS) -> None:
         self._cluster = cluster
         self._dialects = tuple(dialects)
+        self._kinds = Kinds(cluster)
 
     async def read_split(self, key: Key, strategy: Strategy) -> Split:
         """Return the split as it stands on every route that has traffic for the stable Service."""
         split = _split(strategy)
-        routes = await self._leading(key, split)
+        routes = await self._leading(key, split, strategy.routed_by)
         carried = {_name(route): _carried(dialect, route, key, split) for dialect, route in routes}
         all_of_it = frozenset[Traffic]().union(*carried.values())
         return Split(
@@ -63,11 +62,17 @@ class AdoptedRoutes:
         """Give the canary this traffic on every route; repeat without effect."""
         split = _split(strategy, traffic)
         # Also where the team has taken the stable out: were it to come back, so would its share.
-        routes = await self._concerning(key, split)
-        # Its Service may have been edited in mid-run: by the new mark nobody would find the old.
-        if renamed := [(it, route) for it, route in routes if _is_renamed(route, key, split)]:
-            await self._leave(key, renamed)
-            routes = await self._concerning(key, split)
+        routes = await self._concerning(key, split, strategy.routed_by)
+        # Its Service or provider may have been edited in mid-run: by the new mark, or on a kind
+        # that is not asked for any more, nobody would find the old.
+        kinds = strategy.routed_by
+        if before := [
+            (it, route)
+            for it, route in routes
+            if _is_renamed(route, key, split) or not _is_asked_for(it, kinds)
+        ]:
+            await self._leave(key, before)
+            routes = await self._concerning(key, split, kinds)
         routes = [(it, route) for it, route in routes if not _is_another_s(route, key, split)]
         failures = await self._bring_all(key, routes, lambda mark: mark.having(key.name, split))
         _raise_other(failures)
@@ -82,7 +87,7 @@ class AdoptedRoutes:
         """
         found = [
             (dialect, route)
-            for dialect, route in await self._list(key.namespace)
+            for dialect, route in await self._list(key.namespace, afresh=True)
             if key.name in _mark(route).splits
         ]
         await self._leave(key, found)
@@ -101,57 +106,74 @@ class AdoptedRoutes:
 
     async def ensure(self, key: Key, strategy: Strategy, owner: Json) -> None:
         """Make the own route as the strategy asks for it now, where the team has none."""
-        if strategy.own_route is None:
-            return
+        own = strategy.own_route
+        if own is None or await self._kinds.lacking((own.kind,), key.namespace):
+            return  # `in_the_way` says so
         wanted = route_from_service(key, strategy, owner)
-        leading = await self._leading(key, _split(strategy))
+        # Of whatever kind they are: beside a route of the team's its own would get no request.
+        leading = await self._leading(key, _split(strategy), ())
         if not all(_is_own(route, wanted, owner) for _, route in leading):
             return
-        found = await stored(self._cluster, HTTPROUTES, key.namespace, _name(wanted))
+        resource = RESOURCES[wanted["kind"]]
+        found = await stored(self._cluster, resource, key.namespace, _name(wanted))
         if found is None or _is_own(found, wanted, owner):
-            await applied(self._cluster, HTTPROUTES, wanted, found)
+            await applied(self._cluster, resource, wanted, found)
 
     async def in_the_way(self, key: Key, strategy: Strategy, canary: Json) -> tuple[str, ...]:
-        """Name the route that has the own route's name and was not made for this Canary."""
+        """Say why there can be no route as the strategy asks for it.
+
+        The cluster lacks its kind, Headgate the right to it, or the own route's name is taken by
+        one that was not made for this Canary.
+        """
+        own = strategy.own_route
+        asked = (own.kind,) if own is not None else strategy.routed_by
+        if asked and (lacking := await self._kinds.lacking(asked, key.namespace)):
+            return (lacking,)
+        if own is None:
+            return ()
         owner = owner_reference(canary)
         wanted = route_from_service(key, strategy, owner)
-        found = await stored(self._cluster, HTTPROUTES, key.namespace, _name(wanted))
+        resource = RESOURCES[wanted["kind"]]
+        found = await stored(self._cluster, resource, key.namespace, _name(wanted))
         if found is None or _is_own(found, wanted, owner):
             return ()
         said = (
-            f"HTTPRoute {_name(wanted)} exists and is not the one of Canary {owner['name']} "
+            f"{own.kind} {_name(wanted)} exists and is not the one of Canary {owner['name']} "
             f"({whose_it_is(found)}), and it does not lead to Service {strategy.service_name}; "
             "rename or delete it, or let it lead there"
         )
         return (said,)
 
-    async def _leading(self, key: Key, split: TargetSplit) -> list[tuple[Dialect, Json]]:
+    async def _leading(
+        self, key: Key, split: TargetSplit, kinds: tuple[str, ...]
+    ) -> list[tuple[Dialect, Json]]:
         """Return all routes that have traffic for a split, the team's or by our mark."""
         return [
             (dialect, route)
-            for dialect, route in await self._concerning(key, split)
+            for dialect, route in await self._concerning(key, split, kinds)
             if dialect.leads_to(route, split.stable) or dialect.leads_to(route, split.canary)
         ]
 
-    async def _concerning(self, key: Key, split: TargetSplit) -> list[tuple[Dialect, Json]]:
+    async def _concerning(
+        self, key: Key, split: TargetSplit, kinds: tuple[str, ...]
+    ) -> list[tuple[Dialect, Json]]:
         """Return all routes that lead to the stable Service, or are marked with the split.
 
         One that leads to the canary alone, without our mark, is the team's own way to look at it.
+        One of a kind that the Canary does not ask for counts by its mark alone.
         """
         return [
             (dialect, route)
             for dialect, route in await self._list(key.namespace)
-            if dialect.leads_to(route, split.stable) or key.name in _mark(route).splits
+            if key.name in _mark(route).splits
+            or (_is_asked_for(dialect, kinds) and dialect.leads_to(route, split.stable))
         ]
 
-    async def _list(self, namespace: str) -> list[tuple[Dialect, Json]]:
+    async def _list(self, namespace: str, *, afresh: bool = False) -> list[tuple[Dialect, Json]]:
         found: list[tuple[Dialect, Json]] = []
         for dialect in self._dialects:
-            try:
-                routes = await self._cluster.list(RESOURCES[dialect.kind], namespace)
-            except NotFound:  # the cluster has no such kind
-                continue
-            found += ((dialect, route) for route in routes.items)
+            routes = await self._kinds.routes(dialect.kind, namespace, afresh=afresh)
+            found += ((dialect, route) for route in routes)
         return found
 
     async def _bring_all(
@@ -268,6 +290,11 @@ def _is_another_s(route: Json, key: Key, split: TargetSplit) -> bool:
     return key.name not in splits and split.canary in others
 
 
+def _is_asked_for(dialect: Dialect, kinds: tuple[str, ...]) -> bool:
+    """Tell whether a Canary asks for a kind of route; where it names none, for any."""
+    return not kinds or dialect.kind in kinds
+
+
 def _is_renamed(route: Json, key: Key, split: TargetSplit) -> bool:
     """Tell whether a target is split on a route by a canary's Service of another name."""
     before = _mark(route).splits.get(key.name)
@@ -321,4 +348,5 @@ def _is_own(route: Json, wanted: Json, owner: Json) -> bool:
     """
     canary = {"kind": owner["kind"], "metadata": {"name": owner["name"], "uid": owner["uid"]}}
     is_made = owned_by(route, canary) is not Ownership.STRANGERS
-    return _name(route) == _name(wanted) and is_made
+    same = route.get("kind", wanted["kind"]) == wanted["kind"] and _name(route) == _name(wanted)
+    return same and is_made

@@ -64,7 +64,8 @@ def admit_route_creation(new: Json, *, by_analyzer: bool) -> RouteAnswer:
         return RouteAnswer(outcome="created", route=new)
     taken = marked(new, "")
     name = new["metadata"].get("name") or new["metadata"].get("generateName", "")
-    said = f"headgate: HTTPRoute {name} is made from a copy that was saved in a run: its split was"
+    route = f"{new.get('kind', 'route')} {name}"
+    said = f"headgate: {route} is made from a copy that was saved in a run: its split was"
     if brought is None or dialect is None:
         warning = f"{said} taken off, and what its weights were before cannot be read"
         return RouteAnswer(outcome="copied", route=taken, warnings=(warning,))

@@ -165,7 +165,7 @@ def _value(action: str, functions: Mapping[str, str], variables: Mapping[str, st
     if action in functions:
         if action in _MAY_BE_EMPTY and not functions[action]:
             raise TemplateError(
-                "is empty, for traffic is split on HTTPRoutes, and what asks for an empty name "
+                "is empty, for traffic is split on routes, and what asks for an empty name "
                 "reads both versions; write the name itself, and the canary's as {{ target }}"
             )
         return functions[action]

@@ -1,4 +1,4 @@
-"""HTTPRoutes in memory as the API server keeps them, with the route webhook asked on each write."""
+"""Routes in memory as the API server keeps them, with the route webhook asked on each write."""
 
 import base64
 import json
@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 import jsonpatch
 
+from analyzer.routers.kinds import RESOURCES
 from canary.admission.routes import RouteWrite, admit_route, admit_route_creation
 from canary.contract import ANALYZER_USER, FIELD_MANAGER
 from canary.model.values import Json
-from runtime.errors import AlreadyExists, Conflict, Invalid, NotFound
+from runtime.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from runtime.resources import HTTPROUTES, ListResult, Resource
 from runtime.writes import MAKER
 from tests.fakes.cluster import Untouched
@@ -58,19 +59,23 @@ class RouteStore(Untouched):
     """The routes of a cluster, for the analyzer; `team_*` are the team's writes.
 
     `admission` decides on each write to a route that has or gets a mark, as the webhook
-    configuration has it. `refused` are names of routes to which the API server refuses every write
+    configuration has it. `kinds` are those that the cluster serves, `not_granted` those to which
+    the analyzer has no right. `refused` are names of routes to which the API server refuses every write
     of the analyzer. `meanwhile` is done once before the analyzer's next write; after `writes_left`
     writes the analyzer is dead. `history` has every state that was stored, `patches` what the
-    analyzer wrote.
+    analyzer wrote, `asked` the kinds that it listed.
     """
 
     admission: Admission = webhook
+    kinds: set[str] = field(default_factory=lambda: {HTTPROUTES.kind})
+    not_granted: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
     meanwhile: list[Callable[[], None]] = field(default_factory=list)
     writes_left: int = 1_000
     history: list[Json] = field(default_factory=list)
     patches: list[Json] = field(default_factory=list)
-    _routes: dict[tuple[str, str], Json] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    _routes: dict[tuple[str, str, str], Json] = field(default_factory=dict)
     _version: int = 0
 
     # --- the team ---------------------------------------------------------------------------------
@@ -92,14 +97,14 @@ class RouteStore(Untouched):
 
     def team_apply(self, manifest: Json) -> None:
         """Apply a manifest: rules are one atomic list, annotations of others stay."""
-        old = self.now(manifest["metadata"]["name"])
+        old = self.now(manifest["metadata"]["name"], kind=manifest["kind"])
         notes = {**_notes(old), **_notes(manifest)}
         new = {**old, "metadata": {**old["metadata"], "annotations": notes}}
         self._write(old, {**new, "spec": deepcopy(manifest["spec"])}, by_analyzer=False)
 
     def team_replace(self, manifest: Json) -> None:
         """Put a manifest in place of what is stored, annotations and all."""
-        old = self.now(manifest["metadata"]["name"])
+        old = self.now(manifest["metadata"]["name"], kind=manifest["kind"])
         metadata = {**old["metadata"], "annotations": _notes(manifest)}
         new = {**old, "metadata": metadata, "spec": deepcopy(manifest["spec"])}
         self._write(old, new, by_analyzer=False)
@@ -110,53 +115,71 @@ class RouteStore(Untouched):
         change(new["spec"]["rules"])
         self._write(self.now(name), new, by_analyzer=False)
 
-    def now(self, name: str, namespace: str = "prod") -> Json:
+    def now(self, name: str, namespace: str = "prod", kind: str = HTTPROUTES.kind) -> Json:
         """Return what is stored."""
-        return deepcopy(self._routes[namespace, name])
+        return deepcopy(self._routes[kind, namespace, name])
 
-    def remove(self, name: str, namespace: str = "prod") -> None:
+    def remove(self, name: str, namespace: str = "prod", kind: str = HTTPROUTES.kind) -> None:
         """Delete a route."""
-        del self._routes[namespace, name]
+        del self._routes[kind, namespace, name]
+
+    def taken(self, name: str, status: Json, kind: str) -> None:
+        """Have a gateway write a route's status."""
+        self._routes[kind, "prod", name]["status"] = status
 
     # --- the analyzer -----------------------------------------------------------------------------
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Json:
-        assert resource is HTTPROUTES
-        return self._read(namespace, name)
+        self._serve(resource)
+        return self._read(namespace, name, resource.kind)
 
     async def list(
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
     ) -> ListResult:
-        assert resource is HTTPROUTES
+        self.asked.append(resource.kind)
+        self._serve(resource)
         assert not label_selector
-        found = [deepcopy(it) for (space, _), it in self._routes.items() if space == namespace]
+        found = [
+            deepcopy(it)
+            for (kind, space, _), it in self._routes.items()
+            if (kind, space) == (resource.kind, namespace)
+        ]
         return ListResult(found, str(self._version))
+
+    def _serve(self, resource: Resource) -> None:
+        assert resource is RESOURCES[resource.kind]
+        if resource.kind in self.not_granted:
+            raise Forbidden(403, "Forbidden", resource.plural)
+        if resource.kind not in self.kinds:
+            raise NotFound(404, "NotFound", resource.plural)
 
     async def merge_patch(
         self, resource: Resource, namespace: str, name: str, patch: Json, *, subresource: str = ""
     ) -> Json:
-        assert (resource, subresource) == (HTTPROUTES, "")
+        self._serve(resource)
+        assert not subresource
         if self.meanwhile:
             self.meanwhile.pop(0)()
         if not self.writes_left:
             raise Died
         self.writes_left -= 1
-        old = self._read(namespace, name)
+        old = self._read(namespace, name, resource.kind)
         version = patch["metadata"]["resourceVersion"]
         if version != old["metadata"]["resourceVersion"]:
             raise Conflict(409, "Conflict", name)
         if name in self.refused:
-            raise Invalid(422, "Invalid", f"httproute {name} is not to be changed")
+            raise Invalid(422, "Invalid", f"{resource.plural} {name} is not to be changed")
         self.patches.append(patch)
         self._write(old, _merged(old, patch), by_analyzer=True)
-        return self.now(name, namespace)
+        return self.now(name, namespace, resource.kind)
 
     async def create(
         self, resource: Resource, obj: Json, *, field_manager: str = FIELD_MANAGER
     ) -> Json:
-        assert (resource, field_manager) == (HTTPROUTES, MAKER)
+        self._serve(resource)
+        assert field_manager == MAKER
         self.add(obj)
-        return self.now(obj["metadata"]["name"])
+        return self.now(obj["metadata"]["name"], kind=resource.kind)
 
     async def apply(self, resource: Resource, obj: Json) -> Json:
         metadata = obj["metadata"]
@@ -164,7 +187,7 @@ class RouteStore(Untouched):
         assert old["metadata"]["uid"] == metadata["uid"]
         assert old["metadata"]["resourceVersion"] == metadata["resourceVersion"]
         self._write(old, {**old, "spec": deepcopy(obj["spec"])}, by_analyzer=True)
-        return self.now(metadata["name"])
+        return self.now(metadata["name"], kind=resource.kind)
 
     async def delete(
         self,
@@ -177,14 +200,14 @@ class RouteStore(Untouched):
     ) -> None:
         found = (await self.get(resource, namespace, name))["metadata"]
         assert (found["uid"], found["resourceVersion"]) == (uid, resource_version)
-        self.remove(name, namespace)
+        self.remove(name, namespace, resource.kind)
 
     # --- the API server ---------------------------------------------------------------------------
 
-    def _read(self, namespace: str, name: str) -> Json:
-        if (namespace, name) not in self._routes:
+    def _read(self, namespace: str, name: str, kind: str) -> Json:
+        if (kind, namespace, name) not in self._routes:
             raise NotFound(404, "NotFound", name)
-        return self.now(name, namespace)
+        return self.now(name, namespace, kind)
 
     def _write(self, old: Json, new: Json, *, by_analyzer: bool) -> None:
         new = _defaulted(deepcopy(new))
@@ -195,9 +218,9 @@ class RouteStore(Untouched):
 
     def _store(self, old: Json | None, new: Json) -> None:
         _validate(new)
-        place = (new["metadata"]["namespace"], new["metadata"]["name"])
+        place = (new["kind"], new["metadata"]["namespace"], new["metadata"]["name"])
         if old is None and place in self._routes:
-            raise AlreadyExists(409, "AlreadyExists", place[1])
+            raise AlreadyExists(409, "AlreadyExists", place[2])
         if old is not None and _content(old) == _content(new):
             return
         self._version += 1

@@ -1,0 +1,92 @@
+"""Which kinds of routes there are: found by asking for them, and again a while later.
+
+A kind that the cluster does not serve, or that nobody has granted to Headgate, has no routes. That
+is an error where a Canary asks for that kind alone, and for nobody else.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from analyzer.ports import Cluster
+from canary.model.values import Json
+from runtime.errors import Forbidden, NotFound
+from runtime.resources import GRPCROUTES, HTTPPROXIES, HTTPROUTES, Resource
+
+RESOURCES: Final = {it.kind: it for it in (HTTPROUTES, GRPCROUTES, HTTPPROXIES)}
+RIGHTS: Final = {GRPCROUTES.kind: "grpcroutes", HTTPPROXIES.kind: "contour"}
+"""The component of manifests/route-rights that grants a kind; the rest is granted to all."""
+ASKED_AGAIN: Final = 15.0
+"""Seconds after which a kind that was not there is asked for again: a CRD or a right may come."""
+
+
+class Kinds:
+    """Lists routes, and remembers for a while which kinds there are none of.
+
+    Args:
+        cluster: the API server.
+        clock: a monotonic one, in seconds.
+
+    """
+
+    def __init__(self, cluster: Cluster, clock: Callable[[], float] = time.monotonic) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._absent: dict[str, float] = {}
+
+    async def routes(self, kind: str, namespace: str, *, afresh: bool) -> list[Json]:
+        """Return all routes of a kind in a namespace, none where there is no such kind.
+
+        Args:
+            kind: one of `RESOURCES`.
+            namespace: which.
+            afresh: whether to ask though the kind was not there a moment ago.
+
+        Raises:
+            ApiError: it cannot be told.
+
+        """
+        if not afresh and self._clock() < self._absent.get(kind, 0.0):
+            return []
+        try:
+            return await self._listed(RESOURCES[kind], namespace)
+        except NotFound:
+            pass
+        except Forbidden:
+            if not RESOURCES[kind].optional:
+                raise
+        if RESOURCES[kind].optional:
+            self._absent[kind] = self._clock() + ASKED_AGAIN
+        return []
+
+    async def lacking(self, kinds: Iterable[str], namespace: str) -> str:
+        """Say why there can be no route of any of these kinds; "" where there can be one.
+
+        Args:
+            kinds: which are asked for.
+            namespace: where.
+
+        """
+        found = []
+        for kind in kinds:
+            resource = RESOURCES[kind]
+            try:
+                await self._listed(resource, namespace)
+            except NotFound:
+                why = f"the cluster has no {kind} ({resource.api_version}); install its CRD"
+            except Forbidden:
+                why = f"Headgate has no right to {resource.plural}; {_granted_by(kind)}"
+            else:
+                return ""
+            found.append(why)
+        return "; ".join(found)
+
+    async def _listed(self, resource: Resource, namespace: str) -> list[Json]:
+        found = await self._cluster.list(resource, namespace)
+        return [{"kind": resource.kind, **it} for it in found.items]
+
+
+def _granted_by(kind: str) -> str:
+    if kind not in RIGHTS:
+        return "apply its manifests again"
+    return f"add manifests/route-rights/{RIGHTS[kind]} to its kustomization"
