@@ -203,6 +203,19 @@ def route(host: str = HOST, name: str = "web") -> Json:
     }
 
 
+def proxy(host: str = HOST, name: str = "web") -> Json:
+    """Return the team's HTTPProxy."""
+    return {
+        "apiVersion": "projectcontour.io/v1",
+        "kind": "HTTPProxy",
+        "metadata": {"name": name},
+        "spec": {
+            "virtualhost": {"fqdn": host},
+            "routes": [{"conditions": [{"prefix": "/"}], "services": [{"name": name, "port": 80}]}],
+        },
+    }
+
+
 def metric_template(namespace: str) -> Json:
     """Return the MetricTemplate of the main job, for the test's namespace."""
     pods = 'kubernetes_pod_name=~"{{ target }}-[0-9a-zA-Z]+(-[0-9a-zA-Z]+)?"'

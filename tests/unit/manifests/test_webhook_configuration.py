@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from analyzer.routers.kinds import RESOURCES
 from canary.contract import (
     ANALYZER_USER,
     DOMAIN,
@@ -41,7 +42,6 @@ def test_there_are_two_webhooks_for_targets_and_one_for_routes() -> None:
     [
         (TARGETS, "apps", "deployments", ["UPDATE"]),
         (CREATIONS, "apps", "deployments", ["CREATE"]),
-        (ROUTES, "gateway.networking.k8s.io", "httproutes", ["CREATE", "UPDATE"]),
     ],
 )
 def test_only_writes_of_the_objects_themselves_are_sent(
@@ -56,6 +56,20 @@ def test_only_writes_of_the_objects_themselves_are_sent(
             "scope": "Namespaced",
         }
     ]
+
+
+def test_of_each_kind_of_route_every_write_is_sent_that_may_carry_a_split() -> None:
+    found = {
+        (group, version, plural)
+        for rule in WEBHOOKS[ROUTES]["rules"]
+        for group in rule["apiGroups"]
+        for version in rule["apiVersions"]
+        for plural in rule["resources"]
+    }
+
+    assert found == {(it.group, it.version, it.plural) for it in RESOURCES.values()}
+    assert all(it["operations"] == ["CREATE", "UPDATE"] for it in WEBHOOKS[ROUTES]["rules"])
+    assert all(it["scope"] == "Namespaced" for it in WEBHOOKS[ROUTES]["rules"])
 
 
 @each

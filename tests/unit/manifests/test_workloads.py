@@ -17,6 +17,7 @@ from tests.unit.manifests.installation import (
     MANIFESTS,
     METRIC_RIGHTS,
     POD_SHARES,
+    ROUTE_RIGHTS,
     files,
     objects,
     of_kind,
@@ -48,11 +49,8 @@ def test_the_processes_and_the_load_tester_are_all_there_is() -> None:
 
 
 def test_every_file_is_named_by_a_kustomization() -> None:
-    named = {
-        path
-        for base in (*BASES, *COMPONENTS, *LOAD_TESTERS, METRIC_RIGHTS, POD_SHARES)
-        for path in files(base)
-    }
+    bases = (*BASES, *COMPONENTS, *LOAD_TESTERS, METRIC_RIGHTS, POD_SHARES, *ROUTE_RIGHTS)
+    named = {path for base in bases for path in files(base)}
 
     named |= {ALERTS / name for name in ("kustomization.yaml", "rules.yaml")}
     named.add(GRAFANA / "kustomization.yaml")
