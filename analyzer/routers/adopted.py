@@ -48,7 +48,7 @@ class AdoptedRoutes:
         """Return the split as it stands on every route that has traffic for the stable Service."""
         split = _split(strategy)
         routes = await self._leading(key, split, strategy.routed_by)
-        carried = {_name(route): _carried(dialect, route, key, split) for dialect, route in routes}
+        carried = {_called(it): _carried(dialect, it, key, split) for dialect, it in routes}
         all_of_it = frozenset[Traffic]().union(*carried.values())
         return Split(
             traffic=max(all_of_it, key=_size, default=NOTHING),
@@ -77,7 +77,7 @@ class AdoptedRoutes:
         failures = await self._bring_all(key, routes, lambda mark: mark.having(key.name, split))
         _raise_other(failures)
         if failures:
-            said = (f"{route['kind']} {_name(route)}: {error}" for route, error in failures)
+            said = (f"{_called(route)}: {error}" for route, error in failures)
             raise SplitRefused(f"cannot split {'; '.join(sorted(said))}")
 
     async def clean(self, key: Key) -> bool:
@@ -339,6 +339,11 @@ def _place(obj: Json) -> tuple[str, str, str]:
 
 def _name(route: Json) -> str:
     return str(route["metadata"]["name"])
+
+
+def _called(route: Json) -> str:
+    """Return what messages call a route: of each kind there may be one of its name."""
+    return f"{route['kind']} {_name(route)}"
 
 
 def _is_own(route: Json, wanted: Json, owner: Json) -> bool:

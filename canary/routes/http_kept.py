@@ -204,7 +204,11 @@ def _stands_by(canary: Json, ref: Json, ours: Splits, space: str) -> bool:
 def _restored(backends: list[_Backend], kept: _Kept) -> _Plain:
     """Return what was kept of each backend, and as it stands what somebody has changed."""
     found = _found_again(backends, kept)
-    whole = all(it is not None for it in found)
+    # A mirror is no Service here: it has no part of the traffic, whoever adds one.
+    whole = all(
+        it is not None or backend.ref.get("kind", "Service") != "Service"
+        for backend, it in zip(backends, found, strict=True)
+    )
     refs = [
         backend.ref if it is None else with_weight(backend.ref, _weight_again(it, whole=whole))
         for backend, it in zip(backends, found, strict=True)

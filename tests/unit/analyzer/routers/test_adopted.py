@@ -158,7 +158,7 @@ async def test_unequal_routes_are_said() -> None:
     store.add(route(rule("/new", ref("web")), name="new"))
     found = await router.read_split(WEB, strategy("web"))
     assert not found.even
-    assert "0 % on new, 20 % on shop" in found.problem
+    assert "0 % on HTTPRoute new, 20 % on HTTPRoute shop" in found.problem
     await router.write_split(WEB, strategy("web"), Traffic(20))
     assert (await router.read_split(WEB, strategy("web"))).problem == ""
 

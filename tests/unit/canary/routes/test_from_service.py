@@ -18,6 +18,7 @@ OWNER = {"kind": "Canary", "name": "web", "uid": "uid-canary"}
 
 def asked(**service: Any) -> GatewayRoute:
     found = asked_route({"gatewayRefs": [GATEWAY], **service}, "web")
+    assert isinstance(found, GatewayRoute)
     assert found is not None
     return found
 
