@@ -14,6 +14,8 @@ import pytest
 from tests.cluster.kit import MANIFESTS, Kubectl, Traffic, wait_for
 from tests.sharing import START_DEADLINE, in_sandbox, shared
 
+INSTALLATION = Path(__file__).parent / "installation"
+"""The manifests, with the rights to every kind of route."""
 PROCESSES = ("headgate-certs", "headgate-webhook", "headgate-analyzer")
 
 
@@ -100,7 +102,7 @@ def install(admin: Kubectl) -> None:
     """Apply the manifests and wait until everything is ready."""
     system = admin.within("headgate-system")
     before = [name for name in PROCESSES if system.find("deployment", name)]
-    admin("apply", "--server-side", "--force-conflicts", "-k", str(MANIFESTS))
+    admin("apply", "--server-side", "--force-conflicts", "-k", str(INSTALLATION))
     for name in before:
         # A pod of an image that was made anew under its old name is the old one until it restarts.
         # kubectl gives up where the Deployment is written to at the same time.

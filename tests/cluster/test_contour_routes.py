@@ -1,6 +1,7 @@
 """Splits on HTTPProxies and GRPCRoutes, as a real API server stores and a gateway serves them."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from canary.model.strategy import ProxyRoute
 from canary.model.traffic import NOTHING, Affinity, Comparison, Condition, RequestMatch, Traffic
 from canary.model.values import Key
 from canary.objects.desired import owner_reference
+from canary.queries.builtin import cluster_pattern
 from canary.routes.contour import HttpProxies
 from runtime.resources import GRPCROUTES, HTTPPROXIES
 from tests.cluster.both_versions import (
@@ -28,6 +30,7 @@ from tests.cluster.kit import Kubectl, canary, proxy, route, wait_for
 from tests.cluster.kit import Traffic as Load
 from tests.cluster.runtime_kit import own_namespace
 
+STATS = "/api/v1/namespaces/projectcontour/services/envoy:metrics/proxy/stats/prometheus"
 pytestmark = pytest.mark.cluster
 
 
@@ -47,6 +50,14 @@ async def test_shares_of_an_http_proxy_are_served_and_no_switch_costs_a_request(
         await asyncio.to_thread(_confirmed, team)
     assert set(load.statuses) == {200}, load.statuses
     assert set(await team.ask(60)) == {STABLE, CANARY}
+    # By these names the built-in metrics find what the gateway has counted.
+    page = team.kubectl.within("projectcontour")("get", "--raw", STATS)
+    for name in ("web", "web-canary"):
+        pattern = re.compile(
+            f'envoy_cluster_upstream_rq{{envoy_response_code="200",'
+            f'envoy_cluster_name="{cluster_pattern(team.key.namespace, name)}"}} [1-9]'
+        )
+        assert pattern.search(page), name
 
 
 def _confirmed(team: Team) -> None:
