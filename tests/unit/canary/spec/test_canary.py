@@ -9,6 +9,7 @@ from canary.contract import ON_NO_DATA
 from canary.durations import format_duration, parse_duration
 from canary.model.strategy import (
     Builtin,
+    GatewayRoute,
     HookType,
     InvalidStrategy,
     Kind,
@@ -202,7 +203,7 @@ def test_gateway_refs_make_a_route_of_its_own() -> None:
     }
     found = parse_strategy(obj, Defaults())
     assert isinstance(found, Strategy)
-    assert found.own_route is not None
+    assert isinstance(found.own_route, GatewayRoute)
     assert found.own_route.hosts == ("web.example",)
     rule = dict(found.own_route.rule)
     assert rule["matches"][0]["path"] == {"type": "PathPrefix", "value": "/api"}
