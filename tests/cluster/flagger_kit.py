@@ -49,7 +49,12 @@ def for_flagger(canary: Json, host: str) -> Json:
         "thresholdRange": {"min": 99},
         "interval": "30s",
     }
-    served = {"hosts": [host], "gatewayRefs": [{"name": "contour", "namespace": "projectcontour"}]}
+    served = {
+        "hosts": [host],
+        "gatewayRefs": [{"name": "contour", "namespace": "projectcontour"}],
+        # Without one Flagger 1.36 writes a timeout of "" for what matches, which is refused.
+        "timeout": "30s",
+    }
     return {
         **canary,
         "spec": {

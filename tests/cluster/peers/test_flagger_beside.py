@@ -1,6 +1,6 @@
 """The strategies of a Canary as a real Flagger runs them.
 
-The forms and what users must meet in them are those of `tests/cluster/test_strategies.py`, which
+The forms and what users must meet in them are those of `tests/cluster/test_releases_by_strategy.py`, which
 holds Headgate to the same.
 """
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.cluster.flagger_kit import flagger, for_flagger, success_template
 from tests.cluster.kit import Kubectl, message
-from tests.cluster.test_strategies import (
+from tests.cluster.test_releases_by_strategy import (
     BAD,
     BLUE_GREEN,
     COPIED,
