@@ -1,6 +1,6 @@
 """From the API server's objects to the values that the rules work on."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from canary.contract import (
     CANDIDATE,
@@ -68,6 +68,7 @@ def read_target(obj: Json, *, enabled: bool, known: Identities) -> Target:
         history_limit=int(obj["spec"].get("revisionHistoryLimit", 10)),
         rollout_failed=failed,
         rollout_failed_at=failed_at,
+        progress_deadline=timedelta(seconds=int(obj["spec"].get("progressDeadlineSeconds") or 600)),
         outlived=HOLD in notes and not paused,
     )
 

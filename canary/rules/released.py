@@ -121,10 +121,16 @@ def _roll(ctx: Context) -> Decision:
 def _failed_before(ctx: Context) -> bool:
     """Tell whether it was another version's rollout that did not go on.
 
-    The controller leaves what it said of that one standing until pods of this one are there.
+    The controller leaves what it said of that one standing until pods of this one come, where their
+    ReplicaSet was there already. After as long as it waits itself it means this one, whatever its
+    clock says.
     """
-    at, since = ctx.observed.target.rollout_failed_at, ctx.state.changed_at
-    return at is not None and since is not None and at < since.replace(microsecond=0)
+    target, since = ctx.observed.target, ctx.state.changed_at
+    at = target.rollout_failed_at
+    if at is None or since is None:
+        return False
+    # The API server's times are in whole seconds.
+    return at < since.replace(microsecond=0) and ctx.now - since < target.progress_deadline
 
 
 def _can_undo(ctx: Context) -> bool:

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+from tests.harness.controllers import Health
 from tests.harness.machine import Machine
 
 Event = Callable[[Machine], None]
 
 
-def happens(*events: Event, **furniture: Any) -> None:
+def happens(*events: Event, **furniture: Any) -> Machine:
     """Play events from the beginning to the end of all runs; the oracle says what is wrong."""
     machine = Machine()
     machine.begin(**{"replicas": 2, "own": True} | furniture)
@@ -20,6 +21,7 @@ def happens(*events: Event, **furniture: Any) -> None:
         machine.teardown()
         raise
     machine.teardown()
+    return machine
 
 
 def test_a_hold_that_is_ended_while_nobody_looks_leaves_no_mark() -> None:
@@ -33,3 +35,17 @@ def test_a_hold_that_is_ended_while_nobody_looks_leaves_no_mark() -> None:
         lambda it: it.write_canary(analysis={}),
         replicas=4,
     )
+
+
+def test_a_rollout_that_got_stuck_is_not_held_against_the_one_that_mends_it() -> None:
+    it = happens(
+        lambda it: it.label(on=False),
+        lambda it: it.push_and_wait(image="web:2", pause=31.0),
+        lambda it: it.push_and_wait(image="web:1", pause=31.0),
+        lambda it: it.health(image="web:3", health=Health.NEVER_READY),
+        lambda it: it.push_and_wait(image="web:3", pause=700.0),
+        lambda it: it.label(on=True),
+        lambda it: it.push_and_wait(image="web:2", pause=700.0),
+    )
+    assert it.stage.serving() == {"web:2": 2}
+    assert "Refused" not in it.stage.said()
