@@ -1,7 +1,7 @@
 """The strategies of a Canary as a real Flagger runs them.
 
-The forms and what users must meet in them are those of `tests/cluster/test_releases_by_strategy.py`, which
-holds Headgate to the same.
+The forms and what users must meet in them are those of
+`tests/cluster/test_releases_by_strategy.py`, which holds Headgate to the same.
 """
 
 from collections.abc import Iterator
