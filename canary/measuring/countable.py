@@ -19,7 +19,7 @@ from canary.evidence.latency import QUANTILES, slow_share
 from canary.evidence.plan import PART, CountPlan, ScalarPlan
 from canary.model.names import canary_name
 from canary.model.strategy import Builtin, HookType, Metric, Strategy
-from canary.queries.builtin import GATEWAY, SourceQuery
+from canary.queries.builtin import BESIDE_PODS, SourceQuery
 from canary.queries.metric import Query
 from canary.queries.own import window_of
 
@@ -235,7 +235,7 @@ def _ways(query: SourceQuery, canary: Derived, stable: Derived) -> list[Way]:
         stable=stable,
         window=_window(query.query),
     )
-    return [server] if query.source == GATEWAY else [replace(server, place=Place.PODS), server]
+    return [server] if query.source in BESIDE_PODS else [replace(server, place=Place.PODS), server]
 
 
 def _derive(query: SourceQuery, metric: Metric) -> Derived:

@@ -164,7 +164,9 @@ class Strategy:
     Before the first step `ready_percent` of the canary's pods are ready, and before each one
     `stable_ready_percent` of the target's.
 
-    `recorded_window` is how far back a series looks that a recording rule has made.
+    `provider` is what routes, in Flagger's words, "" where nothing is said of it; it says whose
+    series there may be. `recorded_window` is how far back a series looks that a recording rule has
+    made.
 
     `ignored` are fields that are passed over, `unknown` what is wrong with annotations that are, in
     words. `policy` is how sure the evidence has to be. Where what a step needs is not shown within
@@ -193,6 +195,7 @@ class Strategy:
     stable_ready_percent: int = 0
     skip_analysis: bool = False
     suspended: bool = False
+    provider: str = ""
     metrics_server: str = ""
     no_data: NoDataPolicy = NoDataPolicy.HOLD
     no_data_after: timedelta = timedelta(minutes=10)

@@ -1,13 +1,17 @@
 """The built-in metrics as PromQL, per source of their series.
 
-Two sources are known, tried in this order. "gateway" is what Envoy counts of each backend: it
-sees every answer, also those of a pod that has died, and asks nothing of the application. "app" is
-what the application exposes under the names that Flagger's users have:
-`http_requests_total{status}` and `http_request_duration_seconds`.
+"gateway" is what Envoy counts of each backend where Contour has configured it: it sees every
+answer, also those of a pod that has died, and asks nothing of the application. "app" is what the
+application exposes: `http_requests_total{status}` and `http_request_duration_seconds`. "histogram"
+is the latter alone, with the labels that Flagger's own queries for its providers `kubernetes` and
+`gatewayapi` have. "istio" and "linkerd" are what these meshes count of a Deployment's pods,
+whatever splits the traffic. Which are tried, and in which order, is the Canary's `provider`'s to
+say: a row of `_SOURCES`.
 
 No query has a value where there was no traffic: an empty result, or NaN, is not a pass.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -19,6 +23,12 @@ from canary.model.strategy import Builtin
 
 GATEWAY: Final = "gateway"
 APP: Final = "app"
+HISTOGRAM: Final = "histogram"
+ISTIO: Final = "istio"
+LINKERD: Final = "linkerd"
+BESIDE_PODS: Final = frozenset({GATEWAY, ISTIO, LINKERD})
+"""Sources whose series are not on the pages of the application's own containers."""
+_NOT_5XX: Final = '!~"5.."'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,18 +45,27 @@ class SourceQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Series:
-    """How one source names things; `scale` turns the histogram's unit into milliseconds."""
+    """How one source names things; `scale` turns the histogram's unit into milliseconds.
+
+    `good` matches what was answered well.
+    """
 
     source: str
     matchers: str
     requests: str
-    status: str
+    good: str
     latency: str
     scale: int
 
 
 def builtin_queries(
-    metric: Builtin, *, namespace: str, service: str, workload: str, interval: timedelta
+    metric: Builtin,
+    *,
+    namespace: str,
+    service: str,
+    workload: str,
+    interval: timedelta,
+    provider: str = "",
 ) -> tuple[SourceQuery, ...]:
     """Return the queries of a built-in metric, in the order in which they are to be tried.
 
@@ -60,9 +79,10 @@ def builtin_queries(
         service: whose backend is measured: the canary's own Service, or the stable's.
         workload: the Deployment whose pods are measured: `web-canary`, or `web` for the stable.
         interval: the window; it must hold two scrapes for Prometheus to see a rate.
+        provider: `spec.provider` of the Canary, which says whose series there may be.
 
     """
-    sources = (_gateway(namespace, service), _app(namespace, workload))
+    sources = [of(namespace, service, workload) for of in _SOURCES.get(provider, _USUAL)]
     write = _success_rate if metric is Builtin.SUCCESS_RATE else _duration
     window = format_duration(interval)
     return tuple(SourceQuery(source=s.source, query=write(s, window)) for s in sources)
@@ -81,37 +101,87 @@ def cluster_pattern(namespace: str, service: str) -> str:
     return f"{quoted(f'{namespace}_{service}')}_[0-9]+"
 
 
-def _gateway(namespace: str, service: str) -> _Series:
+def _gateway(namespace: str, service: str, _: str) -> _Series:
     return _Series(
         source=GATEWAY,
         matchers=f"envoy_cluster_name=~{_string(cluster_pattern(namespace, service))}",
         requests="envoy_cluster_upstream_rq",
-        status="envoy_response_code",
+        good=f"envoy_response_code{_NOT_5XX}",
         latency="envoy_cluster_upstream_rq_time_bucket",
         scale=1,
     )
 
 
-def _app(namespace: str, workload: str) -> _Series:
-    # Kubernetes cuts the names of pods at 63 characters, so that `web-canary-<rest>` can end up
-    # with as many parts as a pod of `web` has.
-    canary = _string(f"{quoted(canary_name(workload))}-.+")
+def _app(namespace: str, _: str, workload: str) -> _Series:
     return _Series(
         source=APP,
-        matchers=(
-            f"namespace={_string(namespace)},"
-            f"kubernetes_pod_name=~{_string(pod_pattern(workload))},"
-            f"kubernetes_pod_name!~{canary}"
-        ),
+        matchers=f"namespace={_string(namespace)},{_pods(workload)}",
         requests="http_requests_total",
-        status="status",
+        good=f"status{_NOT_5XX}",
         latency="http_request_duration_seconds_bucket",
         scale=1000,
     )
 
 
+def _histogram(namespace: str, _: str, workload: str) -> _Series:
+    return _Series(
+        source=HISTOGRAM,
+        matchers=f"kubernetes_namespace={_string(namespace)},{_pods(workload)}",
+        requests="http_request_duration_seconds_count",
+        good=f"status{_NOT_5XX}",
+        latency="http_request_duration_seconds_bucket",
+        scale=1000,
+    )
+
+
+def _pods(workload: str) -> str:
+    # Kubernetes cuts the names of pods at 63 characters, so that `web-canary-<rest>` can end up
+    # with as many parts as a pod of `web` has.
+    canary = _string(f"{quoted(canary_name(workload))}-.+")
+    return f"kubernetes_pod_name=~{_string(pod_pattern(workload))},kubernetes_pod_name!~{canary}"
+
+
+def _istio(namespace: str, _: str, workload: str) -> _Series:
+    return _Series(
+        source=ISTIO,
+        # Each request is counted by its client's proxy and by its server's.
+        matchers=(
+            f'reporter="destination",destination_workload_namespace={_string(namespace)},'
+            f"destination_workload={_string(workload)}"
+        ),
+        requests="istio_requests_total",
+        good=f"response_code{_NOT_5XX}",
+        latency="istio_request_duration_milliseconds_bucket",
+        scale=1,
+    )
+
+
+def _linkerd(namespace: str, _: str, workload: str) -> _Series:
+    return _Series(
+        source=LINKERD,
+        matchers=(
+            f'namespace={_string(namespace)},deployment={_string(workload)},direction="inbound"'
+        ),
+        requests="response_total",
+        good='classification!="failure"',
+        latency="response_latency_ms_bucket",
+        scale=1,
+    )
+
+
+_Source = Callable[[str, str, str], _Series]
+_USUAL: Final[tuple[_Source, ...]] = (_gateway, _app)
+_OF_ANY_GATEWAY: Final[tuple[_Source, ...]] = (*_USUAL, _histogram, _istio, _linkerd)
+_SOURCES: Final[Mapping[str, tuple[_Source, ...]]] = {
+    "kubernetes": (*_USUAL, _histogram),
+    "gatewayapi:v1": _OF_ANY_GATEWAY,
+    "gatewayapi:v1beta1": _OF_ANY_GATEWAY,
+}
+"""By the Canary's provider, from the namespace, the Service and the Deployment; else the usual."""
+
+
 def _success_rate(series: _Series, window: str) -> str:
-    good = f'{series.requests}{{{series.matchers},{series.status}!~"5.."}}[{window}]'
+    good = f"{series.requests}{{{series.matchers},{series.good}}}[{window}]"
     every = f"{series.requests}{{{series.matchers}}}[{window}]"
     # Without a single good answer there is no good series, which must count as 0 and not as no
     # value; without any request there is nothing to divide by, and the result is empty.

@@ -173,4 +173,5 @@ def _builtin(
         service=name_of(strategy.service_name),
         workload=name_of(key.name),
         interval=metric.interval,
+        provider=strategy.provider,
     )

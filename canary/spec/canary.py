@@ -104,6 +104,7 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
         stable_ready_percent=_ready_percent("primaryReadyThreshold", analysis, problems, usual=0),
         skip_analysis=bool(spec.get("skipAnalysis")),
         suspended=bool(spec.get("suspend")),
+        provider=spec.get("provider") or "",
         metrics_server=spec.get("metricsServer") or "",
         health_is_enough=usual,
         ignored=_ignored(spec),

@@ -72,6 +72,10 @@ def test_when_it_was_given_up(
 ) -> None:
     late = {"type": "Progressing", "reason": "ProgressDeadlineExceeded", "lastUpdateTime": time}
     obj = deployment()
-    obj = {**obj, "spec": {**obj["spec"], **spec}, "status": {"conditions": [late]}}
+    obj = {
+        **obj,
+        "spec": {**obj["spec"], "paused": False, **spec},
+        "status": {"conditions": [late]},
+    }
     found = read_target(obj, enabled=True, known=Identities())
     assert (found.rollout_failed_at, found.progress_deadline) == (failed_at, deadline * SECOND)

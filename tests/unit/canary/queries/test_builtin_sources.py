@@ -1,0 +1,189 @@
+"""Built-in metrics by provider: whose series are read, in which order, and of which version."""
+
+from datetime import timedelta
+from itertools import product
+
+import pytest
+
+from canary.counting.derive import Derived, Quantile, Ratio, derive
+from canary.counting.series import TARGET_LABELS
+from canary.measuring.countable import Countable, Place, countable
+from canary.model.names import canary_name
+from canary.model.strategy import Builtin, Metric, Strategy
+from canary.queries.builtin import (
+    APP,
+    BESIDE_PODS,
+    GATEWAY,
+    HISTOGRAM,
+    ISTIO,
+    LINKERD,
+    SourceQuery,
+    builtin_queries,
+)
+from canary.spec.canary import PROVIDERS, parse_strategy
+from canary.spec.defaults import Defaults
+
+SOURCES = {
+    "": (GATEWAY, APP),
+    "contour": (GATEWAY, APP),
+    "kubernetes": (GATEWAY, APP, HISTOGRAM),
+    "gatewayapi:v1": (GATEWAY, APP, HISTOGRAM, ISTIO, LINKERD),
+    "gatewayapi:v1beta1": (GATEWAY, APP, HISTOGRAM, ISTIO, LINKERD),
+}
+ALL = SOURCES["gatewayapi:v1"]
+Labels = dict[str, str]
+
+
+def queries(
+    metric: Builtin, name: str = "web-canary", provider: str = "gatewayapi:v1"
+) -> dict[str, SourceQuery]:
+    found = builtin_queries(
+        metric,
+        namespace="prod",
+        service=name,
+        workload=name,
+        interval=timedelta(minutes=1),
+        provider=provider,
+    )
+    return {one.source: one for one in found}
+
+
+def test_each_provider_that_is_taken_has_its_row() -> None:
+    assert SOURCES.keys() == PROVIDERS
+
+
+@pytest.mark.parametrize(("provider", "metric"), [*product(SOURCES, Builtin)])
+def test_sources_are_tried_in_the_order_of_the_provider(provider: str, metric: Builtin) -> None:
+    assert tuple(queries(metric, provider=provider)) == SOURCES[provider]
+
+
+@pytest.mark.parametrize("provider", SOURCES)
+def test_a_strategy_says_its_provider(provider: str) -> None:
+    spec = {
+        "provider": provider,
+        "targetRef": {"kind": "Deployment", "name": "web"},
+        "analysis": {"stepWeights": [10], "metrics": []},
+    }
+    found = parse_strategy({"metadata": {"name": "web"}, "spec": spec}, Defaults())
+    assert isinstance(found, Strategy)
+    assert found.provider == provider
+
+
+# --- whose series -------------------------------------------------------------------------------
+
+
+def pod(name: str) -> str:
+    return f"{name}-7d9c5b8f6d-x2x8z"
+
+
+def labels(source: str, name: str, namespace: str = "prod") -> Labels:
+    """Return what a series of a source says of whose it is, as its documents have it."""
+    return {
+        GATEWAY: {"envoy_cluster_name": f"{namespace}_{name}_80"},
+        APP: {"namespace": namespace, "kubernetes_pod_name": pod(name)},
+        HISTOGRAM: {"kubernetes_namespace": namespace, "kubernetes_pod_name": pod(name)},
+        ISTIO: {
+            "reporter": "destination",
+            "destination_workload_namespace": namespace,
+            "destination_workload": name,
+        },
+        LINKERD: {"namespace": namespace, "deployment": name, "direction": "inbound"},
+    }[source]
+
+
+ANSWERS: dict[str, tuple[str, Labels, Labels]] = {
+    GATEWAY: (
+        "envoy_cluster_upstream_rq",
+        {"envoy_response_code": "200"},
+        {"envoy_response_code": "503"},
+    ),
+    APP: ("http_requests_total", {"status": "404"}, {"status": "500"}),
+    HISTOGRAM: ("http_request_duration_seconds_count", {"status": "200"}, {"status": "502"}),
+    ISTIO: ("istio_requests_total", {"response_code": "404"}, {"response_code": "503"}),
+    LINKERD: ("response_total", {"classification": "success"}, {"classification": "failure"}),
+}
+LATENCIES = {
+    GATEWAY: ("envoy_cluster_upstream_rq_time_bucket", "500"),
+    APP: ("http_request_duration_seconds_bucket", "0.5"),
+    HISTOGRAM: ("http_request_duration_seconds_bucket", "0.5"),
+    ISTIO: ("istio_request_duration_milliseconds_bucket", "500"),
+    LINKERD: ("response_latency_ms_bucket", "500"),
+}
+OTHERS = ("web-canary-canary", "web-api", "webx", "my-web", "web.canary")
+"""Names that are neither version's."""
+OUTSIDE: dict[str, Labels] = {
+    ISTIO: {"reporter": "source"},
+    LINKERD: {"direction": "outbound"},
+}
+"""The same requests, counted once more elsewhere."""
+
+
+def derived(source: str, metric: Builtin, name: str) -> Derived:
+    bounds: dict[str, float | None] = {"minimum": None, "maximum": 500}
+    if metric is Builtin.SUCCESS_RATE:
+        bounds = {"minimum": 99, "maximum": None}
+    return derive(queries(metric, name)[source].query, **bounds)
+
+
+@pytest.mark.parametrize(("source", "name"), [*product(ALL, ["web", "web-canary"])])
+def test_answers_of_one_version_are_counted_as_good_or_bad(source: str, name: str) -> None:
+    found = derived(source, Builtin.SUCCESS_RATE, name)
+    assert isinstance(found, Ratio)
+    assert found.maximum == 0.01
+    series, good, bad = ANSWERS[source]
+    for whose in ("web", "web-canary", *OTHERS):
+        one = {"__name__": series, **labels(source, whose)}
+        counts = whose == name
+        assert found.role({**one, **good}) == (0, int(counts)), whose
+        assert found.role({**one, **bad}) == (int(counts), int(counts)), whose
+    elsewhere = {"__name__": series, **labels(source, name, "preprod"), **bad}
+    assert found.role(elsewhere) == (0, 0)
+    if source in OUTSIDE:
+        twice = {"__name__": series, **labels(source, name), **bad, **OUTSIDE[source]}
+        assert found.role(twice) == (0, 0)
+
+
+@pytest.mark.parametrize(("source", "name"), [*product(ALL, ["web", "web-canary"])])
+def test_slow_answers_of_one_version_are_counted_at_the_limit(source: str, name: str) -> None:
+    found = derived(source, Builtin.DURATION, name)
+    assert isinstance(found, Quantile)
+    series, le = LATENCIES[source]
+    at = found.at(float(le))
+    for whose in ("web", "web-canary", *OTHERS):
+        one = {"__name__": series, **labels(source, whose), "le": le}
+        assert at.role(one) == ((-1, 0) if whose == name else (0, 0)), whose
+    assert found.limit == float(le), "a limit of 500 ms in the source's own unit"
+
+
+@pytest.mark.parametrize("source", ALL)
+def test_where_nothing_was_sent_there_is_no_value(source: str) -> None:
+    rate = queries(Builtin.SUCCESS_RATE)[source].query
+    assert rate.endswith("[1m])) > 0)"), "nothing to divide by"
+    duration = queries(Builtin.DURATION)[source].query
+    assert duration.startswith("histogram_quantile(0.99, sum by (le) (rate("), "NaN of nothing"
+
+
+# --- where they are read ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", Builtin)
+def test_what_a_proxy_counts_is_read_at_the_metrics_server_alone(metric: Builtin) -> None:
+    bounds = {"minimum": 99.0} if metric is Builtin.SUCCESS_RATE else {"maximum": 500.0}
+    entry = Metric(name=metric, source=metric, **bounds)  # type: ignore[arg-type]
+    texts = queries(metric, canary_name("web")), queries(metric, "web")
+    canary, stable = (tuple(one.values()) for one in texts)
+    found = countable(entry, canary, stable, alone=False, gate=False)
+    assert isinstance(found, Countable)
+    places = [(way.place, way.name) for way in found.ways]
+    assert places == [
+        *((Place.PODS, source) for source in ALL if source not in BESIDE_PODS),
+        *((Place.SERVER, source) for source in ALL),
+    ]
+
+
+def test_on_the_pods_own_pages_the_labels_of_a_scrape_are_missing() -> None:
+    for source in (APP, HISTOGRAM):
+        found = derived(source, Builtin.SUCCESS_RATE, "web-canary")
+        series, _, bad = ANSWERS[source]
+        assert isinstance(found, Ratio)
+        assert found.role({"__name__": series, **bad}, given=TARGET_LABELS) == (1, 1)
