@@ -102,7 +102,12 @@ async def test_says_why_a_keptn_metric_has_no_value(
         ("keptnmetric/prod", "names no KeptnMetric"),
         ("keptnmetric/prod/a/b", "names no KeptnMetric"),
         ("keptnmetric/prod/..", "names no KeptnMetric"),
-        ("analysis/prod/mine/1m/a=b", "name a KeptnMetric instead"),
+        ("analysis/prod", "names no Analysis; write it as analysis/<namespace>/<definition>"),
+        ("analysis/prod/..", "names no Analysis"),
+        ("analysis/prod/mine/1m/a=b/c", "names no Analysis"),
+        ("analysis/prod/mine/1m/a", "names no Analysis"),
+        ("analysis/prod/mine/long", "is not a duration"),
+        ("analysis/other/mine", "is in another namespace, which the admin does not allow"),
         ("keptnmetric/other/errors", "is in another namespace, which the admin does not allow"),
     ],
 )

@@ -33,31 +33,42 @@ def test_the_installation_is_without_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "rule"),
+    ("name", "rules"),
     [
         (
             "headgate-analyzer-keptn",
-            {"apiGroups": ["metrics.keptn.sh"], "resources": ["keptnmetrics"], "verbs": ["get"]},
+            [
+                {
+                    "apiGroups": ["metrics.keptn.sh"],
+                    "resources": ["keptnmetrics"],
+                    "verbs": ["get"],
+                },
+                {
+                    "apiGroups": ["metrics.keptn.sh"],
+                    "resources": ["analyses"],
+                    "verbs": ["create", "delete", "get", "list"],
+                },
+            ],
         ),
         (
             "headgate-analyzer-pod-shares",
-            {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "patch"]},
+            [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "patch"]}],
         ),
         (
             "headgate-analyzer-external-metrics",
-            {"apiGroups": ["external.metrics.k8s.io"], "resources": ["*"], "verbs": ["list"]},
+            [{"apiGroups": ["external.metrics.k8s.io"], "resources": ["*"], "verbs": ["list"]}],
         ),
     ],
 )
-def test_each_role_is_for_one_thing_and_bound_to_the_analyzer(
-    name: str, rule: dict[str, list[str]]
+def test_each_role_is_for_what_is_asked_and_bound_to_the_analyzer(
+    name: str, rules: list[dict[str, list[str]]]
 ) -> None:
     (binding,) = [
         it for it in MORE if it["kind"] == "ClusterRoleBinding" and it["roleRef"]["name"] == name
     ]
     account = the("ServiceAccount", "headgate-analyzer")["metadata"]
 
-    assert role(name)["rules"] == [rule]
+    assert role(name)["rules"] == rules
     assert binding["subjects"] == [
         {
             "kind": "ServiceAccount",

@@ -75,7 +75,7 @@ def test_when_it_was_given_up(
     obj = {
         **obj,
         "spec": {**obj["spec"], "paused": False, **spec},
-        "status": {"conditions": [late]},
+        "status": {"observedGeneration": 99, "conditions": [late]},
     }
     found = read_target(obj, enabled=True, known=Identities())
     assert (found.rollout_failed_at, found.progress_deadline) == (failed_at, deadline * SECOND)
