@@ -4,7 +4,7 @@ Of a run whose target has gone its Canary says so. And which of two of one targe
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -16,8 +16,9 @@ from analyzer.loop.observe import Observer
 from analyzer.loop.records import Records, state_of, target_of
 from analyzer.loop.rivals import tell_rivals
 from canary.contract import Reason
-from canary.model.state import State
+from canary.model.state import Phase, State
 from canary.model.values import Json, Key
+from canary.objects.status import is_edited
 from canary.rules.actions import Emit
 from canary.rules.denied import denied
 from canary.rules.notices import noticed_at_rest, untargeted
@@ -127,11 +128,12 @@ class Notices:
         metadata = canary["metadata"]
         if is_ours(canary) or "deletionTimestamp" in metadata:
             return _NO_TIME
+        said = f"there is no Deployment {target_of(canary)}, which spec.targetRef names"
+        await self._remember_missing(canary, said, now)
         made = metadata.get("creationTimestamp")
         age = COMES_WITHIN if made is None else now - datetime.fromisoformat(made)
         if age < COMES_WITHIN:
             return COMES_WITHIN - max(age, _NO_TIME)
-        said = f"there is no Deployment {target_of(canary)}, which spec.targetRef names"
         await self.actor.report(canary, Emit(str(Reason.NO_TARGET), said, warning=True), now)
         with suppress(NotFound, Overtaken):  # another look follows what has overtaken this one
             canary = await self.records.read(canary)
@@ -139,3 +141,14 @@ class Notices:
             if (state := untargeted(before, said, now)) != before:
                 await self.records.save(canary, state, now)
         return _NO_TIME
+
+    async def _remember_missing(self, canary: Json, said: str, now: datetime) -> None:
+        """Say it in the status at once; a target that comes is taken up anew."""
+        state = state_of(canary)
+        if state.phase is not Phase.INITIALIZED:
+            return  # a run is told of once its target is known to be gone, and a verdict stands
+        told = replace(state, reason=str(Reason.NO_TARGET), message=said, changed_at=None)
+        if told == state and not is_edited(canary):
+            return
+        with suppress(Overtaken, NotFound):  # the informer is about to tell what is stored now
+            await self.records.save(canary, told, now)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
+from canary.contract import Reason
 from canary.model.announcement import Announcement, Told
 from canary.model.asking import Asked
 from canary.model.former import Identities
@@ -31,6 +32,8 @@ WAITING_STAGES: Final = {
     HookType.CONFIRM_PROMOTION: "WaitingPromotion",
 }
 """Flagger's names for a run that waits at a gate; at one of the others it is Progressing."""
+WITHOUT_TARGET: Final = "Initializing"
+"""Flagger's name for what waits for its target."""
 RUNNING_PHASES = frozenset({Phase.PROGRESSING, Phase.PROMOTING, Phase.FINALISING})
 
 
@@ -171,7 +174,9 @@ class State:
 
     @property
     def stage(self) -> str:
-        """The phase as people are shown it: a run that waits at a gate has names of its own."""
+        """The phase as people are shown it: a gate has names of its own, and so has no target."""
+        if self.phase is Phase.INITIALIZED and self.reason == Reason.NO_TARGET:
+            return WITHOUT_TARGET
         if self.phase is not Phase.PROGRESSING or self.gate is None or not self.gate.told:
             return str(self.phase)
         return WAITING_STAGES.get(self.gate.kind, str(self.phase))

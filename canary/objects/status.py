@@ -228,10 +228,10 @@ def _condition(state: State, previous: Json, now: datetime) -> Json:
         Phase.SUCCEEDED: "True",
         Phase.FAILED: "False",
     }.get(state.phase, "Unknown")
-    if state.reason in {Reason.INVALID, Reason.RIVAL}:
+    if state.reason in {Reason.INVALID, Reason.RIVAL, Reason.NO_TARGET}:
         status = "False"
-    elif state.reason in {Reason.SUSPENDED, Reason.NO_TARGET}:
-        status = "Unknown"  # a version is held or gone, and the phase is not of it
+    elif state.reason == Reason.SUSPENDED:
+        status = "Unknown"  # a version is held, and the phase is not of it
     before: Json = next(iter(previous.get("conditions") or ()), {})
     since = before.get("lastTransitionTime") if before.get("status") == status else None
     denied = _says_denied(state)

@@ -116,7 +116,7 @@ def test_a_target_that_goes_takes_all_with_it_and_its_canary_says_so(
     async def then(stage: Stage) -> None:
         await stage.team.delete(DEPLOYMENTS, *PLACE)
         await stage.wait(A_WHILE)
-        assert (stage.phase(), stage.status()["canaryWeight"]) == ("Initialized", 0)
+        assert (stage.phase(), stage.status()["canaryWeight"]) == ("Initializing", 0)
         assert "there is no Deployment web.prod" in says(stage)
         assert (stage.weight(), stage.canary_image()) == (0, "")
         stage.bad.clear()
@@ -149,7 +149,8 @@ def test_without_its_route_nothing_moves_until_it_is_back(name: str) -> None:
     async def then(stage: Stage) -> None:
         await stage.team.delete(HTTPROUTES, *PLACE)
         await stage.wait(A_WHILE)
-        assert "no HTTPRoute of its namespace leads to Service prod/web" in says(stage)
+        lacking = "no HTTPRoute, GRPCRoute or HTTPProxy of its namespace leads to Service prod/web"
+        assert lacking in says(stage)
         assert stage.serving() == {"web:1": 4}
         await stage.team.create(HTTPROUTES, stage.route)
 

@@ -253,9 +253,9 @@ async def test_a_run_whose_target_was_deleted_is_under_way_no_more() -> None:
     for _ in range(3):
         await bench.reconcile()
     told = status(bench)
-    assert (told["phase"], told["canaryWeight"], told["lastAppliedSpec"]) == ("Initialized", 0, "")
+    assert (told["phase"], told["canaryWeight"], told["lastAppliedSpec"]) == ("Initializing", 0, "")
     assert [(it["status"], it["reason"]) for it in told["conditions"]] == [
-        ("Unknown", "TargetNotFound")
+        ("False", "TargetNotFound")
     ]
 
 
@@ -278,6 +278,36 @@ async def test_a_verdict_stands_when_its_target_goes() -> None:
 async def test_one_that_may_be_about_to_be_created_is_waited_for(bench: Bench) -> None:
     assert (await bench.reconcile()).requeue_after == timedelta(seconds=7)
     assert said(bench, "TargetNotFound") == []
+
+
+async def test_a_target_that_is_not_there_is_in_the_status_before_any_event() -> None:
+    bench = targetless(timedelta(0))
+    await bench.reconcile()
+    found = status(bench)
+    assert (found["phase"], found["conditions"][0]["status"]) == ("Initializing", "False")
+    assert found["conditions"][0]["reason"] == "TargetNotFound"
+    assert "there is no Deployment web.prod" in found["conditions"][0]["message"]
+    assert said(bench, "TargetNotFound") == []
+    bench.cluster.calls.clear()
+    await bench.reconcile()
+    assert not [call for call in bench.cluster.calls if "patch" in call]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["was there before", "is new"])
+async def test_a_target_that_comes_is_taken_up(*, known: bool) -> None:
+    bench = idle() if known else targetless()
+    if known:
+        bench.cluster.remove(DEPLOYMENTS, "prod", "web")
+    await bench.reconcile()
+    assert status(bench)["conditions"][0]["reason"] == "TargetNotFound"
+    bench.write("web:1")
+    service(bench)
+    for _ in range(3):
+        await bench.reconcile()
+    assert (status(bench)["phase"], status(bench)["conditions"][0]["status"]) == (
+        "Initialized",
+        "True",
+    )
 
 
 @pytest.mark.parametrize("how", ["unlabelled", "made", "leaving"])
