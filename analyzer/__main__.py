@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from analyzer.adapters import ROUTES, open_adapters
 from analyzer.addresses import Guard
 from analyzer.announcing.herald import Herald
+from analyzer.announcing.rooms import Rooms
 from analyzer.announcing.telling import Teller
 from analyzer.gathering.calibrator import Calibrator
 from analyzer.gathering.gatherer import Gatherer
@@ -27,6 +28,7 @@ from analyzer.loop.observe import Observer
 from analyzer.loop.questions import Questions
 from analyzer.loop.reconciler import Reconciler
 from analyzer.loop.records import Records
+from analyzer.loop.references import References
 from analyzer.loop.sampling import Sampler
 from analyzer.loop.sweeper import Sweeper
 from analyzer.loop.telemetry import RunMetrics
@@ -87,6 +89,7 @@ async def build(
             samples=adapters.samples,
         )
         inquirer = Inquirer(adapters.hooks, sampler, registry=registry)
+        rooms = Rooms(cluster, adapters.alerts.keys(), settings.cross_namespace_refs)
         herald = Herald(
             cluster,
             adapters.alerts,
@@ -108,7 +111,9 @@ async def build(
             index=index,
             router=adapters.router,
             records=records,
-            observer=Observer(cluster, adapters.router, sampler, gatherer, settings.defaults),
+            observer=Observer(
+                cluster, adapters.router, sampler, gatherer, settings.defaults, References(rooms.of)
+            ),
             inquirer=inquirer,
             actor=Actor(cluster, adapters.router, records),
             timing=settings.timing,

@@ -14,6 +14,7 @@ from analyzer.loop.observe import Observer
 from analyzer.loop.questions import Questions
 from analyzer.loop.reconciler import Reconciler, Result
 from analyzer.loop.records import Records
+from analyzer.loop.references import Find, References
 from analyzer.loop.sampling import Sampler
 from analyzer.loop.telemetry import RunMetrics
 from analyzer.ports import Announcer, Inquirer, MetricProvider, Reporter, Router, Silence, Weigher
@@ -118,6 +119,7 @@ class Bench:
     weigher: Weigher = field(default_factory=NoWeigher)
     losses: Losses = field(default_factory=Losses)
     adopted: Router | None = None
+    find: Find | None = None
     questions: Questions = Questions()
     doubts: frozenset[Key] = frozenset()
     made_after: timedelta = timedelta(0)
@@ -199,7 +201,12 @@ class Bench:
             router=self.adopted or self.router,
             records=records,
             observer=Observer(
-                self.cluster, self.adopted or self.router, sampler, self.weigher, self.defaults
+                self.cluster,
+                self.adopted or self.router,
+                sampler,
+                self.weigher,
+                self.defaults,
+                References(self.find),
             ),
             inquirer=self.inquirer,
             actor=Actor(self.cluster, self.adopted or self.router, records),

@@ -4,13 +4,14 @@ from datetime import timedelta
 
 import pytest
 
+from analyzer.announcing.rooms import Rooms
 from canary.contract import HOLD, Reason
 from canary.model.state import Phase, State
 from canary.model.values import Json
 from canary.objects.status import state_from_status, status_from_state
 from canary.rules.context import RECHECK
-from runtime.errors import Invalid
-from runtime.resources import CANARIES, DEPLOYMENTS, METRICTEMPLATES
+from runtime.errors import Invalid, Unavailable
+from runtime.resources import ALERTPROVIDERS, CANARIES, DEPLOYMENTS, METRICTEMPLATES
 from tests.fakes import made, objects
 from tests.fakes.bench import KEY, START, Bench, hash_of, held, service, status
 from tests.fakes.metric_provider import FakeMetricProvider
@@ -146,6 +147,39 @@ async def test_a_template_that_is_not_there_is_said_before_a_version_is_held() -
     bench.cluster.calls.clear()
     await reconciler.reconcile(KEY)
     assert bench.cluster.calls == []
+
+
+async def test_an_alert_provider_that_is_not_there_is_said_before_anything_is_announced() -> None:
+    bench = idle()
+    bench.find = Rooms(bench.cluster, {"slack"}).of
+    ref = {"name": "chat"}
+    specified(bench, metrics=[], alerts=[{"name": "team", "severity": "warn", "providerRef": ref}])
+    reconciler = bench.reconciler()
+    for _ in range(3):
+        result = await reconciler.reconcile(KEY)
+        assert result.requeue_after == RECHECK
+    (text,) = said(bench)
+    assert "analysis.alerts team (AlertProvider prod/chat does not exist" in text
+    assert understood(bench) is not None
+    metadata = {"name": "chat", "namespace": "prod"}
+    spec = {"type": "slack", "address": "https://chat.example", "channel": "team"}
+    bench.cluster.put(ALERTPROVIDERS, {"metadata": metadata, "spec": spec})
+    bench.now += RECHECK
+    await reconciler.reconcile(KEY)
+    assert understood(bench) is None
+    bench.cluster.calls.clear()
+    await reconciler.reconcile(KEY)
+    assert bench.cluster.calls == []
+
+
+async def test_an_alert_provider_that_cannot_be_read_for_a_moment_is_nobody_s_mistake() -> None:
+    bench = idle()
+    bench.find = Rooms(bench.cluster, {"slack"}).of
+    bench.cluster.denials["get", "alertproviders"] = Unavailable(503, "x", "x")
+    alerts = [{"name": "team", "severity": "warn", "providerRef": {"name": "chat"}}]
+    specified(bench, metrics=[], alerts=alerts)
+    await bench.reconcile()
+    assert said(bench) == []
 
 
 async def test_what_holds_a_version_already_is_said_in_one_event() -> None:
