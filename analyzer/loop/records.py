@@ -7,6 +7,7 @@ from analyzer.ports import Cluster
 from canary.model.names import MOST_IN_A_NAME, canary_name, suffixed
 from canary.model.state import State
 from canary.model.values import Json, Key
+from canary.objects.cookies import cookies
 from canary.objects.crd import MANIFEST, NAME
 from canary.objects.desired import owner_reference
 from canary.objects.status import state_from_status, status_from_state
@@ -169,7 +170,7 @@ class Records:
             self._cluster,
             CANARIES,
             canary,
-            lambda _: {"status": status},
+            lambda _: {"status": {**status, **cookies(state, target_of(canary))}},
             subresource="status",
             still=lambda newer: newer.get("status") == canary.get("status"),
         )

@@ -14,6 +14,7 @@ from canary.model.gating import Approval, Gate
 from canary.model.steps import BEFORE_FIRST
 from canary.model.strategy import HookType, Kind
 from canary.model.traffic import NOTHING, Traffic
+from canary.model.values import Key
 
 
 class Phase(StrEnum):
@@ -171,6 +172,15 @@ class State:
         """What its canary gets now."""
         found = replace(self.beside, weight=self.weight)
         return NOTHING if found.is_nothing or self.is_without_share else found
+
+    def traffic_of(self, key: Key) -> Traffic:
+        """Return the same with cookies of this very run: those of another keep nobody in it.
+
+        Args:
+            key: the target.
+
+        """
+        return self.traffic.of_run(f"{key} {self.run}")
 
     @property
     def stage(self) -> str:

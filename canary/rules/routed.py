@@ -16,7 +16,7 @@ def wanted(ctx: Context, state: State) -> Traffic:
         state: which run, and what it has come to.
 
     """
-    return state.traffic.of_run(f"{ctx.observed.key} {state.run}")
+    return state.traffic_of(ctx.observed.key)
 
 
 def with_share(ctx: Context, state: State, weight: int) -> Traffic:
