@@ -132,7 +132,7 @@ class Observer:
         queries, problems = prepared.result()
         own = canary_name(strategy.service_name)
         others = apart(services, target, own)
-        labels, unsuitable, apart_only = self._labels(
+        labels, unsuitable, unshared = self._labels(
             target, others, service, standing_canary, strategy
         )
         known = known_templates(target, revisions.result())
@@ -151,7 +151,7 @@ class Observer:
             standing=standing,
             problems=(
                 *missing_service(key, strategy, service),
-                *apart_only,
+                *unshared,
                 *problems,
                 *await unworn(self.sampler.deriver, key.namespace, queries, labels),
             ),
@@ -214,11 +214,11 @@ class Observer:
         self, key: Key, strategy: Strategy, routed: Split, standing: StandingCanary
     ) -> Split:
         """Return the split by the strategy's way; pods that are in by a former one lack its own."""
-        if strategy.kind is not Kind.PODS and not standing.has_joined:
-            return routed
         if strategy.kind is Kind.PODS:
             return await self.router.read_split(key, strategy)
-        return replace(routed, routes=max(1, routed.routes), even=False)
+        if standing.has_joined:
+            return replace(routed, routes=max(1, routed.routes), even=False)
+        return routed
 
     async def _surrounded(self, scene: Scene) -> Observed:
         """Read what stands beside the target, where a rule may ask for it."""
