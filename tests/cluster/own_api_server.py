@@ -10,6 +10,7 @@ from typing import IO
 
 import pytest
 
+from canary.contract import ANALYZER_USER
 from sandbox import control_plane, downloads, paths, pki
 from sandbox.versions import ETCD, KUBERNETES_BUILD
 from tests.cluster.kit import Kubectl, wait_for
@@ -51,10 +52,11 @@ def running(
 
 @dataclass(frozen=True, slots=True)
 class OwnServer:
-    """Where it is."""
+    """Where it is; `analyzer` is the kubeconfig of who has the analyzer's name, and no more."""
 
     kubectl: Kubectl
     folder: Path
+    analyzer: Path
 
 
 @contextmanager
@@ -72,13 +74,17 @@ def own_api_server(folder: Path, kubectl: str, *flags: str) -> Iterator[OwnServe
         pytest.skip("this machine has no kube-apiserver: the sandbox was never built here")
     port, client, peer = (free_port() for _ in range(3))
     keys = folder / "pki"
-    pki.create(keys, (pki.Identity("admin", "admin", "system:masters"), _serving()))
-    config = folder / "admin.kubeconfig"
-    config.write_text(
-        control_plane.kubeconfig(
-            f"https://127.0.0.1:{port}", keys / "ca.crt", keys / "admin.crt", keys / "admin.key"
-        )
+    users = (
+        pki.Identity("admin", "admin", "system:masters"),
+        pki.Identity("analyzer", ANALYZER_USER),
     )
+    pki.create(keys, (*users, _serving()))
+    config, analyzer = (folder / f"{user.file}.kubeconfig" for user in users)
+    for file, user in ((config, "admin"), (analyzer, "analyzer")):
+        pair = keys / f"{user}.crt", keys / f"{user}.key"
+        file.write_text(
+            control_plane.kubeconfig(f"https://127.0.0.1:{port}", keys / "ca.crt", *pair)
+        )
     with (
         running(folder / "etcd.log", _etcd(folder, client, peer)),
         running(
@@ -108,7 +114,7 @@ def own_api_server(folder: Path, kubectl: str, *flags: str) -> Iterator[OwnServe
             return own.run("get", "--raw", "/readyz").returncode == 0
 
         wait_for("an API server", ready, START_SECONDS)
-        yield OwnServer(own, folder)
+        yield OwnServer(own, folder, analyzer)
 
 
 def _serving() -> pki.Identity:

@@ -37,7 +37,12 @@ PROVIDER: Json = {
 
 def configuration(port: int, authority: trustme.CA) -> Json:
     """Return the manifest, at an address of ours."""
-    file = MANIFESTS / "validating-webhook-configuration.yaml"
+    return at_our_address("validating-webhook-configuration", port, authority)
+
+
+def at_our_address(name: str, port: int, authority: trustme.CA) -> Json:
+    """Return a manifest of webhooks, at an address of ours."""
+    file = MANIFESTS / f"{name}.yaml"
     found: Json = yaml.safe_load(file.read_text(encoding="utf-8"))
     bundle = base64.b64encode(authority.cert_pem.bytes()).decode()
     for webhook in found["webhooks"]:

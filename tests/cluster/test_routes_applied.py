@@ -1,0 +1,193 @@
+"""Routes of every kind that are applied again in mid-run, with the rights that are granted.
+
+API server and webhook are the test's own, with the CRDs of the cluster's.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import trustme
+import yaml
+
+from analyzer.routers.adopted import AdoptedRoutes
+from analyzer.routers.kinds import RESOURCES
+from canary.contract import NAMESPACE_ENABLED, NAMESPACE_LABEL, SPLIT
+from canary.model.steps import Step
+from canary.model.strategy import GatewayRoute, ProxyRoute, Strategy
+from canary.model.traffic import Traffic
+from canary.model.values import Json, Key
+from canary.routes.known import DIALECTS
+from canary.routes.mark import TargetSplit
+from runtime.kube import Cluster
+from sandbox import addons
+from tests.cluster.kit import MANIFESTS, Kubectl, proxy, route, wait_for
+from tests.cluster.own_api_server import free_port, own_api_server
+from tests.cluster.test_validated import at_our_address, webhook
+
+pytestmark = pytest.mark.cluster
+STRATEGY = Strategy(
+    interval=timedelta(seconds=10),
+    threshold=1,
+    steps=(Step(traffic=Traffic(100)),),
+    service_name="web",
+)
+WEB = Key(namespace="prod", name="web")
+OWNER = {
+    "apiVersion": "flagger.app/v1beta1",
+    "kind": "Canary",
+    "name": "web",
+    "uid": "00000000-0000-0000-0000-000000000001",
+}
+OWN = (
+    GatewayRoute(parents=({"name": "contour"},), hosts=("own.example",)),
+    GatewayRoute(
+        parents=({"name": "contour"},),
+        hosts=("own.example",),
+        rule={"matches": [{"method": {"type": "Exact", "service": "shop.Cart"}}]},
+        kind="GRPCRoute",
+    ),
+    ProxyRoute(
+        routes=(
+            {
+                "conditions": [{"prefix": "/"}, {"header": {"name": "x", "regex": "a.*"}}],
+                "timeoutPolicy": {"response": "15s", "idle": "5m"},
+                "retryPolicy": {"count": 2, "perTryTimeout": "1s"},
+            },
+        )
+    ),
+)
+RIGHTS = ("grpcroutes", "contour")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Team:
+    """A namespace, and who may split its routes."""
+
+    kubectl: Kubectl
+    analyzer: Cluster
+
+
+@pytest.fixture
+async def team(admin: Kubectl, tmp_path: Path) -> AsyncIterator[Team]:
+    authority, port = trustme.CA(), free_port()
+    with (
+        own_api_server(tmp_path, admin.program, "--authorization-mode=RBAC") as server,
+        ExitStack() as stack,
+    ):
+        kubectl = server.kubectl
+        kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(_crds()))
+        for namespace in ("prod", "headgate-system"):
+            kubectl("create", "namespace", namespace)
+        kubectl("label", "namespace", "prod", f"{NAMESPACE_LABEL}={NAMESPACE_ENABLED}")
+        kubectl("apply", "-f", str(MANIFESTS / "rbac" / "analyzer.yaml"))
+        webhook(authority, port, tmp_path, stack)
+        kubectl.apply(_of_routes(at_our_address("webhook-configuration", port, authority)))
+        for resource in RESOURCES.values():
+            served = ("get", f"{resource.plural}.{resource.group}", "-A")
+            wait_for("the kinds", lambda: kubectl.run(*served).returncode == 0, 30)  # noqa: B023
+        async with Cluster.connect(server.analyzer) as analyzer:
+            yield Team(kubectl=kubectl.within("prod"), analyzer=analyzer)
+
+
+def _crds() -> list[Json]:
+    return [it for it in addons.crds() if it["spec"]["names"]["kind"] in RESOURCES]
+
+
+def _of_routes(configuration: Json) -> Json:
+    mine = [it for it in configuration["webhooks"] if it["name"] == "routes.headgate.dev"]
+    return {**configuration, "webhooks": mine}
+
+
+def made(kind: str, host: str) -> Json:
+    if kind == "HTTPProxy":
+        return proxy(host)
+    return {**route(host), "kind": kind}
+
+
+def edited(written: Json) -> Json:
+    """Return a route with the team's own edit, beside its backends."""
+    found: Json = {**written, "spec": {**written["spec"]}}
+    if written["kind"] == "HTTPProxy":
+        [first] = written["spec"]["routes"]
+        found["spec"]["routes"] = [{**first, "timeoutPolicy": {"response": "7s"}}]
+    else:
+        [first] = written["spec"]["rules"]
+        change = {"requestHeaderModifier": {"remove": ["x-debug"]}}
+        found["spec"]["rules"] = [
+            {**first, "filters": [{"type": "RequestHeaderModifier", **change}]}
+        ]
+    return found
+
+
+def share(kind: str, stored: Json) -> int:
+    [dialect] = [it for it in DIALECTS if it.kind == kind]
+    split = TargetSplit(stable="web", canary="web-canary")
+    [found] = dialect.carried(stored, split)
+    return found.weight
+
+
+async def test_every_kind_is_split_where_it_is_granted_and_does_not_drift(team: Team) -> None:
+    kubectl = team.kubectl
+    of_contour = replace(STRATEGY, routed_by=("HTTPProxy",))
+    before = AdoptedRoutes(team.analyzer)
+    assert (await before.read_split(WEB, STRATEGY)).routes == 0
+    [said] = await before.in_the_way(WEB, of_contour, {})
+    assert said.startswith("Headgate has no right to httpproxies")
+    for name in RIGHTS:
+        kubectl("apply", "-f", str(MANIFESTS / "route-rights" / name / "rights.yaml"))
+
+    for kind in RESOURCES:
+        for server_side in (False, True):
+            await _is_held_through_applies(team, kind, server_side=server_side)
+            kubectl("delete", RESOURCES[kind].plural, "web")
+    for own in OWN:
+        await _is_made(team, replace(STRATEGY, own_route=own, service_port=80))
+
+
+async def _is_made(team: Team, strategy: Strategy) -> None:
+    own, router = strategy.own_route, AdoptedRoutes(team.analyzer)
+    assert own is not None
+    plural = RESOURCES[own.kind].plural
+    await router.ensure(WEB, strategy, OWNER)
+    plain = team.kubectl.get(plural, "web")["spec"]
+    await router.write_split(WEB, strategy, Traffic(30))
+    assert share(own.kind, team.kubectl.get(plural, "web")) == 30
+    await router.ensure(WEB, strategy, OWNER)
+    assert share(own.kind, team.kubectl.get(plural, "web")) == 30
+    await router.clean(WEB)
+    assert team.kubectl.get(plural, "web")["spec"] == plain
+    team.kubectl("delete", plural, "web")
+
+
+async def _is_held_through_applies(team: Team, kind: str, *, server_side: bool) -> None:
+    apply = team.kubectl.applier(server_side=server_side)
+    kubectl, router = team.kubectl, AdoptedRoutes(team.analyzer)
+    plural, written = RESOURCES[kind].plural, made(kind, f"{kind.lower()}.example")
+    apply(written)
+    plain = kubectl.get(plural, "web")["spec"]
+    await router.write_split(WEB, STRATEGY, Traffic(30))
+    split = kubectl.get(plural, "web")
+    assert share(kind, split) == 30
+
+    apply(written)
+    again = kubectl.get(plural, "web")
+    assert again["spec"] == split["spec"]
+    assert again["metadata"]["generation"] == split["metadata"]["generation"]
+    if server_side:
+        kubectl.diff(written)
+
+    kubectl("annotate", plural, "web", f"{SPLIT}-")
+    assert kubectl.get(plural, "web")["metadata"]["annotations"][SPLIT]
+    apply(edited(written))
+    assert share(kind, kubectl.get(plural, "web")) == 30
+    await router.write_split(WEB, STRATEGY, Traffic(60))
+    assert share(kind, kubectl.get(plural, "web")) == 60
+
+    await router.clean(WEB)
+    now = kubectl.get(plural, "web")
+    assert now["spec"] == edited({**written, "spec": plain})["spec"]
+    assert SPLIT not in now["metadata"].get("annotations", {})
