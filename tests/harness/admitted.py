@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import jsonpatch
 import orjson
 
+from analyzer.routers.kinds import RESOURCES
 from canary.admission.creations import Creation, admit_creation
 from canary.admission.facts import Allowances, Write
 from canary.admission.routes import RouteWrite, admit_route
@@ -26,7 +27,7 @@ from canary.contract import (
 )
 from canary.model.values import Json
 from runtime.errors import Forbidden
-from runtime.resources import DEPLOYMENTS, HTTPROUTES, Resource
+from runtime.resources import DEPLOYMENTS, Resource
 from tests.harness.api import Writer
 from webhook.review import Review, answer_route, answer_write, read_review
 
@@ -59,7 +60,8 @@ class Webhook:
             return new
         if resource == DEPLOYMENTS and writer.user != ANALYZER_USER and _is_sent(old, new):
             return self._answered(old, new, writer, _of_target)
-        if resource == HTTPROUTES and old is not None and self.routes_up and _is_split(old, new):
+        is_route = resource in RESOURCES.values()
+        if is_route and old is not None and self.routes_up and _is_split(old, new):
             return self._answered(old, new, writer, _of_route)
         return new
 

@@ -15,12 +15,12 @@ from typing import Final
 import jsonpatch
 import orjson
 
+from analyzer.routers.kinds import RESOURCES
 from canary.model.values import Json
 from runtime.errors import AlreadyExists, Conflict, Expired, Invalid, NotFound
 from runtime.resources import (
     CANARIES,
     DEPLOYMENTS,
-    HTTPROUTES,
     PODS,
     REPLICASETS,
     ListResult,
@@ -35,7 +35,7 @@ Place = tuple[str, str, str]
 """Plural, namespace, name."""
 
 _WITH_STATUS: Final = frozenset(
-    one.plural for one in (DEPLOYMENTS, REPLICASETS, CANARIES, HTTPROUTES, PODS)
+    one.plural for one in (DEPLOYMENTS, REPLICASETS, CANARIES, *RESOURCES.values(), PODS)
 )
 _FIXED: Final = ("uid", "creationTimestamp", "generation", "deletionTimestamp")
 _SELECTS_FOR_EVER: Final = frozenset({DEPLOYMENTS.plural, REPLICASETS.plural})

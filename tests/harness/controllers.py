@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
+from analyzer.routers.kinds import RESOURCES
 from canary.model.selection import selects, service_selector
 from canary.model.values import Json
 from runtime.resources import (
     CANARIES,
     DEPLOYMENTS,
     ENDPOINTSLICES,
-    HTTPROUTES,
+    HTTPPROXIES,
     PODS,
     REPLICASETS,
     SECRETS,
@@ -29,7 +30,10 @@ KUBELET: Final = Writer("system:node:one", "kubelet")
 GATEWAY: Final = Writer("system:serviceaccount:gateway:gateway", "gateway")
 COLLECTOR: Final = Writer("system:serviceaccount:kube-system:generic-garbage-collector", "kcm")
 NODES: Final = 3
-_OWNED: Final = (CANARIES, DEPLOYMENTS, REPLICASETS, PODS, SERVICES, HTTPROUTES, SECRETS)
+_OWNED: Final = (
+    *(CANARIES, DEPLOYMENTS, REPLICASETS, PODS, SERVICES, SECRETS),
+    *RESOURCES.values(),
+)
 
 
 class Health(Enum):
@@ -72,8 +76,9 @@ class Surroundings:
         for service in self.api.peek(SERVICES):
             self._endpoints(service)
         if self.gateway_up:
-            for route in self.api.peek(HTTPROUTES):
-                self._take_route(route)
+            for resource in RESOURCES.values():
+                for route in self.api.peek(resource):
+                    self._take_route(resource, route)
         return self.api.version != before
 
     def settle(self, most: int = 200) -> None:
@@ -252,13 +257,15 @@ class Surroundings:
             place = (metadata["namespace"], f"{metadata['name']}-x")
             self.api.merge_patch(ENDPOINTSLICES, place, {"endpoints": wanted}, KUBELET)
 
-    def _take_route(self, route: Json) -> None:
+    def _take_route(self, resource: Resource, route: Json) -> None:
         metadata = route["metadata"]
         taken = {"type": "Accepted", "status": "True", "observedGeneration": metadata["generation"]}
-        status = {"parents": [{"controllerName": "gateway", "conditions": [taken]}]}
+        status: Json = {"parents": [{"controllerName": "gateway", "conditions": [taken]}]}
+        if resource == HTTPPROXIES:
+            status = {"currentStatus": "valid", "conditions": [{**taken, "type": "Valid"}]}
         if route.get("status") != status:
             place = (metadata["namespace"], metadata["name"])
-            self.api.merge_patch(HTTPROUTES, place, {"status": status}, GATEWAY, "status")
+            self.api.merge_patch(resource, place, {"status": status}, GATEWAY, "status")
 
 
 def image_of(obj: Json) -> str:

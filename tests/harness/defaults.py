@@ -1,7 +1,7 @@
 """What the API server fills in, as far as it makes a difference to Headgate."""
 
 from canary.model.values import Json
-from runtime.resources import DEPLOYMENTS, HTTPROUTES, Resource
+from runtime.resources import DEPLOYMENTS, GRPCROUTES, HTTPROUTES, Resource
 
 _DEPLOYMENT: Json = {
     "replicas": 1,
@@ -22,7 +22,7 @@ def defaulted(resource: Resource, obj: Json) -> Json:
         if not spec.get("paused"):
             spec.pop("paused", None)
         return {**obj, "spec": spec}
-    if resource == HTTPROUTES:
+    if resource in {HTTPROUTES, GRPCROUTES}:
         rules = [
             {**rule, "backendRefs": [{**_REF, **ref} for ref in rule.get("backendRefs") or ()]}
             for rule in obj["spec"].get("rules") or ()

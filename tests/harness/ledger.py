@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from analyzer.routers.kinds import RESOURCES
 from canary.contract import ANALYZER_USER, HOLD, JOINED, SPLIT, STABLE
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
@@ -15,7 +16,6 @@ from runtime.resources import (
     CANARIES,
     DEPLOYMENTS,
     EVENTS,
-    HTTPROUTES,
     PODS,
     REPLICASETS,
     SERVICES,
@@ -29,7 +29,7 @@ _OURS: Final = {
     DEPLOYMENTS.plural: {NAME, CANARY},
     SERVICES.plural: {CANARY},
     CANARIES.plural: {NAME, CANARY},
-    HTTPROUTES.plural: {NAME},
+    **{it.plural: {NAME} for it in RESOURCES.values()},
 }
 UNDOING: Final = timedelta(seconds=15)
 """In which a half-way promotion has its ReplicaSet scaled down once it is held."""
@@ -77,7 +77,7 @@ class Ledger:
             self._serve()
         if change.resource in {DEPLOYMENTS, CANARIES}:
             self._speak()
-        if change.resource in {HTTPROUTES, PODS}:
+        if change.resource in {self.stage.routes, PODS}:
             self._share()
         if change.resource == PODS:
             self._membership(change)
@@ -192,12 +192,13 @@ class Ledger:
 
         """
         api = self.stage.api
-        found = api.look(HTTPROUTES, *PLACE)
+        routes = self.stage.routes
+        found = api.look(routes, *PLACE)
         if found is not None:
             if SPLIT in (found["metadata"].get("annotations") or {}):
                 self.wrong.append("the route is marked still")
-            if found["spec"]["rules"] != defaulted(HTTPROUTES, self.stage.route)["spec"]["rules"]:
-                self.wrong.append(f"the route is not the team's: {found['spec']['rules']}")
+            if found["spec"] != defaulted(routes, self.stage.route)["spec"]:
+                self.wrong.append(f"the route is not the team's: {found['spec']}")
         for kind in (DEPLOYMENTS, SERVICES):
             if api.look(kind, SPACE, CANARY) is not None:
                 self.wrong.append(f"an orphan: {kind.kind} {CANARY}")

@@ -41,18 +41,8 @@ class Point:
 def writes_of(story: Story) -> list[Write]:
     """Return all writes of a story in which nothing goes wrong."""
     recorder = Recorder()
-    _play(story, lambda _: recorder)
+    play(story, lambda _: recorder)
     return recorder.writes
-
-
-def play(story: Story) -> None:
-    """Play a story in which no write goes wrong.
-
-    Raises:
-        AssertionError: it does not end as it should, or something was wrong on the way.
-
-    """
-    _play(story, lambda _: Recorder())
 
 
 def try_out(point: Point) -> str:
@@ -61,7 +51,7 @@ def try_out(point: Point) -> str:
     def gate(stage: Stage) -> Gate:
         return Trap(point.number, point.fault, stage.installation.kill, times=point.times)
 
-    return _told(lambda: _play(point.story, gate))
+    return _told(lambda: play(point.story, gate))
 
 
 def hear(story: Story, hearing: Hearing) -> str:
@@ -70,7 +60,7 @@ def hear(story: Story, hearing: Hearing) -> str:
     def ears(stage: Stage) -> None:
         stage.ears = lambda: Ears(stage.api, hearing=hearing)
 
-    return _told(lambda: _play(story, lambda _: Recorder(), ears))
+    return _told(lambda: play(story, lambda _: Recorder(), ears))
 
 
 def points_of(story: Story, writes: Sequence[Write]) -> list[Point]:
@@ -93,20 +83,27 @@ def some_points_of(story: Story, writes: Sequence[Write]) -> list[Point]:
     return found
 
 
-def _told(play: Callable[[], None]) -> str:
+def _told(run: Callable[[], None]) -> str:
     try:
-        play()
+        run()
     except (AssertionError, TimeoutError) as failure:
         return str(failure) or repr(failure)
     return ""
 
 
-def _play(
+def play(
     story: Story,
-    gate: Callable[[Stage], Gate],
+    gate: Callable[[Stage], Gate] = lambda _: Recorder(),
     prepare: Callable[[Stage], None] = lambda _: None,
 ) -> None:
-    async def play() -> None:
+    """Play a story; without a gate no write goes wrong.
+
+    Raises:
+        AssertionError: it does not end as it should, or something was wrong on the way.
+
+    """
+
+    async def played() -> None:
         stage = Stage(**story.stage)
         ledger = Ledger(stage, story.never)
         stage.gate = gate(stage)
@@ -122,7 +119,7 @@ def _play(
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     loop = ImpatientLoop()
     try:
-        loop.run_until_complete(play())
+        loop.run_until_complete(played())
     except BaseExceptionGroup as group:
         raise _first(group) from group
     finally:

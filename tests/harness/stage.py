@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 
 from analyzer.ports import HookCaller, ProviderError
+from analyzer.routers.kinds import RESOURCES
 from canary.contract import (
     EVIDENCE,
     NAMESPACE_ENABLED,
@@ -29,6 +30,7 @@ from runtime.resources import (
     CANARIES,
     DEPLOYMENTS,
     EVENTS,
+    HTTPPROXIES,
     HTTPROUTES,
     NAMESPACES,
     PODS,
@@ -86,8 +88,8 @@ class Stage:
     """A namespace with a target, its Service, its route, its Canary and an analyzer.
 
     `bad` and `answers.values` say what images do. `gate` is what the analyzer's writes have to
-    pass, `ears` makes what its informers hear by. With `by_pods` there is no route, and the Service
-    selects by less than the target.
+    pass, `ears` makes what its informers hear by. `routes` is the kind of its route. With `by_pods`
+    there is none, and the Service selects by less than the target.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Stage:
         *,
         replicas: int = 2,
         own_canary: bool = True,
+        kind: str = HTTPROUTES.kind,
         analysis: Mapping[str, Any] = MappingProxyType({}),
         by_pods: bool = False,
     ) -> None:
@@ -111,7 +114,8 @@ class Stage:
         self.skew = timedelta(0)
         self.installation = Installation(self._analyzer)
         self.team = Client(self.api, TEAM)
-        self.route, self.by_pods = route(), by_pods
+        self.routes = RESOURCES[kind]
+        self.route, self.by_pods = route(kind), by_pods
         self._written = asyncio.Event()
         self.api.watchers.append(lambda _: self._written.set())
         self._furnish(replicas, canary(**analysis) if own_canary else None)
@@ -145,7 +149,7 @@ class Stage:
         self.api.create(DEPLOYMENTS, target, TEAM)
         self.api.create(SERVICES, service(), TEAM)
         if not self.by_pods:
-            self.api.create(HTTPROUTES, self.route, TEAM)
+            self.api.create(self.routes, self.route, TEAM)
         if own is not None:
             if self.by_pods:
                 own["metadata"]["annotations"][SHARE_BY_PODS] = "on"
@@ -203,10 +207,10 @@ class Stage:
         """Return the share of the canary, in percent: of the route's weights, or of the pods."""
         if self.by_pods:
             return self._share_of_pods()
-        found = self.api.look(HTTPROUTES, *PLACE)
-        refs = [] if found is None else found["spec"]["rules"][0]["backendRefs"]
-        total = sum(ref["weight"] for ref in refs)
-        given = sum(ref["weight"] for ref in refs if ref["name"] == CANARY)
+        found = self.api.look(self.routes, *PLACE)
+        refs = [] if found is None else backends_of(found)
+        total = sum(ref.get("weight", 0) for ref in refs)
+        given = sum(ref.get("weight", 0) for ref in refs if ref["name"] == CANARY)
         return round(100 * given / total) if total else 0
 
     def _share_of_pods(self) -> int:
@@ -372,11 +376,30 @@ def service() -> Json:
     }
 
 
-def route() -> Json:
+def backends_of(found: Json) -> list[Json]:
+    """Return the backends of a route's first rule."""
+    spec = found["spec"]
+    backends: list[Json] = (
+        spec["routes"][0]["services"] if "routes" in spec else spec["rules"][0]["backendRefs"]
+    )
+    return backends
+
+
+def route(kind: str = HTTPROUTES.kind) -> Json:
     """Return the team's route."""
+    if kind == HTTPPROXIES.kind:
+        return {
+            "apiVersion": HTTPPROXIES.api_version,
+            "kind": kind,
+            "metadata": {"name": NAME, "namespace": SPACE},
+            "spec": {
+                "virtualhost": {"fqdn": "web.example"},
+                "routes": [{"services": [{"name": NAME, "port": 80}]}],
+            },
+        }
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "HTTPRoute",
+        "kind": kind,
         "metadata": {"name": NAME, "namespace": SPACE},
         "spec": {
             "parentRefs": [{"name": "gateway"}],
