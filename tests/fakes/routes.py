@@ -60,10 +60,10 @@ class RouteStore(Untouched):
 
     `admission` decides on each write to a route that has or gets a mark, as the webhook
     configuration has it. `kinds` are those that the cluster serves, `not_granted` those to which
-    the analyzer has no right. `refused` are names of routes to which the API server refuses every
-    write of the analyzer. `meanwhile` is done once before the analyzer's next write; after
-    `writes_left` writes the analyzer is dead. `history` has every state that was stored, `patches`
-    what the analyzer wrote, `asked` the kinds that it listed.
+    the analyzer has no right, `asked` those that it listed. `refused` are names of routes to which
+    the API server refuses every write of the analyzer. `meanwhile` is done once before the
+    analyzer's next write; after `writes_left` writes the analyzer is dead. `history` has every
+    state that was stored, `patches` what the analyzer wrote.
     """
 
     admission: Admission = webhook

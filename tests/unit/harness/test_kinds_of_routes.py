@@ -80,6 +80,6 @@ def test_a_route_that_is_applied_again_or_made_anew_in_mid_run_keeps_the_split(k
 @pytest.mark.parametrize("kind", OTHERS)
 def test_a_split_whose_target_has_gone_is_taken_off(kind: str) -> None:
     play(
-        replace(story(_orphaned, kind), serves="", phase="Progressing", released={}),
+        replace(story(_orphaned, kind), serves="", phase="Initializing", released={}),
         lambda _: Recorder(),
     )

@@ -240,13 +240,13 @@ async def while_nothing_can_be_written(stage: Stage) -> None:
     stage.installation.gate(gate)
     await push(stage, "web:2")
     await refused(stage, "web:2")
-    gate.open = False
+    gate.open, stage.unwritable = False, True
     await push(stage, "web:3")
     await stage.wait(A_WHILE)
     stage.installation.kill()
     await stage.wait(A_WHILE)
     assert stage.serving() == {"web:1": 4}
-    gate.open = True
+    gate.open, stage.unwritable = True, False
 
 
 # --- a rollout that fails, a stable that is broken ----------------------------------------------
