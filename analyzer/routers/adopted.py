@@ -122,8 +122,9 @@ class AdoptedRoutes:
     async def in_the_way(self, key: Key, strategy: Strategy, canary: Json) -> tuple[str, ...]:
         """Say why there can be no route as the strategy asks for it.
 
-        The cluster lacks its kind, Headgate the right to it, or the own route's name is taken by
-        one that was not made for this Canary.
+        The cluster lacks its kind, Headgate the right to it, a route of another kind than the
+        Canary asks for leads there, so that the own one would get no request, or the own route's
+        name is taken by one that was not made for this Canary.
         """
         own = strategy.own_route
         asked = (own.kind,) if own is not None else strategy.routed_by
@@ -131,6 +132,14 @@ class AdoptedRoutes:
             return (lacking,)
         if own is None:
             return ()
+        if strange := await self._leading(key, _split(strategy), ()):
+            named = ", ".join(sorted(_called(route) for _, route in strange))
+            said = (
+                f"{named} leads to Service {strategy.service_name}, and the Canary asks for "
+                f"{' or '.join(strategy.routed_by)} by its provider; take spec.provider out, or "
+                "let the route lead elsewhere"
+            )
+            return (said,)
         owner = owner_reference(canary)
         wanted = route_from_service(key, strategy, owner)
         resource = RESOURCES[wanted["kind"]]

@@ -263,6 +263,15 @@ async def test_no_own_proxy_is_made_beside_a_route_of_the_team_s_of_any_kind(kin
     assert len(store.history) == 1
 
 
+async def test_a_route_of_another_kind_is_said_where_an_own_one_would_get_no_request() -> None:
+    _, router = stored("HTTPRoute")
+    [said] = await router.in_the_way(WEB, OWN_PROXY, CANARY)
+    assert said == (
+        "HTTPRoute shop leads to Service web, and the Canary asks for HTTPProxy by its provider; "
+        "take spec.provider out, or let the route lead elsewhere"
+    )
+
+
 async def test_no_own_route_is_tried_of_a_kind_that_is_not_there() -> None:
     store, router = stored(served={"HTTPRoute"})
     await router.ensure(WEB, OWN_PROXY, OWNER)
