@@ -7,7 +7,7 @@ import pytest
 
 from analyzer.routers.kinds import RESOURCES
 from canary.contract import SPLIT
-from runtime.resources import DEPLOYMENTS, HTTPROUTES
+from runtime.resources import CANARIES, DEPLOYMENTS, HTTPPROXIES, HTTPROUTES
 from tests.harness.faults import Recorder
 from tests.harness.played import play
 from tests.harness.stage import NAME, PLACE, SPACE, Stage
@@ -53,6 +53,27 @@ async def _orphaned(stage: Stage) -> None:
     await stage.until("a plain route", is_plain)
 
 
+async def _provided(stage: Stage, provider: str | None) -> None:
+    await stage.team.merge_patch(CANARIES, *PLACE, {"spec": {"provider": provider}})
+
+
+async def _other_provider(stage: Stage) -> None:
+    """Ask for another kind than the one that leads there; nothing is made until that is mended."""
+    await begun(stage)
+    await _provided(stage, "contour" if stage.routes != HTTPPROXIES else "gatewayapi:v1")
+    await push(stage, "web:2")
+
+    def is_said() -> bool:
+        said = str(stage.status().get("conditions"))
+        return f"{stage.routes.kind} web" in said and not stage.canary_image()
+
+    await stage.until("a word on the route", is_said)
+    await stage.wait(900)
+    assert is_said(), stage.summary()
+    assert set(stage.serving()) == {"web:1"}
+    await _provided(stage, None)
+
+
 def story(plays: Callable[[Stage], Awaitable[None]], kind: str, image: str = "web:2") -> Story:
     phase = "Succeeded" if image == "web:2" else "Failed"
     released = {image: 1} if image == "web:2" else {}
@@ -75,6 +96,11 @@ def test_a_bad_version_is_refused(kind: str) -> None:
 @pytest.mark.parametrize("kind", OTHERS)
 def test_a_route_that_is_applied_again_or_made_anew_in_mid_run_keeps_the_split(kind: str) -> None:
     play(story(_applied_again, kind), lambda _: Recorder())
+
+
+@pytest.mark.parametrize("kind", sorted(RESOURCES))
+def test_nothing_is_made_where_the_provider_asks_for_another_kind(kind: str) -> None:
+    play(story(_other_provider, kind), lambda _: Recorder())
 
 
 @pytest.mark.parametrize("kind", OTHERS)
