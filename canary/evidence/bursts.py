@@ -3,19 +3,19 @@
 Errors of a healthy version may come in bursts. Three things of them are taken for granted:
 
 - in a burst a version fails at most `burst_height` times as often as on average, m;
-- between two of them at least `burst_rest` times less than that, q >= m / burst_rest;
+- between two of them at least a `burst_rest`th of that: q >= m / burst_rest;
 - one comes within `burst_rarest` seconds.
 
 The stable's own counts correct m. With K bad of N requests in T seconds (those that its pods had
 counted when they were first read among them),
 
-    m = (c K + 1) / (N + 1),  c = 1 + (burst_rest - 1) max(0, 1 - T / burst_rarest)
+    m = (c K + 1) / (N + 1),  c = 1 + (burst_rest - 1) u,  u = max(0, 1 - (T / burst_rarest)^2)
 
-for as long as no burst has come, q alone is what has been seen. The rate is never below q, so K is
-stochastically at least what N independent requests of the rate q fail, whatever the bursts are
-like: a confidence bound of q needs no dispersion (Garwood, 1936). So what is allowed for bursts
-that were not seen yet shrinks as the stable is seen not to fail, whatever its bursts are like, and
-goes as it is watched for long enough to have had one.
+where u is what was not seen yet: as long as no burst has come, K / N shows q alone. The rate is
+never below q, so K is stochastically at least what N independent requests of the rate q fail,
+whatever the bursts are like: a confidence bound of q needs no dispersion (Garwood, 1936). So what
+is allowed for bursts that were not seen yet shrinks as the stable is seen not to fail, and goes as
+it is watched for long enough to have had one.
 
 Two things follow from m. How high the rate rises in a burst bounds what a single moment may say:
 
@@ -31,8 +31,9 @@ how many requests of an arm are as good as one:
 for v requests per second: the variance of a rate that is drawn anew every so often (Cox and Isham,
 Point Processes, 1980). That is what is taken for granted at first. The Pearson dispersion of
 the stable's own counts, over blocks of several lengths, takes its place as they come in, with the
-weight of the errors that it rests on; the largest counts. The stable has more requests than the
-canary, so what its counts are dispersed by is at least what the canary's are.
+weight of the errors that it rests on, and 1 - u of that where it is less; the largest counts. The
+stable has more requests than the canary, so what its counts are dispersed by is at least what the
+canary's are.
 
 What is used of it at a reading was counted before. For requests that are independent every
 dispersion of at least 1 that is known beforehand is exact: an e-value to the power of 1 / phi is
@@ -49,7 +50,7 @@ from canary.evidence.policy import Policy
 _HIGHEST: Final = 0.5
 _LONGEST: Final = 3.0
 """How many seconds of an arm's requests are as good as one at most."""
-_BELIEF: Final = 20.0
+_BELIEF: Final = 5.0
 """How many blocks of the stable's own weigh as much as what is taken for granted."""
 
 
@@ -128,13 +129,17 @@ def watched(bursts: Bursts) -> float:
     return bursts.seconds * (1 + before / bursts.served)
 
 
+def missed(bursts: Bursts, policy: Policy) -> float:
+    """Return the part of what the stable has to say of its bursts that it has not said yet."""
+    return max(0.0, 1 - (watched(bursts) / policy.burst_rarest) ** 2)
+
+
 def rate(bursts: Bursts, policy: Policy) -> float:
     """Return the mean bad rate of a stable whose bursts may not have been seen yet.
 
     With one more bad request than there was, to be cautious.
     """
-    missed = max(0.0, 1 - watched(bursts) / policy.burst_rarest)
-    times = 1 + (policy.burst_rest - 1) * missed
+    times = 1 + (policy.burst_rest - 1) * missed(bursts, policy)
     return min(_HIGHEST, (times * bursts.bad + 1) / (bursts.requests + 1))
 
 
@@ -179,11 +184,16 @@ def _closed(block: Block, length: float, bad: float, requests: float, seconds: f
 
 def _dispersion(bursts: Bursts, policy: Policy, volume: float, mean: float) -> float:
     believed = 1 + volume * min(_LONGEST, policy.burst_seconds * mean)
-    return max(policy.unknown_dispersion, *(_weighed(block, believed) for block in bursts.blocks))
+    calm = 1 - missed(bursts, policy)
+    found = [_weighed(block, believed, calm) for block in bursts.blocks]
+    return max(policy.unknown_dispersion, *found)
 
 
-def _weighed(block: Block, believed: float) -> float:
-    """Return the dispersion over one length of blocks: between the belief and what is seen."""
+def _weighed(block: Block, believed: float, calm: float) -> float:
+    """Return the dispersion over one length of blocks: between the belief and what is seen.
+
+    What is seen between two bursts is less than the belief, and weighs by `calm`: it says little.
+    """
     free = block.closed - 1
     if free < 1:
         return believed
@@ -191,5 +201,5 @@ def _weighed(block: Block, believed: float) -> float:
     chi = block.squares - 2 * rate * block.bad + rate * rate * block.requests
     seen = chi / (rate * (1 - rate)) / free
     # Blocks without a bad request say nothing of how those come.
-    weight = min(free, block.bad)
+    weight = min(free, block.bad) * (1.0 if seen > believed else calm)
     return (_BELIEF * believed + weight * seen) / (_BELIEF + weight)

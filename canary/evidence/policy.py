@@ -75,7 +75,7 @@ class Policy:
     burst_seconds: float = 300.0
     burst_height: float = 10.0
     burst_rest: float = 9.0
-    burst_rarest: float = 3600.0
+    burst_rarest: float = 3000.0
     blocks: tuple[float, ...] = (5.0, 30.0, 60.0)
     pod_deviations: float = 2.6
     history_seconds: float = 3 * 3600.0
