@@ -98,6 +98,11 @@ class Judged(Ledger):
         image = image_of(template)
         if mark == template_hash(template) or Command.PROMOTE in self._told | before.keys():
             return
+        stable = (found.get("status") or {}).get("lastPromotedSpec", "")
+        said = Identities((template,)).current(stable)
+        # Half-way between two versions, which of them serves is what the run was begun against.
+        if said == template_hash(template) and image in self._served:
+            return
         if self._serves_already(image):
             return
         if named and (why := self._unchecked(image)):

@@ -113,9 +113,12 @@ class Ledger:
         target, canary = self.stage.api.look(DEPLOYMENTS, *PLACE), self.stage.status()
         template = None if target is None or not is_held(target) else target["spec"]["template"]
         wanted, now = "" if template is None else template_hash(template), self.stage.seconds()
-        if wanted != self._asks_for or self.stage.unwritable:
+        if wanted != self._asks_for:
             self._asks_for, self._asks_since = wanted, now
-        if template is None or now - self._asks_since < ANSWERED.total_seconds():
+        if (
+            template is None
+            or now - max(self._asks_since, self.stage.writable_since) < ANSWERED.total_seconds()
+        ):
             return
         known, hashes = Identities((template,)), ("lastAppliedSpec", "lastPromotedSpec")
         said = {known.current(canary.get(name) or "") for name in hashes}

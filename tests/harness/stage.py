@@ -87,8 +87,8 @@ class Answers:
 class Stage:
     """A namespace with a target, its Service, its route, its Canary and an analyzer.
 
-    `bad` and `answers.values` say what images do. `unwritable` is whether its API server takes no
-    write of the analyzer just now. `gate` is what the analyzer's writes have to
+    `bad` and `answers.values` say what images do. `writable_since` is since when its API
+    server takes the analyzer's writes, infinite while it takes none. `gate` is what these have to
     pass, `ears` makes what its informers hear by. `routes` is the kind of its route. With `by_pods`
     there is none, and the Service selects by less than the target.
     """
@@ -113,7 +113,7 @@ class Stage:
         self.gate: Gate = Open()
         self.ears: Callable[[], Client] | None = None
         self.skew = timedelta(0)
-        self.unwritable = False
+        self.writable_since = 0.0
         self.installation = Installation(self._analyzer)
         self.team = Client(self.api, TEAM)
         self.routes = RESOURCES[kind]

@@ -5,6 +5,7 @@ that is lost, a run that never ends, an app that goes down. A row plays the same
 webhook, the analyzer and the cluster's controllers, and says what the team gets.
 """
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -240,13 +241,13 @@ async def while_nothing_can_be_written(stage: Stage) -> None:
     stage.installation.gate(gate)
     await push(stage, "web:2")
     await refused(stage, "web:2")
-    gate.open, stage.unwritable = False, True
+    gate.open, stage.writable_since = False, math.inf
     await push(stage, "web:3")
     await stage.wait(A_WHILE)
     stage.installation.kill()
     await stage.wait(A_WHILE)
     assert stage.serving() == {"web:1": 4}
-    gate.open, stage.unwritable = True, False
+    gate.open, stage.writable_since = True, stage.seconds()
 
 
 # --- a rollout that fails, a stable that is broken ----------------------------------------------
