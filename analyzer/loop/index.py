@@ -137,7 +137,10 @@ class ClusterIndex:
         return True
 
     def made_in(self, key: Key) -> timedelta:
-        """Return after what time a Canary may be made for a target that has none."""
+        """Return after what time a Canary may be made for a target that has none.
+
+        Who replaces one deletes it first, and creates the new one under its name.
+        """
         return self.absences.left(key)
 
     def missed_in(self, key: Key) -> timedelta:

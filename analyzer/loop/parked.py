@@ -4,15 +4,37 @@ from contextlib import suppress
 
 from analyzer.loop.observe import replica_sets
 from analyzer.ports import Cluster
+from canary.contract import HOLD, STABLE
 from canary.model.hashing import template_hash
 from canary.model.values import Json
 from canary.model.world import Place
 from canary.objects.parking import copied, doubled, parking, place_of, putting_back
-from canary.objects.workloads import read_revisions
+from canary.objects.workloads import annotations, read_revisions
 from canary.rules.parking import parked, to_copy, to_park, to_put_back_while_held
 from runtime.errors import AlreadyExists, NotFound
 from runtime.resources import REPLICASETS
-from runtime.writes import asks_the_same, deleted, patched
+from runtime.writes import Overtaken, asks_the_same, deleted, patched
+
+
+async def keep_apart(cluster: Cluster, target: Json) -> None:
+    """Park what could serve in the stable's place of a held target while no run looks after it.
+
+    Which one serves is told by the target's mark, where pods bear it out or there are none at all.
+
+    Args:
+        cluster: the API server.
+        target: the Deployment.
+
+    """
+    notes = annotations(target)
+    stable = notes.get(STABLE, "")
+    if not stable or HOLD not in notes or not target["spec"].get("paused"):
+        return
+    revisions = read_revisions(await replica_sets(cluster, target), target)
+    alive = {revision.template_hash for revision in revisions if revision.replicas}
+    if stable in alive or not alive:
+        with suppress(Overtaken, NotFound):  # the informer is about to tell of it
+            await park(cluster, target, stable=stable)
 
 
 async def park(cluster: Cluster, target: Json, *, stable: str) -> None:

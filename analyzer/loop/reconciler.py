@@ -14,6 +14,7 @@ from analyzer.loop.leftovers import Leftovers, is_marked
 from analyzer.loop.losses import Losses
 from analyzer.loop.notices import Notices
 from analyzer.loop.observe import Observer, Scene
+from analyzer.loop.parked import keep_apart
 from analyzer.loop.questions import Questions
 from analyzer.loop.records import Records, state_of
 from analyzer.loop.resting import (
@@ -200,7 +201,7 @@ class Reconciler:
                 self.inquirer.forget(key)
                 return await self._without_run(key, target, doubted=doubted)
             if left := self.index.made_in(key):
-                # Who replaces a Canary deletes it first, and creates the new one under its name.
+                await keep_apart(self.cluster, target)
                 return Result(requeue_after=left)
             canary = await self.records.create(target)
         return await self._look_with(key, target, canary, enabled=enabled)
@@ -252,8 +253,7 @@ class Reconciler:
 
     async def _record(self, key: Key, canary: Json) -> Json:
         """Return a target's Canary as it is stored now, with what is known of the target."""
-        canary = await self.records.read(canary)
-        made = self.index.outdone(key)
+        canary, made = await self.records.read(canary), self.index.outdone(key)
         if made is None or "run" not in (made.get("status") or {}):
             return canary
         return await self.records.hand_over(made, canary, self.clock())

@@ -49,3 +49,17 @@ def test_a_rollout_that_got_stuck_is_not_held_against_the_one_that_mends_it() ->
     )
     assert it.stage.serving() == {"web:2": 2}
     assert "Refused" not in it.stage.said()
+
+
+def test_what_is_held_without_a_canary_does_not_come_up_after_a_sleep() -> None:
+    """In the seconds in which somebody may be about to create the Canary that he deleted."""
+    happens(
+        lambda it: it.push_and_wait(image="web:3", pause=700.0),
+        lambda it: it.delete_canary(),
+        lambda it: it.push_and_wait(image="web:1", pause=1.0),
+        lambda it: it.scale(replicas=0),
+        lambda it: it.wait(pause=1.0),
+        lambda it: it.scale(replicas=1),
+        lambda it: it.wait(pause=1.0),
+        own=False,
+    )
