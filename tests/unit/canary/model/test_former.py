@@ -145,7 +145,7 @@ WRITES = (
         carried(ROLLING, V3),
         "superseded",
         paused=True,
-        marks={HOLD: L3},
+        marks={HOLD: L3, PROMOTING: None},
     ),
     Row("the refused one again", REFUSED_HELD, REFUSED_HELD, "refused-again", marks={HOLD: L2}),
     Row(
