@@ -20,9 +20,10 @@ from tests.cluster.test_releases_by_strategy import (
     GOOD,
     KEPT,
     MATCH,
-    MIRROR,
+    RATE,
     Form,
     Team,
+    answered,
     meets_users_as_its_strategy_says,
     team,
 )
@@ -40,7 +41,7 @@ def flaggers(kubectl: Kubectl, gateway: str, folder: Path, form: Form) -> Iterat
         yield there
 
 
-@pytest.mark.parametrize("form", [MATCH, KEPT, MIRROR, COPIED], ids=lambda form: form.name)
+@pytest.mark.parametrize("form", [MATCH, KEPT], ids=lambda form: form.name)
 def test_users_meet_with_flagger_what_they_meet_with_headgate(
     unlabelled: Kubectl, gateway: str, tmp_path: Path, form: Form
 ) -> None:
@@ -50,6 +51,19 @@ def test_users_meet_with_flagger_what_they_meet_with_headgate(
         meets_users_as_its_strategy_says(
             there, GOOD, [look for look in looks if look.phase == "Progressing"]
         )
+        assert there.push(BAD, ERRORS)[-1].phase == "Failed", message(unlabelled)
+
+
+def test_flagger_says_no_weight_while_a_copied_canary_answers_users(
+    unlabelled: Kubectl, gateway: str, tmp_path: Path
+) -> None:
+    """Headgate's status says 100 then; the verdicts are the same."""
+    with flaggers(unlabelled, gateway, tmp_path, COPIED) as there:
+        looks = there.push(GOOD, {})
+        assert looks[-1].phase == "Succeeded", message(unlabelled)
+        alone = [look for look in looks if look.phase == "Progressing" and look.weight == 0]
+        assert max(look.served for look in alone) > RATE
+        assert answered(there.users, GOOD, alone[-1].at) > 0
         assert there.push(BAD, ERRORS)[-1].phase == "Failed", message(unlabelled)
 
 
