@@ -33,7 +33,7 @@ typecheck: $(VENV)/.ready ## mypy --strict on the product, the sandbox and the t
 	$(VENV)/bin/mypy
 
 unit: $(VENV)/.ready ## Tests that need nothing but this checkout
-	$(PYTHON) -m pytest -m "not cluster and not slow and not peer and not soak"
+	$(PYTHON) -m pytest -m "not cluster and not slow and not peer and not soak" -n 2
 
 sandbox-up: $(VENV)/.ready ## Start a real single-node Kubernetes on this machine (root; builds once)
 	$(PYTHON) -m sandbox up
