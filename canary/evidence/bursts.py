@@ -31,9 +31,9 @@ how many requests of an arm are as good as one:
 for v requests per second: the variance of a rate that is drawn anew every so often (Cox and Isham,
 Point Processes, 1980). That is what is taken for granted at first. The Pearson dispersion of
 the stable's own counts, over blocks of several lengths, takes its place as they come in, with the
-weight of the errors that it rests on, and 1 - u of that where it is less; the largest counts. The
-stable has more requests than the canary, so what its counts are dispersed by is at least what the
-canary's are.
+weight of the errors that it rests on, where it is less times (t / burst_rarest)^2 for the t seconds
+of the run that the blocks are of; the largest counts. The stable has more requests than the canary,
+so what its counts are dispersed by is at least what the canary's are.
 
 What is used of it at a reading was counted before. For requests that are independent every
 dispersion of at least 1 that is known beforehand is exact: an e-value to the power of 1 / phi is
@@ -184,7 +184,7 @@ def _closed(block: Block, length: float, bad: float, requests: float, seconds: f
 
 def _dispersion(bursts: Bursts, policy: Policy, volume: float, mean: float) -> float:
     believed = 1 + volume * min(_LONGEST, policy.burst_seconds * mean)
-    calm = 1 - missed(bursts, policy)
+    calm = min(1.0, (bursts.seconds / policy.burst_rarest) ** 2)
     found = [_weighed(block, believed, calm) for block in bursts.blocks]
     return max(policy.unknown_dispersion, *found)
 
