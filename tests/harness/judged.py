@@ -132,10 +132,9 @@ class Judged(Ledger):
 
         Of a target that was just made no pod is ready yet; nothing else ever served there.
         """
-        serving = self.stage.serving()
-        if serving:
+        serving, sizes = self.stage.serving(), self.stage.sizes()
+        if serving and sizes:  # else what serves still is of a Deployment that has gone
             return serving.get(image, 0) == max(serving.values())
-        sizes = self.stage.sizes()
         # One that was paused before its controller had seen it has no ReplicaSet at all.
         return not sizes.keys() - {image} or {it for it in sizes if sizes[it]} == {image}
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.harness.controllers import Health
-from tests.harness.machine import Machine
+from tests.harness.machine import GATES, Machine, hooks
 
 Event = Callable[[Machine], None]
 
@@ -61,5 +61,17 @@ def test_what_is_held_without_a_canary_does_not_come_up_after_a_sleep() -> None:
         lambda it: it.wait(pause=1.0),
         lambda it: it.scale(replicas=1),
         lambda it: it.wait(pause=1.0),
+        own=False,
+    )
+
+
+def test_a_version_pushed_before_the_first_of_a_new_target_has_begun_is_alone() -> None:
+    """A case of the oracle: the pods that serve still are of the Deployment that has gone."""
+    happens(
+        lambda it: it.write_canary(analysis=hooks(*GATES)),
+        lambda it: it.save(),
+        lambda it: it.pause(paused=False),
+        lambda it: it.restore(anew=True),
+        lambda it: it.push_and_wait(image="web:2", pause=31.0),
         own=False,
     )
