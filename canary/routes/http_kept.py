@@ -63,12 +63,14 @@ class _Backend:
 class _Weight:
     """A backend's weight as the team wrote it, None where it did not, and what it counts for.
 
-    With `among_others` it does so as long as all others of its rule stay as they were.
+    `counted` says that its kind has its own meaning of a weight. With `among_others` it counts so
+    as long as all others of its rule stay as they were.
     """
 
     name: str
     written: int | None
     counts: int
+    counted: bool = False
     among_others: bool = False
 
 
@@ -108,6 +110,8 @@ class _Memory:
         come or gone, then by its weights.
         """
         names = {name_of(backend.ref) for backend in backends}
+        # A kind is given back its own weights alone: those of another may be more than it takes.
+        counted = any(COUNTS in backend.ref for backend in backends)
         found = [
             (
                 (kept.rest == rest, self.in_order and index == place),
@@ -115,7 +119,7 @@ class _Memory:
                 _restored(backends, kept),
             )
             for index, kept in enumerate(self.rules)
-            if names & {it.name for it in kept.weights}
+            if names & {it.name for it in kept.weights if it.counted == counted}
         ]
         if not found:
             return None
@@ -291,7 +295,8 @@ def _weight_read(entry: list[Any]) -> _Weight:
     name, written, *counts = entry
     if not counts:
         return _Weight(name, written, or_one(written))
-    return _Weight(name, written, counts[0], among_others=counts[0] != (written or 0))
+    among_others = counts[0] != (written or 0)
+    return _Weight(name, written, counts[0], counted=True, among_others=among_others)
 
 
 def _is_kept(entry: Any) -> bool:

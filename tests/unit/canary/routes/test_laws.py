@@ -309,7 +309,8 @@ def test_a_service_of_another_namespace_or_kind_is_not_ours() -> None:
 @pytest.mark.parametrize(
     "kept",
     [{}, {"rest": "44136fa3"}, {"rest": "44136fa3", "weights": [1]}]
-    + [{"rest": "44136fa3", "weights": [["web:80", it]]} for it in (-1, MOST + 1, "1", True, 0.5)],
+    + [{"rest": "44136fa3", "weights": [["web:80", it]]} for it in (-1, MOST + 1, "1", True, 0.5)]
+    + [{"rest": "44136fa3", "weights": [["web:80", MOST + 1, 2]]}],
 )
 def test_what_no_version_keeps_is_not_given_back(kept: Json) -> None:
     now, standing = after(route({"backendRefs": [ref("web", 2)]}), to("web", 50))
