@@ -72,6 +72,8 @@ _RATIO: Final = (
 )
 METRICS: Final = [
     {"name": "errors", "query": _RATIO, "thresholdRange": {"max": 0.5}},
+    # A gateway's counters are asked for at the server before the pods' own.
+    {"name": "request-success-rate", "thresholdRange": {"min": 0}},
     {
         "name": "queue",
         "query": 'avg(queue_length{pod=~"{{ target }}-.+"})',
