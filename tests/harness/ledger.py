@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from analyzer.routers.kinds import RESOURCES
-from canary.contract import ANALYZER_USER, HOLD, JOINED, SPLIT, STABLE
+from canary.contract import ANALYZER_USER, HOLD, JOINED, SPLIT, STABLE, Reason
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
 from canary.model.selection import selects, workload_selector
@@ -37,6 +37,8 @@ ANSWERED: Final = timedelta(seconds=90)
 """In which a Canary says nothing of the version before any more, whatever goes wrong meanwhile."""
 _NEVER_DELETED: Final = frozenset({NAME})
 _SAID: Final = frozenset({"True", "False"})
+_HELD: Final = frozenset({Reason.INVALID, Reason.RIVAL})
+"""Why a version may be held before its run begins: that is said of no other one."""
 
 
 def is_held(target: Json) -> bool:
@@ -123,7 +125,9 @@ class Ledger:
         known, hashes = Identities((template,)), ("lastAppliedSpec", "lastPromotedSpec")
         said = {known.current(canary.get(name) or "") for name in hashes}
         conditions = [it for it in canary.get("conditions") or () if it["type"] == CONDITION]
-        verdicts = [one for one in conditions if one["status"] in _SAID]
+        verdicts = [
+            one for one in conditions if one["status"] in _SAID and one["reason"] not in _HELD
+        ]
         if verdicts and wanted not in said and self.stage.is_labelled():
             self.wrong.append(f"a verdict on another version stands: {verdicts[0]['message']}")
 

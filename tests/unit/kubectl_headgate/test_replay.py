@@ -403,7 +403,7 @@ async def test_a_number_of_every_pod_is_compared_by_rank(
 async def test_what_is_tried_takes_the_place_of_what_is_set(
     command: Command, history: Past, server: str
 ) -> None:
-    history.lives = [*STABLE, canary_pod(bad=0.02)]
+    history.lives = [*STABLE, canary_pod(bad=0.15)]
     asked = ("replay", "web", "--prometheus", server, "-o", "json")
     usual, sure = await command(*asked), await command(*asked, "--alpha", "0.001", "--beta", "1")
     assert usual.json["evidence"]["alpha"] == 0.02, "the admin's ConfigMap has it"
