@@ -187,8 +187,11 @@ class Sampler:
     async def _look_at_beginnings(
         self, spec: ProviderSpec, query: Query, values: tuple[float, ...], source: str
     ) -> Beginning:
-        """Count what rates leave out, where it is one number."""
-        if len(values) > 1:
+        """Count what rates leave out, where it is one number.
+
+        A built-in metric has none where no request was counted; a team's share, where no bad one.
+        """
+        if len(values) > 1 or (not values and query.versions is None):
             return Beginning()
         texts = [
             text

@@ -80,6 +80,14 @@ async def test_where_nothing_began_the_value_is_the_querys_own(
     assert (sample.value, sample.note) == (99.5, "")
 
 
+async def test_of_a_built_in_metric_without_a_request_no_samples_are_asked_for(
+    sampler: Sampler, source: FakeSeriesSource
+) -> None:
+    queries, _ = await sampler.prepare(KEY, strategy(SUCCESS))
+    (sample,) = await sampler.ask(queries)
+    assert (sample.value, source.asked) == (None, [])
+
+
 async def test_samples_that_cannot_be_had_leave_the_check_without_a_value(
     sampler: Sampler, provider: FakeMetricProvider, source: FakeSeriesSource
 ) -> None:
