@@ -35,6 +35,8 @@ from runtime.resources import (
 
 OTHER_KINDS: Final = (HTTPROUTES, GRPCROUTES, INGRESSES, VIRTUALSERVICES, HTTPPROXIES)
 """Kinds that may lead to a Service, to be named where nothing does that is split."""
+RIGHTS: Final = (GRPCROUTES, HTTPPROXIES)
+"""Kinds that are split where the admin has granted them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class Surroundings:
                 break
         asked = _one_of(kinds or [it.kind for it in DIALECTS])
         said = f"no {asked} of its namespace leads to Service {namespace}/{service}"
+        if denied := [it.kind for it in RIGHTS if await self._is_denied(it, namespace, kinds)]:
+            said += f"; Headgate may read no {_one_of(denied)}: see manifests/route-rights"
         if not found and untold:
             return f"{said}; what else does {_cannot_be_told(untold)}"
         if not found:
@@ -132,6 +136,18 @@ class Surroundings:
         if any(selects(service_selector(service), labels) for labels in worn):
             return ()
         return (not_in_front_said(metadata["name"], service),)
+
+    async def _is_denied(self, resource: Resource, namespace: str, kinds: Sequence[str]) -> bool:
+        """Tell whether a kind of routes is asked for to which the analyzer has no right."""
+        if kinds and resource.kind not in kinds:
+            return False
+        try:
+            await self.cluster.list(resource, namespace)
+        except Forbidden:
+            return True
+        except (NotFound, TooLarge):
+            return False
+        return False
 
     async def _readable(
         self, resource: Resource, namespace: str | None, untold: list[str]
