@@ -92,10 +92,14 @@ def serving_certificate(system: Kubectl) -> str:
 
 
 def every_pod_serves(system: Kubectl) -> bool:
-    """Tell whether each webhook pod has loaded what the Secret holds now."""
+    """Tell whether each webhook pod has loaded what the Secret holds now.
+
+    Beside those that run there may be some that have ended, of the rollout before.
+    """
     wanted = serving_certificate(system)
-    pods = system.items("pods", "-l", "app.kubernetes.io/component=webhook")
-    return all(
+    running = ("-l", "app.kubernetes.io/component=webhook", "--field-selector=status.phase=Running")
+    pods = system.items("pods", *running)
+    return bool(pods) and all(
         base64.b64encode(
             system("exec", pod["metadata"]["name"], "--", "cat", "/tls/tls.crt").encode()
         ).decode()

@@ -194,14 +194,20 @@ def _is_another(kubectl: Kubectl, before: Json) -> bool:
 def test_without_a_route_nothing_is_promoted_until_there_is_one(
     namespace: Kubectl, host: str
 ) -> None:
-    grpc = route(host)
-    grpc["kind"] = "GRPCRoute"
-    namespace.apply(web(GOOD), service(), judged(namespace), grpc)
+    backend = {"service": {"name": "web", "port": {"number": 80}}}
+    path = {"path": "/", "pathType": "Prefix", "backend": backend}
+    ingress = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": "web"},
+        "spec": {"rules": [{"host": host, "http": {"paths": [path]}}]},
+    }
+    namespace.apply(web(GOOD), service(), judged(namespace), ingress)
     namespace("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
     wait_for("the target is known", lambda: phase(namespace) == "Initialized", 30)
     push(namespace)
-    wait_for("the route is named", lambda: "GRPCRoute web" in message(namespace), 30)
+    wait_for("the route is named", lambda: "Ingress web" in message(namespace), 30)
     assert namespace.find("deployment", "web-canary") is None
-    namespace("delete", "grpcroute", "web")
+    namespace("delete", "ingress", "web")
     namespace.apply(route(host))
     promoted(namespace)
