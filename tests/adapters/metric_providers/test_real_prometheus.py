@@ -373,7 +373,7 @@ async def test_errors_that_a_rate_has_not_seen_yet_are_counted(
     )[at]
     look = Beginnings(AtOnce(), {"prometheus": provider}).look
 
-    assert await provider.query(spec, text.query, MINUTE) == (100,)
+    assert await provider.query(spec, text.query, MINUTE) == pytest.approx((100,))
     found = await look(spec, [text])
 
     assert found.value == pytest.approx(50)

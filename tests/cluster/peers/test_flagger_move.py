@@ -70,14 +70,24 @@ def primaries(kubectl: Kubectl) -> list[str]:
     return [name for name in names if name.startswith("web-")]
 
 
-def leave_flagger(kubectl: Kubectl, host: str) -> None:
-    """Take steps 2 and 3, while Flagger runs."""
-    kubectl.apply({**route(host), "metadata": {"name": "web-own"}})
-    kubectl("patch", "canary", "web", "--type=merge", '-p={"spec":{"revertOnDeletion":true}}')
-    kubectl("delete", "canary", "web", "--timeout=120s", deadline=130)
+def leave_flagger(kubectl: Kubectl, host: str, traffic: Traffic) -> dict[str, float]:
+    """Take steps 3 to 5, when Flagger has been stopped; return when each was begun."""
+    steps = {"scaled": traffic.now()}
+    kubectl("scale", "deployment/web", f"--replicas={REPLICAS}")
     kubectl("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
-    assert kubectl.get("deployment", "web")["spec"]["replicas"] == REPLICAS
+    steps["the Service given back"] = traffic.now()
+    kubectl.apply(service())
+    assert kubectl.get("service", "web")["spec"]["selector"] == {"app": "web"}
+    steps["the route given back"] = after(traffic, 3)
+    kubectl.apply(route(host))
+    for kind in ("httproute", "service"):
+        kubectl("patch", kind, "web", "--type=merge", '-p={"metadata":{"ownerReferences":null}}')
+    assert split_of(kubectl.get("httproute", "web")) == {"web": 1}
+    # What the gateway has not taken yet leads to what goes now.
+    steps["the Canary deleted"] = after(traffic, 5) + 5
+    kubectl("delete", "canary", "web", "--timeout=120s", deadline=130)
     wait_for("the end of what Flagger made", lambda: not primaries(kubectl), 120)
+    return steps
 
 
 def test_a_team_moves_from_flagger_under_load_and_no_request_fails(
@@ -96,21 +106,23 @@ def test_a_team_moves_from_flagger_under_load_and_no_request_fails(
             traffic.answers.clear()
             assert push(kubectl, "two") == "Succeeded", message(kubectl)
             assert "web-primary" in primaries(kubectl)
-            leave_flagger(kubectl, host)
-            at = after(traffic, 5)
-            assert answered(traffic, at) == {(200, "two")}
+        steps = leave_flagger(kubectl, host, traffic)
+        at = steps["left"] = after(traffic, 5)
+        assert answered(traffic, at) == {(200, "two")}
 
         kubectl("label", "namespace", kubectl.namespace, "headgate.dev/canary=enabled")
         kubectl.apply(*stored)
         wait_for("the target is known", lambda: phase(kubectl) == "Initialized", 60)
+        steps["released by Headgate"] = traffic.now()
         assert push(kubectl, "three") == "Succeeded", message(kubectl)
         at = after(traffic, 5)
         assert answered(traffic, at) == {(200, "three")}
-        assert {status for _, status, _ in traffic.answers} == {200}
+        failed = [(round(sent, 1), status) for sent, status, _ in traffic.answers if status != 200]
+        assert failed == [], steps
 
         assert push(kubectl, "four", errors="0.5") == "Failed", message(kubectl)
         at = after(traffic, 5)
         assert answered(traffic, at + 1) == {(200, "three")}
         wrong = {text.split()[-1] for _, status, text in traffic.answers if status != 200}
         assert wrong == {"four"}
-        assert split_of(kubectl.get("httproute", "web-own")).get("web-canary", 0) == 0
+        assert split_of(kubectl.get("httproute", "web")).get("web-canary", 0) == 0
