@@ -35,7 +35,7 @@ from runtime.resources import (
 
 OTHER_KINDS: Final = (HTTPROUTES, GRPCROUTES, INGRESSES, VIRTUALSERVICES, HTTPPROXIES)
 """Kinds that may lead to a Service, to be named where nothing does that is split."""
-RIGHTS: Final = (GRPCROUTES, HTTPPROXIES)
+RIGHTS: Final = (GRPCROUTES.kind, HTTPPROXIES.kind)
 """Kinds that are split where the admin has granted them."""
 
 
@@ -91,16 +91,18 @@ class Surroundings:
         """
         found: tuple[str, ...] = ()
         untold: list[str] = []
+        denied: list[str] = []
         for where in (namespace, None):
             for kind in OTHER_KINDS:
-                routes = await self._readable(kind, where, untold)
+                routes = await self._readable(kind, where, untold, denied)
                 found += found_elsewhere(routes, service, namespace)
             if found:
                 break
         asked = _one_of(kinds or [it.kind for it in DIALECTS])
         said = f"no {asked} of its namespace leads to Service {namespace}/{service}"
-        if denied := [it.kind for it in RIGHTS if await self._is_denied(it, namespace, kinds)]:
-            said += f"; Headgate may read no {_one_of(denied)}: see manifests/route-rights"
+        lacks = [it for it in RIGHTS if it in denied and it in (kinds or RIGHTS)]
+        if lacks:
+            said += f"; Headgate may read no {_one_of(lacks)}: see manifests/route-rights"
         if not found and untold:
             return f"{said}; what else does {_cannot_be_told(untold)}"
         if not found:
@@ -137,20 +139,12 @@ class Surroundings:
             return ()
         return (not_in_front_said(metadata["name"], service),)
 
-    async def _is_denied(self, resource: Resource, namespace: str, kinds: Sequence[str]) -> bool:
-        """Tell whether a kind of routes is asked for to which the analyzer has no right."""
-        if kinds and resource.kind not in kinds:
-            return False
-        try:
-            await self.cluster.list(resource, namespace)
-        except Forbidden:
-            return True
-        except (NotFound, TooLarge):
-            return False
-        return False
-
     async def _readable(
-        self, resource: Resource, namespace: str | None, untold: list[str]
+        self,
+        resource: Resource,
+        namespace: str | None,
+        untold: list[str],
+        denied: list[str] | None = None,
     ) -> Sequence[Json]:
         """Return all objects of a kind; none where there is no such kind, or no right to it.
 
@@ -160,11 +154,16 @@ class Surroundings:
             resource: the kind.
             namespace: None for all namespaces.
             untold: gets the plural of the kind where the objects are too many, or too large.
+            denied: gets the kind where there is no right to it.
 
         """
         try:
             found = (await self.cluster.list(resource, namespace)).items
-        except (NotFound, Forbidden):
+        except NotFound:
+            return ()
+        except Forbidden:
+            if denied is not None:
+                denied.append(resource.kind)
             return ()
         except TooLarge:
             untold.append(resource.plural)

@@ -184,6 +184,11 @@ def is_count(value: float) -> bool:
     return value == 0 or LEAST <= value <= MOST
 
 
+def gained(before: float, after: float) -> float:
+    """Return what a counter counted between two readings; one that fell began again at 0."""
+    return after - before if after >= before else after
+
+
 def _opened(pod: PodCounters, scrape: Scrape) -> PodCounters:
     if pod.opened < math.inf or not scrape.serving:
         return pod
@@ -221,7 +226,7 @@ def _deltas(since: PodCounters, readings: list[Reading], *, in_full: bool) -> tu
     bad = requests = 0.0
     for reading in readings:
         last = since.values.get(reading.series, 0.0 if in_full else reading.value)
-        delta = reading.value - last if reading.value >= last else reading.value
+        delta = gained(last, reading.value)
         bad += reading.bad * delta
         requests += reading.requests * delta
     return bad, requests

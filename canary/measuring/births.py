@@ -10,11 +10,12 @@ began at 0, and what it stands at has been counted since.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 
 from canary.counting.derive import Derived, NotCounts, derive
 from canary.counting.reads import reads_of
 from canary.counting.series import POD_LABELS
-from canary.evidence.counters import is_count
+from canary.evidence.counters import gained, is_count
 from canary.measuring.history import Past
 from canary.measuring.parts import Parts, parts_of, value_of
 
@@ -76,7 +77,7 @@ def counted_from_0(side: Derived, series: Iterable[Past]) -> float | None:
     known = {tuple(sorted(labels.items())): (labels, points) for labels, points in series}
     parts = {key: found for key, (labels, _) in known.items() if (found := parts_of(side, labels))}
     began = _first_reads(known[key] for key in parts)
-    counted: Parts = {}
+    sums: Parts = {}
     is_born = False
     for key, found in parts.items():
         labels, points = known[key]
@@ -86,8 +87,8 @@ def counted_from_0(side: Derived, series: Iterable[Past]) -> float | None:
         born = points[0][0] > began[_target(labels)]
         is_born |= born
         for part, times in found.items():
-            counted[part] = counted.get(part, 0.0) + times * _increase(values, born=born)
-    return value_of(side, counted) if is_born else None
+            sums[part] = sums.get(part, 0.0) + times * _increase(values, born=born)
+    return value_of(side, sums) if is_born else None
 
 
 def _first_reads(series: Iterable[Past]) -> dict[tuple[str, ...], float]:
@@ -105,10 +106,6 @@ def _target(labels: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _increase(values: list[float], *, born: bool) -> float:
-    """Return what a counter counted; a value that fell is a restart, which began at 0."""
-    before = 0.0 if born else values[0]
-    total = 0.0
-    for value in values:
-        total += value - before if value >= before else value
-        before = value
-    return total
+    """Return what a counter counted over its values."""
+    began = 0.0 if born else values[0]
+    return sum(gained(before, after) for before, after in pairwise([began, *values]))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from canary.counting.series import pod_of
-from canary.evidence.counters import is_count
+from canary.evidence.counters import gained, is_count
 from canary.evidence.dispersion import PodHistory
 from canary.measuring.countable import Counted
 
@@ -74,7 +74,7 @@ def _increments(
     for index in range(steps):
         before, after = values.get(index), values.get(index + 1)
         if before is not None and after is not None:
-            yield index, after - before if after >= before else after
+            yield index, gained(before, after)
 
 
 def _is_within(time: float, start: float, step: float, steps: int) -> bool:

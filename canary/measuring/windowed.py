@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from canary.counting.derive import Derived, Ratio
 from canary.counting.series import NAME, TARGET_LABELS, Series, named_in
-from canary.evidence.counters import Arm, is_count
+from canary.evidence.counters import Arm, gained, is_count
 from canary.measuring.countable import Place, Way
 from canary.measuring.parts import Parts, increase, parts_of, value_of
 from canary.measuring.pods import SKEW, ArmPod
@@ -147,7 +147,7 @@ class Window:
             began_at_0 = one.fresh or one.owner in self.heard
             delta = one.value if began_at_0 else 0.0
         else:
-            delta = one.value - before if one.value >= before else one.value
+            delta = gained(before, one.value)
         self.values[key] = one.value
         sums = self.sums[one.arm]
         for part, times in one.parts.items():

@@ -147,7 +147,7 @@ def _fate(pod: Json) -> Fate:
         return Broken(pod=name, why=words)
     if (taken := _taken(pod)) is not None:
         return taken
-    if _condition(pod, "Ready").get("status") == _TRUE:
+    if is_ready(pod):
         return Serving(pod=name)
     if why := _broke(pod):
         return Broken(pod=name, why=why)
@@ -229,6 +229,11 @@ def _waits_for(pod: Json) -> str:
         if waiting.get("reason"):
             return str(waiting["reason"])
     return ""
+
+
+def is_ready(pod: Json) -> bool:
+    """Tell whether a pod's kubelet says that it serves."""
+    return _condition(pod, "Ready").get("status") == _TRUE
 
 
 def _condition(pod: Json, kind: str) -> Json:

@@ -14,6 +14,7 @@ from canary.model.joining import Joining, Member
 from canary.model.names import target_label
 from canary.model.selection import selects, service_selector
 from canary.model.values import Json, Key
+from canary.objects.fates import ENDED, is_ready
 
 
 def note_of(target: str, labels: CanaryLabels) -> dict[str, str]:
@@ -98,13 +99,13 @@ def joining_of(service: Json, pods: Iterable[Json], canary: Iterable[Json]) -> J
         members=tuple(
             Member(
                 name=pod["metadata"]["name"],
-                ready=_is_ready(pod),
+                ready=is_ready(pod),
                 joined=is_joined(pod) and selects(selection, _labels(pod)),
             )
             for pod in own
         ),
         stable=sum(
-            _is_ready(pod) and not _is_gone(pod) and selects(selection, _labels(pod))
+            is_ready(pod) and not _is_gone(pod) and selects(selection, _labels(pod))
             for pod in pods
             if pod["metadata"]["name"] not in names
         ),
@@ -142,10 +143,5 @@ def _labels(pod: Json) -> dict[str, str]:
 
 
 def _is_gone(pod: Json) -> bool:
-    ended = (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
+    ended = (pod.get("status") or {}).get("phase") in ENDED
     return ended or "deletionTimestamp" in pod["metadata"]
-
-
-def _is_ready(pod: Json) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
