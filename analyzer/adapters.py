@@ -44,12 +44,12 @@ from analyzer.ports import (
 )
 from analyzer.posting import Poster
 from analyzer.routers.chosen import Chosen
-from analyzer.routers.kinds import RESOURCES
+from analyzer.routers.kinds import WATCHED
 from canary.queries.provider import GRAPHITE, PROMETHEUS
 from runtime.resources import Resource
 
-ROUTES: Final[tuple[Resource, ...]] = tuple(RESOURCES.values())
-"""The kinds of routes that the router writes, to be watched."""
+ROUTES: Final[tuple[Resource, ...]] = tuple(WATCHED.values())
+"""The kinds of routes that the router writes, or writes beside, to be watched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
