@@ -102,8 +102,10 @@ class BesideIngresses:
 
     async def in_the_way(self, key: Key, strategy: Strategy) -> tuple[str, ...]:
         """Say why none can be split of those that the Canary asks for, or that lead there."""
+        if strategy.routed_by and INGRESSES.kind not in strategy.routed_by:
+            return await self._before_the_own(key, strategy)
         found = await self._find(key, strategy)
-        if found.pairs or found.problems or INGRESSES.kind not in strategy.routed_by:
+        if found.pairs or found.problems or not strategy.routed_by:
             return found.problems
         listed = await self._kinds.routes(INGRESSES.kind, key.namespace, afresh=True)
         named = next((one for one in listed if _name(one) == strategy.ingress), None)
@@ -117,6 +119,22 @@ class BesideIngresses:
                 "let one lead there, or write the Service's name into service.name"
             )
         return (f"ingressRef: {why}",)
+
+    async def _before_the_own(self, key: Key, strategy: Strategy) -> tuple[str, ...]:
+        """Say which Ingress would keep all requests from an own route of another kind."""
+        if strategy.own_route is None:
+            return ()
+        listed = await self._kinds.routes(INGRESSES.kind, key.namespace, afresh=False)
+        service = strategy.service_name
+        named = sorted(_called(one) for one in listed if self._nginx.is_found(one, service))
+        if not named:
+            return ()
+        said = (
+            f"{', '.join(named)} leads to Service {service}, and the Canary asks for "
+            f"{' or '.join(strategy.routed_by)} by its provider; take spec.provider out, or let "
+            "the Ingress lead elsewhere"
+        )
+        return (said,)
 
     async def _find(self, key: Key, strategy: Strategy) -> _Found:
         listed = await self._kinds.routes(INGRESSES.kind, key.namespace, afresh=False)

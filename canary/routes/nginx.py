@@ -27,6 +27,8 @@ NGINX: Final = "nginx"
 """Value of `spec.provider`, and name of the class of an Ingress that is found without one."""
 PREFIX: Final = "nginx.ingress.kubernetes.io"
 """What the controller's annotations begin with unless its admin says otherwise."""
+_DOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LONGEST_DOMAIN: Final = 253
 _CLASS: Final = "kubernetes.io/ingress.class"
 _SESSIONS: Final = "affinity-canary-behavior"
 _COOKIE: Final = "cookie"
@@ -38,6 +40,18 @@ _KEPT_AS_IS: Final = ("ingressClassName", "tls")
 _COPIED: Final = (*_KEPT_AS_IS, "defaultBackend", "rules")
 Place = tuple[str, str]
 """Host and path."""
+
+
+def parse_prefix(text: str) -> str:
+    """Read what the controller's annotations begin with.
+
+    Raises:
+        ValueError: no name of an annotation can begin so.
+
+    """
+    if not _DOMAIN.fullmatch(text) or len(text) > _LONGEST_DOMAIN:
+        raise ValueError(f"write a domain, such as {PREFIX}")
+    return text
 
 
 def companion_name(ingress: str, target: str) -> str:
