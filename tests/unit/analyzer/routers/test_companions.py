@@ -3,12 +3,13 @@
 from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from analyzer.ports import SplitRefused
 from analyzer.routers.chosen import Chosen
-from canary.contract import SPLIT
+from canary.contract import FIELD_MANAGER, SPLIT
 from canary.model.strategy import Strategy
 from canary.model.traffic import NOTHING, Comparison, Condition, RequestMatch, Traffic
 from canary.model.values import Json, Key
@@ -30,7 +31,7 @@ INSIDERS = RequestMatch(headers=(Condition(name="x", by=Comparison.EXACT, value=
 MINE = "shop-web-canary"
 
 
-def shop(*, name: str = "shop", **spec: object) -> Json:
+def shop(*, name: str = "shop", **spec: Any) -> Json:
     return ingress(rule("shop.example", path("/", "web"), path("/api", "api")), name=name, **spec)
 
 
@@ -50,10 +51,19 @@ class Denying(Client):
         return await super().create(resource, obj, field_manager=field_manager)
 
     async def merge_patch(
-        self, resource: Resource, namespace: str, name: str, patch: Json, *, subresource: str = ""
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        patch: Json,
+        *,
+        subresource: str = "",
+        field_manager: str = FIELD_MANAGER,
     ) -> Json:
         self._deny("patch", resource)
-        return await super().merge_patch(resource, namespace, name, patch, subresource=subresource)
+        return await super().merge_patch(
+            resource, namespace, name, patch, subresource=subresource, field_manager=field_manager
+        )
 
     def _deny(self, verb: str, resource: Resource) -> None:
         if resource == INGRESSES and verb in self.denials:
