@@ -230,10 +230,10 @@ class Stage:
         plain, beside = (self.api.look(INGRESSES, SPACE, name) for name in (NAME, CANARY))
         if plain is None or beside is None:
             return 0
-        notes, rules = beside["metadata"]["annotations"], beside["spec"]["rules"]
+        notes, rules = beside["metadata"].get("annotations") or {}, beside["spec"]["rules"]
         hosts = {rule["host"] for rule in plain["spec"]["rules"]}
         merged = all(rule["host"] in hosts for rule in rules)
-        return int(notes[f"{PREFIX}/canary-weight"]) if merged else 0
+        return int(notes.get(f"{PREFIX}/canary-weight", 0)) if merged else 0
 
     def _share_of_pods(self) -> int:
         selection = service_selector(service())
