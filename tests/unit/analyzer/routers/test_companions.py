@@ -11,7 +11,7 @@ from analyzer.ports import SplitRefused
 from analyzer.routers.chosen import Chosen
 from canary.contract import FIELD_MANAGER, SPLIT
 from canary.model.strategy import Strategy
-from canary.model.traffic import NOTHING, Comparison, Condition, RequestMatch, Traffic
+from canary.model.traffic import NOTHING, Affinity, Comparison, Condition, RequestMatch, Traffic
 from canary.model.values import Json, Key
 from canary.spec.steps import linear
 from runtime.errors import ApiError, Forbidden, Invalid
@@ -142,6 +142,16 @@ async def test_it_belongs_to_the_target() -> None:
             "uid": target["metadata"]["uid"],
         }
     ]
+
+
+async def test_that_of_a_target_which_was_made_anew_belongs_to_the_new_one() -> None:
+    world = World(shop())
+    await world.router.write_split(WEB, FOUND, Traffic(20))
+    world.api.delete(DEPLOYMENTS, ("prod", "web"), TEAM)
+    made = world.api.create(DEPLOYMENTS, deployment("web:2"), TEAM)
+    await world.router.write_split(WEB, FOUND, Traffic(20))
+    [owner] = world.mine()["metadata"]["ownerReferences"]
+    assert owner["uid"] == made["metadata"]["uid"]
 
 
 @BOTH
@@ -386,11 +396,22 @@ async def test_what_is_wrong_with_the_one_that_is_named(
     assert await world.router.in_the_way(WEB, FOUND, {}) == ()
 
 
-async def test_what_it_cannot_carry_is_said_and_the_stable_has_it_all() -> None:
+@pytest.mark.parametrize(
+    "traffic",
+    [
+        Traffic(0, mirror=100),
+        Traffic(50, match=(INSIDERS,)),
+        Traffic(50, affinity=Affinity(cookie="met")),
+        Traffic(100, match=(INSIDERS, INSIDERS)),
+    ],
+    ids=str,
+)
+async def test_what_it_cannot_carry_is_said_and_the_stable_has_it_all(traffic: Traffic) -> None:
     world = World(shop())
     await world.router.write_split(WEB, FOUND, Traffic(20))
     with pytest.raises(SplitRefused, match="Ingress shop: analysis"):
-        await world.router.write_split(WEB, FOUND, Traffic(0, mirror=100))
+        await world.router.write_split(WEB, FOUND, traffic)
+    assert (await world.router.read_split(WEB, FOUND)).traffic == NOTHING
     assert world.weight() == "0"
 
 
