@@ -6,7 +6,11 @@ from typing import Any
 import pytest
 
 from canary.contract import BESIDE, SPLIT
+from canary.model.traffic import Traffic
+from canary.routes.mark import TargetSplit
+from canary.routes.nginx import Companions
 from runtime.resources import CANARIES, HTTPROUTES, INGRESSES
+from tests.harness.client import ANALYZER
 from tests.harness.faults import Recorder
 from tests.harness.played import play
 from tests.harness.stage import CANARY, NAME, PLACE, SPACE, Stage, ingress, renamed, route
@@ -168,5 +172,23 @@ def test_a_forged_one_is_nobody_s_leftover() -> None:
         await stage.until("promoted", lambda: stage.phase() == "Succeeded")
         await stage.wait(900)
         assert stage.api.look(INGRESSES, SPACE, "forged") is not None
+
+    played(plays, FOUND)
+
+
+@pytest.mark.parametrize("away", [True, False], ids=["at a leader's start", "as it is heard of"])
+def test_ours_of_no_run_is_taken_away(*, away: bool) -> None:
+    async def plays(stage: Stage) -> None:
+        await begun(stage)
+        if away:
+            stage.installation.kill()
+        owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": NAME}
+        owner["uid"] = stage.target()["metadata"]["uid"]
+        split = TargetSplit(stable=NAME, canary=CANARY, traffic=Traffic(50))
+        left = Companions().companion(stage.route, NAME, split, owner)
+        stage.api.create(INGRESSES, left, ANALYZER)
+        assert stage.weight() == 50
+        await stage.until("taken away", lambda: stage.api.look(INGRESSES, SPACE, CANARY) is None)
+        await push(stage, "web:2")
 
     played(plays, FOUND)
