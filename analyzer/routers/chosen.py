@@ -12,6 +12,8 @@ from canary.model.traffic import NOTHING, Traffic, by_size
 from canary.model.values import Json, Key
 from canary.model.world import Split
 from canary.routes.nginx import PREFIX
+from runtime.errors import ApiError
+from runtime.writes import Overtaken
 
 
 class Chosen:
@@ -46,12 +48,16 @@ class Chosen:
             return
         if traffic.is_nothing:
             await self._pods.clean(key)
-        refused = list[SplitRefused]()
-        for way in (self._routes, self._ingresses):
+        refused, failed = list[SplitRefused](), list[ApiError | Overtaken]()
+        for way in (self._routes, self._ingresses):  # whatever becomes of one, the other is written
             try:
                 await way.write_split(key, strategy, traffic)
             except SplitRefused as refusal:
                 refused.append(refusal)
+            except (ApiError, Overtaken) as failure:
+                failed.append(failure)
+        for failure in failed:
+            raise failure
         if refused:
             raise SplitRefused("; ".join(map(str, refused)))
 

@@ -77,12 +77,12 @@ class BesideIngresses:
     async def write_split(self, key: Key, strategy: Strategy, traffic: Traffic) -> None:
         """Give the canary this traffic by every Ingress; what is not asked for any more goes."""
         found = await self._find(key, strategy)
-        for stray in found.strays:
-            await deleted(self._cluster, INGRESSES, stray)
         refused = never_carried(traffic) if found.pairs else ""
         split = _split(strategy, NOTHING if refused else traffic)
         owner = None if split.traffic.is_nothing else await self._owner(key)
         failures = [(pair, await self._bring(key, pair, split, owner)) for pair in found.pairs]
+        for stray in found.strays:
+            await deleted(self._cluster, INGRESSES, stray)
         for _, failure in failures:
             if failure is not None and not isinstance(failure, Invalid | Forbidden):
                 raise failure

@@ -202,8 +202,10 @@ def _ignored(spec: Json) -> tuple[str, ...]:
     """Name what is passed over because it changes no verdict; a run says so when it starts."""
     service = spec.get("service") or {}
     used = {"retries"} if spec.get("provider") == CONTOUR else set[str]()
+    unused = spec.get("provider") == NGINX and service.get("gatewayRefs")
     fields = {
         "revertOnDeletion": spec.get("revertOnDeletion"),
+        "service.gatewayRefs": unused,
         **{
             f"service.{name}": service.get(name)
             for name in _UNUSED_SERVICE_FIELDS

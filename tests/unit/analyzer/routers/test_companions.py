@@ -39,6 +39,7 @@ class Denying(Client):
     """The analyzer's way to an API server that answers otherwise to some verbs."""
 
     denials: dict[str, ApiError]
+    others: ApiError | None = None
 
     async def list(
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
@@ -60,6 +61,8 @@ class Denying(Client):
         subresource: str = "",
         field_manager: str = FIELD_MANAGER,
     ) -> Json:
+        if resource != INGRESSES and self.others is not None:
+            raise self.others
         self._deny("patch", resource)
         return await super().merge_patch(
             resource, namespace, name, patch, subresource=subresource, field_manager=field_manager
@@ -435,6 +438,19 @@ async def test_a_write_that_is_denied_is_a_refusal(verb: str) -> None:
     world.client.denials = {verb: Invalid(400, "BadRequest", "host is defined already")}
     with pytest.raises(SplitRefused, match=r"Ingress shop: .*host is defined already"):
         await world.router.write_split(WEB, FOUND, Traffic(30))
+
+
+@BOTH
+async def test_a_route_that_cannot_be_written_keeps_nothing_from_the_ingress(
+    strategy: Strategy,
+) -> None:
+    world = World(shop())
+    world.api.create(HTTPROUTES, route(), TEAM)
+    await world.router.write_split(WEB, FOUND, Traffic(20))
+    world.client.others = ApiError(503, "ServiceUnavailable", "later")
+    with pytest.raises(ApiError, match="later"):
+        await world.router.write_split(WEB, strategy, NOTHING)
+    assert world.weight() == "0"
 
 
 async def test_a_fault_is_raised_once_all_others_are_written() -> None:
