@@ -56,8 +56,8 @@ class Chosen:
                 refused.append(refusal)
             except (ApiError, Overtaken) as failure:
                 failed.append(failure)
-        for failure in failed:
-            raise failure
+        for error in failed:
+            raise error
         if refused:
             raise SplitRefused("; ".join(map(str, refused)))
 
