@@ -70,6 +70,7 @@ async def build(
         guard,
         settings.metrics_server,
         cross_namespace=settings.cross_namespace_refs,
+        ingress_prefix=settings.ingress_prefix,
     ) as adapters:
         gatherer = Gatherer(
             cluster,

@@ -44,12 +44,13 @@ from analyzer.ports import (
 )
 from analyzer.posting import Poster
 from analyzer.routers.chosen import Chosen
-from analyzer.routers.kinds import RESOURCES
+from analyzer.routers.kinds import WATCHED
 from canary.queries.provider import GRAPHITE, PROMETHEUS
+from canary.routes.nginx import PREFIX
 from runtime.resources import Resource
 
-ROUTES: Final[tuple[Resource, ...]] = tuple(RESOURCES.values())
-"""The kinds of routes that the router writes, to be watched."""
+ROUTES: Final[tuple[Resource, ...]] = tuple(WATCHED.values())
+"""The kinds of routes that the router writes, or writes beside, to be watched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,9 +90,15 @@ class Adapters:
         return {name: one.samples for name, one in self.providers.items() if one.samples}
 
 
-def router_of(cluster: Cluster) -> Router:
-    """Return what splits traffic; it holds nothing open."""
-    return Chosen(cluster)
+def router_of(cluster: Cluster, ingress_prefix: str = PREFIX) -> Router:
+    """Return what splits traffic; it holds nothing open.
+
+    Args:
+        cluster: the API server.
+        ingress_prefix: what the annotations of ingress-nginx begin with.
+
+    """
+    return Chosen(cluster, ingress_prefix)
 
 
 def services(poster: Poster) -> dict[str, AlertService]:
@@ -152,7 +159,12 @@ def _cloudwatch(fetcher: Fetcher) -> MetricProvider:
 
 @asynccontextmanager
 async def open_adapters(
-    cluster: Cluster, guard: Guard, metrics_server: str, *, cross_namespace: bool
+    cluster: Cluster,
+    guard: Guard,
+    metrics_server: str,
+    *,
+    cross_namespace: bool,
+    ingress_prefix: str = PREFIX,
 ) -> AsyncIterator[Adapters]:
     """Open what the daemon needs, and close it in the end.
 
@@ -161,6 +173,7 @@ async def open_adapters(
         guard: says which addresses may be asked where a team names them.
         metrics_server: the one that the admin names.
         cross_namespace: whether a Canary may name what is in another namespace.
+        ingress_prefix: what the annotations of ingress-nginx begin with.
 
     """
     fetcher = Fetcher(guard)
@@ -171,7 +184,7 @@ async def open_adapters(
     try:
         async with open_scraper() as scraper, open_deriver() as deriver:
             yield Adapters(
-                router=router_of(cluster),
+                router=router_of(cluster, ingress_prefix),
                 providers={
                     PROMETHEUS: Provider(
                         metrics=prometheus,

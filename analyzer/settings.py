@@ -9,6 +9,7 @@ from analyzer.addresses import Network, parse_networks
 from analyzer.gathering.pace import Pace
 from canary.model.announcement import Severity
 from canary.model.world import Timing
+from canary.routes.nginx import PREFIX, parse_prefix
 from canary.spec import parsers
 from canary.spec.alerts import admins_alerts, parse_provider
 from canary.spec.defaults import Defaults, defaults_from
@@ -60,6 +61,13 @@ EVENT_WEBHOOK: Final = Setting(
     variable=EVENT_VARIABLE,
     help="URL that hears of the events of Canaries without event hooks of their own",
 )
+INGRESS_PREFIX: Final = Setting(
+    name="ingress_prefix",
+    parse=parse_prefix,
+    default=PREFIX,
+    variable="HEADGATE_INGRESS_ANNOTATIONS_PREFIX",
+    help="what the annotations of ingress-nginx begin with, its own --annotations-prefix",
+)
 TABLE: Final = (
     IDENTITY,
     NAMESPACE,
@@ -70,6 +78,7 @@ TABLE: Final = (
     ALERT_PROVIDER,
     ALERT_SEVERITY,
     EVENT_WEBHOOK,
+    INGRESS_PREFIX,
 )
 """What is read beside the table of a run's settings."""
 
@@ -81,7 +90,8 @@ class Settings:
     `identity` names this process in the lease; `metrics_server` is the Prometheus that is asked
     where a Canary names none, and `allowed_addresses` are networks in which what a team names may
     be though it is denied elsewhere. With `cross_namespace_refs` a Canary may name a MetricTemplate
-    or AlertProvider of another namespace.
+    or AlertProvider of another namespace. `ingress_prefix` is what the annotations of ingress-nginx
+    begin with.
     """
 
     identity: str = IDENTITY.default
@@ -91,6 +101,7 @@ class Settings:
     metrics_server: str = METRICS_SERVER.default
     allowed_addresses: tuple[Network, ...] = ALLOWED_ADDRESSES.default
     cross_namespace_refs: bool = CROSS_NAMESPACE_REFS.default
+    ingress_prefix: str = INGRESS_PREFIX.default
     defaults: Defaults = Defaults()
     timing: Timing = Timing()
     pace: Pace = Pace()
@@ -114,6 +125,7 @@ def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
         metrics_server=get(METRICS_SERVER),
         allowed_addresses=get(ALLOWED_ADDRESSES),
         cross_namespace_refs=get(CROSS_NAMESPACE_REFS),
+        ingress_prefix=get(INGRESS_PREFIX),
         defaults=replace(
             defaults_from(variables, problems),
             alerts=admins_alerts(get(ALERT_PROVIDER), get(ALERT_SEVERITY)),

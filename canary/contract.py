@@ -88,6 +88,8 @@ JOINS: Final = f"{DOMAIN}/joins"
 # Annotations on routes and on Canary objects.
 SPLIT: Final = f"{DOMAIN}/split"
 """The splits on a route, as JSON: of each target both Services and its share in percent."""
+BESIDE: Final = f"{DOMAIN}/beside"
+"""On an Ingress that was made for a canary: name of the team's Ingress that it stands beside."""
 ON_NO_DATA: Final = f"{DOMAIN}/on-no-data"
 """On a Canary: hold, fail, or pass, when a metric has had no value for ON_NO_DATA_AFTER."""
 ON_NO_DATA_AFTER: Final = f"{DOMAIN}/on-no-data-after"

@@ -84,7 +84,7 @@ HTTPROUTES: Final = Resource("gateway.networking.k8s.io", "v1", "httproutes", "H
 GRPCROUTES: Final = Resource(
     "gateway.networking.k8s.io", "v1", "grpcroutes", "GRPCRoute", optional=True
 )
-INGRESSES: Final = Resource("networking.k8s.io", "v1", "ingresses", "Ingress")
+INGRESSES: Final = Resource("networking.k8s.io", "v1", "ingresses", "Ingress", optional=True)
 VIRTUALSERVICES: Final = Resource("networking.istio.io", "v1", "virtualservices", "VirtualService")
 HTTPPROXIES: Final = Resource("projectcontour.io", "v1", "httpproxies", "HTTPProxy", optional=True)
 CANARIES: Final = Resource("flagger.app", "v1beta1", "canaries", "Canary")

@@ -247,8 +247,9 @@ class Observer:
         """Name what is not this target's and would be split, or stands in the own route's place."""
         target, service, strategy = scene.target, scene.service, scene.strategy
         found = () if service is None else await beside.not_in_front(target, service)
-        asks = strategy.own_route is not None or strategy.routed_by
-        if not asks or scene.observed.split.routes:
+        split = scene.observed.split
+        asks = strategy.own_route is not None or strategy.routed_by or split.problem
+        if not asks or split.routes:
             return found
         owner = {"kind": CANARIES.kind, **scene.canary}
         return (*found, *await self.router.in_the_way(scene.key, strategy, owner))

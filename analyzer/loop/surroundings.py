@@ -18,6 +18,7 @@ from canary.objects.ownership import is_in_front, not_in_front_said
 from canary.objects.policies import left_behind, message
 from canary.routes.elsewhere import found_elsewhere
 from canary.routes.known import DIALECTS
+from canary.routes.nginx import NGINX
 from runtime.errors import Forbidden, NotFound, TooLarge
 from runtime.resources import (
     CLAIMS,
@@ -35,7 +36,8 @@ from runtime.resources import (
 
 OTHER_KINDS: Final = (HTTPROUTES, GRPCROUTES, INGRESSES, VIRTUALSERVICES, HTTPPROXIES)
 """Kinds that may lead to a Service, to be named where nothing does that is split."""
-RIGHTS: Final = (GRPCROUTES.kind, HTTPPROXIES.kind)
+_OF_NGINX: Final = f"{INGRESSES.kind} of class {NGINX}"
+RIGHTS: Final = (GRPCROUTES.kind, HTTPPROXIES.kind, INGRESSES.kind)
 """Kinds that are split where the admin has granted them."""
 
 
@@ -98,7 +100,7 @@ class Surroundings:
                 found += found_elsewhere(routes, service, namespace)
             if found:
                 break
-        asked = _one_of(kinds or [it.kind for it in DIALECTS])
+        asked = _one_of(kinds or [*(it.kind for it in DIALECTS), _OF_NGINX])
         said = f"no {asked} of its namespace leads to Service {namespace}/{service}"
         lacks = [it for it in RIGHTS if it in denied and it in (kinds or RIGHTS)]
         if lacks:

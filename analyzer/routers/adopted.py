@@ -13,7 +13,7 @@ from analyzer.ports import Cluster, SplitRefused
 from analyzer.routers.kinds import RESOURCES, Kinds
 from canary.contract import SPLIT
 from canary.model.strategy import Strategy
-from canary.model.traffic import NOTHING, Traffic
+from canary.model.traffic import NOTHING, Traffic, by_size
 from canary.model.values import Json, Key
 from canary.model.world import Split
 from canary.objects.desired import canary_name, owner_reference
@@ -51,7 +51,7 @@ class AdoptedRoutes:
         carried = {_called(it): _carried(dialect, it, key, split) for dialect, it in routes}
         all_of_it = frozenset[Traffic]().union(*carried.values())
         return Split(
-            traffic=max(all_of_it, key=_size, default=NOTHING),
+            traffic=max(all_of_it, key=by_size, default=NOTHING),
             routes=sum(bool(found) for found in carried.values()),
             even=len(all_of_it) <= 1,
             confirmed=all(dialect.accepted(route) for dialect, route in routes),
@@ -310,14 +310,9 @@ def _is_renamed(route: Json, key: Key, split: TargetSplit) -> bool:
     return before is not None and before.canary != split.canary
 
 
-def _size(traffic: Traffic) -> tuple[int, int, str]:
-    """Order traffic by how much it is."""
-    return traffic.weight, traffic.mirror, str(traffic)
-
-
 def _uneven(carried: dict[str, frozenset[Traffic]]) -> str:
     said = (
-        f"{' and '.join(map(str, sorted(found, key=_size)))} on {name}"
+        f"{' and '.join(map(str, sorted(found, key=by_size)))} on {name}"
         for name, found in sorted(carried.items())
         if found
     )

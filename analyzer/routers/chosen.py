@@ -1,30 +1,45 @@
-"""One router of all: what carries a run's traffic is chosen by its strategy."""
+"""One router of all: what carries a run's traffic is chosen by its strategy and what is there."""
 
-from analyzer.ports import Cluster
+from collections.abc import Sequence
+from dataclasses import replace
+
+from analyzer.ports import Cluster, SplitRefused
 from analyzer.routers.adopted import AdoptedRoutes
 from analyzer.routers.by_pods import ByPods
+from analyzer.routers.companions import BesideIngresses
 from canary.model.strategy import Kind, Strategy
-from canary.model.traffic import Traffic
+from canary.model.traffic import NOTHING, Traffic, by_size
 from canary.model.values import Json, Key
 from canary.model.world import Split
+from canary.routes.nginx import PREFIX
+from runtime.errors import ApiError
+from runtime.writes import Overtaken
 
 
 class Chosen:
-    """Routes, or pods of the canary in the team's Service. See `analyzer.ports.Router`.
+    """Routes and Ingresses, or pods of the canary in the team's Service.
+
+    See `analyzer.ports.Router`.
 
     Args:
         cluster: the API server.
+        prefix: what the annotations of ingress-nginx begin with.
 
     """
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, prefix: str = PREFIX) -> None:
         self._routes = AdoptedRoutes(cluster)
+        self._ingresses = BesideIngresses(cluster, prefix)
         self._pods = ByPods(cluster)
 
     async def read_split(self, key: Key, strategy: Strategy) -> Split:
         """Return the split of what the strategy goes by."""
-        by_pods = strategy.kind is Kind.PODS
-        return await (self._pods if by_pods else self._routes).read_split(key, strategy)
+        if strategy.kind is Kind.PODS:
+            return await self._pods.read_split(key, strategy)
+        return together(
+            await self._routes.read_split(key, strategy),
+            await self._ingresses.read_split(key, strategy),
+        )
 
     async def write_split(self, key: Key, strategy: Strategy, traffic: Traffic) -> None:
         """Give the canary this traffic; by the way that its run has left it has none any more."""
@@ -33,17 +48,54 @@ class Chosen:
             return
         if traffic.is_nothing:
             await self._pods.clean(key)
-        await self._routes.write_split(key, strategy, traffic)
+        refused, failed = list[SplitRefused](), list[ApiError | Overtaken]()
+        for way in (self._routes, self._ingresses):  # whatever becomes of one, the other is written
+            try:
+                await way.write_split(key, strategy, traffic)
+            except SplitRefused as refusal:
+                refused.append(refusal)
+            except (ApiError, Overtaken) as failure:
+                failed.append(failure)
+        for error in failed:
+            raise error
+        if refused:
+            raise SplitRefused("; ".join(map(str, refused)))
 
     async def clean(self, key: Key) -> bool:
-        """Take the canary out of every route and every Service of the team."""
+        """Take the canary out of every route, Ingress and Service of the team."""
         pods = await self._pods.clean(key)
-        return await self._routes.clean(key) or pods
+        routes = await self._routes.clean(key)
+        return await self._ingresses.clean(key) or routes or pods
 
     async def ensure(self, key: Key, strategy: Strategy, owner: Json) -> None:
         """Make the own route where the Canary asks for one."""
         await self._routes.ensure(key, strategy, owner)
 
     async def in_the_way(self, key: Key, strategy: Strategy, canary: Json) -> tuple[str, ...]:
-        """Say what has the own route's name and is not ours."""
-        return await self._routes.in_the_way(key, strategy, canary)
+        """Say what has the own route's name, or a companion's, and is not ours."""
+        found = await self._routes.in_the_way(key, strategy, canary)
+        return found or await self._ingresses.in_the_way(key, strategy)
+
+
+def together(*ways: Split) -> Split:
+    """Return what several ways to a Service come to; one without a route carries nothing.
+
+    Args:
+        ways: the split by each.
+
+    """
+    there = [one for one in ways if one.routes]
+    if len(there) <= 1:
+        [split] = there or ways[:1]
+        return replace(split, even=all(one.even for one in ways), problem=_problems(ways))
+    return Split(
+        traffic=max((one.traffic for one in there), key=by_size, default=NOTHING),
+        routes=sum(one.routes for one in there),
+        even=len({one.traffic for one in there}) == 1 and all(one.even for one in ways),
+        confirmed=all(one.confirmed for one in ways),
+        problem=_problems(ways),
+    )
+
+
+def _problems(ways: Sequence[Split]) -> str:
+    return "; ".join(one.problem for one in ways if one.problem)

@@ -11,10 +11,17 @@ from typing import Final
 from analyzer.ports import Cluster
 from canary.model.values import Json
 from runtime.errors import Forbidden, NotFound
-from runtime.resources import GRPCROUTES, HTTPPROXIES, HTTPROUTES, Resource
+from runtime.resources import GRPCROUTES, HTTPPROXIES, HTTPROUTES, INGRESSES, Resource
 
 RESOURCES: Final = {it.kind: it for it in (HTTPROUTES, GRPCROUTES, HTTPPROXIES)}
-RIGHTS: Final = {GRPCROUTES.kind: "grpcroutes", HTTPPROXIES.kind: "contour"}
+"""Kinds of which a team's own objects are split, by a mark."""
+WATCHED: Final = {**RESOURCES, INGRESSES.kind: INGRESSES}
+"""All kinds: those too of which an object stands beside the team's own."""
+RIGHTS: Final = {
+    GRPCROUTES.kind: "grpcroutes",
+    HTTPPROXIES.kind: "contour",
+    INGRESSES.kind: "nginx",
+}
 """The component of manifests/route-rights that grants a kind; the rest is granted to all."""
 ASKED_AGAIN: Final = 15.0
 """Seconds after which a kind that was not there is asked for again: a CRD or a right may come."""
@@ -38,7 +45,7 @@ class Kinds:
         """Return all routes of a kind in a namespace, none where there is no such kind.
 
         Args:
-            kind: one of `RESOURCES`.
+            kind: one of `WATCHED`.
             namespace: which.
             afresh: whether to ask though the kind was not there a moment ago.
 
@@ -49,13 +56,13 @@ class Kinds:
         if not afresh and self._clock() < self._absent.get(kind, 0.0):
             return []
         try:
-            return await self._listed(RESOURCES[kind], namespace)
+            return await self._listed(WATCHED[kind], namespace)
         except NotFound:
             pass
         except Forbidden:
-            if not RESOURCES[kind].optional:
+            if not WATCHED[kind].optional:
                 raise
-        if RESOURCES[kind].optional:
+        if WATCHED[kind].optional:
             self._absent[kind] = self._clock() + ASKED_AGAIN
         return []
 
@@ -69,7 +76,7 @@ class Kinds:
         """
         found = []
         for kind in kinds:
-            resource = RESOURCES[kind]
+            resource = WATCHED[kind]
             try:
                 await self._listed(resource, namespace)
             except NotFound:

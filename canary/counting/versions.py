@@ -109,6 +109,7 @@ _NAMING_ALONE: Final = frozenset({"name", "owner_name", "controller_name", "crea
 _NOT_NAMING: Final = frozenset(
     ("__name__", "cluster", "cluster_name", "cluster_id", "node_name", "host_name")
 )
+_ANSWERED_BY: Final = "canary"
 _ELSEWHERE: Final = "namespace"
 """In the names of labels, whatever else is in them."""
 _MOST_MENTIONS: Final = 12
@@ -219,13 +220,26 @@ def is_called_plainly(label: str) -> bool:
 def _selector(conditions: Iterable[Matcher], versions: Versions) -> Attribution:
     """Return what all conditions of a selector together read."""
     given = tuple(conditions)
-    found = [(_with_exclusions(one, given, versions), one) for one in given]
+    found = [
+        (_in_place(one, given) or _with_exclusions(one, given, versions), one) for one in given
+    ]
     order = (Reads.NEITHER, Reads.CANARY, Reads.STABLE, Reads.BOTH)
     return next(
         (Attribution(reads=reads, condition=str(one)) for wanted in order for reads, one in found
          if reads is wanted),
         Attribution(reads=Reads.UNKNOWN),
     )  # fmt: skip
+
+
+def _in_place(one: Matcher, given: tuple[Matcher, ...]) -> Reads | None:
+    """Return what a condition picks on who answered in place of an Ingress's own backend.
+
+    ingress-nginx counts the requests to both on the name of the one Ingress that a team has, as
+    Flagger's queries do: `ingress="shop",canary!=""`.
+    """
+    if one.label != _ANSWERED_BY or one.value or all(it.label != "ingress" for it in given):
+        return None
+    return {"!=": Reads.CANARY, "=": Reads.STABLE}.get(one.op)
 
 
 def _with_exclusions(one: Matcher, given: tuple[Matcher, ...], versions: Versions) -> Reads:

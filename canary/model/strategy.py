@@ -158,7 +158,8 @@ class Strategy:
     for at once. `listeners` are the hooks that are told of every event.
     `service_name` is the Service whose traffic is split; with `any_service` one of another name may
     stand in front of the target, or none. `routed_by` are the kinds of routes that are split, all
-    that lead there where it is empty. With `health_is_enough` metrics that neither side has are
+    that lead there where it is empty, and `ingress` the only Ingress, where one is named. With
+    `health_is_enough` metrics that neither side has are
     passed over.
 
     Before the first step `ready_percent` of the canary's pods are ready, and before each one
@@ -190,6 +191,7 @@ class Strategy:
     any_service: bool = False
     own_route: GatewayRoute | ProxyRoute | None = None
     routed_by: tuple[str, ...] = ()
+    ingress: str = ""
     progress_deadline: timedelta = timedelta(seconds=600)
     ready_percent: int = 100
     stable_ready_percent: int = 0

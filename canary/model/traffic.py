@@ -117,3 +117,8 @@ class Traffic:
 
 NOTHING: Final = Traffic()
 """All requests are the stable's."""
+
+
+def by_size(traffic: Traffic) -> tuple[int, int, str]:
+    """Order traffic by how much it is."""
+    return traffic.weight, traffic.mirror, str(traffic)

@@ -5,8 +5,9 @@ answer, also those of a pod that has died, and asks nothing of the application. 
 application exposes: `http_requests_total{status}` and `http_request_duration_seconds`. "histogram"
 is the latter alone, with the labels that Flagger's own queries for its providers `kubernetes` and
 `gatewayapi` have. "istio" and "linkerd" are what these meshes count of a Deployment's pods,
-whatever splits the traffic. Which are tried, and in which order, is the Canary's `provider`'s to
-say: a row of `_SOURCES`.
+whatever splits the traffic. "nginx" is what ingress-nginx counts of the requests to a Service, and
+which backend has answered in its place. Which are tried, and in which order, is the Canary's
+`provider`'s to say: a row of `_SOURCES`.
 
 No query has a value where there was no traffic: an empty result, or NaN, is not a pass.
 """
@@ -26,7 +27,8 @@ APP: Final = "app"
 HISTOGRAM: Final = "histogram"
 ISTIO: Final = "istio"
 LINKERD: Final = "linkerd"
-BESIDE_PODS: Final = frozenset({GATEWAY, ISTIO, LINKERD})
+NGINX: Final = "nginx"
+BESIDE_PODS: Final = frozenset({GATEWAY, ISTIO, LINKERD, NGINX})
 """Sources whose series are not on the pages of the application's own containers."""
 _NOT_5XX: Final = '!~"5.."'
 
@@ -58,6 +60,16 @@ class _Series:
     scale: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Side:
+    """The version that is measured; see `builtin_queries`."""
+
+    namespace: str
+    service: str
+    workload: str
+    split: str
+
+
 def builtin_queries(
     metric: Builtin,
     *,
@@ -66,6 +78,7 @@ def builtin_queries(
     workload: str,
     interval: timedelta,
     provider: str = "",
+    split: str = "",
 ) -> tuple[SourceQuery, ...]:
     """Return the queries of a built-in metric, in the order in which they are to be tried.
 
@@ -80,9 +93,11 @@ def builtin_queries(
         workload: the Deployment whose pods are measured: `web-canary`, or `web` for the stable.
         interval: the window; it must hold two scrapes for Prometheus to see a rate.
         provider: `spec.provider` of the Canary, which says whose series there may be.
+        split: the Service whose traffic is split, the stable's; "" stands for `service`.
 
     """
-    sources = [of(namespace, service, workload) for of in _SOURCES.get(provider, _USUAL)]
+    side = _Side(namespace=namespace, service=service, workload=workload, split=split or service)
+    sources = [of(side) for of in _SOURCES.get(provider, _USUAL)]
     write = _success_rate if metric is Builtin.SUCCESS_RATE else _duration
     window = format_duration(interval)
     return tuple(SourceQuery(source=s.source, query=write(s, window)) for s in sources)
@@ -101,10 +116,10 @@ def cluster_pattern(namespace: str, service: str) -> str:
     return f"{quoted(f'{namespace}_{service}')}_[0-9]+"
 
 
-def _gateway(namespace: str, service: str, _: str) -> _Series:
+def _gateway(side: _Side) -> _Series:
     return _Series(
         source=GATEWAY,
-        matchers=f"envoy_cluster_name=~{_string(cluster_pattern(namespace, service))}",
+        matchers=f"envoy_cluster_name=~{_string(cluster_pattern(side.namespace, side.service))}",
         requests="envoy_cluster_upstream_rq",
         good=f"envoy_response_code{_NOT_5XX}",
         latency="envoy_cluster_upstream_rq_time_bucket",
@@ -112,10 +127,10 @@ def _gateway(namespace: str, service: str, _: str) -> _Series:
     )
 
 
-def _app(namespace: str, _: str, workload: str) -> _Series:
+def _app(side: _Side) -> _Series:
     return _Series(
         source=APP,
-        matchers=f"namespace={_string(namespace)},{_pods(workload)}",
+        matchers=f"namespace={_string(side.namespace)},{_pods(side.workload)}",
         requests="http_requests_total",
         good=f"status{_NOT_5XX}",
         latency="http_request_duration_seconds_bucket",
@@ -123,10 +138,10 @@ def _app(namespace: str, _: str, workload: str) -> _Series:
     )
 
 
-def _histogram(namespace: str, _: str, workload: str) -> _Series:
+def _histogram(side: _Side) -> _Series:
     return _Series(
         source=HISTOGRAM,
-        matchers=f"kubernetes_namespace={_string(namespace)},{_pods(workload)}",
+        matchers=f"kubernetes_namespace={_string(side.namespace)},{_pods(side.workload)}",
         requests="http_request_duration_seconds_count",
         good=f"status{_NOT_5XX}",
         latency="http_request_duration_seconds_bucket",
@@ -141,13 +156,13 @@ def _pods(workload: str) -> str:
     return f"kubernetes_pod_name=~{_string(pod_pattern(workload))},kubernetes_pod_name!~{canary}"
 
 
-def _istio(namespace: str, _: str, workload: str) -> _Series:
+def _istio(side: _Side) -> _Series:
     return _Series(
         source=ISTIO,
         # Each request is counted by its client's proxy and by its server's.
         matchers=(
-            f'reporter="destination",destination_workload_namespace={_string(namespace)},'
-            f"destination_workload={_string(workload)}"
+            f'reporter="destination",destination_workload_namespace={_string(side.namespace)},'
+            f"destination_workload={_string(side.workload)}"
         ),
         requests="istio_requests_total",
         good=f"response_code{_NOT_5XX}",
@@ -156,11 +171,12 @@ def _istio(namespace: str, _: str, workload: str) -> _Series:
     )
 
 
-def _linkerd(namespace: str, _: str, workload: str) -> _Series:
+def _linkerd(side: _Side) -> _Series:
     return _Series(
         source=LINKERD,
         matchers=(
-            f'namespace={_string(namespace)},deployment={_string(workload)},direction="inbound"'
+            f"namespace={_string(side.namespace)},deployment={_string(side.workload)},"
+            'direction="inbound"'
         ),
         requests="response_total",
         good='classification!="failure"',
@@ -169,11 +185,35 @@ def _linkerd(namespace: str, _: str, workload: str) -> _Series:
     )
 
 
-_Source = Callable[[str, str, str], _Series]
+def _nginx(side: _Side) -> _Series:
+    return _Series(
+        source=NGINX,
+        matchers=f"namespace={_string(side.namespace)},{_answered_by(side)}",
+        requests="nginx_ingress_controller_requests",
+        good=f"status{_NOT_5XX}",
+        latency="nginx_ingress_controller_response_duration_seconds_bucket",
+        scale=1000,
+    )
+
+
+def _answered_by(side: _Side) -> str:
+    """Return the condition on who answered, whichever Ingress the request came by.
+
+    `service` is the Service of the rule in either case. `canary` is empty where its own backend
+    answered, and else names the one that did so in its place: namespace, Service and port.
+    """
+    if side.service == side.split:
+        return f'service={_string(side.service)},canary=""'
+    backend = f"{quoted(f'{side.namespace}-{side.service}')}-[0-9a-z-]+"
+    return f"service={_string(side.split)},canary=~{_string(backend)}"
+
+
+_Source = Callable[[_Side], _Series]
 _USUAL: Final[tuple[_Source, ...]] = (_gateway, _app)
 _OF_ANY_GATEWAY: Final[tuple[_Source, ...]] = (*_USUAL, _histogram, _istio, _linkerd)
 _SOURCES: Final[Mapping[str, tuple[_Source, ...]]] = {
     "kubernetes": (*_USUAL, _histogram),
+    "nginx": (_nginx, _app),
     "gatewayapi:v1": _OF_ANY_GATEWAY,
     "gatewayapi:v1beta1": _OF_ANY_GATEWAY,
 }

@@ -104,19 +104,23 @@ def template_values(
     key: Key, strategy: Strategy, metric: Metric
 ) -> tuple[TemplateValues, TemplateValues]:
     """Return what a team's text may name, for the canary and for the stable."""
-    return values_of(key, strategy.service_name, metric)
+    return values_of(key, strategy.service_name, metric, ingress=strategy.ingress)
 
 
-def values_of(key: Key, service: str, metric: Metric) -> tuple[TemplateValues, TemplateValues]:
-    """Return the same where of the strategy no more is known than the Service.
+def values_of(
+    key: Key, service: str, metric: Metric, *, ingress: str = ""
+) -> tuple[TemplateValues, TemplateValues]:
+    """Return the same where of the strategy no more is known than these names.
 
     Args:
         key: the target.
         service: name of the Service whose traffic is split.
         metric: the metric.
+        ingress: name of the Ingress that leads to it, "" where none is named.
 
     """
-    return _values(key, service, metric, canary_name), _values(key, service, metric, str)
+    canary, stable = (_values(key, service, metric, name_of) for name_of in (canary_name, str))
+    return replace(canary, ingress=ingress), replace(stable, ingress=ingress)
 
 
 def team_query(
@@ -174,4 +178,5 @@ def _builtin(
         workload=name_of(key.name),
         interval=metric.interval,
         provider=strategy.provider,
+        split=strategy.service_name,
     )

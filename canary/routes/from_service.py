@@ -7,6 +7,7 @@ from canary.model.strategy import GatewayRoute, ProxyRoute, Strategy
 from canary.model.values import Json, Key
 from canary.routes.grpc_from_service import grpc_match, grpc_unsaid
 from canary.routes.http_matches import comparison, value_match
+from canary.routes.nginx import NGINX
 from canary.routes.proxy_from_service import asked_proxy, proxy_from, proxy_unsaid
 
 MATCHED: Final = frozenset({"uri", "headers", "queryParams", "method", "name"})
@@ -30,6 +31,8 @@ def asked_route(service: Json, target: str, provider: str = "") -> GatewayRoute 
     """
     if provider == CONTOUR:
         return asked_proxy(service) if service.get("port") else None
+    if provider == NGINX:
+        return None
     if not service.get("gatewayRefs"):
         return None
     is_grpc = service.get("appProtocol") == GRPC

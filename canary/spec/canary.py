@@ -15,6 +15,7 @@ from canary.model.strategy import (
 )
 from canary.model.values import FULL, Json
 from canary.routes.from_service import CONTOUR, asked_route, unsaid
+from canary.routes.nginx import NGINX, never_carried
 from canary.spec import parsers
 from canary.spec.alerts import heard_by
 from canary.spec.annotations import annotated
@@ -23,7 +24,7 @@ from canary.spec.hooks import hooks_of, listeners_of
 from canary.spec.made import Whose, former_defaults, whose
 from canary.spec.problems import Problems
 from canary.spec.settings import Tuning, tuned
-from canary.spec.strategies import KUBERNETES, course
+from canary.spec.strategies import KUBERNETES, Course, course
 
 __all__ = ["Defaults", "parse_strategy"]
 
@@ -32,6 +33,7 @@ PROVIDERS: Final = {
     "": (),
     KUBERNETES: (),
     CONTOUR: ("HTTPProxy",),
+    NGINX: ("Ingress",),
     "gatewayapi:v1": _GATEWAY_API,
     "gatewayapi:v1beta1": _GATEWAY_API,
 }
@@ -82,6 +84,7 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
     tuning = annotated(canary, problems, defaults.tuning)
     service = spec.get("service") or {}
     taken = course(spec, analysis, problems, by_pods=tuning.by_pods)
+    problems.found += _unsaid(spec, taken)
     strategy = Strategy(
         interval=max(interval, defaults.min_interval),
         threshold=min(max(1, int(analysis.get("threshold") or 1)), MOST_FAILURES),
@@ -99,6 +102,7 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
         any_service=follows and not service,
         own_route=asked_route(service, spec["targetRef"]["name"], spec.get("provider", "")),
         routed_by=PROVIDERS.get(spec.get("provider", ""), ()),
+        ingress=_ingress(spec),
         progress_deadline=_deadline(spec, problems),
         ready_percent=_ready_percent("canaryReadyThreshold", analysis, problems, usual=FULL),
         stable_ready_percent=_ready_percent("primaryReadyThreshold", analysis, problems, usual=0),
@@ -166,22 +170,42 @@ def _strange_target(spec: Json) -> list[str]:
 def _strange_routing(spec: Json) -> list[str]:
     provider, service = spec.get("provider", ""), spec.get("service") or {}
     found = [
-        f"{name}: only routes of the Gateway API and of Contour are split; remove it"
-        for name in ("ingressRef", "routeRef", "upstreamRef")
+        f"{name}: only routes of the Gateway API, Contour and ingress-nginx are split; remove it"
+        for name in ("routeRef", "upstreamRef")
         if spec.get(name)
     ]
     if provider not in PROVIDERS:
-        said = f"provider {provider}: only the Gateway API and Contour are routed; remove it"
-        found.append(said)
+        said = "only the Gateway API, Contour and ingress-nginx are routed; remove it"
+        found.append(f"provider {provider}: {said}")
+    if provider == NGINX and not _ingress(spec):
+        said = "needs the name of the Ingress that leads to the Service, in ingressRef.name"
+        found.append(f"provider {provider}: {said}")
+    if provider != NGINX and spec.get("ingressRef"):
+        found.append(f"ingressRef: is followed with provider {NGINX} alone; set it, or remove this")
     return [*found, *unsaid(service, spec["targetRef"]["name"], provider)]
+
+
+def _ingress(spec: Json) -> str:
+    """Return the name of the one Ingress that is split, "" where none is named."""
+    return str((spec.get("ingressRef") or {}).get("name") or "")
+
+
+def _unsaid(spec: Json, taken: Course) -> tuple[str, ...]:
+    """Say which traffic of its steps an Ingress of nginx cannot carry, each reason once."""
+    if spec.get("provider") != NGINX:
+        return ()
+    found = (never_carried(step.traffic) for step in taken.steps)
+    return tuple(dict.fromkeys(filter(None, found)))
 
 
 def _ignored(spec: Json) -> tuple[str, ...]:
     """Name what is passed over because it changes no verdict; a run says so when it starts."""
     service = spec.get("service") or {}
     used = {"retries"} if spec.get("provider") == CONTOUR else set[str]()
+    unused = spec.get("provider") == NGINX and service.get("gatewayRefs")
     fields = {
         "revertOnDeletion": spec.get("revertOnDeletion"),
+        "service.gatewayRefs": unused,
         **{
             f"service.{name}": service.get(name)
             for name in _UNUSED_SERVICE_FIELDS

@@ -126,4 +126,6 @@ def _values(canary: Json, entry: Json) -> tuple[TemplateValues, TemplateValues]:
         interval=Problems().read(where, parsers.duration, entry.get("interval"), _MINUTE),
         variables=entry.get("templateVariables") or {},
     )
-    return values_of(key, (spec.get("service") or {}).get("name") or key.name, metric)
+    service = (spec.get("service") or {}).get("name") or key.name
+    ingress = str((spec.get("ingressRef") or {}).get("name") or "")
+    return values_of(key, service, metric, ingress=ingress)

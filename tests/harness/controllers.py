@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from analyzer.routers.kinds import RESOURCES
+from analyzer.routers.kinds import RESOURCES, WATCHED
 from canary.model.selection import selects, service_selector
 from canary.model.values import Json
 from runtime.resources import (
@@ -32,7 +32,7 @@ COLLECTOR: Final = Writer("system:serviceaccount:kube-system:generic-garbage-col
 NODES: Final = 3
 _OWNED: Final = (
     *(CANARIES, DEPLOYMENTS, REPLICASETS, PODS, SERVICES, SECRETS),
-    *RESOURCES.values(),
+    *WATCHED.values(),
 )
 
 

@@ -23,7 +23,7 @@ from analyzer.loop.sweeper import Sweeper
 from analyzer.loop.telemetry import RunMetrics
 from analyzer.ports import HookCaller, MetricProvider
 from analyzer.routers.chosen import Chosen
-from analyzer.routers.kinds import RESOURCES
+from analyzer.routers.kinds import WATCHED
 from canary.model.world import Timing
 from canary.spec.defaults import Defaults
 from tests.fakes.bench import NoWeigher
@@ -58,7 +58,7 @@ class Analyzer:
         records, router = Records(cluster), Chosen(cluster)
         sampler = Sampler(cluster, self.providers, "http://metrics")
         inquirer = Inquirer(self.hooks, sampler, registry=registry, clock=_loop_time)
-        index = follow(self.listens or self.client, RESOURCES.values())
+        index = follow(self.listens or self.client, WATCHED.values())
         index.absences.clock = index.gone.clock = _loop_time
         reconciler = Reconciler(
             cluster=cluster,

@@ -16,6 +16,7 @@ from runtime.resources import (
     CANARIES,
     DEPLOYMENTS,
     EVENTS,
+    INGRESSES,
     PODS,
     REPLICASETS,
     SERVICES,
@@ -30,6 +31,7 @@ _OURS: Final = {
     SERVICES.plural: {CANARY},
     CANARIES.plural: {NAME, CANARY},
     **{it.plural: {NAME} for it in RESOURCES.values()},
+    INGRESSES.plural: {CANARY},
 }
 UNDOING: Final = timedelta(seconds=15)
 """In which a half-way promotion has its ReplicaSet scaled down once it is held."""
@@ -206,7 +208,7 @@ class Ledger:
                 self.wrong.append("the route is marked still")
             if found["spec"] != defaulted(routes, self.stage.route)["spec"]:
                 self.wrong.append(f"the route is not the team's: {found['spec']}")
-        for kind in (DEPLOYMENTS, SERVICES):
+        for kind in (DEPLOYMENTS, SERVICES, INGRESSES):
             if api.look(kind, SPACE, CANARY) is not None:
                 self.wrong.append(f"an orphan: {kind.kind} {CANARY}")
         self.wrong += [f"parked still: {name}" for name in self.strays()]

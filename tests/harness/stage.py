@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from analyzer.ports import HookCaller, ProviderError
-from analyzer.routers.kinds import RESOURCES
+from analyzer.routers.kinds import WATCHED
 from canary.contract import (
     EVIDENCE,
     NAMESPACE_ENABLED,
@@ -26,12 +26,14 @@ from canary.model.hashing import template_hash
 from canary.model.selection import selects, service_selector
 from canary.model.values import Json
 from canary.queries.provider import ProviderSpec
+from canary.routes.nginx import PREFIX
 from runtime.resources import (
     CANARIES,
     DEPLOYMENTS,
     EVENTS,
     HTTPPROXIES,
     HTTPROUTES,
+    INGRESSES,
     NAMESPACES,
     PODS,
     REPLICASETS,
@@ -90,7 +92,8 @@ class Stage:
     `bad` and `answers.values` say what images do. `writable_since` is since when its API
     server takes the analyzer's writes, infinite while it takes none. `gate` is what these have to
     pass, `ears` makes what its informers hear by. `routes` is the kind of its route. With `by_pods`
-    there is none, and the Service selects by less than the target.
+    there is none, and the Service selects by less than the target. With `named` the Canary names
+    its Ingress.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class Stage:
         kind: str = HTTPROUTES.kind,
         analysis: Mapping[str, Any] = MappingProxyType({}),
         by_pods: bool = False,
+        named: bool = False,
     ) -> None:
         self.began = asyncio.get_running_loop().time()
         self.api = ApiServer(self.now)
@@ -116,11 +120,15 @@ class Stage:
         self.writable_since = 0.0
         self.installation = Installation(self._analyzer)
         self.team = Client(self.api, TEAM)
-        self.routes = RESOURCES[kind]
+        self.routes = WATCHED[kind]
         self.route, self.by_pods = route(kind), by_pods
         self._written = asyncio.Event()
         self.api.watchers.append(lambda _: self._written.set())
-        self._furnish(replicas, canary(**analysis) if own_canary else None)
+        own = canary(**analysis) if own_canary else None
+        if own is not None and named:
+            reference = {"apiVersion": self.routes.api_version, "kind": kind, "name": NAME}
+            own["spec"] |= {"provider": "nginx", "ingressRef": reference}
+        self._furnish(replicas, own)
 
     def now(self) -> datetime:
         """Return the API server's time."""
@@ -209,11 +217,23 @@ class Stage:
         """Return the share of the canary, in percent: of the route's weights, or of the pods."""
         if self.by_pods:
             return self._share_of_pods()
+        if self.routes == INGRESSES:
+            return self._share_beside()
         found = self.api.look(self.routes, *PLACE)
         refs = [] if found is None else backends_of(found)
         total = sum(ref.get("weight", 0) for ref in refs)
         given = sum(ref.get("weight", 0) for ref in refs if ref["name"] == CANARY)
         return round(100 * given / total) if total else 0
+
+    def _share_beside(self) -> int:
+        """Return the share by the Ingress that stands beside the team's, of what that leads to."""
+        plain, beside = (self.api.look(INGRESSES, SPACE, name) for name in (NAME, CANARY))
+        if plain is None or beside is None:
+            return 0
+        notes, rules = beside["metadata"].get("annotations") or {}, beside["spec"]["rules"]
+        hosts = {rule["host"] for rule in plain["spec"]["rules"]}
+        merged = all(rule["host"] in hosts for rule in rules)
+        return int(notes.get(f"{PREFIX}/canary-weight", 0)) if merged else 0
 
     def _share_of_pods(self) -> int:
         selection = service_selector(service())
@@ -399,6 +419,8 @@ def route(kind: str = HTTPROUTES.kind) -> Json:
                 "routes": [{"services": [{"name": NAME, "port": 80}]}],
             },
         }
+    if kind == INGRESSES.kind:
+        return ingress("web.example")
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": kind,
@@ -406,6 +428,21 @@ def route(kind: str = HTTPROUTES.kind) -> Json:
         "spec": {
             "parentRefs": [{"name": "gateway"}],
             "rules": [{"backendRefs": [{"name": NAME, "port": 80}]}],
+        },
+    }
+
+
+def ingress(*hosts: str) -> Json:
+    """Return the team's Ingress."""
+    backend = {"service": {"name": NAME, "port": {"number": 80}}}
+    paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
+    return {
+        "apiVersion": INGRESSES.api_version,
+        "kind": INGRESSES.kind,
+        "metadata": {"name": NAME, "namespace": SPACE},
+        "spec": {
+            "ingressClassName": "nginx",
+            "rules": [{"host": host, "http": {"paths": paths}} for host in hosts],
         },
     }
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from canary.contract import SHARE_BY_PODS, Command
-from runtime.resources import CANARIES, DEPLOYMENTS, PODS
+from runtime.resources import CANARIES, DEPLOYMENTS, INGRESSES, PODS
 from tests.fakes.hook_caller import FakeHookCaller
 from tests.harness.api import Change
 from tests.harness.controllers import Health, image_of, is_ready
-from tests.harness.stage import CANARY, PLACE, SPACE, Stage, deployment
+from tests.harness.stage import CANARY, PLACE, SPACE, Stage, deployment, ingress
 
 GOOD: Final = 0.0
 BAD: Final = 5.0
@@ -307,8 +307,42 @@ async def _no_more_by_pods(stage: Stage) -> None:
     await stage.until("left", lambda: not stage.weight())
 
 
+async def _rewritten(stage: Stage) -> None:
+    """Give the Ingress another host in mid-run: what stands beside it follows, with its share."""
+    stage.answers.values["web:2"] = None
+    await _promoted(stage)
+    await has_traffic(stage, "web:2")
+    share = stage.weight()
+    edited = ingress("new.example", "web.example")
+    # As the ledger knows it, for that is what the team has written in the end.
+    stage.route = edited
+    await stage.team.apply(INGRESSES, edited)
+    await stage.until(
+        "the new host's share", lambda: _hosts(stage) == {"new.example", "web.example"}
+    )
+    await stage.until("the same share", lambda: stage.weight() == share)
+    stage.answers.values["web:2"] = GOOD
+
+
+def _hosts(stage: Stage) -> set[str]:
+    found = stage.api.look(INGRESSES, SPACE, CANARY)
+    return set() if found is None else {rule["host"] for rule in found["spec"]["rules"]}
+
+
+async def _left_with_the_ingress(stage: Stage) -> None:
+    """Delete the Ingress and the target in mid-run: what stood beside it goes too."""
+    await _promoted(stage)
+    await has_traffic(stage, "web:2")
+    await stage.team.delete(INGRESSES, *PLACE)
+    await stage.team.delete(DEPLOYMENTS, *PLACE)
+    await stage.until("cleaned", lambda: not stage.canary_image() and not _hosts(stage))
+    await stage.team.delete(CANARIES, *PLACE)
+
+
 _INSIDERS: Final = [{"headers": {"x-canary": {"exact": "insider"}}}]
 _LARGE: Final = {"replicas": 4}
+_INGRESS: Final = {"kind": INGRESSES.kind}
+_NAMED: Final = {**_INGRESS, "named": True}
 _BY_PODS: Final = {"replicas": 4, "by_pods": True}
 STORIES: Final = (
     Story(
@@ -511,5 +545,55 @@ STORIES: Final = (
         serves="web:2",
         released={"web:2": 1},
         stage=_BY_PODS,
+    ),
+    Story(
+        name="ingress",
+        plays=_promoted,
+        phase="Succeeded",
+        serves="web:2",
+        released={"web:2": 1},
+        stage=_NAMED,
+        kinds=frozenset({"create ingresses", "merge_patch ingresses", "delete ingresses"}),
+    ),
+    Story(
+        name="ingress-refused",
+        plays=_refused,
+        phase="Failed",
+        serves="web:1",
+        never=frozenset({"web:2"}),
+        stage=_INGRESS,
+    ),
+    Story(
+        name="ingress-supersede",
+        plays=_superseded,
+        phase="Succeeded",
+        serves="web:3",
+        released={"web:3": 1},
+        never=frozenset({"web:2"}),
+        stage=_INGRESS,
+    ),
+    Story(
+        name="ingress-a-b",
+        plays=_promoted,
+        phase="Succeeded",
+        serves="web:2",
+        released={"web:2": 1},
+        stage={**_NAMED, "analysis": {"iterations": 2, "match": _INSIDERS}},
+    ),
+    Story(
+        name="ingress-rewritten",
+        plays=_rewritten,
+        phase="Succeeded",
+        serves="web:2",
+        released={"web:2": 1},
+        stage=_NAMED,
+    ),
+    Story(
+        name="ingress-gone",
+        plays=_left_with_the_ingress,
+        phase="",
+        serves="",
+        never=frozenset({"web:2"}),
+        stage=_NAMED,
     ),
 )

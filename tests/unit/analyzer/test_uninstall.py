@@ -19,8 +19,17 @@ from canary.model.traffic import Traffic
 from canary.model.values import Json
 from canary.routes.gateway_api import HttpRoutes
 from canary.routes.mark import Mark, TargetSplit
+from canary.routes.nginx import Companions
 from runtime.errors import ApiError, Forbidden, Invalid
-from runtime.resources import CANARIES, DEPLOYMENTS, HTTPROUTES, REPLICASETS, SERVICES, Resource
+from runtime.resources import (
+    CANARIES,
+    DEPLOYMENTS,
+    HTTPROUTES,
+    INGRESSES,
+    REPLICASETS,
+    SERVICES,
+    Resource,
+)
 from tests.fakes.made import FLAGGERS, applied, former, made
 from tests.fakes.objects import annotated, deployment
 from tests.fakes.stored import Stored
@@ -178,6 +187,22 @@ async def test_what_is_denied_on_one_target_is_said_and_lets_all_others_go(
     assert "paused" not in target["spec"]
     left = {(plural, name) for plural, _, name in store.objects if plural != "replicasets"}
     assert left == {("deployments", "web"), ("deployments", "frozen"), ("services", "web")}
+
+
+async def test_what_stands_beside_an_ingress_goes_and_the_ingress_stays() -> None:
+    store = cluster()
+    backend = {"service": {"name": "gone", "port": {"number": 80}}}
+    team: Json = {
+        "kind": "Ingress",
+        "metadata": {"name": "shop", "namespace": "prod"},
+        "spec": {"ingressClassName": "nginx", "defaultBackend": backend},
+    }
+    split = TargetSplit(stable="gone", canary="gone-canary", traffic=Traffic(50))
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "gone", "uid": "u-9"}
+    for one in (team, Companions("other.example").companion(team, "gone", split, owner)):
+        store.put(INGRESSES, one)
+    await Uninstall(store, Candidates.STABLE, 0.0, lambda _: None).run()
+    assert [name for plural, _, name in store.objects if plural == "ingresses"] == ["shop"]
 
 
 async def test_what_only_has_our_labels_stays_and_a_split_without_a_canary_goes() -> None:

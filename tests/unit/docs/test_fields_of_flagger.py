@@ -30,7 +30,6 @@ REFUSED: dict[str, Json] = {
     "autoscalerRef.primaryScalerQueries": canary(
         autoscalerRef={**SCALER, "kind": "ScaledObject", "primaryScalerQueries": {"a": "b"}}
     ),
-    "ingressRef.**": canary(ingressRef=REF),
     "routeRef.**": canary(routeRef={**REF, "kind": "ApisixRoute"}),
     "upstreamRef.**": canary(upstreamRef={**REF, "kind": "Upstream"}),
     **{

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from analyzer.routers.kinds import RESOURCES
+from analyzer.routers.kinds import WATCHED
 from canary.contract import SPLIT
 from runtime.resources import CANARIES, DEPLOYMENTS, HTTPPROXIES, HTTPROUTES
 from tests.harness.faults import Recorder
@@ -13,7 +13,7 @@ from tests.harness.played import play
 from tests.harness.stage import NAME, PLACE, SPACE, Stage
 from tests.harness.stories import BAD, Story, begun, has_traffic, push
 
-OTHERS = sorted(set(RESOURCES) - {HTTPROUTES.kind})
+OTHERS = sorted(set(WATCHED) - {HTTPROUTES.kind})
 
 
 async def _promoted(stage: Stage) -> None:
@@ -98,7 +98,7 @@ def test_a_route_that_is_applied_again_or_made_anew_in_mid_run_keeps_the_split(k
     play(story(_applied_again, kind), lambda _: Recorder())
 
 
-@pytest.mark.parametrize("kind", sorted(RESOURCES))
+@pytest.mark.parametrize("kind", sorted(WATCHED))
 def test_nothing_is_made_where_the_provider_asks_for_another_kind(kind: str) -> None:
     play(story(_other_provider, kind), lambda _: Recorder())
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from runtime.resources import INGRESSES
 from tests.harness.client import Write
 from tests.harness.ears import Hearing
 from tests.harness.faults import DEATHS, Fault
@@ -30,6 +31,9 @@ KNOWN: Final = frozenset(
         "merge_patch deployments/status",
         "json_patch deployments/status",
         "merge_patch httproutes",
+        "create ingresses",
+        "merge_patch ingresses",
+        "delete ingresses",
         "merge_patch pods",
         "merge_patch replicasets",
         "merge_patch replicasets/scale",
@@ -96,6 +100,20 @@ def test_no_verdict_outlives_the_next_hold_whatever_happens_to_its_write(
     [story] = [one for one in STORIES if one.name == name]
     [*_, number] = [at for at, write in enumerate(found(story)) if write.part == "condition"]
     assert list(failures([Point(story, number, fault)])) == []
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", [it.name for it in STORIES if it.name.startswith("ingress")])
+def test_no_ingress_is_left_behind_whatever_happens_to_any_of_its_writes(name: str) -> None:
+    [story] = [one for one in STORIES if one.name == name]
+    points = [
+        Point(story, number, fault)
+        for number, write in enumerate(found(story))
+        if write.resource == INGRESSES
+        for fault in Fault
+    ]
+    assert points
+    assert list(failures(points)) == []
 
 
 @pytest.mark.timeout(300)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analyzer.routers.kinds import RESOURCES, RIGHTS
+from analyzer.routers.kinds import RESOURCES, RIGHTS, WATCHED
 from canary.routes.known import DIALECTS
 from runtime.resources import HTTPROUTES
 from tests.unit.manifests.installation import ROUTE_RIGHTS, documents, objects, the
@@ -12,13 +12,13 @@ MORE = {path.name: documents(path / "rights.yaml") for path in ROUTE_RIGHTS}
 
 def test_every_known_kind_has_its_resource_and_its_rights() -> None:
     assert set(RESOURCES) == {it.kind for it in DIALECTS}
-    assert set(RIGHTS) == set(RESOURCES) - {HTTPROUTES.kind}
+    assert set(RIGHTS) == set(WATCHED) - {HTTPROUTES.kind}
     assert set(RIGHTS.values()) == set(MORE)
-    assert all(RESOURCES[kind].optional for kind in RIGHTS)
+    assert all(WATCHED[kind].optional for kind in RIGHTS)
 
 
 def test_the_installation_grants_nothing_on_them() -> None:
-    plurals = {RESOURCES[kind].plural for kind in RIGHTS}
+    plurals = {WATCHED[kind].plural for kind in RIGHTS}
     granted = {
         plural for it in objects() for rule in it.get("rules", ()) for plural in rule["resources"]
     }
@@ -29,8 +29,9 @@ def test_the_installation_grants_nothing_on_them() -> None:
 @pytest.mark.parametrize("kind", RIGHTS)
 def test_a_component_grants_its_kind_to_the_analyzer(kind: str) -> None:
     role, binding = MORE[RIGHTS[kind]]
-    resource, account = RESOURCES[kind], the("ServiceAccount", "headgate-analyzer")["metadata"]
-    verbs = ["get", "list", "watch", "create", "patch"]
+    resource, account = WATCHED[kind], the("ServiceAccount", "headgate-analyzer")["metadata"]
+    made = [] if kind in RESOURCES else ["delete"]  # what stands beside a team's own goes again
+    verbs = ["get", "list", "watch", "create", "patch", *made]
 
     assert role["rules"] == [
         {"apiGroups": [resource.group], "resources": [resource.plural], "verbs": verbs}

@@ -63,6 +63,7 @@ def test_defaults_are_the_careful_ones() -> None:
         "HEADGATE_ALERT_PROVIDER": "",
         "HEADGATE_ALERT_SEVERITY": "info",
         "HEADGATE_EVENT_WEBHOOK": "",
+        "HEADGATE_INGRESS_ANNOTATIONS_PREFIX": "nginx.ingress.kubernetes.io",
         "HEADGATE_DRAIN": "5s",
         "HEADGATE_MIN_INTERVAL": "10s",
         "HEADGATE_ON_UNSUITABLE": "hold",

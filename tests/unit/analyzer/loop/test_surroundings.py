@@ -12,10 +12,11 @@ from tests.fakes.stored import Stored
     [
         (("grpcroutes", "httpproxies"), (), "; Headgate may read no GRPCRoute or HTTPProxy: see"),
         (("httpproxies",), (), "; Headgate may read no HTTPProxy: see manifests/route-rights"),
+        (("ingresses",), (), "; Headgate may read no Ingress: see manifests/route-rights"),
         (("httpproxies",), ("HTTPRoute",), ""),
         ((), (), ""),
     ],
-    ids=["both", "one", "one that is not asked for", "none"],
+    ids=["both", "one", "Ingresses", "one that is not asked for", "none"],
 )
 async def test_kinds_of_routes_that_were_not_granted_are_named_where_no_route_leads(
     denied: tuple[str, ...], kinds: tuple[str, ...], told: str

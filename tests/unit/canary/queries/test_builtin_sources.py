@@ -17,6 +17,7 @@ from canary.queries.builtin import (
     HISTOGRAM,
     ISTIO,
     LINKERD,
+    NGINX,
     SourceQuery,
     builtin_queries,
 )
@@ -27,10 +28,12 @@ SOURCES = {
     "": (GATEWAY, APP),
     "contour": (GATEWAY, APP),
     "kubernetes": (GATEWAY, APP, HISTOGRAM),
+    "nginx": (NGINX, APP),
     "gatewayapi:v1": (GATEWAY, APP, HISTOGRAM, ISTIO, LINKERD),
     "gatewayapi:v1beta1": (GATEWAY, APP, HISTOGRAM, ISTIO, LINKERD),
 }
 ALL = SOURCES["gatewayapi:v1"]
+EVERY = (*ALL, NGINX)
 Labels = dict[str, str]
 
 
@@ -44,6 +47,7 @@ def queries(
         workload=name,
         interval=timedelta(minutes=1),
         provider=provider,
+        split="web",
     )
     return {one.source: one for one in found}
 
@@ -61,6 +65,7 @@ def test_sources_are_tried_in_the_order_of_the_provider(provider: str, metric: B
 def test_a_strategy_says_its_provider(provider: str) -> None:
     spec = {
         "provider": provider,
+        **({"ingressRef": {"name": "shop"}} if provider == "nginx" else {}),
         "targetRef": {"kind": "Deployment", "name": "web"},
         "analysis": {"stepWeights": [10], "metrics": []},
     }
@@ -88,7 +93,15 @@ def labels(source: str, name: str, namespace: str = "prod") -> Labels:
             "destination_workload": name,
         },
         LINKERD: {"namespace": namespace, "deployment": name, "direction": "inbound"},
+        NGINX: {"namespace": namespace, "ingress": "shop", **by_nginx(name, namespace)},
     }[source]
+
+
+def by_nginx(name: str, namespace: str) -> Labels:
+    """Return what it says of a request to a Service, or that another has answered in its place."""
+    if not name.endswith("-canary"):
+        return {"service": name, "canary": ""}
+    return {"service": name.removesuffix("-canary"), "canary": f"{namespace}-{name}-http-alt"}
 
 
 ANSWERS: dict[str, tuple[str, Labels, Labels]] = {
@@ -101,6 +114,7 @@ ANSWERS: dict[str, tuple[str, Labels, Labels]] = {
     HISTOGRAM: ("http_request_duration_seconds_count", {"status": "200"}, {"status": "502"}),
     ISTIO: ("istio_requests_total", {"response_code": "404"}, {"response_code": "503"}),
     LINKERD: ("response_total", {"classification": "success"}, {"classification": "failure"}),
+    NGINX: ("nginx_ingress_controller_requests", {"status": "404"}, {"status": "502"}),
 }
 LATENCIES = {
     GATEWAY: ("envoy_cluster_upstream_rq_time_bucket", "500"),
@@ -108,6 +122,7 @@ LATENCIES = {
     HISTOGRAM: ("http_request_duration_seconds_bucket", "0.5"),
     ISTIO: ("istio_request_duration_milliseconds_bucket", "500"),
     LINKERD: ("response_latency_ms_bucket", "500"),
+    NGINX: ("nginx_ingress_controller_response_duration_seconds_bucket", "0.5"),
 }
 OTHERS = ("web-canary-canary", "web-api", "webx", "my-web", "web.canary")
 """Names that are neither version's."""
@@ -122,10 +137,15 @@ def derived(source: str, metric: Builtin, name: str) -> Derived:
     bounds: dict[str, float | None] = {"minimum": None, "maximum": 500}
     if metric is Builtin.SUCCESS_RATE:
         bounds = {"minimum": 99, "maximum": None}
-    return derive(queries(metric, name)[source].query, **bounds)
+    return derive(query_of(source, metric, name), **bounds)
 
 
-@pytest.mark.parametrize(("source", "name"), [*product(ALL, ["web", "web-canary"])])
+def query_of(source: str, metric: Builtin, name: str = "web-canary") -> str:
+    provider = "nginx" if source == NGINX else "gatewayapi:v1"
+    return queries(metric, name, provider)[source].query
+
+
+@pytest.mark.parametrize(("source", "name"), [*product(EVERY, ["web", "web-canary"])])
 def test_answers_of_one_version_are_counted_as_good_or_bad(source: str, name: str) -> None:
     found = derived(source, Builtin.SUCCESS_RATE, name)
     assert isinstance(found, Ratio)
@@ -143,7 +163,7 @@ def test_answers_of_one_version_are_counted_as_good_or_bad(source: str, name: st
         assert found.role(twice) == (0, 0)
 
 
-@pytest.mark.parametrize(("source", "name"), [*product(ALL, ["web", "web-canary"])])
+@pytest.mark.parametrize(("source", "name"), [*product(EVERY, ["web", "web-canary"])])
 def test_slow_answers_of_one_version_are_counted_at_the_limit(source: str, name: str) -> None:
     found = derived(source, Builtin.DURATION, name)
     assert isinstance(found, Quantile)
@@ -155,11 +175,11 @@ def test_slow_answers_of_one_version_are_counted_at_the_limit(source: str, name:
     assert found.limit == float(le), "a limit of 500 ms in the source's own unit"
 
 
-@pytest.mark.parametrize("source", ALL)
+@pytest.mark.parametrize("source", EVERY)
 def test_where_nothing_was_sent_there_is_no_value(source: str) -> None:
-    rate = queries(Builtin.SUCCESS_RATE)[source].query
+    rate = query_of(source, Builtin.SUCCESS_RATE)
     assert rate.endswith("[1m])) > 0)"), "nothing to divide by"
-    duration = queries(Builtin.DURATION)[source].query
+    duration = query_of(source, Builtin.DURATION)
     assert duration.startswith("histogram_quantile(0.99, sum by (le) (rate("), "NaN of nothing"
 
 

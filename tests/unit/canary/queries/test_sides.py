@@ -125,6 +125,23 @@ def test_what_does_not_read_the_canary_is_refused_with_what_to_write(
 
 
 @pytest.mark.parametrize(
+    ("condition", "refused"), [('canary!=""', ""), ('canary=""', "stable"), ("", "stable")]
+)
+def test_behind_an_ingress_the_canary_is_who_answered_in_place_of_the_stable(
+    condition: str, refused: str
+) -> None:
+    template = f'sum(x{{namespace="{{{{ namespace }}}}",ingress="{{{{ ingress }}}}",{condition}}})'
+    canary, stable = (replace(values(canary=it), ingress="web") for it in (True, False))
+    if refused:
+        with pytest.raises(TemplateError, match="does not read the canary"):
+            sides(template, canary, stable)
+        return
+    found = sides(template, canary, stable)
+    assert found.canary == found.stable == 'sum(x{namespace="prod",ingress="web",canary!=""})'
+    assert (found.apart, found.note) == (False, "")
+
+
+@pytest.mark.parametrize(
     "template",
     [
         'sum(x{app="{{ target }}"}) > sum(x{app="web"})',
