@@ -17,7 +17,7 @@ from operator import itemgetter
 from canary.model.traffic import NOTHING, Traffic
 from canary.model.values import FULL, Json
 from canary.routes.dialect import Written
-from canary.routes.http_added import Bared, Put, noted
+from canary.routes.http_added import Bared, noted
 from canary.routes.http_kept import Splits, by, is_shared, kept_of, plain_rules, put_in
 from canary.routes.http_matches import UnsaidError
 from canary.routes.http_parts import (
@@ -30,6 +30,7 @@ from canary.routes.http_parts import (
     weight_of,
 )
 from canary.routes.mark import NO_MARK, Mark, TargetSplit, mark_of
+from canary.routes.variants import Put
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
