@@ -35,7 +35,7 @@ from runtime.resources import (
 
 OTHER_KINDS: Final = (HTTPROUTES, GRPCROUTES, INGRESSES, VIRTUALSERVICES, HTTPPROXIES)
 """Kinds that may lead to a Service, to be named where nothing does that is split."""
-RIGHTS: Final = (GRPCROUTES, HTTPPROXIES)
+RIGHTS: Final = (GRPCROUTES, HTTPPROXIES, VIRTUALSERVICES)
 """Kinds that are split where the admin has granted them."""
 
 

@@ -11,10 +11,14 @@ from typing import Final
 from analyzer.ports import Cluster
 from canary.model.values import Json
 from runtime.errors import Forbidden, NotFound
-from runtime.resources import GRPCROUTES, HTTPPROXIES, HTTPROUTES, Resource
+from runtime.resources import GRPCROUTES, HTTPPROXIES, HTTPROUTES, VIRTUALSERVICES, Resource
 
-RESOURCES: Final = {it.kind: it for it in (HTTPROUTES, GRPCROUTES, HTTPPROXIES)}
-RIGHTS: Final = {GRPCROUTES.kind: "grpcroutes", HTTPPROXIES.kind: "contour"}
+RESOURCES: Final = {it.kind: it for it in (HTTPROUTES, GRPCROUTES, HTTPPROXIES, VIRTUALSERVICES)}
+RIGHTS: Final = {
+    GRPCROUTES.kind: "grpcroutes",
+    HTTPPROXIES.kind: "contour",
+    VIRTUALSERVICES.kind: "istio",
+}
 """The component of manifests/route-rights that grants a kind; the rest is granted to all."""
 ASKED_AGAIN: Final = 15.0
 """Seconds after which a kind that was not there is asked for again: a CRD or a right may come."""

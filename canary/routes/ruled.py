@@ -83,6 +83,11 @@ class RuledRoutes(ABC):
         """Return the rules with what their weights count for, where the kind has its own way."""
         return rules
 
+    def barred(self, rules: list[Json], split: TargetSplit, space: str) -> str:
+        """Say why a canary can have no request at all by a route, "" where it can."""
+        del rules, split, space
+        return ""
+
     def too_much(self, rules: list[Json]) -> str:
         """Say what there is more of than the kind takes, "" where it takes all of it."""
         del rules
@@ -144,10 +149,18 @@ class RuledRoutes(ABC):
         bare = self.bare(self.read(route), mark, space)
         plain = self.counted(plain_rules(bare.rules, mark, space))
         asked = mark.staying
-        fits = {name: split for name, split in asked.items() if split.traffic.is_a_share}
+        left_out = {
+            name: why
+            for name, split in asked.items()
+            if not split.traffic.is_nothing and (why := self.barred(plain, split, space))
+        }
+        may = {
+            name: replace(split, traffic=NOTHING) if name in left_out else split
+            for name, split in asked.items()
+        }
+        fits = {name: split for name, split in may.items() if split.traffic.is_a_share}
         rules = self.put(plain, fits, space, percent=bare.percent)
-        left_out = {}
-        for name, split in sorted(asked.items(), key=itemgetter(0)):
+        for name, split in sorted(may.items(), key=itemgetter(0)):
             if name in fits:
                 continue
             fits[name] = split

@@ -149,7 +149,10 @@ def test_without_its_route_nothing_moves_until_it_is_back(name: str) -> None:
     async def then(stage: Stage) -> None:
         await stage.team.delete(HTTPROUTES, *PLACE)
         await stage.wait(A_WHILE)
-        lacking = "no HTTPRoute, GRPCRoute or HTTPProxy of its namespace leads to Service prod/web"
+        lacking = (
+            "no HTTPRoute, GRPCRoute, HTTPProxy or VirtualService of its namespace leads to "
+            "Service prod/web"
+        )
         assert lacking in says(stage)
         assert stage.serving() == {"web:1": 4}
         await stage.team.create(HTTPROUTES, stage.route)

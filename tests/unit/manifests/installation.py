@@ -21,7 +21,9 @@ METRIC_RIGHTS = MANIFESTS / "metric-rights"
 """What an admin may let the analyzer read besides."""
 POD_SHARES = MANIFESTS / "pod-shares"
 """What an admin may let it write where traffic is shared by the number of pods."""
-ROUTE_RIGHTS = tuple(MANIFESTS / "route-rights" / name for name in ("grpcroutes", "contour"))
+ROUTE_RIGHTS = tuple(
+    MANIFESTS / "route-rights" / name for name in ("grpcroutes", "contour", "istio")
+)
 """On which more kinds of routes an admin may let it split traffic."""
 CLIENTS = MANIFESTS / "client-authentication"
 """What an admin may change of them."""

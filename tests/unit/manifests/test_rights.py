@@ -88,7 +88,6 @@ def test_analyzer_rights_in_the_cluster() -> None:
         "poddisruptionbudgets": {"list"},
         "persistentvolumeclaims": {"get"},
         "ingresses": {"list"},
-        "virtualservices": {"list"},
         "events": {"create"},
         "httproutes": make | {"watch"},
         "canaries": READ | {"create", "patch"},

@@ -46,6 +46,10 @@ WRITTEN = {
     "HTTPRoute": named("HTTPRoute", {"rules": [{"backendRefs": [backend()]}]}),
     "GRPCRoute": named("GRPCRoute", {"rules": [{"backendRefs": [backend()]}]}),
     "HTTPProxy": named("HTTPProxy", {"routes": [{"services": [{"name": "web", "port": 80}]}]}),
+    "VirtualService": named(
+        "VirtualService",
+        {"hosts": ["web.example"], "http": [{"route": [{"destination": {"host": "web"}}]}]},
+    ),
 }
 KINDS = pytest.mark.parametrize("kind", sorted(ALL))
 
