@@ -11,9 +11,18 @@ from typing import Final
 from analyzer.ports import Cluster
 from canary.model.values import Json
 from runtime.errors import Forbidden, NotFound
-from runtime.resources import GRPCROUTES, HTTPPROXIES, HTTPROUTES, VIRTUALSERVICES, Resource
+from runtime.resources import (
+    DESTINATIONRULES,
+    GRPCROUTES,
+    HTTPPROXIES,
+    HTTPROUTES,
+    VIRTUALSERVICES,
+    Resource,
+)
 
 RESOURCES: Final = {it.kind: it for it in (HTTPROUTES, GRPCROUTES, HTTPPROXIES, VIRTUALSERVICES)}
+BESIDE: Final = {it.kind: it for it in (DESTINATIONRULES,)}
+"""What is made beside an own route."""
 RIGHTS: Final = {
     GRPCROUTES.kind: "grpcroutes",
     HTTPPROXIES.kind: "contour",

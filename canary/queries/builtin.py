@@ -174,6 +174,7 @@ _USUAL: Final[tuple[_Source, ...]] = (_gateway, _app)
 _OF_ANY_GATEWAY: Final[tuple[_Source, ...]] = (*_USUAL, _histogram, _istio, _linkerd)
 _SOURCES: Final[Mapping[str, tuple[_Source, ...]]] = {
     "kubernetes": (*_USUAL, _histogram),
+    "istio": (_istio, *_USUAL),
     "gatewayapi:v1": _OF_ANY_GATEWAY,
     "gatewayapi:v1beta1": _OF_ANY_GATEWAY,
 }

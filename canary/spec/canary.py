@@ -14,7 +14,7 @@ from canary.model.strategy import (
     TemplateRef,
 )
 from canary.model.values import FULL, Json
-from canary.routes.from_service import CONTOUR, asked_route, unsaid
+from canary.routes.from_service import CONTOUR, ISTIO, asked_route, unsaid
 from canary.spec import parsers
 from canary.spec.alerts import heard_by
 from canary.spec.annotations import annotated
@@ -32,6 +32,7 @@ PROVIDERS: Final = {
     "": (),
     KUBERNETES: (),
     CONTOUR: ("HTTPProxy",),
+    ISTIO: ("VirtualService",),
     "gatewayapi:v1": _GATEWAY_API,
     "gatewayapi:v1beta1": _GATEWAY_API,
 }
@@ -57,6 +58,12 @@ _UNUSED_SERVICE_FIELDS: Final = (
     "trafficDistribution",
     "unmanagedMetadata",
 )
+
+_USED_BY: Final = {
+    CONTOUR: frozenset({"retries"}),
+    ISTIO: frozenset({"retries", "corsPolicy", "trafficPolicy", "gateways", "delegation"}),
+}
+"""Those of them that an own route takes, by value of `spec.provider`."""
 
 
 def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrategy:
@@ -166,12 +173,12 @@ def _strange_target(spec: Json) -> list[str]:
 def _strange_routing(spec: Json) -> list[str]:
     provider, service = spec.get("provider", ""), spec.get("service") or {}
     found = [
-        f"{name}: only routes of the Gateway API and of Contour are split; remove it"
+        f"{name}: only routes of the Gateway API, of Contour and of Istio are split; remove it"
         for name in ("ingressRef", "routeRef", "upstreamRef")
         if spec.get(name)
     ]
     if provider not in PROVIDERS:
-        said = f"provider {provider}: only the Gateway API and Contour are routed; remove it"
+        said = f"provider {provider}: only the Gateway API, Contour and Istio are routed; remove it"
         found.append(said)
     return [*found, *unsaid(service, spec["targetRef"]["name"], provider)]
 
@@ -179,7 +186,7 @@ def _strange_routing(spec: Json) -> list[str]:
 def _ignored(spec: Json) -> tuple[str, ...]:
     """Name what is passed over because it changes no verdict; a run says so when it starts."""
     service = spec.get("service") or {}
-    used = {"retries"} if spec.get("provider") == CONTOUR else set[str]()
+    used = _USED_BY.get(spec.get("provider", ""), frozenset())
     fields = {
         "revertOnDeletion": spec.get("revertOnDeletion"),
         **{

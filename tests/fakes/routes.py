@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import jsonpatch
 
-from analyzer.routers.kinds import RESOURCES
+from analyzer.routers.kinds import BESIDE, RESOURCES
 from canary.admission.routes import RouteWrite, admit_route, admit_route_creation
 from canary.contract import ANALYZER_USER, FIELD_MANAGER
 from canary.model.values import Json
@@ -147,7 +147,7 @@ class RouteStore(Untouched):
         return ListResult(found, str(self._version))
 
     def _serve(self, resource: Resource) -> None:
-        assert resource is RESOURCES[resource.kind]
+        assert resource is {**RESOURCES, **BESIDE}[resource.kind]
         if resource.kind in self.not_granted:
             raise Forbidden(403, "Forbidden", resource.plural)
         if resource.kind not in self.kinds:

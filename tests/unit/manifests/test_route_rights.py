@@ -2,7 +2,7 @@
 
 import pytest
 
-from analyzer.routers.kinds import RESOURCES, RIGHTS
+from analyzer.routers.kinds import BESIDE, RESOURCES, RIGHTS
 from canary.routes.known import DIALECTS
 from runtime.resources import HTTPROUTES
 from tests.unit.manifests.installation import ROUTE_RIGHTS, documents, objects, the
@@ -32,8 +32,14 @@ def test_a_component_grants_its_kind_to_the_analyzer(kind: str) -> None:
     resource, account = RESOURCES[kind], the("ServiceAccount", "headgate-analyzer")["metadata"]
     verbs = ["get", "list", "watch", "create", "patch"]
 
+    made = [
+        {"apiGroups": [it.group], "resources": [it.plural], "verbs": ["get", "create", "patch"]}
+        for it in BESIDE.values()
+        if it.group == resource.group
+    ]
     assert role["rules"] == [
-        {"apiGroups": [resource.group], "resources": [resource.plural], "verbs": verbs}
+        {"apiGroups": [resource.group], "resources": [resource.plural], "verbs": verbs},
+        *made,
     ]
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
     assert binding["subjects"] == [

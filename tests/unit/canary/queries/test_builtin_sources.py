@@ -27,6 +27,7 @@ SOURCES = {
     "": (GATEWAY, APP),
     "contour": (GATEWAY, APP),
     "kubernetes": (GATEWAY, APP, HISTOGRAM),
+    "istio": (ISTIO, GATEWAY, APP),
     "gatewayapi:v1": (GATEWAY, APP, HISTOGRAM, ISTIO, LINKERD),
     "gatewayapi:v1beta1": (GATEWAY, APP, HISTOGRAM, ISTIO, LINKERD),
 }
