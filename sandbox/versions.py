@@ -203,3 +203,7 @@ GO_PROGRAMS = (KUBERNETES_BUILD, PROMETHEUS_BUILD, CONTOUR_BUILD, COREDNS_BUILD)
 # The version that this release of Contour was made with.
 GATEWAY_API_MODULE = "sigs.k8s.io/gateway-api"
 GATEWAY_API_VERSION = "v1.3.0"
+
+# Only its CRDs, for tests on an API server of their own: no mesh runs here.
+ISTIO_API_MODULE = "istio.io/api"
+ISTIO_API_VERSION = "v1.32.0"
