@@ -12,6 +12,7 @@ from typing import Final
 
 from analyzer.ports import Cluster, SplitRefused
 from analyzer.routers.kinds import BESIDE, RESOURCES, Kinds
+from analyzer.routers.policies import treat_alike
 from canary.contract import SPLIT
 from canary.model.strategy import Strategy
 from canary.model.traffic import NOTHING, Traffic
@@ -24,7 +25,7 @@ from canary.routes.from_service import beside_own, route_from_service
 from canary.routes.known import DIALECTS
 from canary.routes.mark import NO_MARK, Mark, TargetSplit, mark_of, text_of
 from runtime.errors import ApiError, Forbidden, Invalid, NotFound
-from runtime.resources import Resource
+from runtime.resources import VIRTUALSERVICES, Resource
 from runtime.writes import Gone, Overtaken, applied, deleted, patched, stored
 
 Change = Callable[[Mark], Mark]
@@ -76,6 +77,8 @@ class AdoptedRoutes:
             await self._leave(key, before)
             routes = await self._concerning(key, split, kinds)
         routes = [(it, route) for it, route in routes if not _is_another_s(route, key, split)]
+        in_a_mesh = [route for it, route in routes if it.kind == VIRTUALSERVICES.kind]
+        await treat_alike(self._cluster, key.namespace, split, in_a_mesh)
         failures = await self._bring_all(key, routes, lambda mark: mark.having(key.name, split))
         _raise_other(failures)
         if failures:

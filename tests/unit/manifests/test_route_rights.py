@@ -7,6 +7,7 @@ from canary.routes.known import DIALECTS
 from runtime.resources import HTTPROUTES
 from tests.unit.manifests.installation import ROUTE_RIGHTS, documents, objects, the
 
+MADE = ["get", "list", "create", "patch"]
 MORE = {path.name: documents(path / "rights.yaml") for path in ROUTE_RIGHTS}
 
 
@@ -33,7 +34,7 @@ def test_a_component_grants_its_kind_to_the_analyzer(kind: str) -> None:
     verbs = ["get", "list", "watch", "create", "patch"]
 
     made = [
-        {"apiGroups": [it.group], "resources": [it.plural], "verbs": ["get", "create", "patch"]}
+        {"apiGroups": [it.group], "resources": [it.plural], "verbs": MADE}
         for it in BESIDE.values()
         if it.group == resource.group
     ]
