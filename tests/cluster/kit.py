@@ -230,6 +230,16 @@ def virtual_service(host: str = HOST, name: str = "web") -> Json:
     }
 
 
+def destination_rule(host: str, policy: Json) -> Json:
+    """Return the team's DestinationRule for a host."""
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "DestinationRule",
+        "metadata": {"name": host},
+        "spec": {"host": host, "trafficPolicy": policy},
+    }
+
+
 def _destination(name: str) -> Json:
     return {"destination": {"host": name, "port": {"number": 80}}}
 

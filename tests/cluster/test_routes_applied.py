@@ -24,7 +24,15 @@ from canary.routes.known import DIALECTS
 from canary.routes.mark import TargetSplit
 from runtime.kube import Cluster
 from sandbox import addons
-from tests.cluster.kit import MANIFESTS, Kubectl, proxy, route, virtual_service, wait_for
+from tests.cluster.kit import (
+    MANIFESTS,
+    Kubectl,
+    destination_rule,
+    proxy,
+    route,
+    virtual_service,
+    wait_for,
+)
 from tests.cluster.own_api_server import free_port, own_api_server
 from tests.cluster.test_validated import at_our_address, webhook
 
@@ -159,8 +167,27 @@ async def test_every_kind_is_split_where_it_is_granted_and_does_not_drift(team: 
         for server_side in (False, True):
             await _is_held_through_applies(team, kind, server_side=server_side)
             kubectl("delete", RESOURCES[kind].plural, "web")
+    await _is_treated_alike(team)
     for own in OWN:
         await _is_made(team, replace(STRATEGY, own_route=own, service_port=80))
+
+
+async def _is_treated_alike(team: Team) -> None:
+    kubectl, policy = team.kubectl, {"tls": {"mode": "SIMPLE"}}
+    kubectl.apply(virtual_service())
+    kubectl.apply(destination_rule("web", policy))
+    ports = [{"port": 80}]
+    for name in ("web", "web-canary"):
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}}
+        kubectl.apply({**service, "spec": {"ports": ports}})
+    for weight in (10, 20):
+        await AdoptedRoutes(team.analyzer).write_split(WEB, STRATEGY, Traffic(weight))
+    found = kubectl.get("destinationrule", "web-canary")
+    assert found["spec"] == {"host": "web-canary", "trafficPolicy": policy}
+    owner = found["metadata"]["ownerReferences"][0]
+    assert owner["uid"] == kubectl.get("service", "web-canary")["metadata"]["uid"]
+    for kind in ("virtualservice", "destinationrule", "service"):
+        kubectl("delete", kind, "--all")
 
 
 async def _is_made(team: Team, strategy: Strategy) -> None:
