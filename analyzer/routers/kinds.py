@@ -22,7 +22,7 @@ from runtime.resources import (
 
 RESOURCES: Final = {it.kind: it for it in (HTTPROUTES, GRPCROUTES, HTTPPROXIES, VIRTUALSERVICES)}
 BESIDE: Final = {it.kind: it for it in (DESTINATIONRULES,)}
-"""What is made beside an own route."""
+"""What is made beside routes."""
 RIGHTS: Final = {
     GRPCROUTES.kind: "grpcroutes",
     HTTPPROXIES.kind: "contour",

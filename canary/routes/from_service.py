@@ -73,7 +73,7 @@ def unsaid(service: Json, target: str, provider: str = "") -> tuple[str, ...]:
 
     """
     if provider == ISTIO:
-        return virtual_unsaid(service)
+        return virtual_unsaid(service) if service.get("port") else ()
     entries = service.get("match") or ()
     strange = {name for entry in entries for name in entry} - MATCHED
     ways = {way for entry in entries for way in entry.get("method") or ()} - {"exact"}

@@ -268,6 +268,8 @@ def test_what_an_own_route_cannot_say_is_a_fault_of_the_canary(
 
 def test_what_no_own_route_needs_to_say_is_no_fault() -> None:
     assert unsaid({"timeout": "5s", "rewrite": {"uri": "/"}, "appProtocol": "grpc"}, "web") == ()
+    without_port = {"backendTimeout": "5s", "delegation": True, "hosts": ["a"]}
+    assert unsaid(without_port, "web", "istio") == ()
 
 
 @pytest.mark.parametrize("provider", ["", "kubernetes"])
