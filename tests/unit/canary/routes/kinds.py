@@ -271,7 +271,7 @@ KINDS = (
             lambda http, tcp, tls: virtual(*http, tcp=tcp, tls=tls),
             st.lists(st.one_of(VIRTUAL_RULES, VIRTUAL_RULES, DELEGATES), max_size=4),
             st.lists(TCP_RULES, max_size=1),
-            st.just([]),
+            st.lists(TCP_RULES, max_size=1),
         ),
         any_rule=VIRTUAL_RULES,
         at=_virtual_at,
