@@ -85,7 +85,12 @@ GRPCROUTES: Final = Resource(
     "gateway.networking.k8s.io", "v1", "grpcroutes", "GRPCRoute", optional=True
 )
 INGRESSES: Final = Resource("networking.k8s.io", "v1", "ingresses", "Ingress", optional=True)
-VIRTUALSERVICES: Final = Resource("networking.istio.io", "v1", "virtualservices", "VirtualService")
+VIRTUALSERVICES: Final = Resource(
+    "networking.istio.io", "v1", "virtualservices", "VirtualService", optional=True
+)
+DESTINATIONRULES: Final = Resource(
+    "networking.istio.io", "v1", "destinationrules", "DestinationRule", optional=True
+)
 HTTPPROXIES: Final = Resource("projectcontour.io", "v1", "httpproxies", "HTTPProxy", optional=True)
 CANARIES: Final = Resource("flagger.app", "v1beta1", "canaries", "Canary")
 METRICTEMPLATES: Final = Resource("flagger.app", "v1beta1", "metrictemplates", "MetricTemplate")

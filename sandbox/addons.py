@@ -16,6 +16,8 @@ from sandbox.versions import (
     COREDNS_BUILD,
     GATEWAY_API_MODULE,
     GATEWAY_API_VERSION,
+    ISTIO_API_MODULE,
+    ISTIO_API_VERSION,
     PROMETHEUS_BUILD,
 )
 
@@ -77,6 +79,13 @@ def crds() -> list[dict[str, Any]]:
     files = [*sorted((gateway / "config/crd/experimental").glob("gateway*.yaml"))]
     files.append(_contour_examples() / "01-crds.yaml")
     return [item for file in files for item in parse(file.read_text(encoding="utf-8"))]
+
+
+def istio_crds() -> list[dict[str, Any]]:
+    """CRDs of Istio, read from its module; nothing here installs them."""
+    module = Path(builds.module(ISTIO_API_MODULE, ISTIO_API_VERSION)["Dir"])
+    file = module / "kubernetes/customresourcedefinitions.gen.yaml"
+    return parse(file.read_text(encoding="utf-8"))
 
 
 def contour_roles() -> list[dict[str, Any]]:

@@ -203,3 +203,72 @@ GO_PROGRAMS = (KUBERNETES_BUILD, PROMETHEUS_BUILD, CONTOUR_BUILD, COREDNS_BUILD)
 # The version that this release of Contour was made with.
 GATEWAY_API_MODULE = "sigs.k8s.io/gateway-api"
 GATEWAY_API_VERSION = "v1.3.0"
+
+# Only its CRDs, for tests on an API server of their own: no mesh runs here.
+ISTIO_API_MODULE = "istio.io/api"
+ISTIO_API_VERSION = "v1.32.0"
+_ISTIO_MAIN = """\
+package main
+
+import (
+\t"encoding/json"
+\t"os"
+
+\tnetworking "istio.io/api/networking/v1alpha3"
+\t"istio.io/istio/pkg/config"
+\t"istio.io/istio/pkg/config/schema/gvk"
+\t"istio.io/istio/pkg/config/validation"
+\t"istio.io/istio/pkg/util/protomarshal"
+)
+
+type object struct {
+\tKind string
+\tSpec json.RawMessage
+}
+
+func check(found object) error {
+\tmeta := config.Meta{Name: "web", Namespace: "prod", GroupVersionKind: gvk.VirtualService}
+\tif found.Kind == "VirtualService" {
+\t\tspec := &networking.VirtualService{}
+\t\tif err := protomarshal.Unmarshal(found.Spec, spec); err != nil {
+\t\t\treturn err
+\t\t}
+\t\t_, err := validation.ValidateVirtualService(config.Config{Meta: meta, Spec: spec})
+\t\treturn err
+\t}
+\tmeta.GroupVersionKind = gvk.DestinationRule
+\tspec := &networking.DestinationRule{}
+\tif err := protomarshal.Unmarshal(found.Spec, spec); err != nil {
+\t\treturn err
+\t}
+\t_, err := validation.ValidateDestinationRule(config.Config{Meta: meta, Spec: spec})
+\treturn err
+}
+
+func main() {
+\tobjects, said := []object{}, []string{}
+\tif err := json.NewDecoder(os.Stdin).Decode(&objects); err != nil {
+\t\tpanic(err)
+\t}
+\tfor _, found := range objects {
+\t\tif err := check(found); err != nil {
+\t\t\tsaid = append(said, err.Error())
+\t\t} else {
+\t\t\tsaid = append(said, "")
+\t\t}
+\t}
+\tif err := json.NewEncoder(os.Stdout).Encode(said); err != nil {
+\t\tpanic(err)
+\t}
+}
+"""
+# What Istio's own admission says of VirtualServices and DestinationRules; for `make peers` alone.
+ISTIO_BUILD = GoProgram(
+    name="istio-validation",
+    module="istio.io/istio",
+    version="v0.0.0-20260827124520-eed52ebb66ad",
+    packages=(".",),
+    programs=("istio-validation",),
+    expected_seconds=120,
+    main=_ISTIO_MAIN,
+)

@@ -37,7 +37,7 @@ from runtime.resources import (
 OTHER_KINDS: Final = (HTTPROUTES, GRPCROUTES, INGRESSES, VIRTUALSERVICES, HTTPPROXIES)
 """Kinds that may lead to a Service, to be named where nothing does that is split."""
 _OF_NGINX: Final = f"{INGRESSES.kind} of class {NGINX}"
-RIGHTS: Final = (GRPCROUTES.kind, HTTPPROXIES.kind, INGRESSES.kind)
+RIGHTS: Final = (GRPCROUTES.kind, HTTPPROXIES.kind, VIRTUALSERVICES.kind, INGRESSES.kind)
 """Kinds that are split where the admin has granted them."""
 
 

@@ -8,9 +8,11 @@ not called, or another version), the weights are written here, together with the
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from analyzer.ports import Cluster, SplitRefused
-from analyzer.routers.kinds import RESOURCES, Kinds
+from analyzer.routers.kinds import BESIDE, RESOURCES, Kinds
+from analyzer.routers.policies import treat_alike
 from canary.contract import SPLIT
 from canary.model.strategy import Strategy
 from canary.model.traffic import NOTHING, Traffic, by_size
@@ -19,15 +21,16 @@ from canary.model.world import Split
 from canary.objects.desired import canary_name, owner_reference
 from canary.objects.ownership import Ownership, owned_by, whose_it_is
 from canary.routes.dialect import Dialect, Written
-from canary.routes.from_service import route_from_service
+from canary.routes.from_service import beside_own, route_from_service
 from canary.routes.known import DIALECTS
 from canary.routes.mark import NO_MARK, Mark, TargetSplit, mark_of, text_of
 from runtime.errors import ApiError, Forbidden, Invalid, NotFound
-from runtime.resources import Resource
+from runtime.resources import VIRTUALSERVICES, Resource
 from runtime.writes import Gone, Overtaken, applied, deleted, patched, stored
 
 Change = Callable[[Mark], Mark]
 Failure = ApiError | Overtaken
+_OWN: Final = {**RESOURCES, **BESIDE}
 
 
 class AdoptedRoutes:
@@ -74,6 +77,8 @@ class AdoptedRoutes:
             await self._leave(key, before)
             routes = await self._concerning(key, split, kinds)
         routes = [(it, route) for it, route in routes if not _is_another_s(route, key, split)]
+        in_a_mesh = [route for it, route in routes if it.kind == VIRTUALSERVICES.kind]
+        await treat_alike(self._cluster, key.namespace, split, in_a_mesh)
         failures = await self._bring_all(key, routes, lambda mark: mark.having(key.name, split))
         _raise_other(failures)
         if failures:
@@ -114,10 +119,10 @@ class AdoptedRoutes:
         leading = await self._leading(key, _split(strategy), ())
         if not all(_is_own(route, wanted, owner) for _, route in leading):
             return
-        resource = RESOURCES[wanted["kind"]]
-        found = await stored(self._cluster, resource, key.namespace, _name(wanted))
-        if found is None or _is_own(found, wanted, owner):
-            await applied(self._cluster, resource, wanted, found)
+        for one in (*beside_own(key, strategy, owner), wanted):
+            found = await self._of_its_name(one)
+            if found is None or _is_own(found, one, owner):
+                await applied(self._cluster, _OWN[one["kind"]], one, found)
 
     async def in_the_way(self, key: Key, strategy: Strategy, canary: Json) -> tuple[str, ...]:
         """Say why there can be no route as the strategy asks for it.
@@ -142,16 +147,25 @@ class AdoptedRoutes:
             return (said,)
         owner = owner_reference(canary)
         wanted = route_from_service(key, strategy, owner)
-        resource = RESOURCES[wanted["kind"]]
-        found = await stored(self._cluster, resource, key.namespace, _name(wanted))
-        if found is None or _is_own(found, wanted, owner):
-            return ()
-        said = (
-            f"{own.kind} {_name(wanted)} exists and is not the one of Canary {owner['name']} "
-            f"({whose_it_is(found)}), and it does not lead to Service {strategy.service_name}; "
-            "rename or delete it, or let it lead there"
+        found = await self._of_its_name(wanted)
+        if found is not None and not _is_own(found, wanted, owner):
+            said = (
+                f"{_another_s(found, wanted, owner)}, and it does not lead to Service "
+                f"{strategy.service_name}; rename or delete it, or let it lead there"
+            )
+            return (said,)
+        beside = beside_own(key, strategy, owner)
+        there = [(one, await self._of_its_name(one)) for one in beside]
+        return tuple(
+            f"{_another_s(found, one, owner)}; delete it, or take trafficPolicy out of the Canary"
+            for one, found in there
+            if found is not None and not _is_own(found, one, owner)
         )
-        return (said,)
+
+    async def _of_its_name(self, wanted: Json) -> Json | None:
+        """Return what is stored in the place of an object that is to be made."""
+        _, namespace, name = _place(wanted)
+        return await stored(self._cluster, _OWN[wanted["kind"]], namespace, name)
 
     async def _leading(
         self, key: Key, split: TargetSplit, kinds: tuple[str, ...]
@@ -348,6 +362,12 @@ def _name(route: Json) -> str:
 def _called(route: Json) -> str:
     """Return what messages call a route: of each kind there may be one of its name."""
     return f"{route['kind']} {_name(route)}"
+
+
+def _another_s(found: Json, wanted: Json, owner: Json) -> str:
+    """Say that the place of an object that is to be made is taken, and by whose."""
+    named = f"{wanted['kind']} {_name(wanted)}"
+    return f"{named} exists and is not the one of Canary {owner['name']} ({whose_it_is(found)})"
 
 
 def _is_own(route: Json, wanted: Json, owner: Json) -> bool:

@@ -11,15 +11,26 @@ from typing import Final
 from analyzer.ports import Cluster
 from canary.model.values import Json
 from runtime.errors import Forbidden, NotFound
-from runtime.resources import GRPCROUTES, HTTPPROXIES, HTTPROUTES, INGRESSES, Resource
+from runtime.resources import (
+    DESTINATIONRULES,
+    GRPCROUTES,
+    HTTPPROXIES,
+    HTTPROUTES,
+    INGRESSES,
+    VIRTUALSERVICES,
+    Resource,
+)
 
-RESOURCES: Final = {it.kind: it for it in (HTTPROUTES, GRPCROUTES, HTTPPROXIES)}
+RESOURCES: Final = {it.kind: it for it in (HTTPROUTES, GRPCROUTES, HTTPPROXIES, VIRTUALSERVICES)}
 """Kinds of which a team's own objects are split, by a mark."""
 WATCHED: Final = {**RESOURCES, INGRESSES.kind: INGRESSES}
 """All kinds: those too of which an object stands beside the team's own."""
+BESIDE: Final = {it.kind: it for it in (DESTINATIONRULES,)}
+"""What is made beside routes."""
 RIGHTS: Final = {
     GRPCROUTES.kind: "grpcroutes",
     HTTPPROXIES.kind: "contour",
+    VIRTUALSERVICES.kind: "istio",
     INGRESSES.kind: "nginx",
 }
 """The component of manifests/route-rights that grants a kind; the rest is granted to all."""

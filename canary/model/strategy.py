@@ -148,6 +148,26 @@ class ProxyRoute:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MeshRoute:
+    """What an own VirtualService is made of, from the same: its only rule without destinations.
+
+    `protocol` is the list that the rule stands in, `port` that of its destination, None where there
+    is no need to say one. With a `traffic_policy` there are DestinationRules beside it.
+    """
+
+    hosts: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = ()
+    protocol: str = "http"
+    rule: Mapping[str, Any] = field(default_factory=dict)
+    port: int | None = None
+    traffic_policy: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = "VirtualService"
+
+
+OwnRoute = GatewayRoute | ProxyRoute | MeshRoute
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
     """How a candidate becomes production: validated, with every default filled in.
 
@@ -189,7 +209,7 @@ class Strategy:
     service_port: int | None = None
     target_port: int | str | None = None
     any_service: bool = False
-    own_route: GatewayRoute | ProxyRoute | None = None
+    own_route: OwnRoute | None = None
     routed_by: tuple[str, ...] = ()
     ingress: str = ""
     progress_deadline: timedelta = timedelta(seconds=600)

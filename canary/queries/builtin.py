@@ -214,6 +214,7 @@ _OF_ANY_GATEWAY: Final[tuple[_Source, ...]] = (*_USUAL, _histogram, _istio, _lin
 _SOURCES: Final[Mapping[str, tuple[_Source, ...]]] = {
     "kubernetes": (*_USUAL, _histogram),
     "nginx": (_nginx, _app),
+    "istio": (_istio, *_USUAL),
     "gatewayapi:v1": _OF_ANY_GATEWAY,
     "gatewayapi:v1beta1": _OF_ANY_GATEWAY,
 }

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from canary.model.traffic import Comparison, Condition, RequestMatch, Traffic
 from canary.model.values import FULL, Json
-from canary.routes.http_added import Bared, Put, Variant, our_rules
+from canary.routes.http_added import Bared, our_rules
 from canary.routes.http_kept import Splits, is_shared, split_of
 from canary.routes.http_matches import UnsaidError, value_match
 from canary.routes.http_parts import (
@@ -28,6 +28,7 @@ from canary.routes.http_parts import (
 )
 from canary.routes.mark import Mark, TargetSplit
 from canary.routes.ruled import RuledRoutes, put_each
+from canary.routes.variants import Put, Variant
 
 _MIRROR: Final = "mirror"
 """Stands in place of a backend's kind while a route is worked on: no Service that has traffic."""

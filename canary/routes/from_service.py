@@ -3,12 +3,18 @@
 from typing import Final
 
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL
-from canary.model.strategy import GatewayRoute, ProxyRoute, Strategy
+from canary.model.strategy import GatewayRoute, MeshRoute, OwnRoute, ProxyRoute, Strategy
 from canary.model.values import Json, Key
 from canary.routes.grpc_from_service import grpc_match, grpc_unsaid
 from canary.routes.http_matches import comparison, value_match
 from canary.routes.nginx import NGINX
 from canary.routes.proxy_from_service import asked_proxy, proxy_from, proxy_unsaid
+from canary.routes.virtual_from_service import (
+    asked_virtual,
+    rules_beside,
+    virtual_from,
+    virtual_unsaid,
+)
 
 MATCHED: Final = frozenset({"uri", "headers", "queryParams", "method", "name"})
 """Fields of an HTTPMatchRequest that a Gateway API match can say."""
@@ -16,11 +22,13 @@ MATCHED: Final = frozenset({"uri", "headers", "queryParams", "method", "name"})
 
 CONTOUR: Final = "contour"
 """Value of `spec.provider` with which an own route is an HTTPProxy."""
+ISTIO: Final = "istio"
+"""Value of `spec.provider` with which an own route is a VirtualService."""
 GRPC: Final = "grpc"
 """Value of `service.appProtocol` with which one of the Gateway API is a GRPCRoute."""
 
 
-def asked_route(service: Json, target: str, provider: str = "") -> GatewayRoute | ProxyRoute | None:
+def asked_route(service: Json, target: str, provider: str = "") -> OwnRoute | None:
     """Return what the own route is made of, where the Canary asks for one.
 
     Args:
@@ -33,6 +41,8 @@ def asked_route(service: Json, target: str, provider: str = "") -> GatewayRoute 
         return asked_proxy(service) if service.get("port") else None
     if provider == NGINX:
         return None
+    if provider == ISTIO:
+        return asked_virtual(service, target) if service.get("port") else None
     if not service.get("gatewayRefs"):
         return None
     is_grpc = service.get("appProtocol") == GRPC
@@ -65,6 +75,8 @@ def unsaid(service: Json, target: str, provider: str = "") -> tuple[str, ...]:
         provider: `spec.provider`.
 
     """
+    if provider == ISTIO:
+        return virtual_unsaid(service) if service.get("port") else ()
     entries = service.get("match") or ()
     strange = {name for entry in entries for name in entry} - MATCHED
     ways = {way for entry in entries for way in entry.get("method") or ()} - {"exact"}
@@ -85,12 +97,9 @@ def route_from_service(key: Key, strategy: Strategy, owner: Json) -> Json:
     if route is None:
         raise ValueError(f"{key} asks for no route of its own")
     backend = {"name": strategy.service_name, "port": strategy.service_port or 80}
-    metadata = {
-        "name": strategy.service_name,
-        "namespace": key.namespace,
-        "labels": {MANAGED_BY_LABEL: MANAGED_BY},
-        "ownerReferences": [owner],
-    }
+    metadata = _metadata(key, strategy, owner)
+    if isinstance(route, MeshRoute):
+        return virtual_from(route, metadata, strategy.service_name)
     if isinstance(route, ProxyRoute):
         return proxy_from(route, metadata, backend)
     return {
@@ -102,6 +111,23 @@ def route_from_service(key: Key, strategy: Strategy, owner: Json) -> Json:
             "hostnames": list(route.hosts),
             "rules": [{**route.rule, "backendRefs": [backend]}],
         },
+    }
+
+
+def beside_own(key: Key, strategy: Strategy, owner: Json) -> tuple[Json, ...]:
+    """Return what a Canary asks for beside the route of its own, for server-side apply."""
+    route = strategy.own_route
+    if not isinstance(route, MeshRoute):
+        return ()
+    return rules_beside(route, _metadata(key, strategy, owner), strategy.service_name)
+
+
+def _metadata(key: Key, strategy: Strategy, owner: Json) -> Json:
+    return {
+        "name": strategy.service_name,
+        "namespace": key.namespace,
+        "labels": {MANAGED_BY_LABEL: MANAGED_BY},
+        "ownerReferences": [owner],
     }
 
 

@@ -6,11 +6,13 @@ What is more than a share is in `canary.routes.http_added`.
 from operator import itemgetter
 
 from canary.model.values import Json
-from canary.routes.http_added import Bared, Put, bared, too_much, variants_of, written
+from canary.routes.http_added import Bared, bared, too_much, written
 from canary.routes.http_kept import Splits
+from canary.routes.http_matches import both
 from canary.routes.http_parts import rules_of, with_rules
 from canary.routes.mark import Mark
 from canary.routes.ruled import RuledRoutes, is_seen, put_each
+from canary.routes.variants import Put, variants_of
 
 
 class HttpRoutes(RuledRoutes):
@@ -39,7 +41,7 @@ class HttpRoutes(RuledRoutes):
             in_order = [split for _, split in sorted(staying.items(), key=itemgetter(0))]
             return [
                 written(variant, staying, space, percent=percent)
-                for variant in variants_of(rule, in_order, space)
+                for variant in variants_of(rule, in_order, space, both)
             ]
 
         return put_each(plain, splits, space, one)

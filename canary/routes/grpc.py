@@ -1,12 +1,13 @@
 """GRPCRoutes of the Gateway API: shares of the requests, and nothing else."""
 
 from canary.model.values import Json
-from canary.routes.http_added import Bared, Put, Variant, written
+from canary.routes.http_added import Bared, written
 from canary.routes.http_kept import Splits
 from canary.routes.http_matches import UnsaidError
 from canary.routes.http_parts import has_service, rules_of, with_rules
 from canary.routes.mark import Mark, TargetSplit
 from canary.routes.ruled import RuledRoutes, is_seen, put_each
+from canary.routes.variants import Put, Variant
 
 
 class GrpcRoutes(RuledRoutes):

@@ -6,16 +6,12 @@ first with every gateway. A mirror is a filter of the rule, and a cookie that is
 a backend. The mark remembers each of them by a digest; nothing is ours because it looks like it.
 """
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import Final
 
-from canary.model.traffic import Affinity, Comparison, Condition, RequestMatch
 from canary.model.values import FULL, Json
 from canary.routes.http_kept import Splits, is_shared, split_of
-from canary.routes.http_matches import UnsaidError, both, lowered
+from canary.routes.http_matches import UnsaidError, lowered
 from canary.routes.http_parts import (
     digest,
     has_service,
@@ -26,6 +22,7 @@ from canary.routes.http_parts import (
     weight_of,
 )
 from canary.routes.mark import Mark, TargetSplit
+from canary.routes.variants import Put, Variant, cookies_of
 
 MOST_RULES: Final = 16
 MOST_BACKENDS: Final = 16
@@ -37,80 +34,7 @@ _DIGITS: Final = 16
 _MODIFIER: Final = "responseHeaderModifier"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variant:
-    """A rule for some of the requests of one that the team wrote.
-
-    `shares` are the canaries' by their stable, in percent, `drawn` whose users get a cookie here.
-    """
-
-    rule: Json
-    shares: Mapping[str, int]
-    drawn: tuple[TargetSplit, ...] = ()
-
-    def only(self, match: Iterable[RequestMatch], stable: str, share: int) -> tuple["Variant", ...]:
-        """Return the variant for those of its requests that match, if there can be any."""
-        found = [
-            found_both
-            for theirs in self.rule.get("matches") or [{}]
-            for ours in match
-            if (found_both := both(theirs, ours)) is not None
-        ]
-        if not found:
-            return ()
-        shares = {**self.shares, stable: share}
-        return (replace(self, rule={**self.rule, "matches": found}, shares=shares),)
-
-
-def variants_of(rule: Json, splits: Iterable[TargetSplit], space: str) -> list[Variant]:
-    """Return the rules that take the place of one, in their order; its own is the last.
-
-    Raises:
-        UnsaidError: an HTTPRoute cannot say it.
-
-    """
-    mine = [split for split in splits if has_service(rule, split.stable, space)]
-    found = [Variant(rule=rule, shares={split.stable: split.weight for split in mine})]
-    for split in mine:
-        found = [new for one in found for new in _by_match(one, split)]
-    for split in mine:
-        found = [new for one in found for new in _by_cookie(one, split)]
-    return found
-
-
-def _by_match(variant: Variant, split: TargetSplit) -> tuple[Variant, ...]:
-    traffic = split.traffic
-    if not (traffic.match and traffic.weight):
-        return (variant,)
-    return (*variant.only(traffic.match, split.stable, traffic.weight), variant)
-
-
-def _by_cookie(variant: Variant, split: TargetSplit) -> tuple[Variant, ...]:
-    """Keep who has met a version with it; where the stable has all, there is nobody to keep."""
-    affinity = split.traffic.affinity
-    if affinity is None or not affinity.value or not variant.shares[split.stable]:
-        return (variant,)
-    kept = variant.only((_carries(affinity.cookie, affinity.value),), split.stable, FULL)
-    if affinity.primary_cookie:
-        carries = _carries(affinity.primary_cookie, affinity.value)
-        kept = (*kept, *variant.only((carries,), split.stable, 0))
-    return (*kept, replace(variant, drawn=(*variant.drawn, split)))
-
-
-def _carries(cookie: str, value: str) -> RequestMatch:
-    pattern = rf"(.*;\s*)?{re.escape(cookie)}={re.escape(value)}(;.*)?"
-    return RequestMatch(headers=(Condition(name="cookie", by=Comparison.REGEX, value=pattern),))
-
-
 # --- what a variant is written as ---------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Put:
-    """A rule as it is to be, and the digests of what was put into it beside weights."""
-
-    rule: Json
-    parts: frozenset[str]
 
 
 def written(variant: Variant, staying: Splits, space: str, *, percent: bool) -> Put:
@@ -140,7 +64,7 @@ def written(variant: Variant, staying: Splits, space: str, *, percent: bool) -> 
     rule = {**variant.rule, "backendRefs": refs}
     if mirrors:
         rule["filters"] = [*(rule.get("filters") or ()), *mirrors]
-    headers = [it for split in variant.drawn for it in _cookies(split) if it]
+    headers = [it for split in variant.drawn for it in cookies_of(split) if it]
     parts = {*map(_mirror_digest, mirrors), *(digest(it, _DIGITS) for it in headers)}
     return Put(rule=rule, parts=frozenset(parts))
 
@@ -155,33 +79,8 @@ def _split_ref(ref: Json, scale: int, variant: Variant, staying: Splits, space: 
     canary = {**ref, "name": split.canary, "weight": share}
     if split not in variant.drawn:
         return [stable, canary]
-    of_canary, of_stable = _cookies(split)
+    of_canary, of_stable = cookies_of(split)
     return [_with_header(stable, of_stable), _with_header(canary, of_canary)]
-
-
-def _cookies(split: TargetSplit) -> tuple[Json, Json]:
-    """Return the headers that keep a user with the canary and with the stable, {} for none."""
-    affinity = split.traffic.affinity
-    if affinity is None:
-        return {}, {}
-    kept = _set_cookie(affinity.cookie, affinity, affinity.max_age)
-    if not affinity.primary_cookie:
-        return kept, {}
-    return kept, _set_cookie(affinity.primary_cookie, affinity, affinity.primary_max_age)
-
-
-def _set_cookie(name: str, affinity: Affinity, max_age: timedelta) -> Json:
-    said = [
-        f"{name}={affinity.value}",
-        f"Max-Age={int(max_age.total_seconds())}",
-        affinity.domain and f"Domain={affinity.domain}",
-        affinity.path and f"Path={affinity.path}",
-        "HttpOnly" if affinity.http_only else "",
-        "Secure" if affinity.secure else "",
-        f"SameSite={affinity.same_site}" if affinity.same_site else "",
-        "Partitioned" if affinity.partitioned else "",
-    ]
-    return {"name": "Set-Cookie", "value": "; ".join(one for one in said if one)}
 
 
 def _with_header(ref: Json, header: Json) -> Json:

@@ -14,6 +14,7 @@ from canary.routes.http_parts import (
     has_service,
     is_service,
     name_of,
+    of_canary,
     or_one,
     part,
     refs_of,
@@ -199,9 +200,9 @@ def _backends(rule: Json, ours: Splits, space: str) -> list[_Backend]:
 
 
 def _stands_by(canary: Json, ref: Json, ours: Splits, space: str) -> bool:
-    """Tell whether a canary was made for this backend: they differ by name and weight alone."""
+    """Tell whether a canary was made for this backend: they differ by name, subset and weight."""
     stable = ours[canary["name"]].stable
-    same = with_weight({**canary, "name": stable}, 0) == with_weight(ref, 0)
+    same = with_weight({**canary, "name": stable}, 0) == with_weight(of_canary(ref), 0)
     return same and is_service(ref, stable, space)
 
 

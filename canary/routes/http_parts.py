@@ -14,6 +14,8 @@ SCALE: Final = 100
 COUNTS: Final = "="
 """A backend's field in a rule that is read from a kind whose weights mean another thing, while it
 is worked on: its weight in this arithmetic. No kind has a field of this name."""
+SUBSET: Final = "subset"
+"""A backend's field that names some of the stable's own pods: a canary's backend has none."""
 PARTS: Final = 100
 """Least units of a backend that is shared: with fewer no percent could be told from the next."""
 
@@ -55,6 +57,11 @@ def with_weight(ref: Json, weight: int | None) -> Json:
     return rest if weight is None else {**rest, "weight": weight}
 
 
+def of_canary(ref: Json) -> Json:
+    """Return a backend without what a canary's beside it does not say."""
+    return {key: it for key, it in ref.items() if key != SUBSET}
+
+
 def is_service(ref: Json, service: str, space: str) -> bool:
     """Tell whether a backend is this Service of the route's own namespace."""
     return (
@@ -74,7 +81,8 @@ def name_of(ref: Json) -> str:
     """Return what tells a backend from others: short for a Service of the same namespace."""
     fields = (ref.get("group") or "", ref.get("kind", "Service"), ref.get("namespace") or "")
     where = "" if fields == ("", "Service", "") else "/".join((*fields, ""))
-    return f"{where}{ref.get('name')}:{ref.get('port', '')}"
+    some = f"/{ref[SUBSET]}" if SUBSET in ref else ""
+    return f"{where}{ref.get('name')}:{ref.get('port', '')}{some}"
 
 
 def service_in(name: str) -> str:

@@ -7,8 +7,14 @@ from canary.routes.contour import HttpProxies
 from canary.routes.dialect import Dialect
 from canary.routes.gateway_api import HttpRoutes
 from canary.routes.grpc import GrpcRoutes
+from canary.routes.istio import VirtualServices
 
-DIALECTS: Final[tuple[Dialect, ...]] = (HttpRoutes(), GrpcRoutes(), HttpProxies())
+DIALECTS: Final[tuple[Dialect, ...]] = (
+    HttpRoutes(),
+    GrpcRoutes(),
+    HttpProxies(),
+    VirtualServices(),
+)
 
 
 def dialect_of(route: Json) -> Dialect | None:

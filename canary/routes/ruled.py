@@ -17,7 +17,7 @@ from operator import itemgetter
 from canary.model.traffic import NOTHING, Traffic
 from canary.model.values import FULL, Json
 from canary.routes.dialect import Written
-from canary.routes.http_added import Bared, Put, noted
+from canary.routes.http_added import Bared, noted
 from canary.routes.http_kept import Splits, by, is_shared, kept_of, plain_rules, put_in
 from canary.routes.http_matches import UnsaidError
 from canary.routes.http_parts import (
@@ -30,6 +30,7 @@ from canary.routes.http_parts import (
     weight_of,
 )
 from canary.routes.mark import NO_MARK, Mark, TargetSplit, mark_of
+from canary.routes.variants import Put
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,11 @@ class RuledRoutes(ABC):
     def counted(self, rules: list[Json]) -> list[Json]:
         """Return the rules with what their weights count for, where the kind has its own way."""
         return rules
+
+    def barred(self, rules: list[Json], split: TargetSplit, space: str) -> str:
+        """Say why a canary can have no request at all by a route, "" where it can."""
+        del rules, split, space
+        return ""
 
     def too_much(self, rules: list[Json]) -> str:
         """Say what there is more of than the kind takes, "" where it takes all of it."""
@@ -143,10 +149,18 @@ class RuledRoutes(ABC):
         bare = self.bare(self.read(route), mark, space)
         plain = self.counted(plain_rules(bare.rules, mark, space))
         asked = mark.staying
-        fits = {name: split for name, split in asked.items() if split.traffic.is_a_share}
+        left_out = {
+            name: why
+            for name, split in asked.items()
+            if not split.traffic.is_nothing and (why := self.barred(plain, split, space))
+        }
+        may = {
+            name: replace(split, traffic=NOTHING) if name in left_out else split
+            for name, split in asked.items()
+        }
+        fits = {name: split for name, split in may.items() if split.traffic.is_a_share}
         rules = self.put(plain, fits, space, percent=bare.percent)
-        left_out = {}
-        for name, split in sorted(asked.items(), key=itemgetter(0)):
+        for name, split in sorted(may.items(), key=itemgetter(0)):
             if name in fits:
                 continue
             fits[name] = split

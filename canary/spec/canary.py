@@ -14,7 +14,7 @@ from canary.model.strategy import (
     TemplateRef,
 )
 from canary.model.values import FULL, Json
-from canary.routes.from_service import CONTOUR, asked_route, unsaid
+from canary.routes.from_service import CONTOUR, ISTIO, asked_route, unsaid
 from canary.routes.nginx import NGINX, never_carried
 from canary.spec import parsers
 from canary.spec.alerts import heard_by
@@ -29,10 +29,12 @@ from canary.spec.strategies import KUBERNETES, Course, course
 __all__ = ["Defaults", "parse_strategy"]
 
 _GATEWAY_API: Final = ("HTTPRoute", "GRPCRoute")
+_ROUTED: Final = "the Gateway API, Contour, Istio and ingress-nginx"
 PROVIDERS: Final = {
     "": (),
     KUBERNETES: (),
     CONTOUR: ("HTTPProxy",),
+    ISTIO: ("VirtualService",),
     NGINX: ("Ingress",),
     "gatewayapi:v1": _GATEWAY_API,
     "gatewayapi:v1beta1": _GATEWAY_API,
@@ -59,6 +61,12 @@ _UNUSED_SERVICE_FIELDS: Final = (
     "trafficDistribution",
     "unmanagedMetadata",
 )
+
+_USED_BY: Final = {
+    CONTOUR: frozenset({"retries"}),
+    ISTIO: frozenset({"retries", "corsPolicy", "trafficPolicy", "gateways", "delegation"}),
+}
+"""Those of them that an own route takes, by value of `spec.provider`."""
 
 
 def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrategy:
@@ -170,13 +178,12 @@ def _strange_target(spec: Json) -> list[str]:
 def _strange_routing(spec: Json) -> list[str]:
     provider, service = spec.get("provider", ""), spec.get("service") or {}
     found = [
-        f"{name}: only routes of the Gateway API, Contour and ingress-nginx are split; remove it"
+        f"{name}: only routes of {_ROUTED} are split; remove it"
         for name in ("routeRef", "upstreamRef")
         if spec.get(name)
     ]
     if provider not in PROVIDERS:
-        said = "only the Gateway API, Contour and ingress-nginx are routed; remove it"
-        found.append(f"provider {provider}: {said}")
+        found.append(f"provider {provider}: only {_ROUTED} are routed; remove it")
     if provider == NGINX and not _ingress(spec):
         said = "needs the name of the Ingress that leads to the Service, in ingressRef.name"
         found.append(f"provider {provider}: {said}")
@@ -201,7 +208,7 @@ def _unsaid(spec: Json, taken: Course) -> tuple[str, ...]:
 def _ignored(spec: Json) -> tuple[str, ...]:
     """Name what is passed over because it changes no verdict; a run says so when it starts."""
     service = spec.get("service") or {}
-    used = {"retries"} if spec.get("provider") == CONTOUR else set[str]()
+    used = _USED_BY.get(spec.get("provider", ""), frozenset())
     unused = spec.get("provider") == NGINX and service.get("gatewayRefs")
     fields = {
         "revertOnDeletion": spec.get("revertOnDeletion"),

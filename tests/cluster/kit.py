@@ -216,6 +216,34 @@ def proxy(host: str = HOST, name: str = "web") -> Json:
     }
 
 
+def virtual_service(host: str = HOST, name: str = "web") -> Json:
+    """Return the team's VirtualService."""
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": name},
+        "spec": {
+            "hosts": [host],
+            "http": [{"match": [{"uri": {"prefix": "/"}}], "route": [_destination(name)]}],
+            "tcp": [{"match": [{"port": 3306}], "route": [_destination(name)]}],
+        },
+    }
+
+
+def destination_rule(host: str, policy: Json) -> Json:
+    """Return the team's DestinationRule for a host."""
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "DestinationRule",
+        "metadata": {"name": host},
+        "spec": {"host": host, "trafficPolicy": policy},
+    }
+
+
+def _destination(name: str) -> Json:
+    return {"destination": {"host": name, "port": {"number": 80}}}
+
+
 def metric_template(namespace: str) -> Json:
     """Return the MetricTemplate of the main job, for the test's namespace."""
     pods = 'kubernetes_pod_name=~"{{ target }}-[0-9a-zA-Z]+(-[0-9a-zA-Z]+)?"'

@@ -14,17 +14,25 @@ import trustme
 import yaml
 
 from analyzer.routers.adopted import AdoptedRoutes
-from analyzer.routers.kinds import RESOURCES
+from analyzer.routers.kinds import BESIDE, RESOURCES
 from canary.contract import NAMESPACE_ENABLED, NAMESPACE_LABEL, SPLIT
 from canary.model.steps import Step
-from canary.model.strategy import GatewayRoute, ProxyRoute, Strategy
+from canary.model.strategy import GatewayRoute, MeshRoute, ProxyRoute, Strategy
 from canary.model.traffic import Traffic
 from canary.model.values import Json, Key
 from canary.routes.known import DIALECTS
 from canary.routes.mark import TargetSplit
 from runtime.kube import Cluster
 from sandbox import addons
-from tests.cluster.kit import MANIFESTS, Kubectl, proxy, route, wait_for
+from tests.cluster.kit import (
+    MANIFESTS,
+    Kubectl,
+    destination_rule,
+    proxy,
+    route,
+    virtual_service,
+    wait_for,
+)
 from tests.cluster.own_api_server import free_port, own_api_server
 from tests.cluster.test_validated import at_our_address, webhook
 
@@ -59,8 +67,17 @@ OWN = (
             },
         )
     ),
+    MeshRoute(
+        hosts=("own.example", "web"),
+        gateways=("istio-system/public",),
+        rule={
+            "match": [{"uri": {"prefix": "/"}, "sourceLabels": {"app": "shop"}}],
+            "retries": {"attempts": 2, "perTryTimeout": "1s"},
+        },
+        traffic_policy={"outlierDetection": {"consecutive5xxErrors": 3, "interval": "10s"}},
+    ),
 )
-RIGHTS = ("grpcroutes", "contour")
+RIGHTS = ("grpcroutes", "contour", "istio")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +111,8 @@ async def team(admin: Kubectl, tmp_path: Path) -> AsyncIterator[Team]:
 
 
 def _crds() -> list[Json]:
-    return [it for it in addons.crds() if it["spec"]["names"]["kind"] in RESOURCES]
+    found = [*addons.crds(), *addons.istio_crds()]
+    return [it for it in found if it["spec"]["names"]["kind"] in {**RESOURCES, **BESIDE}]
 
 
 def _of_routes(configuration: Json) -> Json:
@@ -105,6 +123,8 @@ def _of_routes(configuration: Json) -> Json:
 def made(kind: str, host: str) -> Json:
     if kind == "HTTPProxy":
         return proxy(host)
+    if kind == "VirtualService":
+        return virtual_service(host)
     return {**route(host), "kind": kind}
 
 
@@ -114,6 +134,9 @@ def edited(written: Json) -> Json:
     if written["kind"] == "HTTPProxy":
         [first] = written["spec"]["routes"]
         found["spec"]["routes"] = [{**first, "timeoutPolicy": {"response": "7s"}}]
+    elif written["kind"] == "VirtualService":
+        [first] = written["spec"]["http"]
+        found["spec"]["http"] = [{**first, "timeout": "7s"}]
     else:
         [first] = written["spec"]["rules"]
         change = {"requestHeaderModifier": {"remove": ["x-debug"]}}
@@ -144,8 +167,27 @@ async def test_every_kind_is_split_where_it_is_granted_and_does_not_drift(team: 
         for server_side in (False, True):
             await _is_held_through_applies(team, kind, server_side=server_side)
             kubectl("delete", RESOURCES[kind].plural, "web")
+    await _is_treated_alike(team)
     for own in OWN:
         await _is_made(team, replace(STRATEGY, own_route=own, service_port=80))
+
+
+async def _is_treated_alike(team: Team) -> None:
+    kubectl, policy = team.kubectl, {"tls": {"mode": "SIMPLE"}}
+    kubectl.apply(virtual_service())
+    kubectl.apply(destination_rule("web", policy))
+    ports = [{"port": 80}]
+    for name in ("web", "web-canary"):
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}}
+        kubectl.apply({**service, "spec": {"ports": ports}})
+    for weight in (10, 20):
+        await AdoptedRoutes(team.analyzer).write_split(WEB, STRATEGY, Traffic(weight))
+    found = kubectl.get("destinationrule", "web-canary")
+    assert found["spec"] == {"host": "web-canary", "trafficPolicy": policy}
+    owner = found["metadata"]["ownerReferences"][0]
+    assert owner["uid"] == kubectl.get("service", "web-canary")["metadata"]["uid"]
+    for kind in ("virtualservice", "destinationrule", "service"):
+        kubectl("delete", kind, "--all")
 
 
 async def _is_made(team: Team, strategy: Strategy) -> None:

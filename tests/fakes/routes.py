@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 
 import jsonpatch
 
-from analyzer.routers.kinds import RESOURCES
+from analyzer.routers.kinds import BESIDE, RESOURCES
 from canary.admission.routes import RouteWrite, admit_route, admit_route_creation
 from canary.contract import ANALYZER_USER, FIELD_MANAGER
 from canary.model.values import Json
 from runtime.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
-from runtime.resources import HTTPROUTES, ListResult, Resource
+from runtime.resources import HTTPROUTES, SERVICES, ListResult, Resource
 from runtime.writes import MAKER
 from tests.fakes.cluster import Untouched
 from webhook.review import answer_route, read_review
 
+KNOWN = {**RESOURCES, **BESIDE, SERVICES.kind: SERVICES}
 MOST_WEIGHT, MOST_BACKENDS = 1_000_000, 16
 """Bounds of a rule, by the CRD of Gateway API 1.x."""
 TEAM = "alice"
@@ -147,7 +148,7 @@ class RouteStore(Untouched):
         return ListResult(found, str(self._version))
 
     def _serve(self, resource: Resource) -> None:
-        assert resource is RESOURCES[resource.kind]
+        assert resource is KNOWN[resource.kind]
         if resource.kind in self.not_granted:
             raise Forbidden(403, "Forbidden", resource.plural)
         if resource.kind not in self.kinds:

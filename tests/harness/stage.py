@@ -38,6 +38,7 @@ from runtime.resources import (
     PODS,
     REPLICASETS,
     SERVICES,
+    VIRTUALSERVICES,
 )
 from tests.fakes.hook_caller import FakeHookCaller
 from tests.harness.admitted import Webhook, labelled
@@ -401,6 +402,12 @@ def service() -> Json:
 def backends_of(found: Json) -> list[Json]:
     """Return the backends of a route's first rule."""
     spec = found["spec"]
+    if "http" in spec:
+        return [
+            {**it, "name": it["destination"]["host"]}
+            for rule in spec["http"]
+            for it in rule["route"]
+        ]
     backends: list[Json] = (
         spec["routes"][0]["services"] if "routes" in spec else spec["rules"][0]["backendRefs"]
     )
@@ -421,6 +428,16 @@ def route(kind: str = HTTPROUTES.kind) -> Json:
         }
     if kind == INGRESSES.kind:
         return ingress("web.example")
+    if kind == VIRTUALSERVICES.kind:
+        return {
+            "apiVersion": VIRTUALSERVICES.api_version,
+            "kind": kind,
+            "metadata": {"name": NAME, "namespace": SPACE},
+            "spec": {
+                "hosts": ["web.example"],
+                "http": [{"route": [{"destination": {"host": NAME}}]}],
+            },
+        }
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": kind,

@@ -87,7 +87,6 @@ def test_analyzer_rights_in_the_cluster() -> None:
         "networkpolicies": {"list"},
         "poddisruptionbudgets": {"list"},
         "persistentvolumeclaims": {"get"},
-        "virtualservices": {"list"},
         "events": {"create"},
         "httproutes": make | {"watch"},
         "canaries": READ | {"create", "patch"},

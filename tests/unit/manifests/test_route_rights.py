@@ -2,11 +2,12 @@
 
 import pytest
 
-from analyzer.routers.kinds import RESOURCES, RIGHTS, WATCHED
+from analyzer.routers.kinds import BESIDE, RESOURCES, RIGHTS, WATCHED
 from canary.routes.known import DIALECTS
 from runtime.resources import HTTPROUTES
 from tests.unit.manifests.installation import ROUTE_RIGHTS, documents, objects, the
 
+MADE = ["get", "list", "create", "patch"]
 MORE = {path.name: documents(path / "rights.yaml") for path in ROUTE_RIGHTS}
 
 
@@ -30,11 +31,17 @@ def test_the_installation_grants_nothing_on_them() -> None:
 def test_a_component_grants_its_kind_to_the_analyzer(kind: str) -> None:
     role, binding = MORE[RIGHTS[kind]]
     resource, account = WATCHED[kind], the("ServiceAccount", "headgate-analyzer")["metadata"]
-    made = [] if kind in RESOURCES else ["delete"]  # what stands beside a team's own goes again
-    verbs = ["get", "list", "watch", "create", "patch", *made]
+    goes = [] if kind in RESOURCES else ["delete"]  # what stands beside a team's own goes again
+    verbs = ["get", "list", "watch", "create", "patch", *goes]
 
+    made = [
+        {"apiGroups": [it.group], "resources": [it.plural], "verbs": MADE}
+        for it in BESIDE.values()
+        if it.group == resource.group
+    ]
     assert role["rules"] == [
-        {"apiGroups": [resource.group], "resources": [resource.plural], "verbs": verbs}
+        {"apiGroups": [resource.group], "resources": [resource.plural], "verbs": verbs},
+        *made,
     ]
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
     assert binding["subjects"] == [

@@ -11,12 +11,13 @@ from tests.fakes.stored import Stored
     ("denied", "kinds", "told"),
     [
         (("grpcroutes", "httpproxies"), (), "; Headgate may read no GRPCRoute or HTTPProxy: see"),
+        (("virtualservices",), (), "; Headgate may read no VirtualService: see"),
         (("httpproxies",), (), "; Headgate may read no HTTPProxy: see manifests/route-rights"),
         (("ingresses",), (), "; Headgate may read no Ingress: see manifests/route-rights"),
         (("httpproxies",), ("HTTPRoute",), ""),
         ((), (), ""),
     ],
-    ids=["both", "one", "Ingresses", "one that is not asked for", "none"],
+    ids=["both", "one of Istio", "one", "Ingresses", "one that is not asked for", "none"],
 )
 async def test_kinds_of_routes_that_were_not_granted_are_named_where_no_route_leads(
     denied: tuple[str, ...], kinds: tuple[str, ...], told: str

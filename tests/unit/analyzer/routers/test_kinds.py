@@ -10,7 +10,7 @@ from analyzer.ports import SplitRefused
 from analyzer.routers.adopted import AdoptedRoutes
 from analyzer.routers.kinds import ASKED_AGAIN, RESOURCES, Kinds
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, SPLIT
-from canary.model.strategy import GatewayRoute, ProxyRoute, Strategy
+from canary.model.strategy import GatewayRoute, MeshRoute, ProxyRoute, Strategy
 from canary.model.traffic import NOTHING, Affinity, Traffic
 from canary.model.values import Json, Key
 from canary.routes.known import DIALECTS
@@ -46,6 +46,10 @@ WRITTEN = {
     "HTTPRoute": named("HTTPRoute", {"rules": [{"backendRefs": [backend()]}]}),
     "GRPCRoute": named("GRPCRoute", {"rules": [{"backendRefs": [backend()]}]}),
     "HTTPProxy": named("HTTPProxy", {"routes": [{"services": [{"name": "web", "port": 80}]}]}),
+    "VirtualService": named(
+        "VirtualService",
+        {"hosts": ["web.example"], "http": [{"route": [{"destination": {"host": "web"}}]}]},
+    ),
 }
 KINDS = pytest.mark.parametrize("kind", sorted(ALL))
 
@@ -237,8 +241,17 @@ OWN_PROXY = replace(
 )
 OWN_GRPC = replace(STRATEGY, own_route=GatewayRoute(parents=(), hosts=("a",), kind="GRPCRoute"))
 
+OWN_MESH = replace(STRATEGY, routed_by=("VirtualService",), own_route=MeshRoute(hosts=("web",)))
+WITH_POLICY = replace(
+    OWN_MESH,
+    own_route=MeshRoute(hosts=("web",), traffic_policy={"tls": {"mode": "ISTIO_MUTUAL"}}),
+)
+ISTIO_KINDS = {*ALL, "DestinationRule"}
 
-@pytest.mark.parametrize("own", [OWN_PROXY, OWN_GRPC], ids=["HTTPProxy", "GRPCRoute"])
+
+@pytest.mark.parametrize(
+    "own", [OWN_PROXY, OWN_GRPC, OWN_MESH], ids=["HTTPProxy", "GRPCRoute", "VirtualService"]
+)
 async def test_an_own_route_of_each_kind_is_made_split_and_left_plain(own: Strategy) -> None:
     store, router = stored()
     assert own.own_route is not None
@@ -293,3 +306,34 @@ async def test_a_proxy_of_the_own_one_s_name_is_named() -> None:
     store.add(elsewhere)
     [said] = await router.in_the_way(WEB, OWN_PROXY, CANARY)
     assert said.startswith("HTTPProxy web exists and is not the one of Canary web")
+
+
+async def test_with_a_traffic_policy_there_is_a_rule_for_each_host_before_the_route() -> None:
+    store, router = stored(served=ISTIO_KINDS)
+    for _ in range(2):
+        await router.ensure(WEB, WITH_POLICY, OWNER)
+    made = [(it["kind"], it["metadata"]["name"], it["spec"].get("host")) for it in store.history]
+    assert made == [
+        ("DestinationRule", "web", "web"),
+        ("DestinationRule", "web-canary", "web-canary"),
+        ("VirtualService", "web", None),
+    ]
+    assert store.now("web", kind="DestinationRule")["metadata"]["ownerReferences"] == [OWNER]
+
+
+async def test_a_rule_of_the_team_s_of_that_name_is_left_alone_and_named() -> None:
+    store, router = stored(served=ISTIO_KINDS)
+    theirs = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "DestinationRule",
+        "metadata": {"name": "web", "namespace": "prod"},
+        "spec": {"host": "web", "trafficPolicy": {"tls": {"mode": "DISABLE"}}},
+    }
+    store.add(theirs)
+    [said] = await router.in_the_way(WEB, WITH_POLICY, CANARY)
+    assert said.startswith("DestinationRule web exists and is not the one of Canary web")
+    assert said.endswith("delete it, or take trafficPolicy out of the Canary")
+    assert await router.in_the_way(WEB, OWN_MESH, CANARY) == ()
+    await router.ensure(WEB, WITH_POLICY, OWNER)
+    assert store.now("web", kind="DestinationRule")["spec"] == theirs["spec"]
+    assert store.now("web-canary", kind="DestinationRule")

@@ -29,6 +29,7 @@ SOURCES = {
     "contour": (GATEWAY, APP),
     "kubernetes": (GATEWAY, APP, HISTOGRAM),
     "nginx": (NGINX, APP),
+    "istio": (ISTIO, GATEWAY, APP),
     "gatewayapi:v1": (GATEWAY, APP, HISTOGRAM, ISTIO, LINKERD),
     "gatewayapi:v1beta1": (GATEWAY, APP, HISTOGRAM, ISTIO, LINKERD),
 }

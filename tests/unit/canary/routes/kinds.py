@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from canary.model.values import Json
 from canary.routes.contour import HttpProxies
 from canary.routes.dialect import Dialect
 from canary.routes.grpc import GrpcRoutes
+from canary.routes.istio import VirtualServices
 from tests.unit.canary.routes import rules
 from tests.unit.canary.routes.rules import HTTP, NAMES, ROUTES, RULES, SPACE, WEIGHTS
 
@@ -34,6 +36,9 @@ class Kind:
     any_rule: Routes
     at: Callable[[Json, int], None]
     most: int
+    name: Callable[[Json], str] = itemgetter("name")
+    called: str = ""
+    """What tests call it, where several are of one dialect."""
 
     def rules_of(self, route: Json) -> list[Json]:
         """Return the rules of a route, to be changed in place."""
@@ -49,7 +54,8 @@ class Kind:
         weights = [it.get("weight") for it in self.refs_of(rule)]
         if self.rules == "rules":
             return [1 if it is None else it for it in weights]
-        return [it or 0 for it in weights] if any(weights) else [1] * len(weights)
+        even = self.rules == "routes" or len(weights) == 1
+        return [1] * len(weights) if even and not any(weights) else [it or 0 for it in weights]
 
     def single(self, *refs: Json) -> Json:
         """Return a route of one rule with these backends."""
@@ -138,6 +144,87 @@ PROXY_RULES: Routes = st.builds(
     st.integers(0, 3),
 )
 REDIRECTS: Routes = st.just({"requestRedirectPolicy": {"scheme": "https"}})
+
+
+def destination(name: str, weight: int | None = None, **more: Any) -> Json:
+    """Return an entry of a VirtualService's route, without a weight for None."""
+    found = {"destination": {"host": name, **more.pop("destination", {})}, **more}
+    return found if weight is None else {**found, "weight": weight}
+
+
+def virtual(*http: Json, notes: dict[str, str] | None = None, **lists: list[Json]) -> Json:
+    """Return a VirtualService of the tests' namespace."""
+    found = {"http": list(http), **lists}
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": "shop", "namespace": SPACE, "annotations": notes or {}},
+        "spec": {
+            "hosts": ["shop.example"],
+            **deepcopy({field: it for field, it in found.items() if it}),
+        },
+    }
+
+
+def tcp_virtual(*tcp: Json, notes: dict[str, str] | None = None) -> Json:
+    """Return a VirtualService of TCP routes alone."""
+    return virtual(notes=notes, tcp=list(tcp))
+
+
+def host_of(entry: Json) -> str:
+    """Return the name of a destination's Service."""
+    return str(entry["destination"]["host"]).partition(".")[0]
+
+
+SPELLED = ("", "", "", f".{SPACE}", f".{SPACE}.svc.cluster.local", ".other", ".example.com")
+DESTINATIONS = st.builds(
+    lambda name, where, weight, place, more: destination(
+        f"{name}{where}", weight, **more, destination=place
+    ),
+    NAMES,
+    st.sampled_from(SPELLED),
+    st.one_of(WEIGHTS, st.none(), st.none(), st.just(0)),
+    st.sampled_from([{}, {}, {"port": {"number": 8080}}, {"subset": "v1"}]),
+    st.sampled_from(
+        [{}, {}, {"headers": {"response": {"add": {"x-a": "1"}, "remove": ["server"]}}}]
+    ),
+)
+TCP_DESTINATIONS = DESTINATIONS.map(
+    lambda entry: {key: it for key, it in entry.items() if key != "headers"}
+)
+ASKED_FOR: Routes = st.sampled_from(
+    [
+        {},
+        {"match": [{"uri": {"prefix": "/api"}}], "timeout": "10s"},
+        {
+            "match": [{"headers": {"user": {"exact": "insider"}}}, {"port": 8080}],
+            "name": "insiders",
+        },
+        {"rewrite": {"uri": "/"}, "headers": {"response": {"add": {"Set-Cookie": "a=b"}}}},
+        {"mirror": {"host": "shadow"}, "mirrorPercentage": {"value": 10}},
+        {"mirrors": [{"destination": {"host": "shadow"}, "percentage": {"value": 1.5}}]},
+    ]
+)
+VIRTUAL_RULES: Routes = st.builds(
+    lambda rest, found: {**rest, "route": found}, ASKED_FOR, st.lists(DESTINATIONS, max_size=5)
+)
+DELEGATES: Routes = st.just({"match": [{"uri": {"prefix": "/cart"}}], "delegate": {"name": "cart"}})
+CONNECTIONS: Routes = st.sampled_from([{}, {"match": [{"port": 3306}]}])
+TCP_RULES: Routes = st.builds(
+    lambda rest, found: {**rest, "route": found},
+    CONNECTIONS,
+    st.lists(TCP_DESTINATIONS, max_size=5),
+)
+
+
+def _virtual_at(rule: Json, place: int) -> None:
+    rule["match"] = [{"uri": {"prefix": f"/{place}"}}]
+
+
+def _tcp_at(rule: Json, place: int) -> None:
+    rule["match"] = [{"port": 3306 + place}]
+
+
 KINDS = (
     Kind(
         dialect=HTTP,
@@ -174,5 +261,37 @@ KINDS = (
         at=_proxy_at,
         most=2**32 - 1,
     ),
+    Kind(
+        dialect=VirtualServices(),
+        rules="http",
+        refs="route",
+        route=virtual,
+        ref=destination,
+        any_route=st.builds(
+            lambda http, tcp, tls: virtual(*http, tcp=tcp, tls=tls),
+            st.lists(st.one_of(VIRTUAL_RULES, VIRTUAL_RULES, DELEGATES), max_size=4),
+            st.lists(TCP_RULES, max_size=1),
+            st.lists(TCP_RULES, max_size=1),
+        ),
+        any_rule=VIRTUAL_RULES,
+        at=_virtual_at,
+        most=2**31 - 1,
+        name=host_of,
+    ),
+    Kind(
+        dialect=VirtualServices(),
+        rules="tcp",
+        refs="route",
+        route=tcp_virtual,
+        ref=destination,
+        any_route=st.lists(TCP_RULES, max_size=4).map(lambda found: tcp_virtual(*found)),
+        any_rule=TCP_RULES,
+        at=_tcp_at,
+        most=2**31 - 1,
+        name=host_of,
+        called="VirtualService-tcp",
+    ),
 )
-every_kind = pytest.mark.parametrize("kind", KINDS, ids=[it.dialect.kind for it in KINDS])
+every_kind = pytest.mark.parametrize(
+    "kind", KINDS, ids=[it.called or it.dialect.kind for it in KINDS]
+)

@@ -129,7 +129,7 @@ def parts(kind: Kind, rule: Json) -> dict[int, int]:
     """Return the weight of each backend of the team with its canary's, by the place in the rule."""
     found: dict[int, int] = {}
     for it, counts in zip(kind.refs_of(rule), kind.counts(rule), strict=True):
-        if it["name"].endswith("-canary"):
+        if kind.name(it).endswith("-canary"):
             found[len(found) - 1] += counts
         else:
             found[len(found)] = counts
@@ -170,7 +170,7 @@ def test_a_share_is_right_within_one_percent_at_every_weight(
         for share in range(0, 101, 7):
             [now] = kind.rules_of(after(single, to("web", share))[0])
             counted = list(zip(kind.refs_of(now), kind.counts(now), strict=True))
-            canary = sum(counts for it, counts in counted if it["name"] == "web-canary")
+            canary = sum(counts for it, counts in counted if kind.name(it) == "web-canary")
             stable = sum(counts for it, counts in counted if is_web(kind, it))
             assert abs(100 * canary / (canary + stable) - share) <= 1
 
@@ -222,18 +222,18 @@ def test_a_weight_that_is_changed_in_the_stored_route_is_the_team_s_new_one(
         (index, number)
         for index, rule in enumerate(kind.rules_of(now))
         for number, it in enumerate(kind.refs_of(rule))
-        if not it["name"].endswith("-canary")
+        if not kind.name(it).endswith("-canary")
     ]
     assume(places)
     index, number = data.draw(st.sampled_from(places))
     rule = kind.rules_of(now)[index]
     refs = kind.refs_of(rule)
     assume(refs[number].get("weight", 1) != weight)
-    ahead = [it for it in refs[:number] if not it["name"].endswith("-canary")]
+    ahead = [it for it in refs[:number] if not kind.name(it).endswith("-canary")]
     # Of two backends that differ in nothing but weight, nobody can say which one became which.
     twins = [it for it in refs if {**it, "weight": 0} == {**refs[number], "weight": 0}]
     assume(len(twins) == 1)
-    is_split = any(it["name"].endswith("-canary") for it in refs)
+    is_split = any(kind.name(it).endswith("-canary") for it in refs)
     refs[number]["weight"] = weight
     # Where all are 0 and that means alike, what each was before cannot be read from it.
     assume(kind.rules == "rules" or any(it.get("weight") for it in refs))

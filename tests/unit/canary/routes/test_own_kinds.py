@@ -1,4 +1,4 @@
-"""GRPCRoutes and HTTPProxies that are made from a Canary, and what they cannot say of it."""
+"""Routes of other kinds that are made from a Canary, and what they cannot say of it."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL
 from canary.model.strategy import InvalidStrategy, Strategy
 from canary.model.values import Json, Key
-from canary.routes.from_service import asked_route, route_from_service, unsaid
+from canary.routes.from_service import asked_route, beside_own, route_from_service, unsaid
 from canary.spec.canary import parse_strategy
 from canary.spec.defaults import Defaults
 
@@ -100,8 +100,9 @@ def test_it_leads_anywhere_and_has_a_route_for_each_way_to_match() -> None:
     ]
 
 
-def test_no_http_proxy_is_made_of_nothing() -> None:
-    assert asked_route({}, "web", "contour") is None
+@pytest.mark.parametrize("provider", ["contour", "istio"])
+def test_no_route_is_made_of_nothing(provider: str) -> None:
+    assert asked_route({}, "web", provider) is None
 
 
 GATEWAYS = {"gatewayRefs": [{"name": "contour"}], "appProtocol": "grpc"}
@@ -136,9 +137,118 @@ def test_a_grpc_route_is_made_for_what_speaks_grpc() -> None:
     assert found.routed_by == ("HTTPRoute", "GRPCRoute")
 
 
+MESH: Json = {
+    "match": [
+        {"uri": {"prefix": "/shop"}, "sourceLabels": {"app": "shop"}, "gateways": ["mesh"]},
+        {"withoutHeaders": {"x": {}}, "scheme": {"exact": "https"}},
+    ],
+    "timeout": "15s",
+    "retries": {"attempts": 3, "perTryTimeout": "1s", "retryOn": "5xx"},
+    "headers": {"request": {"add": {"x-env": "prod"}}},
+    "corsPolicy": {"allowOrigins": [{"exact": "shop.example"}]},
+}
+
+
+def test_a_virtual_service_says_what_the_canary_says_in_istio_s_own_words() -> None:
+    rewrite = {"uri": "/", "authority": "shop.example", "type": "ReplaceFullPath"}
+    found = parsed(
+        "istio",
+        hosts=["shop.example"],
+        gateways=["istio-system/public"],
+        rewrite=rewrite,
+        trafficPolicy={"tls": {"mode": "ISTIO_MUTUAL"}},
+        **MESH,
+    )
+    made = route_from_service(KEY, found, OWNER)
+    metadata = {
+        "name": "web",
+        "namespace": "prod",
+        "labels": {MANAGED_BY_LABEL: MANAGED_BY},
+        "ownerReferences": [OWNER],
+    }
+    assert made == {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": metadata,
+        "spec": {
+            "hosts": ["shop.example", "web"],
+            "gateways": ["istio-system/public"],
+            "http": [
+                {
+                    **MESH,
+                    "rewrite": {"uri": "/", "authority": "shop.example"},
+                    "route": [{"destination": {"host": "web"}}],
+                }
+            ],
+        },
+    }
+    assert found.routed_by == ("VirtualService",)
+    assert found.ignored == ()
+    assert list(beside_own(KEY, found, OWNER)) == [
+        {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "DestinationRule",
+            "metadata": {**metadata, "name": host},
+            "spec": {"host": host, "trafficPolicy": {"tls": {"mode": "ISTIO_MUTUAL"}}},
+        }
+        for host in ("web", "web-canary")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("service", "spec"),
+    [
+        ({}, {"hosts": ["web"], "gateways": ["mesh"]}),
+        ({"hosts": ["*"]}, {"hosts": ["*"], "gateways": ["mesh"]}),
+        ({"name": "web", "hosts": ["web"]}, {"hosts": ["web"], "gateways": ["mesh"]}),
+        ({"delegation": True}, {}),
+    ],
+)
+def test_hosts_and_gateways_are_those_that_flagger_gives_it(service: Json, spec: Json) -> None:
+    made = route_from_service(KEY, parsed("istio", **service), OWNER)
+    route = {"route": [{"destination": {"host": "web"}}]}
+    assert made["spec"] == {**spec, "http": [route]}
+    assert beside_own(KEY, parsed("istio", **service), OWNER) == ()
+
+
+@pytest.mark.parametrize(
+    ("service", "is_said"),
+    [
+        ({"gateways": ["istio-system/public"]}, True),
+        ({"delegation": True}, True),
+        ({"gateways": ["mesh", "istio-system/public"]}, False),
+        ({}, False),
+    ],
+)
+def test_a_port_is_said_where_a_gateway_would_not_know_it(service: Json, *, is_said: bool) -> None:
+    found = parsed("istio", portDiscovery=True, **service)
+    [route] = route_from_service(KEY, found, OWNER)["spec"]["http"][0]["route"]
+    assert ("port" in route["destination"]) is is_said
+    assert route["destination"].get("port", {"number": 80}) == {"number": 80}
+
+
+def test_what_speaks_tcp_has_a_tcp_route() -> None:
+    match = [{"port": 3306}, {"port": 3307, "name": "reads"}]
+    found = parsed("istio", appProtocol="TCP", match=match)
+    assert route_from_service(KEY, found, OWNER)["spec"] == {
+        "hosts": ["web"],
+        "gateways": ["mesh"],
+        "tcp": [
+            {
+                "match": [{"port": 3306}, {"port": 3307}],
+                "route": [{"destination": {"host": "web"}}],
+            }
+        ],
+    }
+
+
 @pytest.mark.parametrize(
     ("provider", "service", "said"),
     [
+        ("istio", {"delegation": True, "hosts": ["a"]}, "remove service.hosts"),
+        ("istio", {"backendTimeout": "5s"}, "service.backendTimeout"),
+        ("istio", {"appProtocol": "tcp", "timeout": "5s"}, "service.timeout: of a tcp route"),
+        ("istio", {"appProtocol": "tcp", "match": [{"uri": {"exact": "/"}}]}, "service.match: uri"),
         ("contour", {"rewrite": {"uri": "/"}}, "service.rewrite: an HTTPProxy"),
         ("contour", {"match": [{"method": {"exact": "GET"}}]}, "service.match.method"),
         ("contour", {"headers": {"request": {"add": {"x": "1"}}}}, "service.headers.request.add"),
@@ -158,6 +268,8 @@ def test_what_an_own_route_cannot_say_is_a_fault_of_the_canary(
 
 def test_what_no_own_route_needs_to_say_is_no_fault() -> None:
     assert unsaid({"timeout": "5s", "rewrite": {"uri": "/"}, "appProtocol": "grpc"}, "web") == ()
+    without_port = {"backendTimeout": "5s", "delegation": True, "hosts": ["a"]}
+    assert unsaid(without_port, "web", "istio") == ()
 
 
 @pytest.mark.parametrize("provider", ["", "kubernetes"])

@@ -22,7 +22,7 @@ from canary.model.values import Json, Key
 from canary.queries.metric import template_query
 from canary.queries.provider import provider_spec, with_secret
 from canary.queries.templates import TemplateError
-from canary.routes.from_service import route_from_service
+from canary.routes.from_service import beside_own, route_from_service
 from canary.spec.canary import Defaults, parse_strategy
 from canary.spec.defaults import recorded, remembered
 from canary.spec.in_force import in_force
@@ -79,7 +79,8 @@ def is_followed_or_told(canary: Json) -> None:
     assert timedelta(0) <= strategy.progress_deadline <= timedelta(days=400)
     assert 0 <= strategy.ready_percent <= 100
     if strategy.own_route is not None:
-        route_from_service(KEY, strategy, {"kind": "Canary", "name": "web", "uid": "u"})
+        owner = {"kind": "Canary", "name": "web", "uid": "u"}
+        orjson.dumps([route_from_service(KEY, strategy, owner), beside_own(KEY, strategy, owner)])
     for metric in strategy.metrics:
         if isinstance(metric.source, str):
             spec = provider_spec({"type": "prometheus"}, "http://p", "prod")
