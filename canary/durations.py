@@ -7,7 +7,7 @@ import re
 from datetime import datetime, timedelta
 
 _UNITS = {"h": 3600, "min": 60, "m": 60, "s": 1, "ms": 0.001}
-_PART = re.compile(r"(\d+)(ms|min|h|m|s)")
+_PART = re.compile(r"([0-9]+)(ms|min|h|m|s)")
 
 
 def parse_duration(text: str) -> timedelta:

@@ -1,7 +1,9 @@
 """From a `Canary` object to a strategy that can be followed, or to every reason why not."""
 
+from collections.abc import Container, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from itertools import chain, count
 from typing import Final
 
 from canary.contract import PROMOTION_GATE
@@ -91,11 +93,12 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
     metrics = _metrics(analysis, namespace, problems, usual=usual)
     tuning = annotated(canary, problems, defaults.tuning)
     service = spec.get("service") or {}
-    taken = course(spec, analysis, problems, by_pods=tuning.by_pods)
+    interval = max(interval, defaults.min_interval)
+    taken = course(spec, analysis, problems, interval=interval, by_pods=tuning.by_pods)
     problems.found += _unsaid(spec, taken)
     strategy = Strategy(
-        interval=max(interval, defaults.min_interval),
-        threshold=min(max(1, int(analysis.get("threshold") or 1)), MOST_FAILURES),
+        interval=interval,
+        threshold=_threshold(analysis, problems),
         steps=taken.steps,
         kind=taken.kind,
         unrouted=taken.unrouted,
@@ -123,6 +126,7 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
         unknown=(
             *unknown_on_canary(canary["metadata"].get("annotations") or {}),
             *taken.passed_over,
+            *_not_asked(analysis),
         ),
     )
     if problems.found:
@@ -146,9 +150,17 @@ def _deadline(spec: Json, problems: Problems) -> timedelta:
     return problems.read(where, parsers.seconds, said, timedelta(seconds=600))
 
 
+def _threshold(analysis: Json, problems: Problems) -> int:
+    """Read how many failed checks refuse a version; as in Flagger, 0 and less count as 1."""
+    said = analysis.get("threshold") or 1
+    if said != int(said):
+        problems.found.append(f"analysis.threshold: {said:g} must be a whole number, as in 5")
+    return min(max(1, int(said)), MOST_FAILURES)
+
+
 def _ready_percent(where: str, analysis: Json, problems: Problems, *, usual: int) -> int:
-    share = parsers.number(0, FULL, such_as="80")
-    return int(problems.read(f"analysis.{where}", share, analysis.get(where) or None, float(usual)))
+    share = parsers.whole(0, FULL, such_as="80")
+    return problems.read(f"analysis.{where}", share, analysis.get(where), usual)
 
 
 def _said(canary: Json, defaults: Defaults) -> tuple[Json, Defaults]:
@@ -225,11 +237,33 @@ def _ignored(spec: Json) -> tuple[str, ...]:
 def _metrics(
     analysis: Json, namespace: str, problems: Problems, *, usual: bool
 ) -> tuple[Metric, ...]:
-    return tuple(
-        metric
-        for entry in analysis.get("metrics") or ()
-        if (metric := _metric(entry, namespace, problems, usual=usual)) is not None
-    )
+    found: dict[str, Metric] = {}
+    for entry in analysis.get("metrics") or ():
+        metric = _metric(entry, namespace, problems, usual=usual)
+        if metric is not None:
+            name = _told_apart(metric.name, found)
+            found[name] = replace(metric, name=name)
+    return tuple(found.values())
+
+
+def _not_asked(analysis: Json) -> Iterator[str]:
+    """Name what stands beside what is asked in a metric, and is not."""
+    for entry in analysis.get("metrics") or ():
+        where, ref, query = f"metric {entry['name']}", entry.get("templateRef"), entry.get("query")
+        if ref and query:
+            yield f"{where}: query (its templateRef is asked)"
+        if (ref or query) and entry["name"] in set(Builtin):
+            yield f"{where}: the built-in of this name (its own query is asked)"
+        if not (ref or query) and entry.get("templateVariables"):
+            yield f"{where}: templateVariables (a built-in has none)"
+        if entry.get("threshold") and entry.get("thresholdRange") is not None:
+            yield f"{where}: threshold (its thresholdRange holds)"
+
+
+def _told_apart(name: str, taken: Container[str]) -> str:
+    """Return a name of its own: what is counted and measured is kept by the metric's name."""
+    numbered = (f"{name} ({number})" for number in count(2))
+    return next(one for one in chain((name,), numbered) if one not in taken)
 
 
 def _metric(entry: Json, namespace: str, problems: Problems, *, usual: bool) -> Metric | None:
@@ -242,7 +276,7 @@ def _metric(entry: Json, namespace: str, problems: Problems, *, usual: bool) -> 
         )
         return None
     where = f"metric {name} interval"
-    interval = problems.read(where, parsers.duration, entry.get("interval"), timedelta(minutes=1))
+    interval = problems.read(where, parsers.interval, entry.get("interval"), timedelta(minutes=1))
     minimum, maximum = _bounds(entry, source)
     if minimum is not None and maximum is not None and minimum > maximum:
         problems.found.append(

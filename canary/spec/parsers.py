@@ -60,6 +60,17 @@ def seconds(value: str) -> timedelta:
     return timedelta(seconds=found)
 
 
+def whole_seconds(value: str) -> timedelta:
+    """Read a number of seconds from 1 on, of at most 366 days and without a fraction.
+
+    Raises:
+        ValueError: it is none, or out of these bounds.
+
+    """
+    longest = int(_LONGEST.total_seconds())
+    return timedelta(seconds=whole(1, longest, such_as="86400")(value))
+
+
 def interval(value: str) -> timedelta:
     """Read the time between two of something: a duration of at least a second.
 

@@ -147,18 +147,31 @@ def weights(analysis: Json, problems: Problems) -> tuple[int, ...]:
 
     """
     if steps := analysis.get("stepWeights"):
-        found = tuple(min(FULL, int(step)) for step in steps)
+        found = tuple(_share("stepWeights", step, problems) for step in steps)
         if list(found) != sorted(set(found)) or found[0] < 1:
             problems.found.append(
                 "analysis.stepWeights: must rise from 1 to 100, as in [5, 20, 50]"
             )
         return found
-    step = int(analysis.get("stepWeight") or 0)
+    step = _share("stepWeight", analysis.get("stepWeight") or 0, problems)
     if step < 1:
         problems.found.append(
             "analysis: needs stepWeight (such as 10), stepWeights, or iterations above 0"
         )
         return (FULL,)
-    top = min(FULL, int(analysis.get("maxWeight") or FULL))
+    top = _share("maxWeight", analysis.get("maxWeight") or FULL, problems)
+    if top < 1:
+        problems.found.append("analysis.maxWeight: must be from 1 to 100, as in 50")
+        return (FULL,)
     # Flagger would pass maxWeight by the rest of a step.
     return (*range(step, top, step), top)
+
+
+def _share(name: str, said: float, problems: Problems) -> int:
+    """Read a share in percent; a schema takes any number, and one above 100 counts as 100."""
+    found = int(said)
+    if found != said:
+        problems.found.append(
+            f"analysis.{name}: {said:g} must be a whole number, for routes have no smaller shares"
+        )
+    return min(FULL, found)

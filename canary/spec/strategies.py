@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Final, assert_never
 
 from canary.model.joining import MOST
@@ -43,19 +44,22 @@ class Course:
     passed_over: tuple[str, ...] = ()
 
 
-def course(spec: Json, analysis: Json, problems: Problems, *, by_pods: bool = False) -> Course:
+def course(
+    spec: Json, analysis: Json, problems: Problems, *, interval: timedelta, by_pods: bool = False
+) -> Course:
     """Read which steps a run takes.
 
     Args:
         spec: `spec` of a Canary.
         analysis: its analysis, completed with the admin's defaults.
         problems: where mistakes are noted.
+        interval: between two steps.
         by_pods: whether its pods are to share the traffic where no route leads to its Service.
 
     """
     kind = kind_of(analysis)
     match, mirror = traffic.matches(analysis, problems), traffic.mirrored(analysis, problems)
-    affinity = traffic.affinity(analysis, problems)
+    affinity = traffic.affinity(analysis, problems, interval=interval)
     match kind:
         case Kind.CANARY:
             growing = linear(weights(analysis, problems), match=match, affinity=affinity)
@@ -99,6 +103,10 @@ def _unrouted(spec: Json, shared: tuple[Step, ...], checks: int) -> tuple[Step, 
 
 
 def _passed_over(kind: Kind, analysis: Json) -> Iterator[str]:
+    if analysis.get("mirrorWeight") and not analysis.get("mirror"):
+        yield "analysis.mirrorWeight (without mirror: true nothing is copied)"
+    if analysis.get("maxWeight") and (kind is not Kind.CANARY or analysis.get("stepWeights")):
+        yield "analysis.maxWeight (it is of stepWeight alone)"
     if kind is Kind.CANARY:
         return
     if analysis.get("sessionAffinity"):

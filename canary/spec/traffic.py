@@ -85,12 +85,13 @@ def mirrored(analysis: Json, problems: Problems) -> int:
     return share if analysis.get("mirror") else 0
 
 
-def affinity(analysis: Json, problems: Problems) -> Affinity | None:
+def affinity(analysis: Json, problems: Problems, *, interval: timedelta) -> Affinity | None:
     """Read by which cookies users are kept with the version that they have met, if they are.
 
     Args:
         analysis: `spec.analysis` of a Canary.
         problems: where mistakes are noted.
+        interval: between two steps: so long the stable's cookie lasts.
 
     """
     said = analysis.get("sessionAffinity")
@@ -108,7 +109,8 @@ def affinity(analysis: Json, problems: Problems) -> Affinity | None:
     return Affinity(
         cookie=names[0],
         primary_cookie=names[1],
-        max_age=problems.read(f"{where}.maxAge", parsers.seconds, age, timedelta(days=1)),
+        max_age=problems.read(f"{where}.maxAge", parsers.whole_seconds, age, timedelta(days=1)),
+        primary_max_age=interval,
         domain=said.get("domain") or "",
         path=said.get("path") or "",
         http_only=bool(said.get("httpOnly")),

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from canary.durations import format_duration
-from canary.model.strategy import InvalidStrategy, Metric, Strategy, not_followed
+from canary.model.strategy import Builtin, InvalidStrategy, Metric, Strategy, not_followed
 from canary.model.values import FULL, Json, Key
 from canary.queries.metric import values_of
 from canary.queries.templates import TemplateValues
@@ -86,6 +86,47 @@ def _doubts(canary: Json, terms: Terms) -> Iterator[str]:
     for name, values in shares.items():
         if any(isinstance(one, int | float) and one > FULL for one in values):
             yield f"analysis.{name}: more than {FULL} counts as {FULL}; write {FULL} or less"
+    for entry in analysis.get("metrics") or ():
+        if said := _doubtful_bound(entry):
+            yield f"metric {entry['name']}: {said}"
+    yield from _dropped_cookies(analysis.get("sessionAffinity") or {})
+
+
+def _doubtful_bound(entry: Json) -> str:
+    """Say of a metric that no value fails it, or each; "" where some do."""
+    rate = entry["name"] == Builtin.SUCCESS_RATE and not (
+        entry.get("templateRef") or entry.get("query")
+    )
+    bounds = entry.get("thresholdRange")
+    if bounds is None and not entry.get("threshold"):
+        if rate:
+            return "has no threshold, so that no value fails it; write one, such as 99"
+        return "has no thresholdRange, so that every value above 0 fails it; write its max or min"
+    least, most = (entry.get("threshold"), None) if bounds is None else _ends(bounds)
+    if least is None and most is None:
+        return "its thresholdRange has neither min nor max, so that no value fails it; write one"
+    if rate and least is not None and least > FULL:
+        return f"asks for more than {FULL} percent, so that every value fails it"
+    return ""
+
+
+def _ends(bounds: Json) -> tuple[float | None, float | None]:
+    return bounds.get("min"), bounds.get("max")
+
+
+def _dropped_cookies(affinity: Json) -> Iterator[str]:
+    """Say which cookies no browser keeps (RFC 6265bis, 5.7; CHIPS for Partitioned)."""
+    if affinity.get("secure"):
+        return
+    for name, asked in (
+        ("sameSite: None", affinity.get("sameSite") == "None"),
+        ("partitioned: true", affinity.get("partitioned")),
+    ):
+        if asked:
+            yield (
+                f"analysis.sessionAffinity: with {name} browsers keep no cookie that is not "
+                "secure; write secure: true"
+            )
 
 
 def _queries(

@@ -20,7 +20,7 @@ from webhook.server import Metrics, create_app
 from webhook.settings import read_settings
 
 WRONG = canary(metrics=[{"name": "m", "query": "sum("}])
-DOUBTFUL = canary(metrics=[{"name": "m", "query": "sum(x)"}])
+DOUBTFUL = canary(metrics=[{"name": "m", "query": "sum(x)", "threshold": 1}])
 DOUBTFUL["spec"]["revertOnDeletion"] = True
 
 

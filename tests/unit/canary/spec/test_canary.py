@@ -104,6 +104,26 @@ def test_bounds(metric: dict[str, Any], bounds: tuple[float | None, float | None
         ({"webhooks": [{"name": "g", "type": "confirm", "url": "u"}]}, "type confirm is not known"),
         ({"stepWeights": [50, 10]}, "must rise"),
         ({"stepWeight": 0}, "needs stepWeight"),
+        ({"maxWeight": 0.5}, "analysis.maxWeight: must be from 1 to 100"),
+        ({"maxWeight": -5}, "analysis.maxWeight: must be from 1 to 100"),
+        ({"maxWeight": 45.5}, "analysis.maxWeight: 45.5 must be a whole number"),
+        ({"stepWeight": 10.5}, "analysis.stepWeight: 10.5 must be a whole number"),
+        ({"stepWeight": -10}, "needs stepWeight"),
+        ({"stepWeights": [10.5, 20]}, "analysis.stepWeights: 10.5 must be a whole number"),
+        ({"stepWeights": [0, 20]}, "must rise from 1 to 100"),
+        ({"stepWeights": [50, 120, 130]}, "must rise from 1 to 100"),
+        ({"threshold": 2.5}, "analysis.threshold: 2.5 must be a whole number, as in 5"),
+        ({"interval": "1m٣s"}, "analysis.interval: '1m٣s' is not a duration"),
+        (
+            {"metrics": [{"name": "x", "query": "up", "interval": "0s"}]},
+            "metric x interval: '0s' is too short; the shortest is 1s",
+        ),
+        ({"canaryReadyThreshold": 0.5}, "canaryReadyThreshold: '0.5' must be a whole number"),
+        ({"primaryReadyThreshold": 99.5}, "primaryReadyThreshold: '99.5' must be a whole number"),
+        (
+            {"sessionAffinity": {"cookieName": "c", "maxAge": 0.5}},
+            "analysis.sessionAffinity.maxAge: '0.5' must be a whole number from 1",
+        ),
     ],
 )
 def test_what_cannot_be_followed_says_how_to_mend_it(analysis: dict[str, Any], said: str) -> None:
@@ -243,7 +263,7 @@ def test_a_threshold_that_no_status_could_hold_is_as_large_as_one_can() -> None:
 
 
 def test_a_gate_that_nothing_can_show_is_said_and_not_waited_for() -> None:
-    obj = canary(iterations=3)
+    obj = canary(iterations=3, maxWeight=None)
     obj["metadata"]["annotations"] = {"headgate.dev/promotion-gate": "non-inferiority"}
     found = parse_strategy(obj, Defaults())
     assert isinstance(found, Strategy)
@@ -266,7 +286,33 @@ def test_what_flagger_s_shapes_come_to() -> None:
     affinity = sticky.steps[0].traffic.affinity
     assert affinity is not None
     assert (affinity.cookie, affinity.max_age) == ("c", timedelta(seconds=60))
+    assert affinity.primary_max_age == timedelta(minutes=1)
     assert parse(iterations=3, sessionAffinity={"cookieName": "c"}).unknown
+
+
+@pytest.mark.parametrize(
+    ("written", "lasts"), [("90s", 90), ("5m", 300), ("1s", 10)], ids=["", "long", "lifted"]
+)
+def test_the_stable_s_cookie_lasts_an_interval(written: str, lasts: int) -> None:
+    cookies = {"cookieName": "c", "primaryCookieName": "p"}
+    affinity = parse(interval=written, sessionAffinity=cookies).steps[0].traffic.affinity
+    assert affinity is not None
+    assert affinity.primary_max_age == timedelta(seconds=lasts)
+
+
+def test_of_no_ready_pods_at_all_none_is_asked_for() -> None:
+    found = parse(canaryReadyThreshold=0, primaryReadyThreshold=0)
+    assert (found.ready_percent, found.stable_ready_percent) == (0, 0)
+    usual = parse()
+    assert (usual.ready_percent, usual.stable_ready_percent) == (100, 0)
+
+
+def test_metrics_of_one_name_are_told_apart() -> None:
+    names = ("x", "y", "x", "x (2)", "x")
+    metrics = [{"name": name, "query": f"up{at}", "threshold": at} for at, name in enumerate(names)]
+    found = parse(metrics=metrics).metrics
+    assert [it.name for it in found] == ["x", "y", "x (2)", "x (2) (2)", "x (3)"]
+    assert [(it.source, it.maximum) for it in found] == [(f"up{at}", at) for at in range(5)]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from analyzer.loop.following import (
 )
 from canary.contract import AUTO_LABEL, AUTO_VALUE, CANARY_ANNOTATIONS, SPLIT
 from canary.model.names import canary_name
-from canary.model.strategy import InvalidStrategy
+from canary.model.strategy import InvalidStrategy, Kind
 from canary.model.values import Json, Key
 from canary.queries.metric import template_query
 from canary.queries.provider import provider_spec, with_secret
@@ -74,7 +74,11 @@ def is_followed_or_told(canary: Json) -> None:
     if isinstance(strategy, InvalidStrategy):
         assert all(strategy.problems)
         return
-    assert 1 <= min(strategy.weights) <= max(strategy.weights) <= 100
+    growing = [step.traffic.weight for step in strategy.steps if not step.traffic.mirror]
+    if strategy.kind is Kind.CANARY:
+        assert 1 <= growing[0] <= growing[-1] <= 100
+        assert growing == sorted(set(growing))
+    assert strategy.steps[-1].traffic.weight >= 1
     assert strategy.interval >= Defaults().min_interval
     assert timedelta(0) <= strategy.progress_deadline <= timedelta(days=400)
     assert 0 <= strategy.ready_percent <= 100

@@ -30,6 +30,10 @@ def metrics(**metric: Any) -> Json:
     return canary(metrics=[{"name": "m", "thresholdRange": {"max": 1}, **metric}])
 
 
+def rate(**metric: Any) -> Json:
+    return canary(metrics=[{"name": "request-success-rate", **metric}])
+
+
 def template(query: str, **provider: Any) -> Json:
     spec = {"provider": {"type": "prometheus", **provider}, "query": query}
     return {"metadata": {"name": "t", "namespace": "prod"}, "spec": spec}
@@ -122,6 +126,55 @@ WARNED: Final[dict[str, tuple[str, Json, str]]] = {
     "a short interval": ("canaries", canary(interval="1s"), "1s counts as 10s"),
     "too much": ("canaries", canary(maxWeight=150), "maxWeight: more than 100"),
     "a field": ("canaries", reverting(), "revertOnDeletion"),
+    "no bound of a rate": ("canaries", rate(), "has no threshold, so that no value fails it"),
+    "a bound beyond all": ("canaries", rate(threshold=101), "every value fails it"),
+    "a range beyond all": ("canaries", rate(thresholdRange={"min": 100.5}), "every value fails"),
+    "an empty range": ("canaries", rate(thresholdRange={}), "has neither min nor max"),
+    "no bound of a query": (
+        "canaries",
+        canary(metrics=[{"name": "m", "query": GOOD}]),
+        "every value above 0 fails it",
+    ),
+    "two bounds": (
+        "canaries",
+        rate(threshold=99, thresholdRange={"min": 98}),
+        "metric request-success-rate: threshold (its thresholdRange holds)",
+    ),
+    "two texts": (
+        "canaries",
+        metrics(query=GOOD, templateRef={"name": "t"}),
+        "metric m: query (its templateRef is asked)",
+    ),
+    "a text of a built-in": (
+        "canaries",
+        rate(templateRef={"name": "t"}, thresholdRange={"min": 99}),
+        "the built-in of this name (its own query is asked)",
+    ),
+    "variables of a built-in": (
+        "canaries",
+        rate(threshold=99, templateVariables={"a": "b"}),
+        "templateVariables (a built-in has none)",
+    ),
+    "a share of no copies": (
+        "canaries",
+        canary(mirrorWeight=20),
+        "analysis.mirrorWeight (without mirror: true nothing is copied)",
+    ),
+    "two tops": (
+        "canaries",
+        canary(stepWeight=None, stepWeights=[10, 80]),
+        "analysis.maxWeight (it is of stepWeight alone)",
+    ),
+    "a cookie for other sites": (
+        "canaries",
+        canary(sessionAffinity={"cookieName": "c", "sameSite": "None"}),
+        "with sameSite: None browsers keep no cookie that is not secure",
+    ),
+    "a cookie of parts": (
+        "canaries",
+        canary(sessionAffinity={"cookieName": "c", "partitioned": True}),
+        "with partitioned: true browsers keep no cookie that is not secure",
+    ),
     "an annotation": (
         "canaries",
         annotated(canary(), {"headgate.dev/evidense": "off"}),
@@ -152,6 +205,11 @@ TAKEN: Final[dict[str, tuple[str, Json]]] = {
     "the main job": ("canaries", canary()),
     "what is left open": ("canaries", {**canary(), "spec": {"targetRef": {"name": "web"}}}),
     "a query": ("canaries", metrics(query=GOOD)),
+    "a rate": ("canaries", rate(threshold=100)),
+    "a cookie": (
+        "canaries",
+        canary(sessionAffinity={"cookieName": "c", "sameSite": "None", "secure": True}),
+    ),
     "a function that is newer": ("metrictemplates", template(f"newer({GOOD})")),
     "a template by name": ("canaries", metrics(templateRef={"name": "t"})),
     "its own namespace": ("canaries", metrics(templateRef={"name": "t", "namespace": "prod"})),
@@ -255,7 +313,7 @@ def test_what_is_being_deleted_passes() -> None:
 
 
 def test_queries_are_left_where_there_is_no_more_time() -> None:
-    entries = [{"name": name, "query": "sum("} for name in "abc"]
+    entries = [{"name": name, "query": "sum(", "threshold": 1} for name in "abc"]
     times = iter([True, False])
     found = check("canaries", None, canary(metrics=entries), TERMS, lambda: next(times))
     assert len(found.refused) == 1
