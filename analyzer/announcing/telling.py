@@ -139,7 +139,7 @@ def payload_of(canary: Json, hook: Hook, said: Told) -> Mapping[str, Any]:
         "timestamp": str(int(said.at.timestamp() * 1000)),
     }
     return {
-        "name": canary["spec"]["targetRef"]["name"],
+        "name": canary["metadata"]["name"],
         "namespace": _namespace(canary),
         "phase": said.phase,
         "checksum": said.checksum,

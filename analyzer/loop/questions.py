@@ -44,7 +44,7 @@ class Questions:
 
         """
         hooks = {(hook.name, hook.type): hook for hook in scene.strategy.hooks}
-        payload = hook_payload(scene.key, decision.state)
+        payload = hook_payload(scene.strategy.canary, scene.key, decision.state)
         found: list[Inquiry] = []
         for ask in decision.asks:
             match ask:
@@ -79,10 +79,17 @@ class Questions:
         )
 
 
-def hook_payload(key: Key, state: State) -> Json:
-    """Return what hooks are told, in Flagger's fields."""
+def hook_payload(canary: str, key: Key, state: State) -> Json:
+    """Return what hooks are told, in Flagger's fields.
+
+    Args:
+        canary: name of the Canary, "" where it is called as its target.
+        key: the target.
+        state: what is known of its run.
+
+    """
     return {
-        "name": key.name,
+        "name": canary or key.name,
         "namespace": key.namespace,
         "phase": state.stage,
         "checksum": state.candidate,

@@ -177,10 +177,10 @@ class Strategy:
     `back` is by how many percent a step the traffic returns to a target that has been promoted, 0
     for at once. `listeners` are the hooks that are told of every event.
     `service_name` is the Service whose traffic is split; with `any_service` one of another name may
-    stand in front of the target, or none. `routed_by` are the kinds of routes that are split, all
-    that lead there where it is empty, and `ingress` the only Ingress, where one is named. With
-    `health_is_enough` metrics that neither side has are
-    passed over.
+    stand in front of the target, or none. `canary` is what the Canary itself is called, which hooks
+    are told and queries may name, "" where it is called as its target. `routed_by` are the kinds of
+    routes that are split, all that lead there where it is empty, and `ingress` the only Ingress,
+    where one is named. With `health_is_enough` metrics that neither side has are passed over.
 
     Before the first step `ready_percent` of the canary's pods are ready, and before each one
     `stable_ready_percent` of the target's.
@@ -209,6 +209,7 @@ class Strategy:
     service_port: int | None = None
     target_port: int | str | None = None
     any_service: bool = False
+    canary: str = ""
     own_route: OwnRoute | None = None
     routed_by: tuple[str, ...] = ()
     ingress: str = ""

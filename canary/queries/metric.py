@@ -104,11 +104,13 @@ def template_values(
     key: Key, strategy: Strategy, metric: Metric
 ) -> tuple[TemplateValues, TemplateValues]:
     """Return what a team's text may name, for the canary and for the stable."""
-    return values_of(key, strategy.service_name, metric, ingress=strategy.ingress)
+    return values_of(
+        key, strategy.service_name, metric, canary=strategy.canary, ingress=strategy.ingress
+    )
 
 
 def values_of(
-    key: Key, service: str, metric: Metric, *, ingress: str = ""
+    key: Key, service: str, metric: Metric, *, canary: str = "", ingress: str = ""
 ) -> tuple[TemplateValues, TemplateValues]:
     """Return the same where of the strategy no more is known than these names.
 
@@ -116,11 +118,16 @@ def values_of(
         key: the target.
         service: name of the Service whose traffic is split.
         metric: the metric.
+        canary: name of the Canary, "" where it is called as its target.
         ingress: name of the Ingress that leads to it, "" where none is named.
 
     """
-    canary, stable = (_values(key, service, metric, name_of) for name_of in (canary_name, str))
-    return replace(canary, ingress=ingress), replace(stable, ingress=ingress)
+    of_canary, stable = (_values(key, service, metric, name_of) for name_of in (canary_name, str))
+    name = canary or key.name
+    return (
+        replace(of_canary, name=name, ingress=ingress),
+        replace(stable, name=name, ingress=ingress),
+    )
 
 
 def team_query(

@@ -111,6 +111,7 @@ def parse_strategy(canary: Json, defaults: Defaults) -> Strategy | InvalidStrate
         service_port=service.get("port"),
         target_port=service.get("targetPort") or service.get("port"),
         any_service=follows and not service,
+        canary=_own_name(canary),
         own_route=asked_route(service, spec["targetRef"]["name"], spec.get("provider", "")),
         routed_by=PROVIDERS.get(spec.get("provider", ""), ()),
         ingress=_ingress(spec),
@@ -143,6 +144,11 @@ def _without_gate(strategy: Strategy, canary: Json, tuning: Tuning) -> Strategy:
         return strategy
     said = f"{PROMOTION_GATE} (the stable serves nothing like what its canary answers)"
     return replace(strategy, unknown=(*strategy.unknown, said))
+
+
+def _own_name(canary: Json) -> str:
+    name = canary["metadata"].get("name", "")
+    return "" if name == canary["spec"]["targetRef"]["name"] else str(name)
 
 
 def _deadline(spec: Json, problems: Problems) -> timedelta:

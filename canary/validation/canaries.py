@@ -169,4 +169,5 @@ def _values(canary: Json, entry: Json) -> tuple[TemplateValues, TemplateValues]:
     )
     service = (spec.get("service") or {}).get("name") or key.name
     ingress = str((spec.get("ingressRef") or {}).get("name") or "")
-    return values_of(key, service, metric, ingress=ingress)
+    name = canary["metadata"].get("name", "")
+    return values_of(key, service, metric, canary=name, ingress=ingress)

@@ -121,10 +121,12 @@ async def test_a_hook_is_told_in_order_and_in_flaggers_fields(world: World) -> N
     teller = world.teller()
     async with telling(teller):
         hook = world.hook(metadata={"team": "a", "eventType": "mine"})
-        teller.tell(obj(), (hook,), (said(1), said(2)))
+        told = obj()
+        told["metadata"]["name"] = "shop"
+        teller.tell(told, (hook,), (said(1), said(2)))
         await world.listener.until(lambda: len(world.listener.bodies) == 2)
     assert world.listener.bodies[0] == {
-        "name": "web",
+        "name": "shop",
         "namespace": "prod",
         "phase": "Waiting",
         "checksum": "abc",

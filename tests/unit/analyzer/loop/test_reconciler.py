@@ -209,6 +209,16 @@ async def test_that_a_hook_is_called_is_stored_before_it_is_called() -> None:
     assert inquiry.payload["name"] == "web"
 
 
+async def test_a_hook_is_told_the_canary_s_own_name() -> None:
+    bench = held(Bench(), webhooks=[GATE])
+    canary = bench.cluster.now(CANARIES, "prod", "web")
+    assert canary is not None
+    await bench.cluster.delete(CANARIES, "prod", "web")
+    bench.cluster.put(CANARIES, {**canary, "metadata": {**canary["metadata"], "name": "shop"}})
+    inquiry = await to_the_hook(bench)
+    assert inquiry.payload["name"] == "shop"
+
+
 async def test_an_answer_is_stored_and_the_run_goes_on() -> None:
     bench = held(Bench(), webhooks=[GATE])
     inquiry = await to_the_hook(bench)

@@ -17,6 +17,9 @@ from canary.model.strategy import (
     Strategy,
     TemplateRef,
 )
+from canary.model.values import Key
+from canary.queries.metric import template_values
+from canary.queries.templates import render
 from canary.spec.canary import Defaults, parse_strategy
 from canary.spec.made import made_canary
 from tests.fakes.objects import canary
@@ -298,6 +301,21 @@ def test_the_stable_s_cookie_lasts_an_interval(written: str, lasts: int) -> None
     affinity = parse(interval=written, sessionAffinity=cookies).steps[0].traffic.affinity
     assert affinity is not None
     assert affinity.primary_max_age == timedelta(seconds=lasts)
+
+
+def test_queries_may_name_the_canary_itself() -> None:
+    obj = canary(metrics=[{"name": "x", "query": "up{of='{{ name }}',at='{{ target }}'}"}])
+    key = Key(namespace="prod", name="web")
+    for name in ("web", "shop"):
+        obj["metadata"]["name"] = name
+        found = parse_strategy(obj, Defaults())
+        assert isinstance(found, Strategy)
+        (metric,) = found.metrics
+        for values, workload in zip(
+            template_values(key, found, metric), ("web-canary", "web"), strict=True
+        ):
+            said = f"up{{of='{name}',at='{workload}'}}"
+            assert render(str(metric.source), values) == said
 
 
 def test_of_no_ready_pods_at_all_none_is_asked_for() -> None:
