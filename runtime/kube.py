@@ -98,7 +98,7 @@ class Cluster:
             NotFound: there is none.
 
         """
-        return await self._call(Request(method="GET", path=resource.path(namespace, name)))
+        return await self._call(Request(method="GET", path=resource.path_of(namespace, name)))
 
     async def list(
         self,

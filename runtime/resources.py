@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
+from runtime.errors import NotFound
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:
@@ -49,6 +51,21 @@ class Resource:
         if subresource:
             parts.append(subresource)
         return "/" + "/".join(parts)
+
+    def path_of(self, namespace: str | None, name: str) -> str:
+        """Return the path of one object whose name somebody has written.
+
+        Args:
+            namespace: None or "" for kinds without one.
+            name: of the object.
+
+        Raises:
+            NotFound: nothing is called so, and the path would be that of something else.
+
+        """
+        if {namespace, name} & {".", ".."} or not name:
+            raise NotFound(0, "NotFound", f"no {self.kind} can be called {name!r}")
+        return self.path(namespace, name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,19 +59,20 @@ def _addresses(canary: Json) -> Iterator[str]:
 
 
 def _references(canary: Json, terms: Terms) -> Iterator[str]:
-    """Yield what is named in other namespaces, where the admin does not allow that."""
+    """Yield what is not named, or in another namespace where the admin does not allow that."""
     own, analysis = canary["metadata"].get("namespace", ""), _analysis(canary)
-    if terms.cross_namespace:
-        return
     for field, kind, entries in (
         ("templateRef", "MetricTemplate", analysis.get("metrics")),
         ("providerRef", "AlertProvider", analysis.get("alerts")),
     ):
         for entry in entries or ():
             ref = entry.get(field) or {}
-            if ref.get("namespace") and ref["namespace"] != own:
-                said = elsewhere(f"{kind} {ref['namespace']}/{ref.get('name')}", own)
-                yield f"{'metric' if field == 'templateRef' else 'alert'} {entry['name']}: {said}"
+            where = f"{'metric' if field == 'templateRef' else 'alert'} {entry['name']}"
+            if ref and not ref.get("name"):
+                yield f"{where}: {field}.name is empty; write the name of the {kind}"
+            elif ref.get("namespace") not in {None, "", own} and not terms.cross_namespace:
+                said = elsewhere(f"{kind} {ref['namespace']}/{ref['name']}", own)
+                yield f"{where}: {said}"
 
 
 def _doubts(canary: Json, terms: Terms) -> Iterator[str]:

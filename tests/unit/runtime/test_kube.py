@@ -50,6 +50,19 @@ def test_path_of_an_object(resource: Resource, args: tuple[str, ...], path: str)
 
 
 @pytest.mark.parametrize(
+    ("namespace", "name"), [("shop", ""), ("shop", "."), ("shop", ".."), ("..", "web")]
+)
+async def test_a_name_that_leads_elsewhere_is_not_asked_for(
+    api: ScriptedApi, namespace: str, name: str
+) -> None:
+    api.answers = [ok(items=[OBJ])]
+    async with api.cluster() as cluster:
+        with pytest.raises(errors.NotFound, match="can be called"):
+            await cluster.get(PODS, namespace, name)
+    assert not api.requests
+
+
+@pytest.mark.parametrize(
     ("code", "reason", "expected"),
     [
         (400, "BadRequest", errors.Invalid),

@@ -61,6 +61,12 @@ REFUSED: Final[dict[str, tuple[str, Json, str]]] = {
     "a variable": ("canaries", metrics(query="x{{ variables.a }}"), "templateVariables"),
     "an action": ("canaries", metrics(query="x{{ nope }}"), "nope }} at line 1, column 2"),
     "the stable": ("canaries", metrics(query='x{app="web"}'), "does not read the canary"),
+    "no template": ("canaries", metrics(templateRef={"name": ""}), "templateRef.name is empty"),
+    "no provider": (
+        "canaries",
+        canary(alerts=[{"name": "a", "providerRef": {"name": ""}}]),
+        "alert a: providerRef.name is empty; write the name of the AlertProvider",
+    ),
     "a range": ("canaries", metrics(query=GOOD, thresholdRange={"min": 2, "max": 1}), "swap them"),
     "an interval": ("canaries", metrics(query=GOOD, interval="1m1"), "metric m interval"),
     "steps": ("canaries", canary(stepWeights=[50, 20]), "stepWeights: must rise"),
