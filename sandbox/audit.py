@@ -17,7 +17,10 @@ POLICY = paths.STATE / "audit-policy.yaml"
 LOG = paths.LOGS / "audit.log"
 NAMESPACE = "headgate-system"
 ACCOUNTS = ("headgate-analyzer", "headgate-certs", "headgate-webhook")
-_USER = f"system:serviceaccount:{NAMESPACE}:"
+_USER = "system:serviceaccount:{}:"
+EVERY = "*"
+"""Stands for all kinds of a group, where nobody can list them."""
+ANALYZER = _USER.format(NAMESPACE) + ACCOUNTS[0]
 _MEGABYTES = 100
 
 
@@ -30,10 +33,17 @@ class Right(NamedTuple):
     verb: str
 
 
-def flags(policy_file: Path = POLICY, log: Path = LOG) -> list[str]:
-    """Write the policy, and return the API server's flags for it."""
-    accounts = [f"{_USER}{name}" for name in ACCOUNTS]
-    rules = [{"level": "Metadata", "users": accounts}, {"level": "None"}]
+def flags(policy_file: Path = POLICY, log: Path = LOG, *others: str) -> list[str]:
+    """Write the policy, and return the API server's flags for it.
+
+    Args:
+        policy_file: where to.
+        log: the log's file.
+        others: users beside Headgate's own accounts whose requests are written down.
+
+    """
+    accounts = [f"{_USER.format(NAMESPACE)}{name}" for name in ACCOUNTS]
+    rules = [{"level": "Metadata", "users": [*accounts, *others]}, {"level": "None"}]
     policy = {
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
@@ -55,17 +65,31 @@ def logs() -> list[Path]:
     return sorted(LOG.parent.glob(f"{LOG.stem}*{LOG.suffix}"))
 
 
-def used(lines: Iterable[str]) -> set[Right]:
+def used(lines: Iterable[str], namespace: str = NAMESPACE) -> set[Right]:
     """Return the rights by which requests were let in.
 
     Args:
         lines: of the log.
+        namespace: the one whose accounts asked.
 
     """
-    return {right for line in lines if (right := _right(line)) is not None}
+    account = _USER.format(namespace)
+    return {right for line in lines if (right := _right(line, account)) is not None}
 
 
-def _right(line: str) -> Right | None:
+def idle(objects: Iterable[dict[str, Any]], found: set[Right]) -> set[Right]:
+    """Return the rights that roles grant and no request had a need of.
+
+    Args:
+        objects: roles, bindings, and whatever else there is.
+        found: the rights that were used.
+
+    """
+    kinds = {right._replace(resource=EVERY) for right in found} | found
+    return granted(objects) - kinds
+
+
+def _right(line: str, account: str) -> Right | None:
     try:
         event = json.loads(line)
     except ValueError:
@@ -73,11 +97,11 @@ def _right(line: str) -> Right | None:
     user = str(event["user"]["username"])
     what = event.get("objectRef")
     allowed = event.get("annotations", {}).get("authorization.k8s.io/decision") == "allow"
-    if not user.startswith(_USER) or what is None or not allowed:
+    if not user.startswith(account) or what is None or not allowed:
         return None
     parts = (what.get("resource", ""), what.get("subresource", ""))
     resource = "/".join(part for part in parts if part)
-    return Right(user.removeprefix(_USER), what.get("apiGroup", ""), resource, event["verb"])
+    return Right(user.removeprefix(account), what.get("apiGroup", ""), resource, event["verb"])
 
 
 def granted(objects: Iterable[dict[str, Any]]) -> set[Right]:

@@ -54,6 +54,29 @@ def test_what_is_no_use_of_a_right(text: str) -> None:
     assert audit.used([text]) == set()
 
 
+def test_another_namespace_has_accounts_of_its_own() -> None:
+    tester = "system:serviceaccount:prod:flagger-loadtester"
+    lines = [line(user=tester, apiGroup="batch", resource="jobs", verb="create"), line()]
+    assert audit.used(lines, "prod") == {Right("flagger-loadtester", "batch", "jobs", "create")}
+
+
+def test_what_nobody_needed_is_idle() -> None:
+    role = {
+        "kind": "Role",
+        "metadata": {"name": "r"},
+        "rules": [
+            {"apiGroups": ["g"], "resources": ["*"], "verbs": ["list", "get"]},
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["patch", "delete"]},
+        ],
+    }
+    binding = {"roleRef": {"kind": "Role", "name": "r"}, "subjects": [{"name": "a"}]}
+    found = {Right("a", "g", "queue", "list"), Right("a", "", "pods", "patch")}
+    assert audit.idle([role, binding], found) == {
+        Right("a", "g", "*", "get"),
+        Right("a", "", "pods", "delete"),
+    }
+
+
 def test_what_is_granted_is_what_the_roles_say() -> None:
     found = audit.granted(objects())
     verbs = {
