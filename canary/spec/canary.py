@@ -25,6 +25,7 @@ from canary.spec.defaults import Defaults, completed, leaves_open
 from canary.spec.hooks import hooks_of, listeners_of
 from canary.spec.made import Whose, former_defaults, whose
 from canary.spec.problems import Problems
+from canary.spec.service import strange_service
 from canary.spec.settings import Tuning, tuned
 from canary.spec.strategies import KUBERNETES, Course, course
 
@@ -181,7 +182,7 @@ def _said(canary: Json, defaults: Defaults) -> tuple[Json, Defaults]:
 
 def _unsupported(spec: Json) -> list[str]:
     """Name what would change a verdict and is not there yet: never pass over it in silence."""
-    return [*_strange_target(spec), *_strange_routing(spec)]
+    return [*_strange_target(spec), *_strange_routing(spec), *strange_service(spec)]
 
 
 def _strange_target(spec: Json) -> list[str]:

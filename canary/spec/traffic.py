@@ -14,8 +14,8 @@ from canary.spec.problems import Problems
 
 _NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,256}")
 """A header's or cookie's name: a token of RFC 9110, section 5.6.2, as long as a route takes it."""
-_LONGEST_VALUE: Final = 4096
-"""Characters that the Gateway API takes as the value of a header; of a parameter, 1024."""
+_LONGEST_VALUES: Final = {"headers": 4096, "queryParams": 1024}
+"""Characters that the Gateway API takes as the value of either."""
 _ATTRIBUTE: Final = re.compile(r"[\x20-\x3a\x3c-\x7e]*")
 """Value of a cookie's attribute: anything that is printed but a semicolon (RFC 6265, 4.1.1)."""
 _PERCENT: Final = parsers.whole(1, FULL, such_as="20")
@@ -38,8 +38,8 @@ def _match(where: str, entry: Json, problems: Problems) -> RequestMatch:
         if entry[strange]:
             problems.found.append(f"{where}.{strange}: no HTTPRoute can match it; remove it")
     found = RequestMatch(
-        headers=tuple(_conditions(f"{where}.headers", entry.get("headers") or {}, problems)),
-        params=tuple(_conditions(f"{where}.queryParams", entry.get("queryParams") or {}, problems)),
+        headers=tuple(_conditions(where, "headers", entry, problems)),
+        params=tuple(_conditions(where, "queryParams", entry, problems)),
     )
     if not (found.headers or found.params):
         problems.found.append(
@@ -49,21 +49,22 @@ def _match(where: str, entry: Json, problems: Problems) -> RequestMatch:
     return found
 
 
-def _conditions(where: str, tests: Json, problems: Problems) -> Iterator[Condition]:
-    for name, test in tests.items():
+def _conditions(match: str, field: str, entry: Json, problems: Problems) -> Iterator[Condition]:
+    where, longest = f"{match}.{field}", _LONGEST_VALUES[field]
+    for name, test in (entry.get(field) or {}).items():
         if not _NAME.fullmatch(name):
             problems.found.append(f"{where}: {shown(name)} is no name that a route can match")
         for how, value in test.items():
-            problems.found += _wrong(f"{where}.{name}.{how}", how, value)
+            problems.found += _wrong(f"{where}.{name}.{how}", how, value, longest)
             if how in set(Comparison):
                 yield Condition(name=name, by=Comparison(how), value=value)
 
 
-def _wrong(where: str, how: str, value: str) -> list[str]:
+def _wrong(where: str, how: str, value: str, longest: int) -> list[str]:
     if how not in set(Comparison):
         return [f"{where}: use one of {', '.join(Comparison)}"]
-    if not 0 < len(value) <= _LONGEST_VALUE:
-        return [f"{where}: must have 1 to {_LONGEST_VALUE} characters"]
+    if not 0 < len(value) <= longest:
+        return [f"{where}: must have 1 to {longest} characters"]
     try:
         if how == Comparison.REGEX:
             check(value)

@@ -339,6 +339,10 @@ def test_metrics_of_one_name_are_told_apart() -> None:
         ({"match": [{"headers": {"x": {"regex": "("}}}]}, "analysis.match[0].headers.x.regex: the"),
         ({"match": [{"headers": {"x y": {"exact": "1"}}}]}, "'x y' is no name that a route"),
         ({"match": [{"headers": {"x": {"exact": ""}}}]}, "must have 1 to 4096 characters"),
+        (
+            {"match": [{"queryParams": {"x": {"exact": "1" * 1025}}}]},
+            "analysis.match[0].queryParams.x.exact: must have 1 to 1024 characters",
+        ),
         ({"match": [{"headers": {"x": {"near": "1"}}}]}, "use one of exact, prefix, suffix, regex"),
         (
             {"match": [{"headers": {"x": {"exact": "1"}}, "sourceLabels": {"app": "x"}}]},
