@@ -86,6 +86,7 @@ async def build(
             adapters.metrics,
             settings.metrics_server,
             cross_namespace=settings.cross_namespace_refs,
+            builtin_sources=settings.builtin_sources,
             deriver=adapters.deriver,
             samples=adapters.samples,
         )

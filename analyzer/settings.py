@@ -9,6 +9,7 @@ from analyzer.addresses import Network, parse_networks
 from analyzer.gathering.pace import Pace
 from canary.model.announcement import Severity
 from canary.model.world import Timing
+from canary.queries.sources import parse_sources
 from canary.routes.nginx import PREFIX, parse_prefix
 from canary.spec import parsers
 from canary.spec.alerts import admins_alerts, parse_provider
@@ -68,6 +69,13 @@ INGRESS_PREFIX: Final = Setting(
     variable="HEADGATE_INGRESS_ANNOTATIONS_PREFIX",
     help="what the annotations of ingress-nginx begin with, its own --annotations-prefix",
 )
+BUILTIN_SOURCES: Final[Setting[tuple[str, ...]]] = Setting(
+    name="builtin_sources",
+    parse=parse_sources,
+    default=(),
+    variable="HEADGATE_BUILTIN_SOURCES",
+    help="whose series built-in metrics are read from before others, as in traefik,app",
+)
 TABLE: Final = (
     IDENTITY,
     NAMESPACE,
@@ -79,6 +87,7 @@ TABLE: Final = (
     ALERT_SEVERITY,
     EVENT_WEBHOOK,
     INGRESS_PREFIX,
+    BUILTIN_SOURCES,
 )
 """What is read beside the table of a run's settings."""
 
@@ -91,7 +100,7 @@ class Settings:
     where a Canary names none, and `allowed_addresses` are networks in which what a team names may
     be though it is denied elsewhere. With `cross_namespace_refs` a Canary may name a MetricTemplate
     or AlertProvider of another namespace. `ingress_prefix` is what the annotations of ingress-nginx
-    begin with.
+    begin with. `builtin_sources` are those whose series of built-in metrics are asked for first.
     """
 
     identity: str = IDENTITY.default
@@ -102,6 +111,7 @@ class Settings:
     allowed_addresses: tuple[Network, ...] = ALLOWED_ADDRESSES.default
     cross_namespace_refs: bool = CROSS_NAMESPACE_REFS.default
     ingress_prefix: str = INGRESS_PREFIX.default
+    builtin_sources: tuple[str, ...] = BUILTIN_SOURCES.default
     defaults: Defaults = Defaults()
     timing: Timing = Timing()
     pace: Pace = Pace()
@@ -126,6 +136,7 @@ def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
         allowed_addresses=get(ALLOWED_ADDRESSES),
         cross_namespace_refs=get(CROSS_NAMESPACE_REFS),
         ingress_prefix=get(INGRESS_PREFIX),
+        builtin_sources=get(BUILTIN_SOURCES),
         defaults=replace(
             defaults_from(variables, problems),
             alerts=admins_alerts(get(ALERT_PROVIDER), get(ALERT_SEVERITY)),

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from canary.evidence.counters import Arm
 from canary.objects.desired import canary_name
-from canary.queries.builtin import pod_pattern
+from canary.queries.sources import pod_pattern
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,6 +54,7 @@ async def prepare(
         {PROMETHEUS: provider},
         settings.metrics_server,
         cross_namespace=settings.cross_namespace_refs,
+        builtin_sources=settings.builtin_sources,
     )
     queries, problems = await sampler.prepare(key, strategy)
     found = [counted(query, strategy) for query in queries]

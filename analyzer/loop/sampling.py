@@ -1,7 +1,7 @@
 """Asks metric providers for what a strategy judges by."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -48,6 +48,7 @@ class Sampler:
         metrics_server: address of the Prometheus for metrics without a template.
         cross_namespace: whether a Canary may name a MetricTemplate of another namespace, and so
             have that namespace's Secret used.
+        builtin_sources: whose series of built-in metrics are asked for first.
         deriver: reads what teams have written; without any it is read on the spot.
         samples: by the provider type, where raw counters can be read.
 
@@ -60,6 +61,7 @@ class Sampler:
         metrics_server: str,
         *,
         cross_namespace: bool = False,
+        builtin_sources: Sequence[str] = (),
         deriver: Deriver | None = None,
         samples: Mapping[str, SampleSource] | None = None,
     ) -> None:
@@ -67,6 +69,7 @@ class Sampler:
         self._providers = providers
         self._metrics_server = metrics_server
         self._cross_namespace = cross_namespace
+        self._builtin_sources = builtin_sources
         self.deriver = deriver or AtOnce()
         self._beginnings = Beginnings(self.deriver, samples or {})
 
@@ -105,7 +108,7 @@ class Sampler:
         address = strategy.metrics_server or self._metrics_server
         spec = ProviderSpec(type=PROMETHEUS, address=address, asker=key.namespace)
         if isinstance(source, Builtin):
-            return builtin_query(key, strategy, metric, spec)
+            return builtin_query(key, strategy, metric, spec, first=self._builtin_sources)
         return await self._of_team(key, strategy, metric, source, spec, "query")
 
     async def _of_team(

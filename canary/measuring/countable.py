@@ -19,9 +19,10 @@ from canary.evidence.latency import QUANTILES, slow_share
 from canary.evidence.plan import PART, CountPlan, ScalarPlan
 from canary.model.names import canary_name
 from canary.model.strategy import Builtin, HookType, Metric, Strategy
-from canary.queries.builtin import BESIDE_PODS, SourceQuery
+from canary.queries.builtin import SourceQuery
 from canary.queries.metric import Query
 from canary.queries.own import window_of
+from canary.queries.sources import BESIDE_PODS
 
 PASSING: Final = f"{PART}promotion"
 """Ends the name of the plan that counts a latency against the bucket below its limit."""

@@ -1,13 +1,13 @@
 """A metric of a strategy as it is asked for: its texts for the canary and for the stable."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from canary.counting.versions import Versions
 from canary.model.names import canary_name
 from canary.model.strategy import Builtin, Metric, Strategy
 from canary.model.values import Key
-from canary.queries.builtin import SourceQuery, builtin_queries
+from canary.queries.builtin import SourceQuery, builtin_queries, sources_of
 from canary.queries.provider import ProviderSpec
 from canary.queries.sides import Rendered, sides, unread_sides, versions_of
 from canary.queries.templates import TemplateValues
@@ -33,13 +33,33 @@ class Query:
     versions: Versions | None = None
 
 
-def builtin_query(key: Key, strategy: Strategy, metric: Metric, spec: ProviderSpec) -> Query:
-    """Return a built-in metric, whose texts are Headgate's own."""
+def builtin_query(
+    key: Key,
+    strategy: Strategy,
+    metric: Metric,
+    spec: ProviderSpec,
+    *,
+    first: Sequence[str] = (),
+) -> Query:
+    """Return a built-in metric, whose texts are Headgate's own.
+
+    Args:
+        key: the target.
+        strategy: what its Canary asks for.
+        metric: the metric.
+        spec: where it is asked.
+        first: the sources that the admin wants to be asked first.
+
+    """
+    sources = sources_of(strategy.provider, first)
+    canary, stable = (
+        _builtin(key, strategy, metric, name_of, sources) for name_of in (canary_name, str)
+    )
     return Query(
         metric,
         spec,
-        _builtin(key, strategy, metric, canary_name),
-        _builtin(key, strategy, metric, str),
+        canary,
+        stable,
         compared=True,
         apart=True,
     )
@@ -175,7 +195,11 @@ def _values(
 
 
 def _builtin(
-    key: Key, strategy: Strategy, metric: Metric, name_of: Callable[[str], str]
+    key: Key,
+    strategy: Strategy,
+    metric: Metric,
+    name_of: Callable[[str], str],
+    sources: Sequence[str],
 ) -> tuple[SourceQuery, ...]:
     """Return a built-in metric's queries for the canary or, with names unchanged, the stable."""
     return builtin_queries(
@@ -184,6 +208,6 @@ def _builtin(
         service=name_of(strategy.service_name),
         workload=name_of(key.name),
         interval=metric.interval,
-        provider=strategy.provider,
         split=strategy.service_name,
+        sources=sources,
     )

@@ -15,7 +15,7 @@ from canary.model.strategy import ProxyRoute
 from canary.model.traffic import NOTHING, Affinity, Comparison, Condition, RequestMatch, Traffic
 from canary.model.values import Key
 from canary.objects.desired import owner_reference
-from canary.queries.builtin import cluster_pattern
+from canary.queries.sources import cluster_pattern
 from canary.routes.contour import HttpProxies
 from runtime.resources import GRPCROUTES, HTTPPROXIES
 from tests.cluster.both_versions import (

@@ -32,8 +32,9 @@ from canary.counting.versions import Version, Versions
 from canary.counting.zeros import completed
 from canary.model.names import canary_name, pod_names
 from canary.model.strategy import Builtin
-from canary.queries.builtin import APP, GATEWAY, builtin_queries
+from canary.queries.builtin import builtin_queries
 from canary.queries.provider import ProviderSpec
+from canary.queries.sources import APP, GATEWAY
 from sandbox.paths import cache
 from tests.adapters.metric_providers.prometheus_api import MINUTE
 

@@ -64,6 +64,7 @@ def test_defaults_are_the_careful_ones() -> None:
         "HEADGATE_ALERT_SEVERITY": "info",
         "HEADGATE_EVENT_WEBHOOK": "",
         "HEADGATE_INGRESS_ANNOTATIONS_PREFIX": "nginx.ingress.kubernetes.io",
+        "HEADGATE_BUILTIN_SOURCES": "",
         "HEADGATE_DRAIN": "5s",
         "HEADGATE_MIN_INTERVAL": "10s",
         "HEADGATE_ON_UNSUITABLE": "hold",

@@ -9,7 +9,7 @@ from canary.counting.zeros import completed
 from canary.measuring.births import sampled
 from canary.measuring.history import Past
 from canary.model.strategy import Metric
-from canary.queries.builtin import GATEWAY
+from canary.queries.sources import GATEWAY
 from canary.rules.checks import check_sample
 from tests.fakes.metric_provider import FakeMetricProvider
 from tests.fakes.series_source import FakeSeriesSource

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, TARGET_LABEL
 from canary.model.names import canary_name, canary_of, target_label
-from canary.queries.builtin import pod_pattern
+from canary.queries.sources import pod_pattern
 
 PART = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from canary.model.strategy import Builtin
-from canary.queries.builtin import APP, GATEWAY, builtin_queries, cluster_pattern, pod_pattern
+from canary.queries.builtin import builtin_queries
+from canary.queries.sources import APP, GATEWAY, cluster_pattern, pod_pattern
 
 
 def queries(metric: Builtin, workload: str = "web-canary") -> dict[str, str]:

@@ -10,16 +10,22 @@ from canary.counting.series import TARGET_LABELS
 from canary.measuring.countable import Countable, Place, countable
 from canary.model.names import canary_name
 from canary.model.strategy import Builtin, Metric, Strategy
-from canary.queries.builtin import (
+from canary.queries.builtin import SourceQuery, builtin_queries, sources_of
+from canary.queries.sources import (
     APP,
+    APPMESH,
     BESIDE_PODS,
     GATEWAY,
+    GLOO,
     HISTOGRAM,
     ISTIO,
+    KUMA,
     LINKERD,
+    NAMES,
     NGINX,
-    SourceQuery,
-    builtin_queries,
+    OSM,
+    TRAEFIK,
+    parse_sources,
 )
 from canary.spec.canary import PROVIDERS, parse_strategy
 from canary.spec.defaults import Defaults
@@ -34,12 +40,15 @@ SOURCES = {
     "gatewayapi:v1beta1": (GATEWAY, APP, HISTOGRAM, ISTIO, LINKERD),
 }
 ALL = SOURCES["gatewayapi:v1"]
-EVERY = (*ALL, NGINX)
+EVERY = tuple(NAMES)
 Labels = dict[str, str]
 
 
 def queries(
-    metric: Builtin, name: str = "web-canary", provider: str = "gatewayapi:v1"
+    metric: Builtin,
+    name: str = "web-canary",
+    provider: str = "gatewayapi:v1",
+    first: tuple[str, ...] = (),
 ) -> dict[str, SourceQuery]:
     found = builtin_queries(
         metric,
@@ -47,8 +56,8 @@ def queries(
         service=name,
         workload=name,
         interval=timedelta(minutes=1),
-        provider=provider,
         split="web",
+        sources=sources_of(provider, first),
     )
     return {one.source: one for one in found}
 
@@ -60,6 +69,30 @@ def test_each_provider_that_is_taken_has_its_row() -> None:
 @pytest.mark.parametrize(("provider", "metric"), [*product(SOURCES, Builtin)])
 def test_sources_are_tried_in_the_order_of_the_provider(provider: str, metric: Builtin) -> None:
     assert tuple(queries(metric, provider=provider)) == SOURCES[provider]
+
+
+def test_what_the_admin_names_is_asked_first_and_nothing_twice() -> None:
+    first = parse_sources(" traefik, app ,")
+    assert first == (TRAEFIK, APP)
+    assert tuple(queries(Builtin.DURATION, first=first)) == (
+        TRAEFIK,
+        *(APP, GATEWAY, HISTOGRAM, ISTIO, LINKERD),
+    )
+    assert sources_of("kubernetes") == SOURCES["kubernetes"]
+    assert parse_sources("") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("apisix", "apisix: not known; there are gateway, app"),
+        ("Traefik,kuma", "Traefik: not known"),
+        ("kuma,app,kuma", "write each once"),
+    ],
+)
+def test_a_source_that_is_not_known_is_told(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        parse_sources(text)
 
 
 @pytest.mark.parametrize("provider", SOURCES)
@@ -95,6 +128,22 @@ def labels(source: str, name: str, namespace: str = "prod") -> Labels:
         },
         LINKERD: {"namespace": namespace, "deployment": name, "direction": "inbound"},
         NGINX: {"namespace": namespace, "ingress": "shop", **by_nginx(name, namespace)},
+        TRAEFIK: {"service": f"{namespace}-{name}-http-80@kubernetesgateway"},
+        GLOO: {"envoy_cluster_name": f"kube_{namespace}_{name}_80"},
+        KUMA: {
+            "service": f"{name}_{namespace}_svc_80",
+            "envoy_cluster_name": "localhost_8080",
+        },
+        OSM: {
+            "destination_kind": "Deployment",
+            "destination_namespace": namespace,
+            "destination_name": name,
+        },
+        APPMESH: {
+            "kubernetes_namespace": namespace,
+            "kubernetes_pod_name": pod(name),
+            "envoy_cluster_name": f"cds_ingress_mesh_{name}_http_8080",
+        },
     }[source]
 
 
@@ -116,6 +165,16 @@ ANSWERS: dict[str, tuple[str, Labels, Labels]] = {
     ISTIO: ("istio_requests_total", {"response_code": "404"}, {"response_code": "503"}),
     LINKERD: ("response_total", {"classification": "success"}, {"classification": "failure"}),
     NGINX: ("nginx_ingress_controller_requests", {"status": "404"}, {"status": "502"}),
+    TRAEFIK: ("traefik_service_requests_total", {"code": "200"}, {"code": "502"}),
+    OSM: ("osm_request_total", {"response_code": "200"}, {"response_code": "500"}),
+    **dict.fromkeys(
+        (GLOO, KUMA, APPMESH),
+        (
+            "envoy_cluster_upstream_rq",
+            {"envoy_response_code": "404"},
+            {"envoy_response_code": "503"},
+        ),
+    ),
 }
 LATENCIES = {
     GATEWAY: ("envoy_cluster_upstream_rq_time_bucket", "500"),
@@ -124,14 +183,20 @@ LATENCIES = {
     ISTIO: ("istio_request_duration_milliseconds_bucket", "500"),
     LINKERD: ("response_latency_ms_bucket", "500"),
     NGINX: ("nginx_ingress_controller_response_duration_seconds_bucket", "0.5"),
+    TRAEFIK: ("traefik_service_request_duration_seconds_bucket", "0.5"),
+    OSM: ("osm_request_duration_ms_bucket", "500"),
+    **dict.fromkeys((GLOO, KUMA, APPMESH), ("envoy_cluster_upstream_rq_time_bucket", "500")),
 }
 OTHERS = ("web-canary-canary", "web-api", "webx", "my-web", "web.canary")
 """Names that are neither version's."""
 OUTSIDE: dict[str, Labels] = {
     ISTIO: {"reporter": "source"},
     LINKERD: {"direction": "outbound"},
+    KUMA: {"envoy_cluster_name": "payments_prod_svc_80"},
+    OSM: {"destination_kind": "StatefulSet"},
+    APPMESH: {"envoy_cluster_name": "cds_egress_mesh_payments_http_80"},
 }
-"""The same requests, counted once more elsewhere."""
+"""The same requests, counted once more elsewhere, or what an app asks of others."""
 
 
 def derived(source: str, metric: Builtin, name: str) -> Derived:
@@ -142,8 +207,7 @@ def derived(source: str, metric: Builtin, name: str) -> Derived:
 
 
 def query_of(source: str, metric: Builtin, name: str = "web-canary") -> str:
-    provider = "nginx" if source == NGINX else "gatewayapi:v1"
-    return queries(metric, name, provider)[source].query
+    return queries(metric, name, first=(source,))[source].query
 
 
 @pytest.mark.parametrize(("source", "name"), [*product(EVERY, ["web", "web-canary"])])
@@ -182,6 +246,37 @@ def test_where_nothing_was_sent_there_is_no_value(source: str) -> None:
     assert rate.endswith("[1m])) > 0)"), "nothing to divide by"
     duration = query_of(source, Builtin.DURATION)
     assert duration.startswith("histogram_quantile(0.99, sum by (le) (rate("), "NaN of nothing"
+
+
+SHAPES = [
+    (TRAEFIK, "service", "{of}-80@kubernetescrd"),
+    (TRAEFIK, "service", "{of}-http@kubernetescrd"),
+    (TRAEFIK, "service", "{of}-http@kubernetes"),
+    (TRAEFIK, "service", "{of}-80@kubernetesgateway"),
+    (TRAEFIK, "service", "{of}-grpc-80@kubernetesgateway"),
+    (
+        TRAEFIK,
+        "service",
+        "httproute-prod-shop-gw-infra-public-ep-web-0-1c0cf64bde37-svc-{of}-80@kubernetesgateway",
+    ),
+    (GLOO, "envoy_cluster_name", "{of}-80_gloo-system"),
+]
+"""More ways in which gateways call a Service, whose names they join by dashes."""
+
+
+@pytest.mark.parametrize(("source", "label", "shape"), SHAPES)
+@pytest.mark.parametrize("name", ["web", "web-canary"])
+def test_every_shape_of_a_name_is_one_version_s(
+    source: str, label: str, shape: str, name: str
+) -> None:
+    found = derived(source, Builtin.SUCCESS_RATE, name)
+    assert isinstance(found, Ratio)
+    series, _, bad = ANSWERS[source]
+    for whose in ("web", "web-canary", *OTHERS):
+        one = {"__name__": series, label: shape.format(of=f"prod-{whose}"), **bad}
+        assert found.role(one) == ((1, 1) if whose == name else (0, 0)), whose
+    elsewhere = {"__name__": series, label: shape.format(of=f"preprod-{name}"), **bad}
+    assert found.role(elsewhere) == (0, 0)
 
 
 # --- where they are read ------------------------------------------------------------------------
