@@ -155,7 +155,7 @@ async def serve(settings: Settings) -> None:
             await neighbours.known.wait()  # no question is put before
             async with asyncio.TaskGroup() as group:
                 group.create_task(controller.run(), name="controller")
-                group.create_task(gatherer.run(controller.enqueue), name="evidence")
+                group.create_task(gatherer.run(controller.hasten), name="evidence")
                 group.create_task(inquirer.run(controller.enqueue), name="questions")
                 group.create_task(herald.run(), name="alerts")
                 group.create_task(teller.run(), name="events")

@@ -26,6 +26,9 @@ from runtime.informer import Handler
 log = structlog.get_logger("analyzer")
 DEFAULT_WORKERS: Final = 16
 """Reconciles at once: they wait for the network, not for a processor."""
+HASTENERS: Final = 4
+"""Reconciles of urgent targets at once, beside the others: a refusal waits for no worker, be all of
+them at work on targets of which nothing is heard."""
 REOPENERS: Final = 4
 """Targets of which that is taken off at once: two writes at most, a few milliseconds each."""
 RECONCILE_DEADLINE: Final = 60.0
@@ -109,7 +112,9 @@ class Controller:
     async def run(self) -> Never:
         """Work until cancelled. At the start everything is looked at: nothing is remembered."""
         await self._index.synced()
-        self._queue, self._outlived = WorkQueue(), asyncio.Queue()
+        # A quarter of the workers is there for other namespaces, whatever one of them hangs at.
+        at_once = self._workers - self._workers // 4
+        self._queue, self._outlived = WorkQueue(_namespace_of, at_once), asyncio.Queue()
         found = (*self._index.concerned(), *self._index.canary_targets())
         for key in (*found, *self._index.split_targets()):
             self.enqueue(key)
@@ -117,6 +122,9 @@ class Controller:
             async with asyncio.TaskGroup() as group:
                 for number in range(self._workers):
                     group.create_task(self._work(self._queue), name=f"worker-{number}")
+                for number in range(HASTENERS):
+                    urgent = self._work(self._queue, urgent_only=True)
+                    group.create_task(urgent, name=f"hastener-{number}")
                 for number in range(REOPENERS):
                     group.create_task(self._reopen(self._outlived), name=f"reopener-{number}")
         finally:
@@ -124,9 +132,9 @@ class Controller:
             self._queue = self._outlived = None
         raise AssertionError("workers never return")
 
-    async def _work(self, queue: WorkQueue[Key]) -> Never:
+    async def _work(self, queue: WorkQueue[Key], *, urgent_only: bool = False) -> Never:
         while True:
-            key = await queue.get()
+            key = await queue.get(urgent_only=urgent_only)
             try:
                 await self._reconcile(queue, key)
             finally:
@@ -183,6 +191,11 @@ class Controller:
         if self._queue is not None:
             self._queue.add(key)
 
+    def hasten(self, key: Key) -> None:
+        """Have a target looked at before all others: what was judged of it has changed."""
+        if self._queue is not None:
+            self._queue.add(key, urgent=True)
+
     def _on_target(self, namespace: str, name: str, old: Json | None, new: Json | None) -> None:
         self._index.learn_target(Key(namespace=namespace, name=name), new)
         owner = canary_deployment_of(new or old or {"metadata": {}})
@@ -234,6 +247,10 @@ def _guarded(handler: Handler) -> Handler:
 def _is_outlived(old: Json, new: Json) -> bool:
     """Tell whether something may be said of a version that is not the one that is held any more."""
     return newly_held(old, new) or outlived(old, new)
+
+
+def _namespace_of(key: Key) -> str:
+    return key.namespace
 
 
 def _key_of(target: Json) -> Key:

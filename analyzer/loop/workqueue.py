@@ -1,52 +1,84 @@
 """The work queue: one key never in two hands, failures come back later and later.
 
-After client-go's workqueue: a key that is added while it is worked on is worked on once more.
+After client-go's workqueue: a key that is added while it is worked on is worked on once more. Who
+is next is `analyzer.loop.lines`.
 """
 
 import asyncio
-from collections.abc import Hashable
+from collections import deque
+from collections.abc import Callable, Hashable
 from datetime import timedelta
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Final, Generic, TypeVar
 
+from analyzer.loop.lines import Lines
 from runtime.backoff import Backoff
 
 K = TypeVar("K", bound=Hashable)
 
+_NO_BOUND: Final = 1 << 30
+
 
 class WorkQueue(Generic[K]):
-    """A queue of keys with delays. Made and used on one event loop."""
+    """A queue of keys with delays. Made and used on one event loop.
 
-    def __init__(self) -> None:
-        self._ready: asyncio.Queue[K] = asyncio.Queue()
-        self._queued: set[K] = set()
-        self._working: set[K] = set()
-        self._again: set[K] = set()
+    Args:
+        owner_of: whose a key is: owners have their turn one after the other. Without it each key
+            is its own owner, and they come as they were added.
+        at_once: keys of one owner that are worked on at a time.
+
+    """
+
+    def __init__(
+        self, owner_of: Callable[[K], Hashable] | None = None, at_once: int = _NO_BOUND
+    ) -> None:
+        self._lines = Lines[K](owner_of or (lambda key: key), at_once)
+        self._working: dict[K, bool] = {}
+        self._again: dict[K, bool] = {}
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, Backoff] = {}
+        # Who waits for any key, and who for an urgent one.
+        self._idle: dict[bool, deque[asyncio.Future[None]]] = {False: deque(), True: deque()}
 
-    def add(self, key: K) -> None:
-        """Queue a key now; a later appointment for it is dropped."""
+    def add(self, key: K, *, urgent: bool = False) -> None:
+        """Queue a key now; a later appointment for it is dropped.
+
+        Args:
+            key: what is to be worked on.
+            urgent: whether it goes before all that is not.
+
+        """
         if (timer := self._timers.pop(key, None)) is not None:
             timer.cancel()
         if key in self._working:
-            self._again.add(key)
-        elif key not in self._queued:
-            self._queued.add(key)
-            self._ready.put_nowait(key)
+            self._again[key] = urgent or self._again.get(key, False)
+        else:
+            self._join(key, urgent=urgent)
 
     def add_after(self, key: K, delay: timedelta) -> None:
-        """Queue a key after a delay; of two appointments the earlier stands."""
+        """Queue a key after a delay; of two appointments the earlier stands.
+
+        What is worked on as urgent and is to be looked at again at once stays urgent.
+        """
         seconds = max(0.0, delay.total_seconds())
+        if seconds:
+            self._appoint(key, seconds, urgent=False)
+        else:
+            self.add(key, urgent=self._working.get(key, False))
+
+    def _appoint(self, key: K, seconds: float, *, urgent: bool) -> None:
         loop = asyncio.get_running_loop()
         timer = self._timers.get(key)
         if timer is not None:
             if timer.when() <= loop.time() + seconds:
                 return
             timer.cancel()
-        self._timers[key] = loop.call_later(seconds, self.add, key)
+        self._timers[key] = loop.call_later(seconds, partial(self.add, key, urgent=urgent))
 
     def add_rate_limited(self, key: K, at_least: float = 0.0) -> float:
         """Queue a key after a failure and return the delay in seconds, which grows.
+
+        What was urgent still is then.
 
         Args:
             key: what failed.
@@ -54,26 +86,33 @@ class WorkQueue(Generic[K]):
 
         """
         delay = max(at_least, self._failures.setdefault(key, Backoff(first=0.5, cap=60.0)).next())
-        self.add_after(key, timedelta(seconds=delay))
+        self._appoint(key, delay, urgent=self._working.get(key, False))
         return delay
 
     def forget(self, key: K) -> None:
         """Note that a key succeeded: its next failure starts small again."""
         self._failures.pop(key, None)
 
-    async def get(self) -> K:
-        """Wait for a key; `done` must follow."""
-        key = await self._ready.get()
-        self._queued.discard(key)
-        self._working.add(key)
+    async def get(self, *, urgent_only: bool = False) -> K:
+        """Wait for a key; `done` must follow.
+
+        Args:
+            urgent_only: whether to wait for an urgent one.
+
+        """
+        while (taken := self._lines.take(urgent_only=urgent_only)) is None:
+            await self._called(self._idle[urgent_only])
+        key, self._working[key] = taken
+        self._call_for_the_rest()
         return key
 
     def done(self, key: K) -> None:
         """Give a key back; if it was added meanwhile, it is queued again."""
-        self._working.discard(key)
+        del self._working[key]
+        self._lines.done(key)
         if key in self._again:
-            self._again.discard(key)
-            self.add(key)
+            self.add(key, urgent=self._again.pop(key))
+        self._call_for_the_rest()  # Another of its owner's may be worked on now.
 
     def close(self) -> None:
         """Drop all appointments, so that nothing is called after the loop's work has ended."""
@@ -83,4 +122,34 @@ class WorkQueue(Generic[K]):
 
     def __len__(self) -> int:
         """Return how many keys wait to be worked on now."""
-        return self._ready.qsize()
+        return len(self._lines)
+
+    def _join(self, key: K, *, urgent: bool) -> None:
+        self._lines.join(key, urgent=urgent)
+        self._call(urgent=urgent)
+
+    async def _called(self, idle: deque[asyncio.Future[None]]) -> None:
+        """Wait until there may be a key."""
+        call: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        idle.append(call)
+        try:
+            await call
+        except asyncio.CancelledError:
+            if call in idle:
+                idle.remove(call)
+            self._call_for_the_rest()  # It may have been called just before.
+            raise
+
+    def _call_for_the_rest(self) -> None:
+        """Have one more look: who was called may have taken what another was called for."""
+        if len(self._lines):
+            self._call(urgent=self._lines.has_urgent)
+
+    def _call(self, *, urgent: bool) -> None:
+        """Have one who waits look who is next: for an urgent key those who wait for such alone."""
+        for idle in (self._idle[True], self._idle[False]) if urgent else (self._idle[False],):
+            while idle:
+                call = idle.popleft()
+                if not call.done():
+                    call.set_result(None)
+                    return

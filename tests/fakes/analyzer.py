@@ -355,7 +355,7 @@ def _parts(world: Analyzer) -> tuple[ClusterIndex, list[Callable[[], Any]]]:
     controller = Controller(index, reconciler, Metrics.create(registry))
     return index, [
         controller.run,
-        lambda: gatherer.run(controller.enqueue),
+        lambda: gatherer.run(controller.hasten),
         lambda: inquirer.run(controller.enqueue),
         herald.run,
         teller.run,

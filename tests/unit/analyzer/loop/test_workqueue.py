@@ -75,3 +75,85 @@ async def test_failures_come_back_later_and_later() -> None:
     queue.forget("a")
     assert queue.add_rate_limited("a") <= 0.5
     queue.close()
+
+
+async def test_who_waits_gets_each_of_two_that_come_together() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    got: list[str] = []
+
+    async def work(*, urgent_only: bool) -> None:
+        while True:
+            got.append(await queue.get(urgent_only=urgent_only))
+
+    async with asyncio.TaskGroup() as group:
+        workers = [
+            group.create_task(work(urgent_only=urgent_only)) for urgent_only in (False, False, True)
+        ]
+        await asyncio.sleep(0)
+        queue.add("usual")
+        queue.add("urgent", urgent=True)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert sorted(got) == ["urgent", "usual"]
+        for worker in workers:
+            worker.cancel()
+
+
+async def test_whoever_is_cancelled_as_it_is_called_leaves_the_key_to_another() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    async with asyncio.TaskGroup() as group:
+        first, second = (group.create_task(queue.get()) for _ in range(2))
+        await asyncio.sleep(0)
+        queue.add("a")
+        first.cancel()
+    assert second.result() == "a"
+    assert first.cancelled()
+
+
+async def test_what_is_worked_on_and_becomes_urgent_is_next_when_it_is_given_back() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("a")
+    await queue.get()
+    queue.add("b")
+    queue.add("a", urgent=True)
+    queue.add("a")
+    queue.done("a")
+    assert [await queue.get(), await queue.get()] == ["a", "b"]
+
+
+async def test_a_failure_and_a_second_look_at_once_stay_urgent() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("a", urgent=True)
+    await queue.get()
+    queue.add_after("a", timedelta(0))
+    queue.add("b")
+    queue.done("a")
+    assert await queue.get() == "a"
+    queue.add_rate_limited("a")
+    queue.done("a")
+    async with asyncio.timeout(5):
+        assert await queue.get(urgent_only=True) == "a"
+    assert await queue.get() == "b"
+
+
+async def test_a_second_look_at_a_usual_one_waits_its_turn() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("a")
+    await queue.get()
+    queue.add("b")
+    queue.done("a")
+    queue.add("a")
+    assert await queue.get() == "b"
+
+
+async def test_the_bound_of_an_owner_frees_a_worker_for_others_and_is_given_back() -> None:
+    queue: WorkQueue[str] = WorkQueue(lambda key: key[0], at_once=1)
+    queue.add("a1")
+    queue.add("a2")
+    assert await queue.get() == "a1"
+    async with asyncio.TaskGroup() as group:
+        waits = group.create_task(queue.get())
+        await asyncio.sleep(0)
+        assert not waits.done()
+        queue.done("a1")
+    assert waits.result() == "a2"
