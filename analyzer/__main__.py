@@ -71,6 +71,7 @@ async def build(
         settings.metrics_server,
         cross_namespace=settings.cross_namespace_refs,
         ingress_prefix=settings.ingress_prefix,
+        registry=registry,
     ) as adapters:
         gatherer = Gatherer(
             cluster,

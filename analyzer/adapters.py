@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from prometheus_client import CollectorRegistry
+
 from analyzer.addresses import EVERYWHERE, Guard
 from analyzer.alerts.discord import Discord
 from analyzer.alerts.gchat import GoogleChat
@@ -23,6 +25,7 @@ from analyzer.metric_providers.graphite import GraphiteProvider
 from analyzer.metric_providers.influxdb import InfluxdbProvider
 from analyzer.metric_providers.keptn import Keptn
 from analyzer.metric_providers.newrelic import NewRelicProvider
+from analyzer.metric_providers.prometheus.joint import open_joint
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from analyzer.metric_providers.splunk.provider import Splunk
 from analyzer.metric_providers.stackdriver.identity import Identity
@@ -164,6 +167,7 @@ async def open_adapters(
     metrics_server: str,
     *,
     cross_namespace: bool,
+    registry: CollectorRegistry,
     ingress_prefix: str = PREFIX,
 ) -> AsyncIterator[Adapters]:
     """Open what the daemon needs, and close it in the end.
@@ -174,6 +178,7 @@ async def open_adapters(
         metrics_server: the one that the admin names.
         cross_namespace: whether a Canary may name what is in another namespace.
         ingress_prefix: what the annotations of ingress-nginx begin with.
+        registry: where they count what they ask.
 
     """
     fetcher = Fetcher(guard)
@@ -182,15 +187,19 @@ async def open_adapters(
     )
     prometheus = PrometheusProvider(guard, trusted=metrics_server)
     try:
-        async with open_scraper() as scraper, open_deriver() as deriver:
+        async with (
+            open_scraper() as scraper,
+            open_deriver() as deriver,
+            open_joint(prometheus, deriver, registry) as joint,
+        ):
             yield Adapters(
                 router=router_of(cluster, ingress_prefix),
                 providers={
                     PROMETHEUS: Provider(
-                        metrics=prometheus,
+                        metrics=joint,
                         series=prometheus,
                         history=prometheus,
-                        samples=prometheus,
+                        samples=joint,
                     ),
                     **{name: Provider(metrics=it) for name, it in others.items()},
                 },

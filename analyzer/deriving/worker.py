@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 # Before memory is bounded: what a task needs is there then.
+import canary.counting.dealing
+import canary.counting.joining
 import canary.counting.zeros
 import canary.measuring.countable
 import canary.queries.own

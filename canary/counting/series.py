@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, NamedTuple, TypeVar
@@ -207,13 +207,16 @@ def _joined(selectors: list[SeriesSelector]) -> list[SeriesSelector]:
     """Merge the selectors of one metric as far as may be."""
     shapes: dict[tuple[Matcher, ...], list[SeriesSelector]] = {}
     for one in _widest(selectors):
-        shapes.setdefault(_shape(one), []).append(one)
-    parts = [part for alike in shapes.values() for part in _parts(alike, _weight, _MOST_JOINED)]
-    return _widest(sorted(map(_alternatives, parts)))
+        shapes.setdefault(shape(one), []).append(one)
+    parts = [part for alike in shapes.values() for part in _parts(alike, weight_of, _MOST_JOINED)]
+    return _widest(sorted(map(alternatives, parts)))
 
 
-def _weight(selector: SeriesSelector) -> int:
-    """Return what the conditions of a selector add to those that they are joined with."""
+def weight_of(selector: SeriesSelector) -> int:
+    """Return what the conditions of a selector add to those that they are joined with.
+
+    In characters or instructions of RE2, whichever are more.
+    """
     return max(max(len(one.value), _size(one)) for one in selector.matchers)
 
 
@@ -265,7 +268,7 @@ def _rivals(selectors: list[SeriesSelector]) -> Callable[[SeriesSelector], set[i
     return found
 
 
-def _shape(selector: SeriesSelector) -> tuple[Matcher, ...]:
+def shape(selector: SeriesSelector) -> tuple[Matcher, ...]:
     """Return what merging must not change: everything but the values that are asked for."""
     return tuple(
         Matcher(label=one.label, op="=~", value="") if _can_be_joined(one) else one
@@ -284,7 +287,8 @@ def _in_order(selector: SeriesSelector) -> list[Matcher]:
     )
 
 
-def _alternatives(alike: list[SeriesSelector]) -> SeriesSelector:
+def alternatives(alike: Sequence[SeriesSelector]) -> SeriesSelector:
+    """Return a selector that picks at least what all of some do; they have the same shape."""
     columns = zip(*(_in_order(one) for one in alike), strict=True)
     return SeriesSelector(matchers=tuple(_alternative(sorted(set(column))) for column in columns))
 

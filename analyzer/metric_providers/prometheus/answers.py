@@ -10,6 +10,7 @@ from typing import Any
 
 from analyzer.metric_providers.prometheus.faults import SHOWN, not_prometheus
 from analyzer.ports import ProviderError
+from canary.counting.joining import part_of
 from canary.counting.series import Series
 
 Point = tuple[float, float]
@@ -33,6 +34,41 @@ def values_of(result: Any, address: str) -> tuple[float, ...]:
         case _:
             raise not_prometheus(address)
     return tuple(number for number in found if not math.isnan(number))
+
+
+def numbers_of(
+    result: Any, parts: int, address: str
+) -> tuple[tuple[float, ...] | ProviderError, ...]:
+    """Return the numbers of each of some queries that were asked in one, or what is wrong with it.
+
+    Raises:
+        ProviderError: the result is something else.
+
+    """
+    if not isinstance(result, list):
+        raise not_prometheus(address)
+    items: list[list[Any]] = [[] for _ in range(parts)]
+    for item in result:
+        at = part_of(_labels_of(item, address))
+        if at is None or at >= parts:
+            raise not_prometheus(address)
+        items[at].append(item)
+    return tuple(_numbers(own, address) for own in items)
+
+
+def _labels_of(item: Any, address: str) -> dict[str, str]:
+    match item:
+        case {"metric": dict(labels)}:
+            return _labels(labels)
+        case _:
+            raise not_prometheus(address)
+
+
+def _numbers(items: list[Any], address: str) -> tuple[float, ...] | ProviderError:
+    try:
+        return values_of(items, address)
+    except ProviderError as error:
+        return error
 
 
 def _text(item: Any, address: str) -> str:

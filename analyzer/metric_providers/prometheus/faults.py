@@ -17,9 +17,17 @@ SHOWN: Final = 512
 """Characters of Prometheus' own text that a message quotes."""
 
 
-def silent(address: str, timeout: timedelta) -> ProviderError:
+class SilentError(ProviderError):
+    """There was no answer in time."""
+
+
+class RejectedError(ProviderError):
+    """It has answered, and not with what was asked for: it may be what was asked."""
+
+
+def silent(address: str, timeout: timedelta) -> SilentError:
     """Say that the time is over."""
-    return ProviderError(
+    return SilentError(
         f"Prometheus at {address} has not answered within {format_duration(timeout)}; "
         "see whether it runs and what else it is asked, or make the query cheaper"
     )
@@ -51,19 +59,21 @@ def explain(error: Exception, address: str, timeout: timedelta, shorten: str) ->
                 f"the headers or credentials for Prometheus at {address} have characters that HTTP "
                 "cannot carry; mend the MetricTemplate or its Secret"
             )
-        case requests.JSONDecodeError():
-            return not_prometheus(address)
         case Refused():
-            what = _complaint(error.response)
+            return _refused(error.response, address)
         case TooMuch():
             return TooLargeError(
                 f"Prometheus at {address} answers more than {error.what}; {shorten}"
             )
-        case requests.RequestException():
-            what = _unasked(error)
+        case requests.RequestException() if not isinstance(error, requests.JSONDecodeError):
+            return ProviderError(f"Prometheus at {address} {_unasked(error)}")
         case _:
             return not_prometheus(address)
-    return ProviderError(f"Prometheus at {address} {what}")
+
+
+def _refused(response: requests.Response, address: str) -> ProviderError:
+    kind = RejectedError if _is_of_the_query(response.status_code) else ProviderError
+    return kind(f"Prometheus at {address} {_complaint(response)}")
 
 
 def _unasked(error: requests.RequestException) -> str:
@@ -95,6 +105,13 @@ _ADVICE: Final = {
     422: "mend the query",
     429: "ask it less often, or let it answer more",
 }
+_QUERYS: Final = frozenset({400, 413, 414, 422})
+"""Statuses that tell of a query, or of its length."""
+
+
+def _is_of_the_query(status: int) -> bool:
+    """Tell whether another query might have been answered: a 429 or 401 is said to all alike."""
+    return status in _QUERYS or status >= requests.codes.server_error
 
 
 def _complaint(response: requests.Response) -> str:

@@ -7,7 +7,7 @@ places at a connection: its slow queries hold no more than those, and another's 
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
@@ -15,11 +15,19 @@ from typing import Final, TypeVar
 import requests
 
 from analyzer.addresses import EVERYWHERE, Guard
-from analyzer.metric_providers.prometheus.answers import History, history_of, series_of, values_of
+from analyzer.metric_providers.prometheus.answers import (
+    History,
+    history_of,
+    numbers_of,
+    series_of,
+    values_of,
+)
 from analyzer.metric_providers.prometheus.connection import Connection, Identity, identify
 from analyzer.metric_providers.prometheus.faults import explain, silent
 from analyzer.metric_providers.prometheus.room import Rooms
 from analyzer.places import Places
+from analyzer.ports import ProviderError
+from canary.counting.joining import joined
 from canary.counting.series import Series
 from canary.queries.provider import ProviderSpec
 
@@ -95,6 +103,28 @@ class PrometheusProvider:
             return values_of(connection.numbers.custom_query(query), address)
 
         return await self._ask(spec, ask, _ONE_SERIES)
+
+    async def numbers(
+        self, spec: ProviderSpec, texts: Sequence[str]
+    ) -> tuple[tuple[float, ...] | ProviderError, ...]:
+        """Return what `query` would return of each of some queries, asked in one.
+
+        Args:
+            spec: as for `query`.
+            texts: as `canary.counting.joining` has them.
+
+        Raises:
+            ProviderError: there is no answer to be had to any of them.
+
+        """
+        query = joined(texts)
+
+        def ask(
+            connection: Connection, address: str
+        ) -> tuple[tuple[float, ...] | ProviderError, ...]:
+            return numbers_of(connection.lists.custom_query(query), len(texts), address)
+
+        return await self._ask(spec, ask, _FEWER_SERIES)
 
     async def series(self, spec: ProviderSpec, query: str) -> tuple[Series, ...]:
         """Return every series of the query's result now, with values as they are (NaN too).

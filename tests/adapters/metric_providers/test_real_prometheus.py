@@ -3,6 +3,7 @@
 The exposition's counters grow with each scrape, so that rates have a value after two of them.
 """
 
+import asyncio
 import json
 import socket
 import subprocess
@@ -17,19 +18,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from analyzer.addresses import EVERYWHERE
 from analyzer.loop.beginnings import Beginning, Beginnings
 from analyzer.loop.emptiness import look_into
+from analyzer.metric_providers.prometheus.joint import open_joint
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from analyzer.ports import AtOnce, ProviderError
+from canary.counting.dealing import Ranged, dealt, ranged, written
+from canary.counting.dealing import joined as joined_ranges
+from canary.counting.joining import joinable, joined, part_of
 from canary.counting.mending import for_canary, for_stable
 from canary.counting.narrowing import RunPods, narrowed
 from canary.counting.shortening import shortened
 from canary.counting.versions import Version, Versions
 from canary.counting.zeros import completed
+from canary.measuring.births import sampled
 from canary.model.names import canary_name, pod_names
 from canary.model.strategy import Builtin
 from canary.queries.builtin import builtin_queries
@@ -513,3 +521,103 @@ async def test_a_shorter_window_has_the_same_value_where_it_is_said_to(
         for text in (query, short):
             (value,) = await provider.query(spec, text, MINUTE)
             assert value == pytest.approx(20, abs=1e-6)
+
+
+# --- one query for many -----------------------------------------------------------------------
+
+TEAMS = (
+    f"{BAD} / {ALL} * 100",
+    f"100 - {GOOD} / {ALL} * 100",
+    f"({BAD} or vector(0)) / {ALL}",
+    f"avg(http_requests_total{{{PODS}}}) - min(http_requests_total{{{PODS}}})",
+    f"scalar({ALL})",
+    f"-round({ALL}, 0.5) > bool 3",
+    f"{BAD} unless on () count(http_requests_total{{{PODS}}})",
+)
+
+
+def asked_of_all() -> list[str]:
+    """Return what checks of all workloads ask: of some nothing is known."""
+    built_in = [
+        one.query
+        for workload in (*BACKENDS, "unheard-of")
+        for metric in Builtin
+        for one in builtin_queries(
+            metric, namespace="prod", service=workload, workload=workload, interval=WINDOW
+        )
+    ]
+    teams = [
+        query.replace("TARGET", workload)
+        for workload in (*BACKENDS, "unheard-of")
+        for query in TEAMS
+    ]
+    return [*built_in, *teams]
+
+
+def evaluated(address: str, query: str, at: float) -> list[dict[str, Any]]:
+    """Return what Prometheus itself says of a query at a time."""
+    form = urllib.parse.urlencode({"query": query, "time": at}).encode()
+    with urllib.request.urlopen(f"{address}/api/v1/query", form) as answer:  # noqa: S310  # loopback
+        data = json.load(answer)["data"]
+    if data["resultType"] == "scalar":
+        return [{"metric": {}, "value": data["result"]}]
+    found: list[dict[str, Any]] = data["result"]
+    return found
+
+
+def test_of_many_in_one_each_comes_to_what_it_comes_to_alone(prometheus: str) -> None:
+    queries = asked_of_all()
+    parts = [joinable(query) for query in queries]
+    assert all(parts)
+    at = time.time() - 1  # what was scraped until then stays as it is
+    together: list[list[str]] = [[] for _ in queries]
+    for item in evaluated(prometheus, joined([one.text for one in parts if one]), at):
+        part = part_of(item["metric"])
+        assert part is not None
+        together[part].append(item["value"][1])
+    alone = [[item["value"][1] for item in evaluated(prometheus, query, at)] for query in queries]
+
+    assert together == alone
+    assert sum(map(bool, alone)) > len(queries) / 2
+
+
+def test_samples_of_many_are_to_each_what_it_reads_alone(prometheus: str) -> None:
+    found = [sampled(query) for query in asked_of_all()]
+    texts = dict.fromkeys(query for one in found if one is not None for query in one.queries)
+    groups: dict[object, list[Ranged]] = {}
+    for text in texts:
+        one = ranged(text)
+        assert one is not None
+        groups.setdefault(one.like, []).append(one)
+    at = time.time() - 1
+
+    def read(query: str) -> list[tuple[dict[str, str], tuple[Any, ...]]]:
+        return [(it["metric"], tuple(it["values"])) for it in evaluated(prometheus, query, at)]
+
+    for alike in groups.values():
+        for one, own in zip(alike, dealt(alike, read(joined_ranges(alike))), strict=True):
+            alone = read(written(one.selector, one.window))
+            assert sorted(own, key=repr) == sorted(alone, key=repr)
+    assert len(groups) < len(texts) / 4
+
+
+async def test_the_real_server_is_asked_for_all_in_a_few_requests(
+    provider: PrometheusProvider, prometheus: str
+) -> None:
+    registry, queries = CollectorRegistry(), asked_of_all()
+    spec = ProviderSpec(type="prometheus", address=prometheus)
+    broken = f"{ALL} and on (".replace("TARGET", "web")
+    async with (
+        open_joint(provider, AtOnce(), registry) as joint,
+        asyncio.TaskGroup() as group,
+    ):
+        tasks = [group.create_task(joint.query(spec, query, MINUTE)) for query in queries]
+        with pytest.raises(ProviderError, match="answers 400"):
+            await joint.query(spec, broken, MINUTE)
+    expected = [await provider.query(spec, query, MINUTE) for query in queries]
+
+    assert [len(task.result()) for task in tasks] == [len(one) for one in expected]
+    asked = registry.get_sample_value("headgate_check_requests_total", {"how": "joined"})
+    assert asked is not None
+    assert asked <= 8
+    assert registry.get_sample_value("headgate_check_requests_total", {"how": "alone"}) == 1

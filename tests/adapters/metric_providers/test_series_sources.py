@@ -19,6 +19,7 @@ from aiohttp import web
 from aiohttp.test_utils import unused_port
 
 from analyzer.addresses import EVERYWHERE
+from analyzer.metric_providers.prometheus.faults import RejectedError
 from analyzer.metric_providers.prometheus.provider import PrometheusProvider
 from analyzer.ports import ProviderError, SeriesSource, TooLargeError
 from canary.counting.series import Series
@@ -334,7 +335,8 @@ async def test_samples_are_asked_for_at_once_and_keep_their_times(real: Real) ->
     ("reply", "kind"),
     [
         (listed(OK), ProviderError),
-        (refusal(422, "too many samples"), ProviderError),
+        (refusal(422, "too many samples"), RejectedError),
+        (refusal(401, "who is there?"), ProviderError),
         (endless, TooLargeError),
     ],
 )
