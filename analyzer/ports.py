@@ -378,6 +378,9 @@ class Cluster(Swappable, Writable, Protocol):
     ) -> AsyncGenerator[ListResult, None]:
         """Yield all objects that match, a few at a time."""
 
+    async def groups(self) -> frozenset[str]:
+        """Return the names of the API groups that are served."""
+
 
 class Weigher(Protocol):
     """Gathers evidence for runs that are under way, and says what there is of it."""

@@ -198,6 +198,11 @@ class Cluster:
         """Return what the API server says of its own version (`gitVersion`, ...)."""
         return await self._call(Request(method="GET", path="/version"))
 
+    async def groups(self) -> frozenset[str]:
+        """Return the names of the API groups that are served, but the core's."""
+        found = await self._call(Request(method="GET", path="/apis"))
+        return frozenset(str(it["name"]) for it in found.get("groups") or ())
+
     # --- writing ------------------------------------------------------------------------------
 
     async def create(

@@ -19,6 +19,7 @@ from canary.objects.policies import left_behind, message
 from canary.routes.elsewhere import found_elsewhere
 from canary.routes.known import DIALECTS
 from canary.routes.nginx import NGINX
+from canary.routes.refused import refused_here
 from runtime.errors import Forbidden, NotFound, TooLarge
 from runtime.resources import (
     CLAIMS,
@@ -105,6 +106,8 @@ class Surroundings:
         lacks = [it for it in RIGHTS if it in denied and it in (kinds or RIGHTS)]
         if lacks:
             said += f"; Headgate may read no {_one_of(lacks)}: see manifests/route-rights"
+        if not found and (others := await self._others()):
+            said += f"; {'; '.join(others)}"
         if not found and untold:
             return f"{said}; what else does {_cannot_be_told(untold)}"
         if not found:
@@ -140,6 +143,13 @@ class Surroundings:
         if any(selects(service_selector(service), labels) for labels in worn):
             return ()
         return (not_in_front_said(metadata["name"], service),)
+
+    async def _others(self) -> tuple[str, ...]:
+        """Say which kinds the cluster has that are never split; less where it may not be asked."""
+        try:
+            return refused_here(await self.cluster.groups())
+        except (NotFound, Forbidden):
+            return ()
 
     async def _readable(
         self,

@@ -18,6 +18,7 @@ from canary.model.strategy import (
 from canary.model.values import FULL, Json
 from canary.routes.from_service import CONTOUR, ISTIO, asked_route, unsaid
 from canary.routes.nginx import NGINX, never_carried
+from canary.routes.refused import refused_provider, refused_reference
 from canary.spec import parsers
 from canary.spec.alerts import heard_by
 from canary.spec.annotations import annotated
@@ -197,12 +198,13 @@ def _strange_target(spec: Json) -> list[str]:
 def _strange_routing(spec: Json) -> list[str]:
     provider, service = spec.get("provider", ""), spec.get("service") or {}
     found = [
-        f"{name}: only routes of {_ROUTED} are split; remove it"
+        f"{name}: {refused_reference(name)}; remove it"
         for name in ("routeRef", "upstreamRef")
         if spec.get(name)
     ]
     if provider not in PROVIDERS:
-        found.append(f"provider {provider}: only {_ROUTED} are routed; remove it")
+        said = refused_provider(provider) or f"only {_ROUTED} are routed"
+        found.append(f"provider {provider}: {said}; remove it")
     if provider == NGINX and not _ingress(spec):
         said = "needs the name of the Ingress that leads to the Service, in ingressRef.name"
         found.append(f"provider {provider}: {said}")

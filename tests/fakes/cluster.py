@@ -18,6 +18,9 @@ class Untouched:
     ) -> ListResult:
         raise AssertionError(f"{resource.plural} of {namespace} are listed by {label_selector!r}")
 
+    async def groups(self) -> frozenset[str]:
+        raise AssertionError("the API groups are read")
+
     def pages(
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
     ) -> AsyncGenerator[ListResult, None]:

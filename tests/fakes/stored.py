@@ -23,7 +23,7 @@ class Stored:
 
     `meanwhile` is called once before a write arrives, then forgotten: what somebody else does in
     between. `calls` are the verbs in order. `denials` are answers by verb and
-    plural.
+    plural. `served` are the API groups beside the core's.
     """
 
     objects: dict[tuple[str, str, str], Json] = field(default_factory=dict)
@@ -31,6 +31,7 @@ class Stored:
     meanwhile: Callable[[], None] | None = None
     always: Callable[[], None] | None = None
     denials: dict[tuple[str, str], ApiError] = field(default_factory=dict)
+    served: frozenset[str] = frozenset()
     _version: int = 0
 
     def put(self, resource: Resource, obj: Json) -> Json:
@@ -73,6 +74,12 @@ class Stored:
             and matches(obj["metadata"].get("labels") or {}, label_selector)
         ]
         return ListResult(found, str(self._version))
+
+    async def groups(self) -> frozenset[str]:
+        self.calls.append("groups")
+        if (denial := self.denials.get(("get", "groups"))) is not None:
+            raise denial
+        return self.served
 
     async def pages(
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""

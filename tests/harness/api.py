@@ -78,6 +78,7 @@ class ApiServer:
     Args:
         clock: its time.
         admission: is asked about every write to an object itself, subresources apart.
+        served: the API groups that it names beside the core's.
 
     """
 
@@ -86,6 +87,7 @@ class ApiServer:
     log: list[Change] = field(default_factory=list)
     watchers: list[Callable[[Change], None]] = field(default_factory=list)
     oldest: int = 0
+    served: frozenset[str] = frozenset()
     _objects: dict[str, dict[tuple[str, str], Json]] = field(
         default_factory=lambda: defaultdict(dict)
     )

@@ -87,6 +87,10 @@ class Client:
         await self._reached()
         return self.api.listed(resource, namespace, label_selector)
 
+    async def groups(self) -> frozenset[str]:
+        await self._reached()
+        return self.api.served
+
     async def pages(
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
     ) -> AsyncGenerator[ListResult, None]:
