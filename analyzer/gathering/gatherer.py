@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from analyzer.gathering import limits
 from analyzer.gathering.calibrator import Calibrator
+from analyzer.gathering.dealing import dealt, queries_of
 from analyzer.gathering.followed import Followed, due
 from analyzer.gathering.held import NO_ROOM, Held
 from analyzer.gathering.pace import Pace
@@ -24,10 +25,10 @@ from analyzer.guards import Guarded, guarded
 from analyzer.places import Places
 from analyzer.ports import Cluster, ProviderError, Scraper, SeriesSource
 from canary.contract import TARGET_LABEL
-from canary.counting.series import Series, merged
+from canary.counting.series import Series
 from canary.evidence.report import Weighing
 from canary.measuring.countable import Comparable
-from canary.measuring.demand import Demand, Wanted, page_names, shares, together
+from canary.measuring.demand import Demand, Wanted, page_names, together
 from canary.measuring.pods import ArmPod
 from canary.measuring.run import Run
 from canary.measuring.watch import Watch
@@ -311,10 +312,11 @@ class Gatherer:
         time = self._clock()
         users = [(one, name) for one, names in asked.runs for name in names]
         with self._guard(users):
-            answers = await self._query_all(asked.owned, merged(asked.selectors), users)
+            queries = await queries_of(asked)
+            answers = await self._query_all(asked.owned, queries, users)
             # A part of a metric's counters would be counted as the whole of it.
             found = [series for answer in answers or () for series in answer]
-            for one, names, series in shares(asked, found):
+            for one, names, series in await dealt(asked, found):
                 if self._follows(one):
                     step = partial(one.run.read_server, series, names, time)
                     self._judge(one, min(names), step)

@@ -5,16 +5,17 @@ alternatives picks what each of them does, and more: `a{ns=~"x|y",pod=~"p|q"}` p
 too. So what comes is given to each selector by its own conditions, and to no other.
 """
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import Final, TypeVar
 
 from canary.counting.errors import NotCounts
 from canary.counting.patterns import PatternError, check, matched
 from canary.counting.reads import reads_of
-from canary.counting.series import NAME, Matcher, SeriesSelector, alternatives, shape, weight_of
+from canary.counting.series import LE, NAME, Matcher, SeriesSelector, alternatives, shape, weight_of
 
 _Points = TypeVar("_Points")
 
@@ -81,25 +82,32 @@ def joined(alike: Sequence[Ranged]) -> str:
 
 
 class Dealer:
-    """Tells which of some selectors a series is picked by, as a metrics server would.
+    """Tells which of some selectors a series is picked by.
+
+    A series is held against few of thousands: each selector is found by one of its conditions, the
+    rarest of those that ask for a value, or for how it begins.
 
     Args:
-        selectors: any number of them. They are found by the plain values that all of them ask for,
-            so that a series is held against few.
+        selectors: any number of them.
+        exact: whether they pick as a metrics server does. Else as `SeriesSelector.accepts`: bounds
+            of buckets are numbers, and what is too long to be tried is not picked.
 
     """
 
-    def __init__(self, selectors: Sequence[SeriesSelector]) -> None:
+    def __init__(self, selectors: Sequence[SeriesSelector], *, exact: bool) -> None:
         self._selectors = selectors
-        plain = [_plain(one) for one in selectors]
-        self._labels = sorted(set.intersection(*(set(one) for one in plain))) if plain else []
-        self._found: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
-        for at, one in enumerate(plain):
-            self._found[tuple(one[label] for label in self._labels)].append(at)
-        self._begins = [
-            tuple((one, _beginning(one.value)) for one in selector.matchers)
-            for selector in selectors
-        ]
+        self._exact = exact
+        handles = [list(self._handles(one)) for one in selectors]
+        often = Counter(handle for one in handles for handle in one)
+        self._found: dict[_Handle, list[int]] = {}
+        self._always: list[int] = []
+        for at, own in enumerate(handles):
+            rarest = min(own, key=often.__getitem__, default=None)
+            found = self._always if rarest is None else self._found.setdefault(rarest, [])
+            found.append(at)
+        self._lengths: dict[str, set[int | None]] = {}
+        for label, length, _ in self._found:
+            self._lengths.setdefault(label, set()).add(length)
 
     def whose(self, labels: Mapping[str, str]) -> Iterator[int]:
         """Yield the positions of the selectors that pick a series.
@@ -108,13 +116,42 @@ class Dealer:
             labels: of the series, with its name.
 
         Raises:
-            UndecidedError: it cannot be told.
+            UndecidedError: it cannot be told, where it is to be exact.
 
         """
-        key = tuple(labels.get(label, "") for label in self._labels)
-        for at in self._found.get(key, ()):
-            if all(_picks(one, begins, labels) for one, begins in self._begins[at]):
+        for at in self._candidates(labels):
+            if all(self._picks(one, labels) for one in self._selectors[at].matchers):
                 yield at
+
+    def _candidates(self, labels: Mapping[str, str]) -> Iterator[int]:
+        yield from self._always
+        for label, lengths in self._lengths.items():
+            value = labels.get(label)
+            for length in lengths if value else ():
+                begins = value if length is None else (value or "")[:length]
+                yield from self._found.get((label, length, begins or ""), ())
+
+    def _handles(self, selector: SeriesSelector) -> Iterator["_Handle"]:
+        for one in selector.matchers:
+            if one.op == "=" and one.value and (self._exact or one.label != LE):
+                yield one.label, None, one.value
+            elif one.op == "=~" and (begins := _beginning(one.value)):
+                yield one.label, len(begins), begins
+
+    def _picks(self, one: Matcher, labels: Mapping[str, str]) -> bool:
+        value = labels.get(one.label, "")
+        if one.op not in _EXPRESSIONS:
+            if not self._exact:
+                return one.accepts(value)
+            return (value == one.value) is (one.op == "=")
+        found = matched(one.value, value) if value.startswith(_beginning(one.value)) else False
+        if found is None and self._exact:
+            raise UndecidedError(f"the label {one.label} is too long")
+        return found is (one.op == "=~")
+
+
+_Handle = tuple[str, int | None, str]
+"""A label, and a value of it, or how it begins and how long that is."""
 
 
 def dealt(
@@ -130,7 +167,7 @@ def dealt(
         UndecidedError: it cannot be told.
 
     """
-    dealer = Dealer([one.selector for one in alike])
+    dealer = Dealer([one.selector for one in alike], exact=True)
     found: list[list[tuple[Mapping[str, str], _Points]]] = [[] for _ in alike]
     for one in series:
         for at in dealer.whose(one[0]):
@@ -148,20 +185,7 @@ def _asked(selector: SeriesSelector) -> SeriesSelector:
     return SeriesSelector(matchers=tuple(kept))
 
 
-def _plain(selector: SeriesSelector) -> dict[str, str]:
-    return {one.label: one.value for one in selector.matchers if one.op == "="}
-
-
-def _picks(one: Matcher, begins: str, labels: Mapping[str, str]) -> bool:
-    value = labels.get(one.label, "")
-    if one.op not in _EXPRESSIONS:
-        return (value == one.value) is (one.op == "=")
-    found = matched(one.value, value) if value.startswith(begins) else False
-    if found is None:
-        raise UndecidedError(f"the label {one.label} is too long")
-    return found is (one.op == "=~")
-
-
+@lru_cache(maxsize=8192)
 def _beginning(pattern: str) -> str:
     """Return what every value begins with that a pattern matches, as far as is plain."""
     found: list[str] = []

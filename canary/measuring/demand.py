@@ -7,9 +7,11 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
+from canary.counting.dealing import Dealer
 from canary.counting.series import Series, SeriesSelector, named_in
 from canary.measuring.countable import Place
 from canary.measuring.run import Run
+from canary.measuring.settling import server_selectors
 from canary.queries.provider import ProviderSpec
 
 
@@ -104,16 +106,39 @@ def _apart(wanted: Iterable[Wanted[FollowerT]]) -> list[list[Wanted[FollowerT]]]
 def shares(
     asked: Demand[FollowerT], answer: Sequence[Series]
 ) -> Iterable[tuple[FollowerT, frozenset[str], Sequence[Series]]]:
-    """Give every run its own series of an answer that has those of all of them."""
+    """Give every run its own series of an answer that has those of all of them.
+
+    Those are the series of its pods, and of what names no pod those that its selectors pick: as
+    many as if it alone had been asked for. Each series is looked at once, however many runs.
+    """
     pods = {pod.name for one, _ in asked.runs for pod in one.run.pods}
+    users, selectors = _users(asked)
+    dealer = Dealer(selectors, exact=False)
     by_pod: dict[str, list[Series]] = {}
-    others: list[Series] = []
+    others: list[list[Series]] = [[] for _ in asked.runs]
     for series in answer:
         name = named_in(series.labels, pods)
-        (by_pod.setdefault(name, []) if name else others).append(series)
-    for one, names in asked.runs:
+        if name:
+            by_pod.setdefault(name, []).append(series)
+            continue
+        for user in {users[at] for at in dealer.whose(series.labels)}:
+            others[user].append(series)
+    for (one, names), beside in zip(asked.runs, others, strict=True):
         own = [series for pod in one.run.pods for series in by_pod.get(pod.name, ())]
-        yield one, names, [*own, *others]
+        yield one, names, [*own, *beside]
+
+
+def _users(asked: Demand[FollowerT]) -> tuple[list[int], list[SeriesSelector]]:
+    """Return all selectors of all runs, and whose each is."""
+    users: list[int] = []
+    selectors: list[SeriesSelector] = []
+    for at, (one, names) in enumerate(asked.runs):
+        for metric in one.run.metrics:
+            if metric.metric.name in names:
+                own = server_selectors(one.run.ways(metric))
+                selectors += own
+                users += [at] * len(own)
+    return users, selectors
 
 
 def page_names(run: Run) -> frozenset[str]:

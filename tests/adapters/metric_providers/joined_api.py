@@ -75,7 +75,7 @@ class Evaluating:
 
     def _samples(self, query: str) -> Iterator[Any]:
         (read,) = reads_of(query)
-        dealer = Dealer([SeriesSelector(matchers=read.matchers)])
+        dealer = Dealer([SeriesSelector(matchers=read.matchers)], exact=True)
         for labels, points in self.samples:
             if any(True for _ in dealer.whose(labels)):
                 yield {"metric": labels, "values": points}
