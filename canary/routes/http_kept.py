@@ -258,11 +258,12 @@ def _divided(backends: list[_Backend], canaries: int) -> list[Json]:
     """Return the backends of a rule of which nothing is kept.
 
     The version before multiplied by SCALE once for each target that it found. A weight that this
-    does not divide was written by somebody since, and is left.
+    does not divide was written by somebody since, and is left: with its canary's it may be more
+    than the API takes.
     """
     scale = SCALE**canaries
     return [
-        with_weight(it.ref, it.part // scale if it.part % scale == 0 else it.part)
+        with_weight(it.ref, weight_of(it.ref) if it.part % scale else it.part // scale)
         for it in backends
     ]
 

@@ -128,6 +128,12 @@ def test_a_rule_of_which_nothing_is_kept_is_divided() -> None:
     assert team_text(now, joined) == [{"api": 1}, {"web": 3, "blog": 7}]
 
 
+def test_a_weight_of_which_nothing_is_kept_is_no_more_than_the_api_takes() -> None:
+    """Found by the fuzz of marks: with its canary's weight the stable's was above a million."""
+    now = route(rule("/", ref("web", 999_999), ref("web-canary", 2)))
+    assert team_text(now, mark(web=1)) == [{"web": 999_999}]
+
+
 def test_a_backend_that_joins_a_split_rule_has_the_weight_that_is_written() -> None:
     now, standing = changed(route(rule("/", ref("web", 3), ref("api"))), mark(web=20))
     refs = now["spec"]["rules"][0]["backendRefs"]
