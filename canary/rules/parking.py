@@ -41,7 +41,8 @@ def serving(ctx: Context) -> str:
     """Return the hash of what serves, or is to serve: the mark if it is borne out, else most ready.
 
     A mark is borne out by pods, or, where others have them, by the state that says the same and a
-    ReplicaSet that can serve again.
+    ReplicaSet that can serve again. Where none has pods and nobody says what served, it is the only
+    version that there ever was: nothing else could serve in its place.
     """
     observed, state = ctx.observed, ctx.state
     alive = [revision for revision in observed.revisions if revision.replicas]
@@ -50,11 +51,17 @@ def serving(ctx: Context) -> str:
         if known and any(revision.template_hash == known for revision in alive):
             return known
     if not alive:
-        return mark or state.stable
+        return mark or state.stable or _the_only(observed.revisions)
     present = any(revision.template_hash == mark for revision in observed.revisions)
     if mark and mark == state.stable and present:
         return mark
     return max(alive, key=lambda revision: (revision.ready, revision.replicas)).template_hash
+
+
+def _the_only(revisions: Iterable[Revision]) -> str:
+    """Return the template of all revisions, parked ones with them; "" where there are several."""
+    templates = {revision.template_hash for revision in revisions}
+    return templates.pop() if len(templates) == 1 else ""
 
 
 def kept_apart(ctx: Context, decision: Decision) -> Decision:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from canary.contract import Command
 from tests.harness.controllers import Health
 from tests.harness.machine import GATES, Machine, hooks
 
@@ -75,3 +76,18 @@ def test_a_version_pushed_before_the_first_of_a_new_target_has_begun_is_alone() 
         lambda it: it.push_and_wait(image="web:2", pause=31.0),
         own=False,
     )
+
+
+def test_the_only_version_there_is_comes_up_again_although_its_hold_was_aborted() -> None:
+    """At 0 nothing said what had served: its ReplicaSet was parked, and no other was left."""
+    it = happens(
+        lambda it: it.delete(image="web:2", again=True),
+        lambda it: it.pause(paused=True),
+        lambda it: it.delete_canary(),
+        lambda it: it.put_back(image="web:2"),
+        lambda it: it.command(command=Command.ABORT, value="now"),
+        lambda it: it.sleep_and_wake(replicas=2),
+        lambda it: it.apply(image="web:4"),
+        lambda it: it.wait(pause=61.0),
+    )
+    assert it.stage.serving() == {"web:4": 2}

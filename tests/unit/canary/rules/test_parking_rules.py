@@ -6,9 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from canary.model.state import Phase, State
 from canary.model.world import Place, Revision
-from canary.rules.parking import away, parked, to_copy, to_park, to_put_back_while_held
+from canary.rules.context import Context
+from canary.rules.decide import DEFAULT_TIMING
+from canary.rules.parking import (
+    away,
+    parked,
+    serving,
+    to_copy,
+    to_park,
+    to_put_back_while_held,
+)
+from tests.fakes.bench import START
 from tests.fakes.deployment_controller import chosen, cleaned_up
+from tests.fakes.world import World
 
 STABLE, CANDIDATE = "stable", "candidate"
 
@@ -85,6 +97,56 @@ def test_a_template_is_away_until_its_replica_set_is_adopted() -> None:
     present = revision(CANDIDATE, 2, 2)
     for place, is_away in ((Place.OWNED, False), (Place.ADRIFT, True), (Place.PARKED, True)):
         assert bool(away([replace(present, place=place)], CANDIDATE)) is is_away
+
+
+UP, DOWN = revision("up", 1, 1, replicas=2), revision("down", 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("revisions", "mark", "state", "serves"),
+    [
+        pytest.param([UP, DOWN], "up", State(), "up", id="the mark, with pods"),
+        pytest.param([UP, DOWN], "down", State(), "up", id="a mark that nothing bears out"),
+        pytest.param([UP, DOWN], "down", State(stable="down"), "down", id="a mark that is agreed"),
+        pytest.param([UP], "down", State(stable="down"), "up", id="agreed, and gone"),
+        pytest.param(
+            [UP, revision("two", 2, 2, replicas=2)],
+            "up",
+            State(stable="two", phase=Phase.PROGRESSING),
+            "two",
+            id="a run knows better",
+        ),
+        pytest.param(
+            [UP, revision("two", 2, 2, replicas=2)], "up", State(stable="two"), "up", id="idle"
+        ),
+        pytest.param([UP, revision("more", 2, 2, replicas=3)], "", State(), "more", id="most"),
+        pytest.param(
+            [UP, replace(revision("more", 2, 2, replicas=3), ready=1)],
+            "",
+            State(),
+            "up",
+            id="most that are ready",
+        ),
+        pytest.param([DOWN], "up", State(stable="x"), "up", id="at 0 the mark"),
+        pytest.param([DOWN], "", State(stable="up"), "up", id="at 0 the state"),
+        pytest.param([DOWN], "", State(), "down", id="at 0 the only one there is"),
+        pytest.param(
+            [DOWN, replace(DOWN, name="web-again")], "", State(), "down", id="the only one, twice"
+        ),
+        pytest.param(
+            [replace(DOWN, place=Place.PARKED)], "", State(), "down", id="the only one, parked"
+        ),
+        pytest.param([DOWN, revision("x", 1, 1)], "", State(), "", id="one of two: nobody knows"),
+        pytest.param([], "", State(), "", id="nothing at all"),
+    ],
+)
+def test_what_serves_is_told_by_pods_then_marks_then_by_what_there_is(
+    revisions: list[Revision], mark: str, state: State, serves: str
+) -> None:
+    observed = World().observe()
+    target = replace(observed.target, stable_mark=mark)
+    seen = replace(observed, target=target, revisions=tuple(revisions))
+    assert serving(Context(state, seen, START, DEFAULT_TIMING)) == serves
 
 
 @st.composite
