@@ -178,9 +178,18 @@ def _kept(rule: Any) -> Json:
 
 
 def _split(entry: Json) -> TargetSplit:
+    """Return one target's split.
+
+    Raises:
+        ValueError: it is between a Service and itself, which can neither be put in nor taken out.
+
+    """
+    stable, canary = str(entry["stable"]), str(entry["canary"])
+    if stable == canary:
+        raise ValueError(f"{stable} has no canary but itself")
     return TargetSplit(
-        stable=str(entry["stable"]),
-        canary=str(entry["canary"]),
+        stable=stable,
+        canary=canary,
         traffic=traffic_in(entry),
         leaving=bool(entry.get("leaving", False)),
     )

@@ -28,7 +28,9 @@ from tests.unit.canary.routes.rules import HTTP, TRAFFIC, mark, ref, route, spli
 ELDER = '{"canary":"web-canary","namespace":"prod","stable":"web","target":"web","weight":20}'
 
 names = st.text("abc-", min_size=1, max_size=8)
-splits = st.builds(TargetSplit, stable=names, canary=names, traffic=TRAFFIC, leaving=st.booleans())
+splits = st.builds(
+    TargetSplit, stable=names, canary=names, traffic=TRAFFIC, leaving=st.booleans()
+).filter(lambda it: it.stable != it.canary)
 kept = st.lists(st.fixed_dictionaries({"rest": names}), max_size=2).map(tuple)
 
 
@@ -50,6 +52,8 @@ def test_a_mark_is_read_as_it_was_written(by_target: dict[str, TargetSplit], rul
         '{"targets":[]}',
         '{"targets":{"web":{"stable":"web","canary":"c","weight":101}}}',
         '{"targets":{"web":{"stable":"web","canary":"c"}}}',
+        '{"targets":{"web":{"stable":"web","canary":"web","weight":1}}}',
+        ELDER.replace("web-canary", "web"),
         '{"targets":{},"rules":[1]}',
         "[" * 5_000,
         '{"targets":' * 900 + "{}" + "}" * 900,
