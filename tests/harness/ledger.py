@@ -12,6 +12,7 @@ from canary.model.hashing import template_hash
 from canary.model.selection import selects, workload_selector
 from canary.model.values import Json
 from canary.objects.status import CONDITION
+from canary.rules.capacity import LONGEST
 from runtime.resources import (
     CANARIES,
     DEPLOYMENTS,
@@ -37,6 +38,8 @@ UNDOING: Final = timedelta(seconds=15)
 """In which a half-way promotion has its ReplicaSet scaled down once it is held."""
 ANSWERED: Final = timedelta(seconds=90)
 """In which a Canary says nothing of the version before any more, whatever goes wrong meanwhile."""
+KEPT: Final = LONGEST + ANSWERED
+"""In which a refused canary has given back the share that a shrunken stable could not take."""
 _NEVER_DELETED: Final = frozenset({NAME})
 _SAID: Final = frozenset({"True", "False"})
 _HELD: Final = frozenset({Reason.INVALID, Reason.RIVAL})
@@ -67,6 +70,11 @@ class Ledger:
     _served: frozenset[str] = frozenset()
     _asks_for: str = ""
     _asks_since: float = 0.0
+    _size: int = 0
+    _beside: str = ""
+    _refused: str = ""
+    _refused_at: float = 0.0
+    _refused_with: int = 0
 
     def __post_init__(self) -> None:
         self.stage.api.watchers.append(self.heard)
@@ -81,7 +89,8 @@ class Ledger:
             self._serve()
         if change.resource in {DEPLOYMENTS, CANARIES}:
             self._speak()
-        if change.resource in {self.stage.routes, PODS}:
+        if change.resource in {self.stage.routes, PODS, DEPLOYMENTS}:
+            self._measure(change)
             self._share()
         if change.resource == PODS:
             self._membership(change)
@@ -182,8 +191,34 @@ class Ledger:
         if not self.weights or self.weights[-1] != weight:
             self.weights.append(weight)
         refused = self.stage.refused_image()
-        if weight and refused and refused == self.stage.canary_image():
+        if refused != self._refused:
+            self._refused, self._refused_at = refused, self.stage.seconds()
+            self._refused_with = weight
+        if not weight or not refused or refused != self.stage.canary_image():
+            return
+        if not self._keeps(refused, weight):
             self.wrong.append(f"{refused} has {weight} % although it was refused")
+        self._refused_with = min(self._refused_with, weight)
+
+    def _measure(self, change: Change) -> None:
+        """Keep the largest size that the target has had beside the present canary."""
+        target, image = self.stage.api.look(DEPLOYMENTS, *PLACE), self.stage.canary_image()
+        size = 0 if target is None else int(target["spec"].get("replicas", 1))
+        made = change.resource == DEPLOYMENTS and change.old is None
+        anew = made or image != self._beside
+        self._size, self._beside = size if anew else max(self._size, size), image
+
+    def _keeps(self, refused: str, weight: int) -> bool:
+        """Tell whether a refused canary may have a share still: what a shrunken stable lacks.
+
+        It is never more than before, ends after a while, and a candidate that rolls has none (ADR
+        14).
+        """
+        target = self.stage.target()
+        shrunk = int(target["spec"].get("replicas", 1)) < self._size
+        in_time = self.stage.seconds() - self._refused_at <= KEPT.total_seconds()
+        rolls = bool(self.stage.sizes().get(refused))
+        return shrunk and in_time and not rolls and weight <= self._refused_with
 
     def _release(self, change: Change, old: Json, new: Json) -> None:
         ours = change.writer.user == ANALYZER_USER and new["metadata"]["name"] == NAME

@@ -91,3 +91,17 @@ def test_the_only_version_there_is_comes_up_again_although_its_hold_was_aborted(
         lambda it: it.wait(pause=61.0),
     )
     assert it.stage.serving() == {"web:4": 2}
+
+
+def test_a_refused_canary_keeps_what_a_shrunken_stable_lacks_and_gives_it_back_in_time() -> None:
+    """A case of the oracle: ADR 14 is the only way in which a refused version has a share."""
+    happens(
+        lambda it: it.write_canary(analysis={"stepWeights": [20, 50, 60], "threshold": 1}),
+        lambda it: it.push_and_wait(image="web:2", pause=15.0),
+        lambda it: it.scale(replicas=1),
+        lambda it: it.metrics(image="web:2", value=5.0),
+        lambda it: it.wait(pause=11.0),
+        lambda it: it.lose_pod(which=0, canarys=True),
+        lambda it: it.wait(pause=700.0),
+        replicas=4,
+    )

@@ -7,19 +7,26 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 import structlog
 
-from canary.contract import HOLD, STABLE
+from canary.contract import HOLD, REFUSED, STABLE
+from canary.model.hashing import template_hash
 from canary.model.values import Json
 from runtime.resources import DEPLOYMENTS
 from tests.fakes.loop import ImpatientLoop
 from tests.harness.client import ANALYZER, Client
 from tests.harness.controllers import Health, image_of
+from tests.harness.faults import Fault, Trap
 from tests.harness.judged import Judged
+from tests.harness.ledger import KEPT
 from tests.harness.stage import PLACE, Stage
 from tests.harness.team import Team
 
 RELEASE: Json = {"metadata": {"annotations": {HOLD: None, STABLE: None}}, "spec": {"paused": None}}
 SHORTLY = 0.1
 """Seconds in which no controller has done anything."""
+FIRST = 20
+"""Percent that a canary has at its first step."""
+MANY = 1_000_000
+"""More writes than there are."""
 LONG = 8.0
 """Seconds in which a canary is ready and none of its checks is due."""
 
@@ -56,6 +63,19 @@ def found_wrong(play: Callable[[Stage, Team], Awaitable[None]]) -> list[str]:
 async def released(stage: Stage) -> None:
     """Release whatever is held, as a wrong analyzer would."""
     await Client(stage.api, ANALYZER).merge_patch(DEPLOYMENTS, *PLACE, RELEASE)
+
+
+async def refused(stage: Stage) -> None:
+    """Mark what is held as refused, as a wrong analyzer would whose canary has its share still."""
+    mark = {REFUSED: template_hash(stage.target()["spec"]["template"])}
+    patch = {"metadata": {"annotations": mark}}
+    await Client(stage.api, ANALYZER).merge_patch(DEPLOYMENTS, *PLACE, patch)
+
+
+async def has_a_share(stage: Stage, team: Team) -> None:
+    """Push a version and wait for its first step."""
+    await team.push("web:2")
+    await stage.until("a share", lambda: stage.weight() == FIRST)
 
 
 # --- what is right --------------------------------------------------------------------------------
@@ -121,3 +141,28 @@ def test_a_candidate_of_a_target_at_no_replicas() -> None:
         await released(stage)
 
     assert found_wrong(play) == ["web:2 was promoted although nothing was asked of it"]
+
+
+def test_a_refused_canary_that_has_its_share_still() -> None:
+    async def play(stage: Stage, team: Team) -> None:
+        await has_a_share(stage, team)
+        stage.installation.kill()
+        await refused(stage)
+
+    assert found_wrong(play) == ["web:2 has 20 % although it was refused"]
+
+
+@pytest.mark.parametrize(("seconds", "wrong"), [(-10, False), (10, True)])
+def test_a_refused_canary_that_has_a_share_for_longer_than_a_shrunken_stable_may_need(
+    seconds: int, *, wrong: bool
+) -> None:
+    async def play(stage: Stage, team: Team) -> None:
+        await has_a_share(stage, team)
+        stage.installation.gate(Trap(0, Fault.BROKEN, stage.installation.kill, times=MANY))
+        await team.scales(1)
+        await refused(stage)
+        await stage.wait(KEPT.total_seconds() + seconds)
+        await team.annotates("note", "looked at")
+
+    said = {"web:2 has 20 % although it was refused"} if wrong else set()
+    assert set(found_wrong(play)) == said
