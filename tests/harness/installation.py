@@ -86,7 +86,7 @@ class Analyzer:
 
 @dataclass
 class Installation:
-    """The analyzer of a cluster: one process after the other.
+    """The analyzer of a cluster: one process after the other, the present one since `began`.
 
     Args:
         start: makes the next process.
@@ -95,13 +95,14 @@ class Installation:
 
     start: Callable[[], Analyzer]
     lives: int = 0
+    began: float = 0.0
     _present: Analyzer | None = None
     _died: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self, restart_after: float = 1.0) -> None:
         """Have an analyzer running, with a pause after each death; until cancelled."""
         while True:
-            self.lives += 1
+            self.lives, self.began = self.lives + 1, _loop_time()
             self._died.clear()
             self._present = self.start()
             life = self._present

@@ -121,11 +121,17 @@ class Judged(Ledger):
         return "" if own[-1] is not None and own[-1] <= 1 else "its last check did not pass"
 
     def _is_given_back(self, image: str) -> bool:
-        kind = HookType.ROLLBACK
-        if kind not in self._gates & self._kinds():
+        """Tell whether a rollback hook agreed a while ago and has not said no since.
+
+        What it told a process that has ended since may be lost: it is asked again.
+        """
+        kind, began = HookType.ROLLBACK, self.stage.installation.began
+        if kind not in self._gates & self._kinds() or Command.PROMOTE in self._told:
             return False
-        agreed = [one.at for one in self._given(kind, image) if one.ok]
-        return bool(agreed) and self.stage.seconds() - agreed[0] > _AT_ONCE
+        given = [one for one in self._given(kind, image) if one.at >= began]
+        refusals = [at for at, one in enumerate(given) if not one.ok]
+        agreed = given[refusals[-1] + 1 :] if refusals else given
+        return bool(agreed) and self.stage.seconds() - agreed[0].at > _AT_ONCE
 
     def _serves_already(self, image: str) -> bool:
         """Tell whether an image is what serves most, or is to serve alone, whatever the marks say.
@@ -149,8 +155,12 @@ class Judged(Ledger):
         before = self.weights[-1] if self.weights else 0
         super()._share()
         image = self.stage.canary_image()
-        if self.stage.weight() > before and self._is_shut(HookType.CONFIRM_TRAFFIC_INCREASE, image):
+        if self.stage.weight() <= before:
+            return
+        if self._is_shut(HookType.CONFIRM_TRAFFIC_INCREASE, image):
             self.wrong.append(f"{image} has more traffic than anybody confirmed")
+        if self._is_given_back(image):
+            self.wrong.append(f"{image} has more traffic although a hook had it rolled back")
 
     def _is_spared(self, old: Json, new: Json) -> None:
         """Pods of the target are taken down, or left alone, only where others are to serve."""

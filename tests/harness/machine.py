@@ -68,6 +68,7 @@ ANALYSES: Final[tuple[Mapping[str, Any], ...]] = (
     {"iterations": 2, "match": INSIDERS, **hooks(HookType.CONFIRM_PROMOTION, HookType.ROLLBACK)},
     {"iterations": 2, **hooks(*GATES, HookType.ROLLBACK)},
 )
+GIVEN_BACK: Final = [it for it in ANALYSES if "rollback" in str(it)]
 A_WHILE: Final = 60.0
 """Seconds in which all that has happened is seen, also where writes fail first."""
 
@@ -207,6 +208,16 @@ class Machine(Namespace):
     def hook(self, kind: HookType, late: float, *, ok: bool) -> None:
         """Have hooks of a kind answer otherwise."""
         self.hooks.says[kind] = Says(ok=ok, late=late)
+
+    @rule(image=IMAGES, analysis=st.sampled_from(GIVEN_BACK), pause=PAUSES)
+    def give_back(self, image: str, analysis: Mapping[str, Any], pause: float) -> None:
+        """Have a rollback hook agree in the middle of a run, and take that back later."""
+        self.do(self.team.writes_canary(**analysis))
+        self.do(self.team.push(image))
+        self.do(asyncio.sleep(3))
+        self.hooks.says[HookType.ROLLBACK] = Says(ok=True)
+        self.do(asyncio.sleep(pause))
+        self.hooks.says[HookType.ROLLBACK] = Says(ok=False)
 
     @rule(node=st.integers(0, NODES - 1), evicted=st.booleans())
     def lose_node(self, node: int, *, evicted: bool) -> None:

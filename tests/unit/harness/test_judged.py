@@ -2,21 +2,24 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 
 import pytest
 import structlog
 
 from canary.contract import HOLD, REFUSED, STABLE
 from canary.model.hashing import template_hash
+from canary.model.strategy import HookType
 from canary.model.values import Json
 from runtime.resources import DEPLOYMENTS
 from tests.fakes.loop import ImpatientLoop
 from tests.harness.client import ANALYZER, Client
 from tests.harness.controllers import Health, image_of
 from tests.harness.faults import Fault, Trap
+from tests.harness.hooks import NEVER, Given, Hooks, Says
 from tests.harness.judged import Judged
 from tests.harness.ledger import KEPT
+from tests.harness.machine import hooks
 from tests.harness.stage import PLACE, Stage
 from tests.harness.team import Team
 
@@ -53,9 +56,14 @@ def found_wrong(play: Callable[[Stage, Team], Awaitable[None]]) -> list[str]:
             await asyncio.sleep(SHORTLY)
         return judged.wrong
 
+    return in_no_time(act())
+
+
+def in_no_time(act: Coroutine[None, None, list[str]]) -> list[str]:
+    """Return what comes of something, on time that passes at once."""
     loop = ImpatientLoop()
     try:
-        return loop.run_until_complete(act())
+        return loop.run_until_complete(act)
     finally:
         loop.close()
 
@@ -166,3 +174,30 @@ def test_a_refused_canary_that_has_a_share_for_longer_than_a_shrunken_stable_may
 
     said = {"web:2 has 20 % although it was refused"} if wrong else set()
     assert set(found_wrong(play)) == said
+
+
+@pytest.mark.parametrize(
+    ("answers", "wrong"),
+    [((True,), True), ((False,), False), ((True, False), False), ((False, True), True)],
+    ids=["agreed", "did not", "took it back", "came round"],
+)
+def test_a_canary_that_gets_more_traffic_although_a_hook_had_it_rolled_back(
+    answers: tuple[bool, ...], *, wrong: bool
+) -> None:
+    """The analyzer is never told: it asks, and gets no answer."""
+
+    async def act() -> list[str]:
+        stage = Stage(analysis=hooks(HookType.ROLLBACK))
+        stage.hooks = asked = Hooks(stage.candidate)
+        asked.says[HookType.ROLLBACK] = Says(late=NEVER)
+        judged = Judged(stage, hooks=asked)
+        async with stage.playing():
+            await asyncio.sleep(3)
+            await has_a_share(stage, Team(stage))
+            for ok in answers:
+                asked.given.append(Given(HookType.ROLLBACK, "web:2", ok, stage.seconds()))
+            await stage.until("its next step", lambda: stage.weight() > FIRST)
+        return judged.wrong
+
+    said = {"web:2 has more traffic although a hook had it rolled back"} if wrong else set()
+    assert set(in_no_time(act())) == said
