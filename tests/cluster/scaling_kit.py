@@ -64,6 +64,9 @@ class Beside:
         found: Json = await self._of(resource).get(resource, namespace, name)
         return found
 
+    async def groups(self) -> frozenset[str]:
+        return await self.real.groups()
+
     def pages(
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
     ) -> AsyncGenerator[ListResult, None]:
