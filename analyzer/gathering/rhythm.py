@@ -15,12 +15,12 @@ class Rhythm:
     """The times of one run's readings.
 
     `weight` is the canary's share of the traffic when it was last heard of. A rise of it ends the
-    present pause, and the pauses are short for a while: a version that fails does so at once.
+    present pause, and the pauses are short then and grow: a version that fails does so at once.
     """
 
     pace: Pace
     weight: int
-    _hurried_until: float = float("-inf")
+    _rose: float = float("-inf")
     _risen: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -31,17 +31,16 @@ class Rhythm:
     def shares(self, weight: int) -> None:
         """Hear of the canary's present share."""
         if weight > self.weight:
-            now = asyncio.get_running_loop().time()
-            self._hurried_until = now + self.pace.hurry.total_seconds()
+            self._rose = asyncio.get_running_loop().time()
             self._risen.set()
         self.weight = weight
 
     async def pause(self, started: float) -> None:
         """Wait until the next reading is due; `started` is when the last one began."""
         now = asyncio.get_running_loop().time()
-        pace = self.pace.hurried if now < self._hurried_until else self.pace.pods
+        pace = self.pace.after(started - self._rose)
         with suppress(TimeoutError):
-            async with asyncio.timeout(_rest(pace.total_seconds(), started, now)):
+            async with asyncio.timeout(_rest(pace, started, now)):
                 await self._risen.wait()
         self._risen.clear()
 

@@ -1,9 +1,9 @@
 """Runs in which every half second is drawn, and read in the rhythm of the product.
 
 Requests come as a Poisson process, a tenth of them to the canary unless said otherwise. Pages are
-read every half second for the first ten seconds of the canary's traffic and every two seconds then;
-the traffic begins at any moment between two readings. A refusal takes effect some time after the
-reading that it rests on.
+read after a tenth of the time since the canary's traffic began, every quarter of a second at first
+and every two seconds at last; the traffic begins at any moment between two readings. A refusal
+takes effect some time after the reading that it rests on.
 """
 
 import math
@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from analyzer.gathering.pace import Pace
 from canary.evidence.counters import Stratum
 from canary.evidence.dispersion import Calibration
 from canary.evidence.judge import Judge
@@ -31,22 +32,20 @@ ACTING: Final = 0.3
 class Rhythm:
     """When pages are read, in seconds, and how long a pod's requests are left out."""
 
-    hurried: float = 0.5
-    hurry: float = 10.0
-    usual: float = 2.0
+    pace: Pace = Pace()
     warmup: float = 0.0
 
     def readings(self, offset: float, seconds: float) -> Iterator[float]:
         """Return the times of all readings, given the part of a pause that is left at 0."""
-        time = offset * (self.hurried if self.hurry else self.usual)
+        time = offset * self.pace.after(0.0)
         while time <= seconds:
             if time >= self.warmup:
                 yield time
-            time += self.hurried if time < self.hurry else self.usual
+            time += self.pace.after(time)
 
 
 NOW: Final = Rhythm()
-BEFORE: Final = Rhythm(hurry=0.0, warmup=5.0)
+BEFORE: Final = Rhythm(pace=Pace(hurried=Pace().pods), warmup=5.0)
 """As it was before a weight's rise was heard of: a warm-up of 5 s, then every 2 s."""
 
 

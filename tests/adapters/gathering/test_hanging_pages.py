@@ -86,7 +86,7 @@ async def test_two_hundred_pods_that_hang_cost_another_run_no_reading() -> None:
             world,
             {},
             Calibrator({}, loop.time),
-            pace=Pace(pods=timedelta(seconds=INTERVAL), hurry=timedelta(0)),
+            pace=Pace(pods=timedelta(seconds=INTERVAL), hurried=timedelta(seconds=INTERVAL)),
             clock=lambda: BEGAN + 10 + loop.time(),
             registry=CollectorRegistry(),
         )
