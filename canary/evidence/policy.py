@@ -105,6 +105,8 @@ class Policy:
                 value = getattr(self, name)
                 if value is not None and not low <= value <= high:
                     raise ValueError(f"{name} must lie between {low:.4g} and {high:.4g}")
+        if not all(_ABOVE_0 <= length <= _FINITE for length in self.blocks):
+            raise ValueError("the lengths of blocks must be seconds above 0")
 
     @property
     def refuse_at(self) -> float:

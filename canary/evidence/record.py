@@ -165,6 +165,8 @@ def _dump_plan(plan: Plan) -> Json:
 
 
 def _load_plan(record: Mapping[str, Any]) -> Plan:
+    if not isinstance(record["name"], str):
+        raise ValueError("the name of a plan is no text")  # noqa: TRY004 - of a stored record
     if "promotes" not in record:
         return ScalarPlan(**record)
     found = record.get("calibration")

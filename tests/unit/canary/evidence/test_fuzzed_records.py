@@ -66,6 +66,16 @@ def test_what_is_no_number_of_the_judge_is_no_record(field: str, value: object) 
         recall(record)
 
 
+def test_policy_and_plans_that_cannot_be_judged_by_are_no_record() -> None:
+    for part, field, value in (("policy", "blocks", [None, 30.0]), ("plan", "name", None)):
+        record = evidence(SICK, HEALTHY)
+        holder = record["judge"]["policy"] if part == "policy" else record["judge"]["plans"][0]
+        assert field in holder
+        holder[field] = value
+        with pytest.raises(ValueError, match=r"cannot be read|no text"):
+            recall(record)
+
+
 def test_what_was_not_held_fast_is_not_recalled_as_such() -> None:
     held = {"way": "pods (app)", "bounds": {"p99": 0.5}}
     strange = [1, {"way": "pods (app)"}, {**held, "bounds": {"p99": None}}, {**held, "way": 3}]
