@@ -53,6 +53,11 @@ class BoundTest:
         """Return what one more scrape adds if this fraction of it is bad."""
         return self.step(self.start(), fraction) if fraction else _QUIET
 
+    def growth_above(self, rate: float, fraction: float) -> Logs:
+        """Return the same where a higher rate than the maximum is healthy."""
+        above = fraction / max(rate, self.maximum) - 1
+        return tuple([min(self.cap, math.log1p(share * above)) for share in _SHARES])
+
 
 class _Adds(dict[int, Logs]):
     """What a scrape adds to every bet without a cap, by the rounded logarithm of y_t / maximum.

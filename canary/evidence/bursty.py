@@ -12,13 +12,15 @@ All of it is a product over readings, of factors that rest on what was counted b
 (`canary.evidence.bursts`).
 
 A bound as high as that of a burst makes each good request tell much for a candidate, and one that
-fails only as it rolls would live on that. So of the test of bursts half begins at once, and at
-every reading a fiftieth of the other half begins anew: a mixture over the times of a change, whose
-parts are e-processes and sum up to one (Shiryaev, 1963; Ramdas et al., Statistical Science, 2023).
+fails only as it rolls would live on that. So of the test of bursts three quarters begin at once,
+and at every reading a fiftieth of what is left begins anew: a mixture over the times of a change,
+whose parts are e-processes and sum up to one (Shiryaev, 1963; Ramdas et al., Statistical Science,
+2023).
 """
 
 import math
 from dataclasses import dataclass
+from operator import add
 from typing import Any, NamedTuple, Self
 
 from canary.evidence.bursts import (
@@ -36,7 +38,8 @@ from canary.evidence.policy import Policy
 from canary.evidence.rate import RateTest
 from canary.evidence.ratio import RatioTest
 
-_AT_ONCE = math.log(0.5)
+_AT_ONCE = math.log(0.75)
+_LATER = math.log(0.25)
 _ANEW = 0.02
 """The part of what has not begun that begins at a reading."""
 _PLACES = 50.0
@@ -94,7 +97,7 @@ class BurstTests:
         return math.exp(math.ceil(_PLACES * math.log(found)) / _PLACES)
 
     def step(
-        self, evidence: BurstEvidence, stratum: Stratum, volume: float, cap: float, strata: int
+        self, evidence: BurstEvidence, stratum: Stratum, volume: float, strata: int, most: Logs = ()
     ) -> BurstEvidence:
         """Test one stratum of both arms.
 
@@ -102,8 +105,8 @@ class BurstTests:
             evidence: before it.
             stratum: with requests of both.
             volume: of the canary, in requests per second.
-            cap: what it may add to a logarithm.
             strata: how many were tested before.
+            most: what it may add to each alternative of the comparison, if not the cap alone.
 
         """
         other = stratum.stable_all / stratum.seconds if stratum.seconds else 0.0
@@ -114,18 +117,21 @@ class BurstTests:
             stratum.stable_bad / theirs,
             stratum.stable_all / theirs,
         )
-        dues = self.ratio.step(self.ratio.start(), split, cap)
+        dues = self.ratio.step(self.ratio.start(), split, most)
+        begun = _begun_anew(evidence.bursts, strata)
         return evidence._replace(
-            ratio=_more(evidence.ratio, self.ratio.logs(dues, split[0]), cap),
-            bursts=_more(
-                _begun_anew(evidence.bursts, strata), self._bursts(evidence, stratum, other), cap
-            ),
+            ratio=tuple(map(add, evidence.ratio, self.ratio.logs(dues, split[0]))),
+            bursts=tuple(map(add, begun, self._bursts(evidence, stratum, other))),
         )
 
     def _bursts(self, evidence: BurstEvidence, stratum: Stratum, other: float) -> Logs:
         phi = self.policy.unknown_dispersion
-        test = RateTest(bound=min(0.5, self.highest(evidence, other)))
-        return test.logs(stratum.canary_bad / phi, stratum.canary_all / phi)
+        bound = self.highest(evidence, other)
+        if stratum.starting:
+            bound = max(bound, self.policy.start_rate)
+        test = RateTest(bound=min(0.5, bound))
+        logs = test.logs(stratum.canary_bad / phi, stratum.canary_all / phi)
+        return tuple([min(self.ratio.cap, log) for log in logs])
 
     def tempered(self, evidence: BurstEvidence, adds: Logs, volume: float) -> Logs:
         """Return what a stratum adds to the bets against the bound, for a canary of this volume."""
@@ -135,9 +141,5 @@ class BurstTests:
 
 def _begun_anew(logs: Logs, strata: int) -> Logs:
     """Return the test with the part of it that begins at this reading."""
-    more = _AT_ONCE + math.log(_ANEW) + strata * math.log1p(-_ANEW)
+    more = _LATER + math.log(_ANEW) + strata * math.log1p(-_ANEW)
     return tuple([max(log, more) + math.log1p(math.exp(-abs(log - more))) for log in logs])
-
-
-def _more(logs: Logs, more: Logs, cap: float) -> Logs:
-    return tuple([log + min(cap, one) for log, one in zip(logs, more, strict=True)])

@@ -5,6 +5,7 @@ tuples, and a scrape without a bad request only adds up totals.
 """
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from operator import add
 from typing import Final, NamedTuple, Self
@@ -13,19 +14,20 @@ from canary.evidence.bound import BoundTest
 from canary.evidence.bursty import BurstEvidence, BurstTests
 from canary.evidence.counters import Stratum
 from canary.evidence.dispersion import Calibration, learned_bound, uncalibrated
-from canary.evidence.mixture import NOTHING, Logs, log_mean
+from canary.evidence.mixture import NOTHING, PRIOR, Logs, log_mean, log_mixed, log_weighted
 from canary.evidence.plan import CountPlan
 from canary.evidence.policy import Policy
 from canary.evidence.promotion import USUAL_RATE, against_rate, against_stable
 from canary.evidence.rate import RateTest
 from canary.evidence.ratio import Comparison, RatioTest, Split
+from canary.evidence.starts import Start
 
 AVERAGED = 60.0
 """Over how many seconds the present rate of requests is averaged."""
 
-_STARTS: Final[Logs] = (1.0, 4.0, 12.0, 30.0)
-"""Alternatives for a pod's first requests: few, for little is counted of them, and one that bets
-nothing, so that good ones cost no more than a quarter of the evidence."""
+_PARTS: Final = {"learned": 6.0, "bursts": 2.0}
+"""What these tests count for among those of a metric, others 1: they are the first to find what
+fails plainly, one where the stable's past is known, the other where it is not."""
 
 
 class CountEvidence(NamedTuple):
@@ -34,8 +36,7 @@ class CountEvidence(NamedTuple):
     `dues` are those of both ratio tests, `excess` is that of each rate test, `quiet` counts scrapes
     without a bad canary request. `bad` and `requests` are the canary's counts divided by its
     dispersion, the four that follow are what was really counted. `volume` is the present rate of
-    canary requests per second. `start_bad` and `start_all` are the part of `bad` and `requests`
-    that was counted while pods had only begun, `bursty` what is kept where no history is known.
+    canary requests per second, `bursty` what is kept where no history is known.
     """
 
     dues: Logs
@@ -50,8 +51,6 @@ class CountEvidence(NamedTuple):
     stable_all: float = 0.0
     volume: float = 0.0
     strata: int = 0
-    start_bad: float = 0.0
-    start_all: float = 0.0
     bursty: BurstEvidence | None = None
 
 
@@ -68,8 +67,8 @@ class CountTrial:
     """The tests of one metric with their constants.
 
     `rates` are the rate tests by name; `capped` is the one among them that a scrape takes to its
-    cap first. `flat` is the dispersion where it is the same at every volume, `begun` what a pod's
-    first requests are tested by. `bursty` are the tests that take the place of those of a history.
+    cap first. `flat` is the dispersion where it is the same at every volume, `begun` how a pod's
+    first requests are taken. `bursty` are the tests that take the place of those of a history.
     """
 
     plan: CountPlan
@@ -80,7 +79,7 @@ class CountTrial:
     rates: tuple[tuple[str, RateTest], ...]
     flat: float | None
     capped: RateTest | None
-    begun: RateTest
+    begun: Start
     bursty: BurstTests | None
 
     @classmethod
@@ -109,7 +108,12 @@ class CountTrial:
                 key=lambda test: test.bound,
                 default=None,
             ),
-            begun=RateTest(bound=policy.start_rate, multiples=_STARTS),
+            begun=Start(
+                rate=policy.start_rate,
+                margin=calibration.margin,
+                floor=policy.floor,
+                learned=calibration.learned,
+            ),
             bursty=_bursty(plan, policy, calibration, cap, share),
         )
 
@@ -151,14 +155,9 @@ class CountTrial:
             stable_bad / self.calibration.stable,
             stable_all / self.calibration.stable,
         )
-        start_bad, start_all, bursty = old[12:]
+        bursty = old.bursty
         if starting or bursty:
-            cap = self._cap(old, bad, more) if starting else math.inf
-            dues, bets, excess, bursty = self._step_with_care(
-                old, stratum, split, was or volume, cap
-            )
-            if starting:
-                start_bad, start_all = start_bad + bad, start_all + more
+            dues, bets, excess, bursty = self._step_with_care(old, stratum, split, was or volume)
         else:
             if self.comparison and (canary_bad or stable_bad):
                 dues = self.comparison.step(dues, split)
@@ -182,56 +181,51 @@ class CountTrial:
             s_all + stable_all,
             volume,
             strata + 1,
-            start_bad,
-            start_all,
             bursty,
         )
-        # What the class itself does with fifteen arguments, in half of its time.
+        # What the class itself does with thirteen arguments, in half of its time.
         return tuple.__new__(CountEvidence, counted)
 
     def _step_with_care(
-        self, old: CountEvidence, stratum: Stratum, split: Split, volume: float, cap: float
+        self, old: CountEvidence, stratum: Stratum, split: Split, volume: float
     ) -> tuple[Logs, Logs, tuple[Logs, ...], BurstEvidence | None]:
-        """Add a stratum of pods whose traffic has only begun, or of a stable that is not known.
-
-        Every factor is at most what `cap` leaves of it, also one without a bad request.
-        """
+        """Add a stratum of pods whose traffic has only begun, or of a stable that is not known."""
         dues, bets, excess, bursty = old.dues, old.bets, old.excess, old.bursty
+        bad, requests, *_ = split
+        most: Logs = ()
+        if stratum.starting:
+            most = self.begun.most(bad, requests, *_stable_so_far(old))
         if self.comparison:
-            dues = self.comparison.step(dues, split, cap)
-        if cap < math.inf or stratum.canary_bad:
-            excess = self._excess(excess, split[0], split[1], None if cap == math.inf else cap)
+            dues = self.comparison.step(dues, split, most)
+        excess = self._excess(excess, bad, requests, starting=stratum.starting)
         if self.bound:
-            adds = self.bound.growth(stratum.canary_bad / stratum.canary_all)
+            adds = self._betted(stratum)
             if self.bursty and bursty:
                 adds = self.bursty.tempered(bursty, adds, volume)
-            bets = tuple([bet + min(cap, more) for bet, more in zip(bets, adds, strict=True)])
+            bets = tuple(map(add, bets, adds))
         if self.bursty and bursty:
-            most = min(cap, self._usual_cap())
-            bursty = self.bursty.step(bursty, stratum, volume, most, old.strata)
+            bursty = self.bursty.step(bursty, stratum, volume, old.strata, most)
         return dues, bets, excess, bursty
 
-    def _usual_cap(self) -> float:
-        return self.comparison.worse.cap if self.comparison else math.inf
-
-    def _cap(self, old: CountEvidence, bad: float, requests: float) -> float:
-        """Return what a stratum of pods that have only begun may add to any test's logarithm.
-
-        It is what the stratum adds to the evidence that they fail more than a healthy version's may
-        in their first second: a factor that is not above an e-value's is one.
-        """
-        before = self.begun.value(old.start_bad, old.start_all)
-        return self.begun.value(old.start_bad + bad, old.start_all + requests) - before
+    def _betted(self, stratum: Stratum) -> Logs:
+        """Return what a stratum adds to the bets against the bound."""
+        if not self.bound:
+            return ()
+        fraction = stratum.canary_bad / stratum.canary_all
+        if stratum.starting:
+            return self.bound.growth_above(self.begun.rate, fraction)
+        return self.bound.growth(fraction)
 
     def _excess(
-        self, excess: tuple[Logs, ...], bad: float, requests: float, cap: float | None = None
+        self, excess: tuple[Logs, ...], bad: float, requests: float, *, starting: bool = False
     ) -> tuple[Logs, ...]:
-        return tuple(
-            [
-                test.excess(before, bad, requests, cap)
-                for (_, test), before in zip(self.rates, excess, strict=True)
-            ]
-        )
+        found = []
+        for (_, test), before in zip(self.rates, excess, strict=True):
+            if starting:
+                found.append(test.excess_above(before, self.begun.rate, bad, requests))
+            else:
+                found.append(test.excess(before, bad, requests))
+        return tuple(found)
 
     def _step_bound(self, evidence: CountEvidence, stratum: Stratum) -> CountEvidence:
         """Add a stratum without the stable: only the bound is held against it."""
@@ -256,8 +250,8 @@ class CountTrial:
         """Return how much there is against the candidate.
 
         The comparison with the stable also has to be beyond the floor, so the smaller of the two
-        counts. The metric's evidence is the mean of its tests. The guard asks for the one that
-        holds without any assumption: the comparison, or the bound where there is no stable.
+        counts. The metric's evidence is the weighted mean of its tests. The guard asks for the one
+        that holds without any assumption: the comparison, or the bound where there is no stable.
         """
         tests = {
             name: test.value(evidence.bad, evidence.requests, excess)
@@ -265,17 +259,19 @@ class CountTrial:
         }
         floor = tests.pop("floor", math.inf)
         if self.comparison:
-            ratio = log_mean(self.comparison.against(evidence.dues, evidence.bad))
+            ratio = log_mixed(self.comparison.against(evidence.dues, evidence.bad), PRIOR)
             tests["ratio"] = min(ratio, floor)
         guard = tests.get("ratio", NOTHING)
         if evidence.bursty:
-            tests["ratio"] = min(log_mean(evidence.bursty.ratio), floor)
-            tests["bursts"] = log_mean(evidence.bursty.bursts)
+            tests["ratio"] = min(log_mixed(evidence.bursty.ratio, PRIOR), floor)
+            tests["bursts"] = log_mixed(evidence.bursty.bursts, PRIOR)
         if self.bound:
             tests["bound"] = self.bound.value(evidence.bets, evidence.quiet)
         if not self.comparison:
             guard = tests.get("bound", NOTHING)
-        return Values(tests, log_mean(tuple(tests.values())), guard)
+        parts = shares(tests)
+        metric = log_weighted((parts[name], log) for name, log in tests.items())
+        return Values(tests, metric, guard)
 
     def ceiling(self, evidence: CountEvidence) -> float:
         """Return what the guard's logarithm is not above: no mean is above its largest part."""
@@ -292,6 +288,20 @@ class CountTrial:
             return worst
         ratio = log_mean(self.comparison.passing(evidence.dues, evidence.bad))
         return log_mean((worst, ratio))
+
+
+def shares(names: Iterable[str]) -> Mapping[str, float]:
+    """Return what each test counts for in the mean over those of a metric; they sum up to 1."""
+    parts = {name: _PARTS.get(name, 1.0) for name in names}
+    everything = sum(parts.values())
+    return {name: part / everything for name, part in parts.items()}
+
+
+def _stable_so_far(evidence: CountEvidence) -> tuple[float, float]:
+    """Return bad and all requests of the stable, with what it had served before if that counts."""
+    if evidence.bursty:
+        return evidence.bursty.stable.bad, evidence.bursty.stable.requests
+    return evidence.stable_bad, evidence.stable_all
 
 
 def _rates(

@@ -4,7 +4,7 @@ import math
 from typing import Final
 
 from canary.evidence.bursty import BurstTests
-from canary.evidence.counted import CountEvidence, CountTrial, Values
+from canary.evidence.counted import CountEvidence, CountTrial, Values, shares
 from canary.evidence.mixture import log_needed
 from canary.evidence.ranked import ScalarEvidence, ScalarTrial
 from canary.evidence.rate import RateTest
@@ -74,8 +74,10 @@ def need_to_refuse(
     names |= {"ratio"} if trial.comparison else set()
     names |= {"bound"} if trial.bound else set()
     names |= {"bursts"} if trial.bursty else set()
-    alone = target + math.log(len(names))
-    waits = [_wait(trial, evidence, name, alone) for name in names]
+    waits = [
+        _wait(trial, evidence, name, target - math.log(part))
+        for name, part in shares(names).items()
+    ]
     found = [wait for wait in waits if wait is not None]
     guarded = _wait(trial, evidence, _GUARD if trial.comparison else "bound", guard)
     if not found or guarded is None:
@@ -123,11 +125,12 @@ def _wait(trial: CountTrial, evidence: CountEvidence, name: str, target: float) 
     for (label, test), excess in zip(trial.rates, evidence.excess, strict=True):
         if label == name or (label == "floor" and name in {"ratio", _GUARD}):
             logs = test.logs(evidence.bad, evidence.requests, excess)
-            waits.append(log_needed(logs, test.growth(rate), target))
+            waits.append(log_needed(logs, test.growth(rate), target, test.prior))
     if name in {"ratio", _GUARD} and trial.comparison:
         logs = trial.comparison.against(evidence.dues, evidence.bad)
-        growth = trial.comparison.worse.growth(*_pace(trial, evidence))
-        waits.append(log_needed(logs, growth, target))
+        worse = trial.comparison.worse
+        growth = worse.growth(*_pace(trial, evidence))
+        waits.append(log_needed(logs, growth, target, worse.prior))
     known = [wait for wait in waits if wait is not None]
     return _scaled(max(known), scale) if len(known) == len(waits) else None
 
@@ -142,14 +145,16 @@ def _wait_in_bursts(
     if name == "bursts":
         phi = tests.policy.unknown_dispersion
         test = RateTest(bound=tests.highest(evidence.bursty, other))
-        return _scaled(log_needed(evidence.bursty.bursts, test.growth(rate), target), 1 / phi)
+        needed = log_needed(evidence.bursty.bursts, test.growth(rate), target, test.prior)
+        return _scaled(needed, 1 / phi)
     ours = tests.dispersion(evidence.bursty, evidence.volume)
     theirs = tests.dispersion(evidence.bursty, other)
     stable = evidence.stable_bad / evidence.stable_all
     growth = tests.ratio.growth(
         rate, stable, evidence.canary_all / ours, evidence.stable_all / theirs
     )
-    return _scaled(log_needed(evidence.bursty.ratio, growth, target), 1 / ours)
+    needed = log_needed(evidence.bursty.ratio, growth, target, tests.ratio.prior)
+    return _scaled(needed, 1 / ours)
 
 
 def _stable_volume(evidence: CountEvidence) -> float:

@@ -12,27 +12,33 @@ With multiples below 1 it tests the other side, that the chance is at least the 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import repeat
 from operator import add, mul, sub
 
-from canary.evidence.mixture import MULTIPLES, Logs, log_mean
+from canary.evidence.mixture import MULTIPLES, Logs, log_mixed, prior_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateTest:
-    """A rate test with its grid. `cap` bounds what one scrape may add to a logarithm."""
+    """A rate test with its grid. `cap` bounds what one scrape may add to a logarithm.
+
+    `prior` is what each alternative counts for.
+    """
 
     bound: float
     multiples: Logs = MULTIPLES
     cap: float = math.inf
+    prior: Logs = field(init=False, repr=False, compare=False)
     _ups: Logs = field(init=False)
     _downs: Logs = field(init=False)
 
     def __post_init__(self) -> None:
         """Compute the grid once."""
         ups, downs = _grid(self.bound, self.multiples)
+        object.__setattr__(self, "prior", prior_of(self.multiples))
         object.__setattr__(self, "_ups", ups)
         object.__setattr__(self, "_downs", downs)
 
@@ -43,16 +49,24 @@ class RateTest:
         """
         return bad > 0 and bad * math.log(bad / (requests * self.bound)) > self.cap
 
-    def excess(self, before: Logs, bad: float, requests: float, cap: float | None = None) -> Logs:
-        """Return the excess so far with that of one scrape.
-
-        An empty one stands for none. `cap` is one for this scrape alone, which may then be without
-        a bad request.
-        """
-        if cap is None and not self.exceeds(bad, requests):
+    def excess(self, before: Logs, bad: float, requests: float) -> Logs:
+        """Return the excess so far with that of one scrape; an empty one stands for none."""
+        if not self.exceeds(bad, requests):
             return before
-        most = self.cap if cap is None else min(cap, self.cap)
-        excess = [max(0.0, log - most) for log in self.logs(bad, requests)]
+        excess = [max(0.0, log - self.cap) for log in self.logs(bad, requests)]
+        return tuple(map(add, before or (0.0,) * len(excess), excess))
+
+    def excess_above(self, before: Logs, rate: float, bad: float, requests: float) -> Logs:
+        """Return the same for a scrape that is held against a rate above the bound.
+
+        What it adds is what these alternatives have against that rate, so its excess may be
+        negative: a good request speaks less against an alternative there.
+        """
+        adds = logs_above(rate, self.bound, bad, requests, self.multiples)
+        excess = [
+            log - min(self.cap, more)
+            for log, more in zip(self.logs(bad, requests), adds, strict=True)
+        ]
         return tuple(map(add, before or (0.0,) * len(excess), excess))
 
     def logs(self, bad: float, requests: float, excess: Logs = ()) -> Logs:
@@ -63,11 +77,22 @@ class RateTest:
 
     def value(self, bad: float, requests: float, excess: Logs = ()) -> float:
         """Return the logarithm of the evidence of these totals."""
-        return log_mean(self.logs(bad, requests, excess))
+        return log_mixed(self.logs(bad, requests, excess), self.prior)
 
     def growth(self, rate: float) -> Logs:
         """Return what one more request adds on average, at this rate."""
         return self.logs(rate, 1.0)
+
+
+def logs_above(
+    rate: float, bound: float, bad: float, requests: float, multiples: Logs = MULTIPLES
+) -> Logs:
+    """Return the evidence of these totals against a rate, for the alternatives of a bound.
+
+    One that is not above the rate bets nothing, for its bet would be won by good requests.
+    """
+    ups, downs = _grid_above(max(rate, bound), bound, multiples)
+    return tuple(map(add, map(mul, ups, repeat(bad)), map(mul, downs, repeat(requests))))
 
 
 @lru_cache(maxsize=256)
@@ -76,9 +101,17 @@ def _grid(bound: float, multiples: Logs) -> tuple[Logs, Logs]:
 
     Kept, for most bounds are those of a policy or of a metric that has many runs.
     """
-    rates = [_rate(bound, multiple) for multiple in multiples]
-    downs = tuple([math.log((1 - rate) / (1 - bound)) for rate in rates])
-    ups = [math.log(rate / bound) - down for rate, down in zip(rates, downs, strict=True)]
+    return _against(bound, [_rate(bound, multiple) for multiple in multiples])
+
+
+@lru_cache(maxsize=256)
+def _grid_above(rate: float, bound: float, multiples: Logs) -> tuple[Logs, Logs]:
+    return _against(rate, [max(rate, _rate(bound, multiple)) for multiple in multiples])
+
+
+def _against(rate: float, alternatives: Sequence[float]) -> tuple[Logs, Logs]:
+    downs = tuple([math.log((1 - one) / (1 - rate)) for one in alternatives])
+    ups = [math.log(one / rate) - down for one, down in zip(alternatives, downs, strict=True)]
     return tuple(ups), downs
 
 

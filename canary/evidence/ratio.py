@@ -33,7 +33,7 @@ from math import floor, log
 from operator import add, mul
 from typing import Final
 
-from canary.evidence.mixture import MULTIPLES, NOTHING, Logs, log_mean
+from canary.evidence.mixture import MULTIPLES, NOTHING, Logs, log_mixed, prior_of
 
 _STEPS: Final = 200.0
 """Odds are rounded to this many steps per factor of e."""
@@ -47,13 +47,15 @@ Split = tuple[float, float, float, float]
 class RatioTest:
     """A ratio test with its grid. `cap` bounds what one scrape may add to a logarithm.
 
-    `dues` is its table of costs, `shift` what a place is moved by to be looked up there.
+    `dues` is its table of costs, `shift` what a place is moved by to be looked up there, `prior`
+    what each alternative counts for.
     """
 
     margin: float
     multiples: Logs = MULTIPLES
     cap: float = math.inf
     _bets: Logs = field(init=False)
+    prior: Logs = field(init=False, repr=False, compare=False)
     dues: "_Dues" = field(init=False, repr=False, compare=False)
     shift: int = field(init=False, compare=False)
 
@@ -70,6 +72,7 @@ class RatioTest:
         dues = _table(self.multiples)
         object.__setattr__(self, "_bets", dues.bets)
         object.__setattr__(self, "dues", dues)
+        object.__setattr__(self, "prior", prior_of(self.multiples))
         # Whole steps, so that tests with margins of their own share their tables.
         exact = _STEPS * math.log(self.margin)
         object.__setattr__(self, "shift", math.ceil(exact) + 1 if up else math.floor(exact))
@@ -82,10 +85,26 @@ class RatioTest:
         """Return what a bad request of either arm costs; `place` is 200 ln(n_c / n_s)."""
         return self.dues[math.floor(place) + self.shift]
 
-    def step(self, dues: Logs, split: Split, cap: float = math.inf) -> Logs:
-        """Add one scrape; both totals are positive. `cap` is one for this scrape alone."""
+    def step(self, dues: Logs, split: Split, most: Logs = ()) -> Logs:
+        """Add one scrape; both totals are positive.
+
+        `most` is what this scrape may add to each alternative, if it is not the cap alone.
+        """
         rates = self.rates(place_of(split))
-        return self.capped(pay(dues, rates, split), rates, split, min(cap, self.cap))
+        paid = pay(dues, rates, split)
+        if most:
+            return self.kept_below(paid, rates, split, most)
+        return self.capped(paid, rates, split, self.cap)
+
+    def kept_below(self, dues: Logs, rates: Logs, split: Split, most: Logs) -> Logs:
+        """Take off again what one scrape added to each alternative beyond its own limit."""
+        bad, every = split[0], split[0] + split[2]
+        return tuple(
+            [
+                due - max(0.0, bad * bet + every * rate - min(limit, self.cap))
+                for due, bet, rate, limit in zip(dues, self._bets, rates, most, strict=False)
+            ]
+        )
 
     def capped(self, dues: Logs, rates: Logs, split: Split, cap: float) -> Logs:
         """Take off again what one scrape added beyond a cap; `dues` have it in.
@@ -96,11 +115,10 @@ class RatioTest:
         """
         canary_bad, canary_all, stable_bad, stable_all = split
         bad, expected = canary_bad + stable_bad, self.margin * canary_all
-        if canary_bad:
-            most = canary_bad * (expected + stable_all) / (bad * expected)
-            if canary_bad * math.log(most) <= cap:
-                return dues
-        elif cap >= 0:
+        if not canary_bad:
+            return dues
+        most = canary_bad * (expected + stable_all) / (bad * expected)
+        if canary_bad * math.log(most) <= cap:
             return dues
         return tuple(
             [
@@ -115,7 +133,7 @@ class RatioTest:
 
     def value(self, dues: Logs, bad: float) -> float:
         """Return the logarithm of the evidence."""
-        return log_mean(self.logs(dues, bad))
+        return log_mixed(self.logs(dues, bad), self.prior)
 
     def growth(
         self, canary_rate: float, stable_rate: float, canary_all: float, stable_all: float
@@ -154,19 +172,20 @@ class Comparison:
         """Return the dues of both tests before the first request."""
         return self.worse.start() + (self.inferior.start() if self.inferior else ())
 
-    def step(self, dues: Logs, split: Split, cap: float = math.inf) -> Logs:
+    def step(self, dues: Logs, split: Split, most: Logs = ()) -> Logs:
         """Add one scrape; both totals are positive. What each test's own step would make of it.
 
-        `cap` is one for this scrape alone.
+        `most` is what this scrape may add to each alternative of `worse`.
         """
         # Written out, for it runs at every scrape: `place_of` and `pay` would be a tenth of it.
         bad, requests, stable_bad, stable_all = split
         rates = self._rates[floor(_STEPS * log(requests / stable_all)) + self._shift]
         paid = tuple(map(add, dues, map(mul, rates, repeat(bad + stable_bad))))
-        cap = min(cap, self.worse.cap)
-        if not bad and cap >= 0:
+        if most:
+            return self.worse.kept_below(paid, rates, split, most) + paid[self._width :]
+        if not bad:
             return paid
-        kept = self.worse.capped(paid, rates, split, cap)
+        kept = self.worse.capped(paid, rates, split, self.worse.cap)
         return paid if kept is paid else kept + paid[self._width :]
 
     def against(self, dues: Logs, bad: float) -> Logs:

@@ -7,7 +7,7 @@ one that was never stopped. What is null may be left out, as a merge patch leave
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from canary.evidence.bursty import BurstEvidence
 from canary.evidence.counted import CountEvidence
@@ -20,6 +20,9 @@ from canary.evidence.policy import Inconclusive, Policy
 from canary.evidence.ranked import ScalarEvidence
 
 Json = dict[str, Any]
+
+_GONE: Final = ("start_bad", "start_all")
+"""What an evidence had in versions before, and is of no use now."""
 
 
 def dump_state(state: JudgeState) -> Json:
@@ -128,6 +131,8 @@ def _dump_evidence(evidence: CountEvidence | ScalarEvidence) -> Json:
 def _load_evidence(record: Mapping[str, Any]) -> CountEvidence | ScalarEvidence:
     values = {name: _tupled(value) for name, value in record.items()}
     if "dues" in values:
+        for name in _GONE:
+            values.pop(name, None)
         stored = values.pop("bursty", None)
         values["bursty"] = None if stored is None else BurstEvidence.of(stored)
     for kind in (CountEvidence, ScalarEvidence):

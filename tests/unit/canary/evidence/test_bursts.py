@@ -1,6 +1,7 @@
 """What the stable says of its bursts, and what is made of it where no history is known."""
 
 import math
+from itertools import product
 
 import pytest
 
@@ -195,6 +196,23 @@ def test_good_first_requests_cost_little_of_what_follows() -> None:
     started = trial.step(trial.start(), good._replace(starting=True))
     plain = trial.step(trial.start(), good)
     assert trial.values(started).metric >= trial.values(plain).metric - math.log(4) - 1e-9
+
+
+def test_what_both_arms_share_in_the_first_second_gives_no_evidence() -> None:
+    """An incident that began with the canary's traffic is not blamed on it."""
+    trial, sizes = CountTrial.of(KNOWN, POLICY), (6, 12)
+    totals = [0.0] * 8
+    for bad, stable_bad in product(range(sizes[0] + 1), range(sizes[1] + 1)):
+        chance = math.prod(
+            math.comb(size, of) * 0.3**of * 0.7 ** (size - of)
+            for of, size in zip((bad, stable_bad), sizes, strict=True)
+        )
+        stratum = Stratum(bad, sizes[0], stable_bad, sizes[1], 0.5, starting=True)
+        evidence = trial.step(trial.start(), stratum)
+        assert trial.comparison is not None
+        for at, log in enumerate(trial.comparison.against(evidence.dues, evidence.bad)):
+            totals[at] += chance * math.exp(log)
+    assert max(totals) <= 1 + 1e-9
 
 
 def test_a_version_that_fails_by_half_is_found_in_its_first_second() -> None:

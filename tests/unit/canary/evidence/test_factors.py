@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.evidence.bound import BoundTest
-from canary.evidence.mixture import Logs
+from canary.evidence.counted import shares
+from canary.evidence.mixture import MULTIPLES, Logs, log_mixed, prior_of
 from canary.evidence.promotion import against_rate, against_stable
 from canary.evidence.rate import RateTest
 from canary.evidence.ratio import Comparison, RatioTest, Split
@@ -100,6 +101,41 @@ def test_rate_factor_is_fair(requests: int, bound: float, below: float, cap: flo
         ]
     )
     assert max(factors) <= EXACT
+
+
+@pytest.mark.parametrize("cap", [math.inf, CAP])
+@pytest.mark.parametrize("bound", [0.0002, 0.0165, 0.05])
+@pytest.mark.parametrize("rate", [0.0, 0.001, 0.02, 0.03])
+def test_rate_factor_against_a_higher_rate_is_fair(rate: float, bound: float, cap: float) -> None:
+    """Good requests win no bet either: an alternative below the rate bets nothing."""
+    test, above = RateTest(bound=bound, cap=cap), 0.03
+    chances = enumerate(_binomial(25, rate))
+    factors = _expected(
+        [
+            (chance, test.logs(bad, 25, test.excess_above((), above, bad, 25)))
+            for bad, chance in chances
+        ]
+    )
+    assert max(factors) <= EXACT
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.02, 0.03])
+def test_bet_against_a_higher_rate_is_fair(rate: float) -> None:
+    test = BoundTest(maximum=0.01, cap=CAP)
+    chances = enumerate(_binomial(25, rate))
+    weighed = [(chance, test.growth_above(0.03, bad / 25)) for bad, chance in chances]
+    assert max(_expected(weighed)) <= EXACT
+
+
+@pytest.mark.parametrize("multiples", [MULTIPLES, (0.5, 0.25)])
+def test_mixture_of_fair_factors_is_fair(multiples: Logs) -> None:
+    assert log_mixed((0.0,) * len(multiples), prior_of(multiples)) == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("names", [["ratio"], ["ratio", "learned", "bound"], ["bursts", "ratio"]])
+def test_mean_over_the_tests_of_a_metric_is_fair(names: list[str]) -> None:
+    assert sum(shares(names).values()) == pytest.approx(1.0)
+    assert min(shares(names).values()) > 0
 
 
 @pytest.mark.parametrize(("requests", "bound"), tuple(product((1, 5, 40), (0.003, 0.01, 0.3))))

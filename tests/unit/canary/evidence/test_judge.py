@@ -276,6 +276,13 @@ def test_state_of_another_version_is_not_taken() -> None:
         load_state(record, JUDGE)
 
 
+def test_state_of_the_version_before_is_read_without_what_has_gone_since() -> None:
+    state = JUDGE.update(JUDGE.start(), {ERRORS.name: Stratum(3.0, 40.0, 1.0, 360.0, 2.0)})
+    record = dump_state(state)
+    record["metrics"][0] |= {"start_bad": 1.5, "start_all": 20.0}
+    assert load_state(record, JUDGE) == state
+
+
 def test_state_of_other_plans_is_not_taken() -> None:
     with pytest.raises(ValueError, match="other plans"):
         load_state(dump_state(ALL.start()), JUDGE)
