@@ -5,9 +5,9 @@ A candidate is refused as soon as
     sum_m w_m E_m >= 1 / (alpha - alpha_history)   over the metrics whose guard has been passed, and
     sum_m w_m G_m >= 1 / alpha_guard               over all metrics,
 
-where E_m is a metric's mean over its tests and G_m the one of them that assumes nothing (the
-comparison with the stable of the same moment, or the bound where there is none). The first keeps
-false refusals below alpha while the stable's rate stands still; the second below alpha_guard
+where E_m is a metric's weighted mean over its tests and G_m the one of them that assumes nothing
+(the comparison with the stable of the same moment, or the bound where there is none). The first
+keeps false refusals below alpha while the stable's rate stands still; the second below alpha_guard
 whatever the stable does, so that an incident that hits both is not blamed on the candidate. Both
 hold over all metrics, steps and looks together (Ville; Vovk and Wang, Annals of Statistics 49(3)).
 A candidate is non-inferior once every metric that has a say has shown it, and while none is bad on

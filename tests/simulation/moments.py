@@ -9,14 +9,14 @@ takes effect some time after the reading that it rests on.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
 from analyzer.gathering.pace import Pace
 from canary.evidence.counters import Stratum
 from canary.evidence.dispersion import Calibration
-from canary.evidence.judge import Judge
+from canary.evidence.judge import Judge, Samples
 from canary.evidence.plan import CountPlan
 from canary.evidence.policy import Policy
 from tests.simulation.traffic import PODS, Array
@@ -24,6 +24,8 @@ from tests.simulation.traffic import PODS, Array
 NAME: Final = "errors"
 STEP: Final = 0.1
 """Seconds that are drawn at once."""
+LEARNED: Final = 1.1
+"""Times the stable's rate: how high a history takes it to be."""
 ACTING: Final = 0.3
 """Seconds from a reading to weight 0 on the route: what the sandbox takes."""
 
@@ -103,6 +105,50 @@ class Ended:
     failed: float = math.inf
 
 
+class Test(Protocol):
+    """What judges a run, with a state of its own kind."""
+
+    @property
+    def policy(self) -> Policy: ...
+
+    def start(self) -> Any: ...
+
+    def update(self, state: Any, samples: Samples) -> Any: ...
+
+    def refuses(self, state: Any) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knowing:
+    """A test that knows both rates beforehand: at its chance of an error none is sooner.
+
+    By Wald and Wolfowitz (1948). `healthy` is what the learned bound allows.
+    """
+
+    policy: Policy
+    healthy: float
+    failing: float
+
+    def start(self) -> float:
+        return 0.0
+
+    def update(self, state: float, samples: Samples) -> float:
+        stratum = samples[NAME]
+        assert isinstance(stratum, Stratum)
+        allowed = self.healthy
+        if stratum.starting:
+            allowed = max(allowed, self.policy.start_rate)
+        good = stratum.canary_all - stratum.canary_bad
+        return (
+            state
+            + stratum.canary_bad * math.log(self.failing / allowed)
+            + good * math.log((1 - self.failing) / (1 - allowed))
+        )
+
+    def refuses(self, state: float) -> bool:
+        return state >= self.policy.refuse_at
+
+
 def judge_of(case: Case, policy: Policy) -> Judge:
     """Return the judge of a case; a history is one of independent requests."""
     calibration = Calibration(
@@ -110,7 +156,7 @@ def judge_of(case: Case, policy: Policy) -> Judge:
         stable=1.0,
         margin=policy.margin,
         known=True,
-        learned=1.1 * case.stable,
+        learned=LEARNED * case.stable,
     )
     learned = calibration if case.known else None
     return Judge(policy, [CountPlan(name=NAME, maximum=case.maximum, calibration=learned)])
@@ -127,6 +173,14 @@ def runs_of(
     return [_one(case, judge, rng, rhythm) for _ in range(runs)]
 
 
+def least_of(case: Case, rng: np.random.Generator, *, runs: int) -> list[Ended]:
+    """Run the same canaries by a test that knows both rates, and needs no other's word."""
+    policy = Policy()
+    healthy = policy.margin * LEARNED * case.stable
+    test = Knowing(policy=policy, healthy=healthy, failing=case.canary or case.stable)
+    return [_one(case, test, rng, NOW) for _ in range(runs)]
+
+
 @dataclass(slots=True)
 class _Drawn:
     """What both arms have counted up to every step: bad and all of the canary, then the stable."""
@@ -137,7 +191,7 @@ class _Drawn:
         return np.asarray(self.totals[min(len(self.totals) - 1, int(time / STEP))])
 
 
-def _one(case: Case, judge: Judge, rng: np.random.Generator, rhythm: Rhythm) -> Ended:
+def _one(case: Case, judge: Test, rng: np.random.Generator, rhythm: Rhythm) -> Ended:
     drawn = _Drawn(_totals(case, rng))
     state = judge.start()
     if case.lived:
