@@ -5,7 +5,7 @@ the backends that were changed stands beside them, once for all.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -120,20 +120,23 @@ def load_mark(text: str) -> Mark | None:
     if len(text) > LONGEST_READ:
         return None
     try:
-        value = from_text(text)
-        if "targets" not in value:
-            return _load_elder(value)
-        splits = {str(target): _split(entry) for target, entry in value["targets"].items()}
-        if len(splits) > MOST_TARGETS:
-            return None
-        return Mark(
-            splits=splits,
-            kept=tuple(map(_kept, value.get("rules") or ())),
-            added=tuple(str(it) for it in value.get("added") or ()),
-            elder=str(value.get("namespace", "")) if len(splits) == 1 else "",
-        )
+        found = _read(from_text(text))
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
         return None
+    return None if len(found.splits) > MOST_TARGETS or _go_round(found.splits.values()) else found
+
+
+def _read(value: Json) -> Mark:
+    """Return a mark in either form; what it raises says that it is none."""
+    if "targets" not in value:
+        return _load_elder(value)
+    splits = {str(target): _split(entry) for target, entry in value["targets"].items()}
+    return Mark(
+        splits=splits,
+        kept=tuple(map(_kept, value.get("rules") or ())),
+        added=tuple(str(it) for it in value.get("added") or ()),
+        elder=str(value.get("namespace", "")) if len(splits) == 1 else "",
+    )
 
 
 def text_of(route: Json) -> str:
@@ -177,19 +180,25 @@ def _kept(rule: Any) -> Json:
     return rule
 
 
-def _split(entry: Json) -> TargetSplit:
-    """Return one target's split.
+def _go_round(splits: Iterable[TargetSplit]) -> bool:
+    """Tell whether Services are each other's canaries, or one is its own.
 
-    Raises:
-        ValueError: it is between a Service and itself, which can neither be put in nor taken out.
-
+    None of our names do that, and it could neither be put in nor be taken out again.
     """
-    stable, canary = str(entry["stable"]), str(entry["canary"])
-    if stable == canary:
-        raise ValueError(f"{stable} has no canary but itself")
+    left = tuple(splits)
+    while left:
+        stables = {split.stable for split in left}
+        further = tuple(split for split in left if split.canary in stables)
+        if len(further) == len(left):
+            return True
+        left = further
+    return False
+
+
+def _split(entry: Json) -> TargetSplit:
     return TargetSplit(
-        stable=stable,
-        canary=canary,
+        stable=str(entry["stable"]),
+        canary=str(entry["canary"]),
         traffic=traffic_in(entry),
         leaving=bool(entry.get("leaving", False)),
     )

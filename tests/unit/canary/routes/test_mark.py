@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -29,9 +30,22 @@ ELDER = '{"canary":"web-canary","namespace":"prod","stable":"web","target":"web"
 
 names = st.text("abc-", min_size=1, max_size=8)
 splits = st.builds(
-    TargetSplit, stable=names, canary=names, traffic=TRAFFIC, leaving=st.booleans()
-).filter(lambda it: it.stable != it.canary)
+    lambda stable, more, traffic, leaving: TargetSplit(
+        stable=stable, canary=f"{stable}{more}", traffic=traffic, leaving=leaving
+    ),
+    *(names, names, TRAFFIC, st.booleans()),
+)
 kept = st.lists(st.fixed_dictionaries({"rest": names}), max_size=2).map(tuple)
+
+
+def in_turn(services: str) -> str:
+    """Return a mark in which each Service is the canary of the one before it."""
+    return Mark(
+        splits={
+            f"{at}": TargetSplit(stable=stable, canary=canary, traffic=Traffic(5))
+            for at, (stable, canary) in enumerate(pairwise(services))
+        }
+    ).dump()
 
 
 @given(st.dictionaries(names, splits, min_size=1, max_size=3), kept)
@@ -54,6 +68,9 @@ def test_a_mark_is_read_as_it_was_written(by_target: dict[str, TargetSplit], rul
         '{"targets":{"web":{"stable":"web","canary":"c"}}}',
         '{"targets":{"web":{"stable":"web","canary":"web","weight":1}}}',
         ELDER.replace("web-canary", "web"),
+        in_turn("aba"),
+        in_turn("abcb"),
+        in_turn("abca"),
         '{"targets":{},"rules":[1]}',
         "[" * 5_000,
         '{"targets":' * 900 + "{}" + "}" * 900,
@@ -66,6 +83,12 @@ def test_a_mark_is_read_as_it_was_written(by_target: dict[str, TargetSplit], rul
 )
 def test_a_text_that_is_none_is_not_read(text: str) -> None:
     assert load_mark(text) is None
+
+
+def test_what_is_the_canary_of_one_may_be_the_stable_of_another() -> None:
+    found = load_mark(in_turn("abcd"))
+    assert found is not None
+    assert found.dump() == in_turn("abcd")
 
 
 def test_each_target_has_its_entry() -> None:
