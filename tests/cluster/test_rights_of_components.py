@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -23,8 +24,10 @@ from analyzer.metric_providers.externalmetrics import ExternalMetrics
 from analyzer.metric_providers.keptn import Keptn
 from analyzer.ports import ProviderError
 from analyzer.routers.by_pods import ByPods
+from analyzer.routers.chosen import Chosen
+from analyzer.routers.kinds import BESIDE, RESOURCES, RIGHTS, WATCHED
 from canary.contract import JOINS, MANAGED_BY, MANAGED_BY_LABEL, TARGET_LABEL
-from canary.model.strategy import Kind, Strategy
+from canary.model.strategy import Kind, OwnRoute, Strategy
 from canary.model.traffic import Traffic
 from canary.model.values import Json, Key
 from canary.objects.joining import joining
@@ -33,11 +36,14 @@ from canary.spec.steps import linear
 from loadtester.job_templates import JobOrder
 from loadtester.jobs import JobEnd, JobRunner
 from loadtester.settings import Settings
+from runtime.informer import Informer
 from runtime.kube import Cluster
-from runtime.resources import PODS
-from runtime.writes import patched
+from runtime.resources import INGRESSES, PODS
+from runtime.writes import deleted, patched
 from sandbox import audit
-from tests.cluster.kit import MANIFESTS, Kubectl, wait_for
+from tests.cluster import test_ingresses_beside as ingresses
+from tests.cluster import test_routes_applied as routes
+from tests.cluster.kit import MANIFESTS, Kubectl, destination_rule, wait_for
 from tests.cluster.own_api_server import OwnServer, own_api_server
 from tests.unit.manifests.installation import (
     LOAD_TESTERS,
@@ -83,6 +89,10 @@ class Granted:
         ]
         found = audit.idle(objects, audit.used(lines, namespace))
         return {(right.resource, right.verb) for right in found}
+
+    def is_used(self, component: Path) -> bool:
+        """Tell whether somebody has needed all of a component's rights."""
+        return not self.idle(component)
 
 
 @contextmanager
@@ -149,6 +159,83 @@ async def test_pods_join_and_leave_by_what_pod_shares_grants(
     assert await router.clean(WEB)
     assert len(kubectl.items("pods", "-l", "app=web")) == 1
     assert granted.idle(POD_SHARES) == set()
+
+
+async def test_routes_are_split_by_what_their_components_grant(
+    granted: Granted, analyzer: Cluster
+) -> None:
+    components = _with_routes(granted)
+    kubectl = granted.kubectl
+    for kind in RIGHTS.keys() & RESOURCES.keys():
+        await _is_split(kubectl, analyzer, routes.made(kind, "team.example"))
+    for own in routes.OWN:
+        await _is_made(kubectl, analyzer, own)
+    kubectl.apply(ingresses.target())
+    await _is_split(kubectl, analyzer, ingresses.ingress("team.example"))
+    await _is_read_again(kubectl, analyzer, ingresses.ingress("team.example"))
+    for component in components:
+        assert {verb for _, verb in granted.idle(component)} <= {"watch"}
+
+    async with asyncio.TaskGroup() as group:
+        following = [group.create_task(Informer(analyzer, WATCHED[kind]).run()) for kind in RIGHTS]
+        for component in components:
+            done = partial(granted.is_used, component)
+            await asyncio.to_thread(wait_for, f"all of {component.name}", done, 30)
+        for task in following:
+            task.cancel()
+
+
+def _with_routes(granted: Granted) -> set[Path]:
+    """Have all kinds of routes served, and grant them."""
+    kubectl = granted.kubectl
+    kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(routes.crds()))
+    for resource in (*WATCHED.values(), *BESIDE.values()):
+        served = ("get", f"{resource.plural}.{resource.group}")
+        wait_for("the kinds", lambda: kubectl.run(*served).returncode == 0, 30)  # noqa: B023
+    found = {MANIFESTS / "route-rights" / name for name in RIGHTS.values()}
+    for component in found:
+        granted.grant(component)
+    for kind in RIGHTS:
+        may = ("auth", "can-i", "patch", WATCHED[kind].plural, "--as", audit.ANALYZER)
+        wait_for("the rights", lambda: kubectl.run(*may).returncode == 0, 30)  # noqa: B023
+    return found
+
+
+async def _is_split(kubectl: Kubectl, analyzer: Cluster, written: Json) -> None:
+    """Split what a team has, beside which there may be a policy, and leave it as it was."""
+    kind, router = written["kind"].lower(), Chosen(analyzer)
+    strategy = replace(routes.STRATEGY, ingress=written["metadata"]["name"])
+    by_ingress = replace(strategy, provider="nginx", routed_by=("Ingress",))
+    strategy = by_ingress if kind == "ingress" else routes.STRATEGY
+    kubectl.apply(written, destination_rule("web", {"tls": {"mode": "SIMPLE"}}))
+    for name in ("web", "web-canary"):
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}}
+        kubectl.apply({**service, "spec": {"ports": [{"port": 80}]}})
+    for weight in (10, 20):
+        await router.write_split(WEB, strategy, Traffic(weight))
+        assert not (await router.read_split(WEB, strategy)).lacks(Traffic(weight))
+    assert await router.clean(WEB)
+    kubectl("delete", f"{kind},destinationrule,service", "--all")
+
+
+async def _is_read_again(kubectl: Kubectl, analyzer: Cluster, written: Json) -> None:
+    """Write to what stands beside an Ingress between the look at it and its end."""
+    kubectl.apply(written)
+    await Chosen(analyzer).write_split(WEB, ingresses.NAMED, Traffic(10))
+    seen = kubectl.get("ingress", ingresses.OURS)
+    kubectl("annotate", "ingress", ingresses.OURS, "team=shop")
+    await deleted(analyzer, INGRESSES, seen)
+    kubectl("delete", "ingress", "--all")
+
+
+async def _is_made(kubectl: Kubectl, analyzer: Cluster, own: OwnRoute) -> None:
+    """Make a route where the team has none, and make it again."""
+    router = Chosen(analyzer)
+    strategy = replace(routes.STRATEGY, own_route=own, service_port=80)
+    for _ in range(2):
+        await router.ensure(WEB, strategy, routes.OWNER)
+        kubectl("annotate", own.kind, "web", "team=shop", "--overwrite")
+    kubectl("delete", f"{own.kind},destinationrule", "--all")
 
 
 def _crd(plural: str, kind: str) -> Json:

@@ -96,7 +96,7 @@ async def team(admin: Kubectl, tmp_path: Path) -> AsyncIterator[Team]:
         ExitStack() as stack,
     ):
         kubectl = server.kubectl
-        kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(_crds()))
+        kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(crds()))
         for namespace in ("prod", "headgate-system"):
             kubectl("create", "namespace", namespace)
         kubectl("label", "namespace", "prod", f"{NAMESPACE_LABEL}={NAMESPACE_ENABLED}")
@@ -110,7 +110,8 @@ async def team(admin: Kubectl, tmp_path: Path) -> AsyncIterator[Team]:
             yield Team(kubectl=kubectl.within("prod"), analyzer=analyzer)
 
 
-def _crds() -> list[Json]:
+def crds() -> list[Json]:
+    """Return the definitions of all kinds of routes, and of what stands beside them."""
     found = [*addons.crds(), *addons.istio_crds()]
     return [it for it in found if it["spec"]["names"]["kind"] in {**RESOURCES, **BESIDE}]
 
