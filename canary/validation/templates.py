@@ -4,7 +4,7 @@ from typing import Final
 
 from canary.model.values import Json
 from canary.validation import queries
-from canary.validation.urls import problem_with
+from canary.validation.providers import passed_over, strange_query, unasked
 from canary.validation.verdict import Terms, Verdict
 
 _PROMETHEUS: Final = "prometheus"
@@ -23,14 +23,13 @@ def check(template: Json, terms: Terms) -> Verdict:
     spec = template["spec"]
     provider, query = spec.get("provider") or {}, str(spec.get("query") or "")
     of_prometheus = provider.get("type") == _PROMETHEUS
-    problems = []
-    if of_prometheus and provider.get("address") and problem_with(str(provider["address"])):
-        problems.append(f"provider.address {problem_with(str(provider['address']))}")
+    problems = [*unasked(provider)]
     if not query.strip():
         problems.append("query: is empty; write the query that gives the metric's value")
         return Verdict(refused=tuple(problems))
+    problems += strange_query(provider, query)
     found = queries.of_template(query, terms, promql=of_prometheus)
     return Verdict(
         refused=(*problems, *(f"query: {one}" for one in found.refused)),
-        warnings=tuple(f"query: {one}" for one in found.warnings),
+        warnings=(*passed_over(provider), *(f"query: {one}" for one in found.warnings)),
     )

@@ -101,7 +101,7 @@ REFUSED: Final[dict[str, tuple[str, Json, str]]] = {
     "a template's action": ("metrictemplates", template("{{ if }}"), "is not known"),
     "an action of Datadog's": (
         "metrictemplates",
-        template("avg:x{ {{ nope }} }", type="datadog"),
+        template("avg:x{ {{ nope }} }", type="datadog", secretRef={"name": "keys"}),
         "is not known",
     ),
     "no query": ("metrictemplates", template(" "), "query: is empty"),
@@ -225,7 +225,10 @@ TAKEN: Final[dict[str, tuple[str, Json]]] = {
         template(f'{GOOD} + x{{r="{{{{ route }}}}"}}'),
     ),
     "an app of its own": ("metrictemplates", template('sum(x{app="shop-canary"})')),
-    "another language": ("metrictemplates", template("avg:x{app:{{ target }}}", type="datadog")),
+    "another language": (
+        "metrictemplates",
+        template("avg:x{app:{{ target }}}", type="datadog", secretRef={"name": "keys"}),
+    ),
     "by Secret": ("alertproviders", provider(secretRef={"name": "s"})),
     "an address": ("alertproviders", provider(address="https://hooks.example/x")),
     **{
