@@ -128,19 +128,29 @@ def without_route(strategy: Strategy) -> Strategy:
         return strategy
     if strategy.shares_by_pods:
         return _by_pods(strategy)
-    said = f"{len(strategy.unrouted)} checks without live traffic take its place"
-    why = f"no route leads to Service {strategy.service_name}"
-    notice = {
-        Kind.CANARY: (f"shares of the traffic ({why}: {said})",),
-        Kind.AB: (f"analysis.match ({why}: {said})",),
-        Kind.BLUE_GREEN: (f"analysis.mirror ({why})",) if any(strategy.shares[:-1]) else (),
-    }[strategy.kind]
     return replace(
         strategy,
         kind=Kind.BLUE_GREEN,
         steps=strategy.unrouted,
-        unknown=(*strategy.unknown, *notice),
+        unknown=(*strategy.unknown, *_needs_a_route(strategy)),
     )
+
+
+def _needs_a_route(strategy: Strategy) -> Iterator[str]:
+    """Name what of a strategy has no meaning where no route leads to its Service."""
+    traffics = [step.traffic for step in strategy.steps]
+    said = f"{len(strategy.unrouted)} checks without live traffic take its place"
+    why = f"no route leads to Service {strategy.service_name}"
+    if strategy.kind is Kind.CANARY:
+        yield f"shares of the traffic ({why}: {said})"
+    if any(traffic.match for traffic in traffics):
+        yield f"analysis.match ({why}{f': {said}' if strategy.kind is Kind.AB else ''})"
+    if any(traffic.mirror for traffic in traffics):
+        yield f"analysis.mirror ({why})"
+    if any(traffic.affinity for traffic in traffics):
+        yield f"analysis.sessionAffinity ({why})"
+    if strategy.back:
+        yield f"analysis.stepWeightPromotion ({why})"
 
 
 def _by_pods(strategy: Strategy) -> Strategy:

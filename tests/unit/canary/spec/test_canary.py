@@ -22,6 +22,7 @@ from canary.queries.metric import template_values
 from canary.queries.templates import render
 from canary.spec.canary import Defaults, parse_strategy
 from canary.spec.made import made_canary
+from canary.spec.strategies import without_route
 from tests.fakes.objects import canary
 
 
@@ -323,6 +324,42 @@ def test_of_no_ready_pods_at_all_none_is_asked_for() -> None:
     assert (found.ready_percent, found.stable_ready_percent) == (0, 0)
     usual = parse()
     assert (usual.ready_percent, usual.stable_ready_percent) == (100, 0)
+
+
+@pytest.mark.parametrize(
+    ("analysis", "named"),
+    [
+        ({}, ["shares of the traffic"]),
+        (
+            {
+                "mirror": True,
+                "sessionAffinity": {"cookieName": "c"},
+                "stepWeightPromotion": 20,
+                "match": [{"headers": {"x": {"exact": "1"}}}],
+            },
+            [
+                "shares of the traffic",
+                "analysis.match",
+                "analysis.mirror",
+                "analysis.sessionAffinity",
+                "analysis.stepWeightPromotion",
+            ],
+        ),
+        ({"iterations": 3}, []),
+        ({"iterations": 3, "mirror": True}, ["analysis.mirror"]),
+        ({"iterations": 3, "match": [{"headers": {"x": {"exact": "1"}}}]}, ["analysis.match"]),
+    ],
+)
+def test_what_needs_a_route_is_named_where_there_is_none(
+    analysis: dict[str, Any], named: list[str]
+) -> None:
+    obj = canary(maxWeight=None if "iterations" in analysis else 50, **analysis)
+    obj["spec"]["provider"] = "kubernetes"
+    strategy = parse_strategy(obj, Defaults())
+    assert isinstance(strategy, Strategy)
+    assert strategy.unknown == ()
+    found = without_route(strategy).unknown
+    assert [one.partition(" (no route leads to Service web")[0] for one in found] == named
 
 
 def test_metrics_of_one_name_are_told_apart() -> None:

@@ -58,7 +58,9 @@ def test_what_is_not_enough_is_refused_with_what_to_write(
 
 
 @pytest.mark.parametrize("kind", [kind for kind in METRICS if kind != "keptn"])
-@pytest.mark.parametrize("address", ["metrics.example", "ftp://x", "https://:80/x", "https://x:99999"])
+@pytest.mark.parametrize(
+    "address", ["metrics.example", "ftp://x", "https://:80/x", "https://x:99999"]
+)
 def test_an_address_that_is_none_is_refused_and_not_repeated(kind: str, address: str) -> None:
     given = {**ENOUGH[kind], "secretRef": KEYS, "address": address}
     [said] = judged(kind, **given).refused
