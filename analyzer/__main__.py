@@ -99,6 +99,7 @@ async def build(
             registry=registry,
             clock=cluster.now,
             cross_namespace=settings.cross_namespace_refs,
+            cluster_name=settings.cluster_name,
         )
         teller = Teller(
             cluster,

@@ -55,6 +55,13 @@ ALERT_SEVERITY: Final = Setting(
     variable="HEADGATE_ALERT_SEVERITY",
     help="what it hears: info is everything, warn warnings and errors, error errors",
 )
+CLUSTER_NAME: Final = Setting(
+    name="cluster_name",
+    parse=parsers.text,
+    default="",
+    variable="HEADGATE_CLUSTER_NAME",
+    help="what alerts call the cluster, where they are of several",
+)
 EVENT_WEBHOOK: Final = Setting(
     name="event_webhook",
     parse=parse_webhook,
@@ -85,6 +92,7 @@ TABLE: Final = (
     CROSS_NAMESPACE_REFS,
     ALERT_PROVIDER,
     ALERT_SEVERITY,
+    CLUSTER_NAME,
     EVENT_WEBHOOK,
     INGRESS_PREFIX,
     BUILTIN_SOURCES,
@@ -100,7 +108,8 @@ class Settings:
     where a Canary names none, and `allowed_addresses` are networks in which what a team names may
     be though it is denied elsewhere. With `cross_namespace_refs` a Canary may name a MetricTemplate
     or AlertProvider of another namespace. `ingress_prefix` is what the annotations of ingress-nginx
-    begin with. `builtin_sources` are those whose series of built-in metrics are asked for first.
+    begin with, and `cluster_name` what alerts call the cluster. `builtin_sources` are those whose
+    series of built-in metrics are asked for first.
     """
 
     identity: str = IDENTITY.default
@@ -110,6 +119,7 @@ class Settings:
     metrics_server: str = METRICS_SERVER.default
     allowed_addresses: tuple[Network, ...] = ALLOWED_ADDRESSES.default
     cross_namespace_refs: bool = CROSS_NAMESPACE_REFS.default
+    cluster_name: str = CLUSTER_NAME.default
     ingress_prefix: str = INGRESS_PREFIX.default
     builtin_sources: tuple[str, ...] = BUILTIN_SOURCES.default
     defaults: Defaults = Defaults()
@@ -135,6 +145,7 @@ def read_settings(variables: Mapping[str, str] = os.environ) -> Settings:
         metrics_server=get(METRICS_SERVER),
         allowed_addresses=get(ALLOWED_ADDRESSES),
         cross_namespace_refs=get(CROSS_NAMESPACE_REFS),
+        cluster_name=get(CLUSTER_NAME),
         ingress_prefix=get(INGRESS_PREFIX),
         builtin_sources=get(BUILTIN_SOURCES),
         defaults=replace(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Never
 
@@ -68,6 +68,7 @@ class Herald:
         registry: where it counts.
         clock: the time.
         cross_namespace: whether AlertProviders of other namespaces may be named.
+        cluster_name: what the admin calls the cluster, said beside every message; "" for nothing.
         patience: how long and how often it tries.
 
     """
@@ -80,12 +81,14 @@ class Herald:
         registry: CollectorRegistry,
         clock: Callable[[], datetime],
         cross_namespace: bool = False,
+        cluster_name: str = "",
         patience: Patience | None = None,
     ) -> None:
         self._cluster = cluster
         self._services = services
         self._rooms = Rooms(cluster, services.keys(), cross_namespace)
         self._clock = clock
+        self._beside = (("Cluster", cluster_name),) if cluster_name else ()
         self._patience = patience or Patience()
         self._places: Places[str] = Places(per_owner=PER_NAMESPACE, total=TOGETHER)
         self._lines: Lines[_Job] = Lines(self._send, self._left_out, "alert")
@@ -105,7 +108,8 @@ class Herald:
             line = (metadata["namespace"], metadata["name"], alert.name)
             for one in said:
                 if alert.hears(one.severity):
-                    self._lines.put(line, _Job(canary, alert, one))
+                    told = replace(one, fields=(*self._beside, *one.fields))
+                    self._lines.put(line, _Job(canary, alert, told))
 
     def _left_out(self, job: _Job) -> None:
         self._metrics.alerts.labels(Fate.DROPPED).inc()

@@ -62,6 +62,7 @@ def test_defaults_are_the_careful_ones() -> None:
         "HEADGATE_UNPARSED_QUERIES": "refuse",
         "HEADGATE_ALERT_PROVIDER": "",
         "HEADGATE_ALERT_SEVERITY": "info",
+        "HEADGATE_CLUSTER_NAME": "",
         "HEADGATE_EVENT_WEBHOOK": "",
         "HEADGATE_INGRESS_ANNOTATIONS_PREFIX": "nginx.ingress.kubernetes.io",
         "HEADGATE_BUILTIN_SOURCES": "",

@@ -4,7 +4,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -34,6 +34,7 @@ class Chat:
     errors: list[BaseException] = field(default_factory=list)
     hangs: bool = False
     arrived: list[tuple[str, str]] = field(default_factory=list)
+    beside: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     at_once: int = 0
     most: int = 0
@@ -49,6 +50,7 @@ class Chat:
         finally:
             self.at_once -= 1
         self.arrived.append((room.channel, said.message))
+        self.beside.append(said.fields)
 
 
 @dataclass
@@ -57,6 +59,7 @@ class World:
     cluster: Stored = field(default_factory=Stored)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     cross: bool = False
+    cluster_name: str = ""
 
     def herald(self) -> Herald:
         return Herald(
@@ -65,6 +68,7 @@ class World:
             registry=self.registry,
             clock=lambda: NOW,
             cross_namespace=self.cross,
+            cluster_name=self.cluster_name,
             patience=Patience(),
         )
 
@@ -134,6 +138,21 @@ async def test_each_alert_hears_what_it_wants_to_in_order() -> None:
         ("prod", "1"), ("prod", "2"), ("prod", "3"), ("prod", "3"),
     ]  # fmt: skip
     assert (world.count("sent"), world.count("failed"), world.events()) == (4, 0, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"), [("", ()), ("eu-1", (("Cluster", "eu-1"),))], ids=["", "named"]
+)
+async def test_the_cluster_is_said_first_where_the_admin_names_it(
+    name: str, beside: tuple[tuple[str, str], ...]
+) -> None:
+    world = World(cluster_name=name)
+    world.provider()
+    target = ("Target", "Deployment/web.prod")
+    async with sending(world) as herald:
+        herald.put(canary(), [alert()], [replace(said("1"), fields=(target,))])
+        await world.idle()
+    assert world.chat.beside == [(*beside, target)]
 
 
 async def test_the_first_failures_keep_the_order() -> None:
