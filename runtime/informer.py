@@ -21,6 +21,7 @@ import structlog
 from runtime.backoff import Backoff
 from runtime.errors import ApiError, Expired, Forbidden, patience_of
 from runtime.kept import Kept, Place, Whole
+from runtime.kept_lists import KeptLists, number_of
 from runtime.resources import ListResult, Resource, WatchEvent
 
 Json = dict[str, Any]
@@ -36,6 +37,10 @@ It must be quick and must not raise: it puts a key into a queue.
 _FIRST_DELAY: Final = 0.5
 _LONGEST_DELAY: Final = 30.0
 
+BEHIND: Final = 5.0
+"""Seconds in which a watch tells of what was stored; one that takes longer is not believed."""
+SILENCE: Final = 90.0
+"""Seconds after which a watch that says nothing is no longer believed: bookmarks come every 60."""
 NOT_FOUND: Final = "NotFound"
 """The API's reason where it does not serve a kind."""
 
@@ -65,6 +70,15 @@ def without_managed_fields(obj: Json) -> Json:
     """Drop the owners of the fields: half of an object's size, and read by nobody here."""
     obj.get("metadata", {}).pop("managedFields", None)
     return obj
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is heard of one object; `place` is None where it only brings a newer version."""
+
+    place: Place | None
+    object: Json | None
+    version: str
 
 
 class Informer:
@@ -99,14 +113,18 @@ class Informer:
         """Reason of the last failure, "" while all is well."""
         self.heard = time.monotonic()
         """When the API server last said anything, on the monotonic clock, in seconds."""
+        self.lists: KeptLists | None = None
+        """Those of this kind that somebody asks for, set before `run`."""
         self._cluster = cluster
         self._namespace = namespace
-        self._selector = label_selector
+        self._selector = self._begins_with = label_selector
         self._trim = trim
         self._backoff = backoff or Backoff(_FIRST_DELAY, _LONGEST_DELAY)
         self._handlers: list[Handler] = []
         self._store: Kept = Whole() if kept is None else kept
         self._version = ""
+        # What was taken in by `saw` and may not have been heard of yet.
+        self._own: dict[Place, tuple[str, float]] = {}
 
     @property
     def store(self) -> Kept:
@@ -116,6 +134,33 @@ class Informer:
     def get(self, namespace: str, name: str) -> Json | None:
         """Return one object as last heard, None if there is none."""
         return self._store.get((namespace, name))
+
+    @property
+    def is_current(self) -> bool:
+        """Whether what is known may be taken for what is stored, but for a moment."""
+        heard_lately = time.monotonic() - self.heard < SILENCE
+        return self.synced.is_set() and not self.trouble and heard_lately and not self._is_behind
+
+    @property
+    def _is_behind(self) -> bool:
+        """Whether the watch has not told yet of what this process has seen stored long ago."""
+        oldest = next(iter(self._own.values()), None)
+        return oldest is not None and asyncio.get_running_loop().time() - oldest[1] > BEHIND
+
+    def saw(self, obj: Json) -> None:
+        """Take in an object as the API server has just returned it; nothing older is after it."""
+        if self.lists is not None:
+            self.lists.saw(obj)
+        if not self.synced.is_set():
+            return
+        change = self._found({**obj, "metadata": dict(obj["metadata"])})
+        known = None if change.place is None else self._store.version(change.place)
+        self._put(change)
+        # What the watch has told before is nothing to wait for.
+        if change.place is not None and (known is None or _is_older(known, change.version)):
+            now = asyncio.get_running_loop().time()
+            _, since = self._own.get(change.place, ("", now))
+            self._own[change.place] = (change.version, since)
 
     def add_handler(self, handler: Handler) -> None:
         """Call `handler` on every change from now on; add it before `run`."""
@@ -153,7 +198,11 @@ class Informer:
     async def _relist(self) -> None:
         """Take in a page after the other, then let go of what none of them had."""
         gone, version = set(self._store), ""
-        pages = self._cluster.pages(self.resource, self._namespace, label_selector=self._selector)
+        if self.lists is not None:
+            self.lists.lose()
+        pages = self._cluster.pages(
+            self.resource, self._namespace, label_selector=self._begins_with
+        )
         async with aclosing(_understood(pages, self._page)) as listed:
             async for page in listed:
                 for change in page:
@@ -161,11 +210,14 @@ class Informer:
                         version = change.version
                     else:
                         gone.discard(change.place)
-                        self._put(change)
+                        self._put_listed(change)
                 del page, change
         for place in gone:
-            self._put(_Change(place, None, ""))
+            self._put_listed(Change(place, None, version))
+        self._own.clear()
         self._version = version
+        if self.lists is not None:
+            self.lists.begin(version)
         # The next failure may be that of the watch from here, every time: its delays go on growing.
         self._hear()
         self.synced.set()
@@ -185,6 +237,7 @@ class Informer:
                 self._hear()
                 self._backoff.reset()
                 self._put(change)
+                self._told(change)
                 self._version = change.version
                 del change
         return heard
@@ -193,11 +246,30 @@ class Informer:
         self.heard = time.monotonic()
         self.trouble = ""
 
-    def _put(self, change: "_Change") -> None:
+    def _told(self, change: Change) -> None:
+        """Note that the watch has told of what this process has seen before."""
+        if change.place is not None and change.place in self._own:
+            version, _ = self._own[change.place]
+            if not _is_older(change.version, version):
+                del self._own[change.place]
+
+    def _put_listed(self, change: Change) -> None:
+        """Take in what a list has of an object, also from a server that is behind.
+
+        Or one that was restored: only what this process has seen itself is not taken back.
+        """
+        own = None if change.place is None else self._own.get(change.place)
+        if own is None or not _is_older(change.version, own[0]):
+            self._put(change, listed=True)
+
+    def _put(self, change: Change, *, listed: bool = False) -> None:
         place, obj = change.place, change.object
         if place is None or (place not in self._store and obj is None):
             return
-        if obj is not None and self._store.version(place) == change.version:
+        before = self._store.version(place)
+        if obj is not None and before == change.version:
+            return
+        if not listed and _is_older(change.version, before):
             return
         old = self._store.get(place)
         if obj is None:
@@ -217,20 +289,24 @@ class Informer:
 
     # --- what a stream brings is not ours: all of this may fail ---------------------------------
 
-    def _page(self, page: ListResult) -> "list[_Change]":
+    def _page(self, page: ListResult) -> list[Change]:
         return [
             *(self._found(item) for item in page.items),
-            _Change(None, None, _text(page.resource_version)),
+            Change(None, None, _text(page.resource_version)),
         ]
 
-    def _change(self, event: WatchEvent) -> "_Change":
+    def _change(self, event: WatchEvent) -> Change:
         version = _text(event.object["metadata"]["resourceVersion"])
         if event.type == "BOOKMARK":
-            return _Change(None, None, version)
+            if self.lists is not None:
+                self.lists.reach(version)
+            return Change(None, None, version)
+        if self.lists is not None:
+            self.lists.hear(event.object, gone=event.type == "DELETED")
         change = self._found(event.object)
         return replace(change, object=None) if event.type == "DELETED" else change
 
-    def _found(self, obj: Json) -> "_Change":
+    def _found(self, obj: Json) -> Change:
         """Return an object as it is to be kept.
 
         Raises:
@@ -242,16 +318,7 @@ class Informer:
             raise TypeError(f"a {self.resource.kind} was expected")
         name = _text(metadata["name"])
         place = (sys.intern(_text(metadata.get("namespace", ""))), name)
-        return _Change(place, self._trim(obj), _version(obj))
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """What is heard of one object; `place` is None where it only brings a newer version."""
-
-    place: Place | None
-    object: Json | None
-    version: str
+        return Change(place, self._trim(obj), _version(obj))
 
 
 async def _understood(
@@ -278,6 +345,12 @@ async def _understood(
     except Exception as error:
         _log.exception("watch_broken")
         raise Expired(0, type(error).__name__, str(error)) from error
+
+
+def _is_older(version: str, before: str | None) -> bool:
+    """Tell whether a version of an object is older than another; of what is no number, none is."""
+    number, known = number_of(version), number_of(before)
+    return number is not None and known is not None and number < known
 
 
 def _version(obj: Json) -> str:

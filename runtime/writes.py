@@ -54,11 +54,15 @@ class Gone(Overtaken):
     """There is no such object any more."""
 
 
-class Patchable(Protocol):
-    """The part of `runtime.kube.Cluster` that a patch needs; the contract is written there."""
+class Gettable(Protocol):
+    """The part of `runtime.kube.Cluster` that reads one object; the contract is written there."""
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Json:
         """Return one object."""
+
+
+class Patchable(Gettable, Protocol):
+    """The part of `runtime.kube.Cluster` that a patch needs."""
 
     async def merge_patch(
         self, resource: Resource, namespace: str, name: str, patch: Json, *, subresource: str = ""
@@ -123,7 +127,7 @@ def asks_the_same(found: Json) -> Still:
     return lambda newer: _asked(newer) == wanted
 
 
-async def stored(cluster: Patchable, resource: Resource, namespace: str, name: str) -> Json | None:
+async def stored(cluster: Gettable, resource: Resource, namespace: str, name: str) -> Json | None:
     """Return an object as it is stored now, None where there is none."""
     try:
         return await cluster.get(resource, namespace, name)

@@ -5,6 +5,7 @@ selects every pod, an empty one of a Service none. Each kind has its reader here
 else has to know.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -60,6 +61,13 @@ class Selector:
         asks = (Operator.IN, Operator.EXISTS)
         return frozenset(one.key for one in self.requirements if one.operator in asks)
 
+    @property
+    def anchor(self) -> tuple[str, str] | None:
+        """A label, with its value, that everything it selects has; None where there is none."""
+        single = (it for it in self.requirements if it.operator is Operator.IN)
+        found = (it for it in single if len(it.values) == 1)
+        return next(((it.key, next(iter(it.values))) for it in found), None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectsNothing:
@@ -68,6 +76,19 @@ class SelectsNothing:
 
 Selection = Selector | SelectsNothing
 NOTHING: Final = SelectsNothing()
+_PARTS: Final = re.compile(r",(?![^(]*\))")
+"""Commas, but for those between the values of a set."""
+_KEY: Final = r"(?P<key>[A-Za-z0-9][A-Za-z0-9._/-]*)"
+_VALUE: Final = r"(?P<values>[A-Za-z0-9._-]*)"
+_VALUES: Final = r"\((?P<values>[A-Za-z0-9._, -]+)\)"
+_FORMS: Final = (
+    (re.compile(_KEY), Operator.EXISTS),
+    (re.compile(rf"!\s*{_KEY}"), Operator.DOES_NOT_EXIST),
+    (re.compile(rf"{_KEY}\s*==?\s*{_VALUE}"), Operator.IN),
+    (re.compile(rf"{_KEY}\s*!=\s*{_VALUE}"), Operator.NOT_IN),
+    (re.compile(rf"{_KEY}\s+in\s+{_VALUES}"), Operator.IN),
+    (re.compile(rf"{_KEY}\s+notin\s+{_VALUES}"), Operator.NOT_IN),
+)
 NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"
 """The label by which every namespace carries its own name."""
 
@@ -153,6 +174,23 @@ def as_text(selector: Selector) -> str:
     """Write a selector as the API server takes it in `labelSelector`: empty for everything."""
     written = {_written(one) for one in selector.requirements}
     return ",".join(sorted(written))
+
+
+def selector_of(text: str) -> Selector | None:
+    """Read what `as_text` writes, and `kubectl -l` takes; None where it is written otherwise."""
+    parts = _PARTS.split(text) if text else []
+    found = [_read(part.strip()) for part in parts]
+    read = tuple(one for one in found if one is not None)
+    return Selector(requirements=read) if len(read) == len(found) else None
+
+
+def _read(part: str) -> Requirement | None:
+    for pattern, operator in _FORMS:
+        if (found := pattern.fullmatch(part)) is not None:
+            key, values = found["key"], found.groupdict().get("values")
+            given = frozenset() if values is None else frozenset(map(str.strip, values.split(",")))
+            return Requirement(key=key, operator=operator, values=given)
+    return None
 
 
 def _equals(key: str, value: str) -> Requirement:

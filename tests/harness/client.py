@@ -110,10 +110,12 @@ class Client:
         told = int(resource_version)
         while True:
             await self._reached()
-            for version, event in tuple(self.api.events(resource, told)):
+            fresh = tuple(self.api.events(resource, told))
+            for version, event in fresh:
                 told = version
                 yield event
-            await self.api.news(resource)
+            if not fresh:  # more may have come while these were heard
+                await self.api.news(resource)
 
     async def create(
         self, resource: Resource, obj: Json, *, field_manager: str = FIELD_MANAGER

@@ -14,6 +14,7 @@ from canary.model.selection import (
     equal_to,
     label_selector,
     network_policy_selector,
+    selector_of,
     selects,
     service_selector,
     workload_selector,
@@ -148,3 +149,25 @@ def test_the_labels_that_everything_selected_has() -> None:
     assert isinstance(found, Selector)
     assert found.worn == {"app", "tier"}
     assert found.keys == {"app", "tier", "track", "name"}
+
+
+@given(drawn.label_selectors, drawn.labels)
+def test_a_text_reads_as_what_it_was_written_from(selector: Json, worn: dict[str, str]) -> None:
+    written = label_selector(selector)
+    assert isinstance(written, Selector)
+    read = selector_of(as_text(written))
+    # A set with an empty value in it is a form that is not read, and asked for every time.
+    if read is None:
+        assert re.search(r"in \(,|,,|,\)", as_text(written))
+        return
+    assert selects(read, worn) is selects(written, worn)
+    if read.anchor is not None and selects(read, worn):
+        key, value = read.anchor
+        assert worn[key] == value
+
+
+@pytest.mark.parametrize(
+    "text", ["app in (", "app in ()", "app==web==api", "a b", ",", "=web", "!"]
+)
+def test_a_text_of_another_form_is_not_read(text: str) -> None:
+    assert selector_of(text) is None
