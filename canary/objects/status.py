@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from canary.contract import Reason
 from canary.model.asking import Asked, HookAsk, Unanswered, Word
@@ -16,6 +16,7 @@ from canary.model.traffic import NOTHING
 from canary.model.values import FULL, Json
 from canary.objects import gating, recorded
 from canary.objects.announcements import announcements, dumped, dumped_event, events_told
+from canary.objects.once import Once
 from canary.routes.traffic_text import traffic_entry, traffic_in
 
 CONDITION = "Promoted"
@@ -45,6 +46,10 @@ def state_from_status(status: Json) -> State:
     """
     if "run" not in status:
         return State()  # nobody's, or Flagger's, whose phases tell of its own primary
+    return _state(status)
+
+
+def _read(status: Json) -> State:
     run = recorded.mapping(status["run"])
     phase = recorded.text(status.get("phase"))
     condition = next(recorded.mappings(status.get("conditions")), {})
@@ -95,6 +100,10 @@ def state_from_status(status: Json) -> State:
         asked=tuple(one for one in asked if one is not None),
     )
     return _with_traffic(state, run)
+
+
+_state: Final = Once(_read, most=4096)
+"""Each look at a run reads its state several times, and each scrape those of all."""
 
 
 def _with_traffic(state: State, run: Json) -> State:
