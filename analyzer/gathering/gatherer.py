@@ -21,6 +21,7 @@ from analyzer.gathering.followed import Followed, due
 from analyzer.gathering.held import NO_ROOM, Held
 from analyzer.gathering.pace import Pace
 from analyzer.gathering.rhythm import Rhythm
+from analyzer.gathering.strain import Strain
 from analyzer.guards import Guarded, guarded
 from analyzer.places import Places
 from analyzer.ports import Cluster, ProviderError, Scraper, SeriesSource
@@ -79,6 +80,7 @@ class Gatherer:
         self._calibrator = calibrator
         self._pace = pace
         self._clock = clock
+        self._strain = Strain().registered(registry)
         self._followed: dict[Key, Followed] = {}
         self._scrapes = Places[Key](per_owner=limits.SCRAPES_OF_A_RUN, total=limits.SCRAPES_AT_ONCE)
         self._lists = Places[str](per_owner=limits.LISTS_OF_A_NAMESPACE, total=limits.LISTS_AT_ONCE)
@@ -105,7 +107,7 @@ class Gatherer:
         if found is None or found.run.watch.identity != watch.identity:
             self.forget(watch.key)
             run = Run.start(watch, self._clock(), self._pace.server.total_seconds())
-            rhythm = Rhythm(self._pace, watch.weight)
+            rhythm = Rhythm(self._pace, watch.weight, self._strain)
             self._followed[watch.key] = Followed(run=run, specs=specs, rhythm=rhythm)
             self._begin(self._followed[watch.key])
             return None
@@ -138,6 +140,7 @@ class Gatherer:
         """
         async with asyncio.TaskGroup() as group:
             self._group, self._wake = group, wake
+            group.create_task(self._strain.measure())
             try:
                 for one in self._followed.values():
                     self._begin(one)
@@ -362,7 +365,6 @@ class Gatherer:
 
     def _judge(self, one: Followed, what: str, count: Callable[[], None]) -> None:
         """Count what was read for one run and judge it; wake the run if its verdict has changed."""
-        key = one.run.watch.key
         with self._guard([(one, what)]):
             one.run.trouble = ""
             count()
@@ -370,10 +372,10 @@ class Gatherer:
                 one.to_learn.set()
             if one.run.trouble:
                 one.troubles[what] = one.run.trouble
-            one.run.trouble = next(iter(one.troubles.values()), "")
+            one.run.trouble = next(iter(one.troubles.values()), one.rhythm.words)
             if one.run.judge_now():
-                log.info("evidence", key=str(key), verdict=one.run.verdict)
-                self._wake(key)
+                log.info("evidence", key=str(one.run.watch.key), verdict=one.run.verdict)
+                self._wake(one.run.watch.key)
 
     def _guard(self, users: Sequence[tuple[Followed, str]]) -> Guarded:
         """Let nothing that is read for a run end more than this reading of it.

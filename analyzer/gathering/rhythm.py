@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from analyzer.gathering.pace import Pace
+from analyzer.gathering.strain import Strain
 
 _SHORTEST_PAUSE: Final = 0.1
 
@@ -15,18 +16,25 @@ class Rhythm:
     """The times of one run's readings.
 
     `weight` is the canary's share of the traffic when it was last heard of. A rise of it ends the
-    present pause, and the pauses are short then and grow: a version that fails does so at once.
+    present pause, and the pauses are short then and grow: a version that fails does so at once. All
+    pauses are longer under strain.
     """
 
     pace: Pace
     weight: int
+    strain: Strain = field(default_factory=Strain)
     _rose: float = float("-inf")
     _risen: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def listing(self) -> float:
         """Seconds between two lists of the run's pods."""
-        return self.pace.listing.total_seconds()
+        return self.pace.listing.total_seconds() * self.strain.factor
+
+    @property
+    def words(self) -> str:
+        """Say that pages are read more rarely than set, where they are."""
+        return self.strain.words(self.pace.pods.total_seconds())
 
     def shares(self, weight: int) -> None:
         """Hear of the canary's present share."""
@@ -40,7 +48,7 @@ class Rhythm:
         now = asyncio.get_running_loop().time()
         pace = self.pace.after(started - self._rose)
         with suppress(TimeoutError):
-            async with asyncio.timeout(_rest(pace, started, now)):
+            async with asyncio.timeout(_rest(pace * self.strain.factor, started, now)):
                 await self._risen.wait()
         self._risen.clear()
 

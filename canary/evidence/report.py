@@ -69,6 +69,7 @@ class Weighing:
             "verdict": type(self.verdict).__name__,
             "judge": dump_judge(self.judge),
             "state": dump_state(self.state),
+            **({"trouble": self.trouble} if self.trouble else {}),
         }
 
 

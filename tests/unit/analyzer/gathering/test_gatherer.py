@@ -277,10 +277,12 @@ async def test_an_unreadable_page_is_said_and_costs_nothing() -> None:
     weighing = bench.gatherer.follow(watch(), {})
     assert weighing is not None
     assert "no metrics page" in weighing.trouble
+    assert weighing.record()["trouble"] == weighing.trouble
     await bench.rounds(1, (20, 0), (180, 0))
     weighing = bench.gatherer.follow(watch(), {})
     assert weighing is not None
     assert weighing.trouble == ""
+    assert "trouble" not in weighing.record()
 
 
 async def test_pods_that_cannot_be_listed_are_listed_later() -> None:

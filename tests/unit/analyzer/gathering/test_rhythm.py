@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from analyzer.gathering.pace import Pace
 from analyzer.gathering.rhythm import Rhythm
+from analyzer.gathering.strain import Strain
 from tests.fakes.loop import ImpatientLoop
 
 LOOP = ImpatientLoop
@@ -58,3 +59,14 @@ async def test_what_takes_longer_than_a_pace_is_not_read_without_a_pause() -> No
     before = loop.time()
     await rhythm.pause(started)
     assert 0 < loop.time() - before <= 0.2
+
+
+async def test_under_strain_every_pause_is_longer_and_it_is_said() -> None:
+    strain = Strain()
+    rhythm = Rhythm(PACE, 0, strain)
+    assert rhythm.words == ""
+    for _ in range(4):
+        strain.found(1.0)
+    assert await readings(rhythm, 11) == [0, 4.883, 9.766]
+    assert rhythm.listing > PACE.listing.total_seconds() * 2
+    assert rhythm.words == "the analyzer is busy: pods are read every 5 s instead of every 2 s"
