@@ -61,6 +61,10 @@ test: lint typecheck unit integration ## Everything: style, types, unit tests, t
 bench: $(VENV)/.ready ## Measure speed, and print it with version and machine; LONG=1: the judge at length
 	$(PYTHON) -m tests.bench $(if $(LONG),--long)
 
+bench-scale: $(VENV)/.ready ## Measure many releases at once and many targets; PARTS, RUNS, IDLE, STEADY, RATE, SECONDS
+	$(PYTHON) -m tests.bench.scale $(if $(PARTS),--parts $(PARTS)) $(if $(RUNS),--runs $(RUNS)) $(if $(IDLE),--idle $(IDLE)) \
+	  $(if $(STEADY),--steady $(STEADY)) $(if $(RATE),--rate $(RATE)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(PROFILE),--profile $(PROFILE))
+
 demo: $(VENV)/.ready ## From nothing to a good and a bad release, shown as they happen
 	$(PYTHON) -m sandbox demo
 
@@ -70,4 +74,4 @@ install: $(VENV)/.ready ## Install Headgate into the cluster of KUBECONFIG
 uninstall: $(VENV)/.ready ## End every run and remove Headgate; MODE=stable (default) or release
 	$(PYTHON) -m analyzer.uninstall --candidates $(or $(MODE),stable)
 
-.PHONY: help venv lock sbom lint typecheck unit sandbox-up sandbox-down integration integration-fast soak peers mutate test bench demo install uninstall
+.PHONY: help venv lock sbom lint typecheck unit sandbox-up sandbox-down integration integration-fast soak peers mutate test bench bench-scale demo install uninstall

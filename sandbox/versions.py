@@ -196,6 +196,15 @@ HEALTH_BUILD = GoProgram(
     expected_seconds=30,
     main=_HEALTH_MAIN,
 )
+# Plays a node and its pods, thousands without a container; built for `make bench-scale` alone.
+KWOK_BUILD = GoProgram(
+    name="kwok",
+    module="sigs.k8s.io/kwok",
+    version="v0.8.0",
+    packages=("sigs.k8s.io/kwok/cmd/kwok",),
+    programs=("kwok",),
+    expected_seconds=120,
+)
 PEERS = (K6_BUILD, GHZ_BUILD, HEALTH_BUILD)
 
 GO_PROGRAMS = (KUBERNETES_BUILD, PROMETHEUS_BUILD, CONTOUR_BUILD, COREDNS_BUILD)

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from sandbox import images, paths
-from sandbox.versions import GHZ_BUILD, GO_PROGRAMS, K6_BUILD, PEERS, GoProgram
+from sandbox.versions import GHZ_BUILD, GO_PROGRAMS, K6_BUILD, KWOK_BUILD, PEERS, GoProgram
+from tests.bench.scale.peer import PEER_BUILD
 
 DOCKERFILE = (paths.CHECKOUT / "Dockerfile").read_text()
 
@@ -19,7 +20,7 @@ def test_the_dockerfile_builds_the_version_that_is_tried(program: GoProgram) -> 
 
 
 def test_a_sandbox_comes_up_without_them() -> None:
-    assert not set(PEERS) & set(GO_PROGRAMS)
+    assert not {*PEERS, KWOK_BUILD, PEER_BUILD} & set(GO_PROGRAMS)
     assert [recipe.target for recipe in images.project_recipes()] == ["headgate", "loadtester-lean"]
 
 
