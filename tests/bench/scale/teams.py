@@ -138,7 +138,7 @@ def _canary(plan: Plan, namespace: str, name: str) -> Json:
 
 
 async def _settled(cluster: Cluster, plan: Plan) -> None:
-    end = time.monotonic() + 120 + plan.targets / 20
+    end = time.monotonic() + 300 + plan.targets / 5
     found = 0
     while time.monotonic() < end:
         found = 0

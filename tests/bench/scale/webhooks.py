@@ -7,7 +7,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Coroutine, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -47,10 +48,12 @@ class Splitter:
     """Hands each new connection to the next replica that takes it, as a Service does.
 
     `gone` are ports that get none any more: what kube-proxy knows once an endpoint has left.
+    `calls` are connections by port on which a request is out: HTTP/1.1 has one at a time.
     """
 
     ports: list[int]
     gone: set[int] = field(default_factory=set)
+    calls: dict[int, set[object]] = field(default_factory=lambda: defaultdict(set))
     port: int = 0
     refused: int = 0
     _turn: int = 0
@@ -73,15 +76,21 @@ class Splitter:
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection to a replica until either side ends it."""
+        port = self._next()
         try:
-            theirs = await asyncio.open_connection("127.0.0.1", self._next())
+            theirs = await asyncio.open_connection("127.0.0.1", port)
         except OSError:
             self.refused += 1
             writer.transport.abort()
             return
         try:
-            await _either(_pipe(reader, theirs[1]), _pipe(theirs[0], writer))
+            out = self.calls[port]
+            await _either(
+                _pipe(reader, theirs[1], lambda: out.add(writer)),
+                _pipe(theirs[0], writer, lambda: out.discard(writer)),
+            )
         finally:
+            self.calls[port].discard(writer)
             theirs[1].transport.abort()
             writer.transport.abort()
 
@@ -91,10 +100,15 @@ class Splitter:
         return usable[self._turn % len(usable)]
 
 
-async def _pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+async def _pipe(
+    source: asyncio.StreamReader, sink: asyncio.StreamWriter, seen: Callable[[], None]
+) -> None:
     # Whoever is cut off here is the API server or a replica: that is what is measured.
     with suppress(OSError):
         while chunk := await source.read(_CHUNK):
+            if sink.is_closing():
+                break
+            seen()
             sink.write(chunk)
             await sink.drain()
 
@@ -190,14 +204,15 @@ class Webhooks:
         self.splitter.gone.add(replica.port)
         replica.process.send_signal(signal.SIGTERM)
 
-    def kill(self, replica: Replica, *, noticed_after: float = 0.0) -> None:
-        """End one in the middle of its work.
+    def kill(self, replica: Replica, *, noticed_after: float = 0.0) -> int:
+        """End one in the middle of its work, and return how many calls it had in hand.
 
         Args:
             replica: which one.
             noticed_after: seconds for which it is still given connections.
 
         """
+        in_hand = len(self.splitter.calls[replica.port])
         replica.process.kill()
         if noticed_after:
             timer = threading.Timer(noticed_after, self.splitter.gone.add, (replica.port,))
@@ -205,6 +220,7 @@ class Webhooks:
             timer.start()
         else:
             self.splitter.gone.add(replica.port)
+        return in_hand
 
     @property
     def living(self) -> list[Replica]:
