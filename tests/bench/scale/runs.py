@@ -17,10 +17,12 @@ from tests.bench.scale.audit_log import Asked, AuditLog, counts, splits
 from tests.bench.scale.cluster import Analyzer, Scale, analyzer, scale_cluster
 from tests.bench.scale.teams import Plan, push, set_up
 from tests.bench.scale.traffic import SCRAPE_SECONDS, Traffic, traffic_of
-from tests.bench.scale.watched import Moment, Watched
+from tests.bench.scale.watched import Moment, Watched, pause
 
 FIRST_MINUTE: Final = 60.0
 SHORT_QUEUE: Final = 20
+BEGUN_WITHIN: Final = 120.0
+"""Seconds after the first minute in which the last run should have begun."""
 BAD_OVER: Final = 20.0
 """Seconds over which canaries begin to fail, one after the other."""
 REFUSED_WITHIN: Final = 60.0
@@ -169,11 +171,23 @@ async def _release(stage: _Stage, steady: float) -> None:
         prometheus=stage.traffic.requests - asked_before,
         prometheus_bytes=stage.traffic.bytes - bytes_before,
     )
+    await _all_begun(stage, written)
     await _steadily(stage, steady)
     _first_weights(stage, written)
     if row.plan.metrics:
         await _refusals(stage)
     row.mib = max(row.mib, watched.mib())
+
+
+async def _all_begun(stage: _Stage, written: dict[Place, float]) -> None:
+    """Wait until every run has a share, or for as long as is waited for that."""
+    end = time.monotonic() + BEGUN_WITHIN
+    while time.monotonic() < end:
+        shared = splits(stage.log.all)
+        if all(any(it.weight for it in shared.get(place, ())) for place in written):
+            return
+        await pause(2)
+        stage.log.look()
 
 
 async def _steadily(stage: _Stage, seconds: float) -> None:
