@@ -109,6 +109,12 @@ DESTINATIONRULES: Final = Resource(
     "networking.istio.io", "v1", "destinationrules", "DestinationRule", optional=True
 )
 HTTPPROXIES: Final = Resource("projectcontour.io", "v1", "httpproxies", "HTTPProxy", optional=True)
+INGRESSROUTES: Final = Resource(
+    "traefik.io", "v1alpha1", "ingressroutes", "IngressRoute", optional=True
+)
+TRAEFIKSERVICES: Final = Resource(
+    "traefik.io", "v1alpha1", "traefikservices", "TraefikService", optional=True
+)
 CANARIES: Final = Resource("flagger.app", "v1beta1", "canaries", "Canary")
 METRICTEMPLATES: Final = Resource("flagger.app", "v1beta1", "metrictemplates", "MetricTemplate")
 ALERTPROVIDERS: Final = Resource("flagger.app", "v1beta1", "alertproviders", "AlertProvider")

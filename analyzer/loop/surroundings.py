@@ -29,16 +29,36 @@ from runtime.resources import (
     HTTPPROXIES,
     HTTPROUTES,
     INGRESSES,
+    INGRESSROUTES,
     NETWORKPOLICIES,
     PODS,
+    TRAEFIKSERVICES,
     VIRTUALSERVICES,
     Resource,
 )
 
-OTHER_KINDS: Final = (HTTPROUTES, GRPCROUTES, INGRESSES, VIRTUALSERVICES, HTTPPROXIES)
+OTHER_KINDS: Final = (
+    HTTPROUTES,
+    GRPCROUTES,
+    INGRESSES,
+    VIRTUALSERVICES,
+    HTTPPROXIES,
+    INGRESSROUTES,
+    TRAEFIKSERVICES,
+)
 """Kinds that may lead to a Service, to be named where nothing does that is split."""
 _OF_NGINX: Final = f"{INGRESSES.kind} of class {NGINX}"
-RIGHTS: Final = (GRPCROUTES.kind, HTTPPROXIES.kind, VIRTUALSERVICES.kind, INGRESSES.kind)
+RIGHTS: Final = tuple(
+    it.kind
+    for it in (
+        GRPCROUTES,
+        HTTPPROXIES,
+        VIRTUALSERVICES,
+        INGRESSROUTES,
+        TRAEFIKSERVICES,
+        INGRESSES,
+    )
+)
 """Kinds that are split where the admin has granted them."""
 
 

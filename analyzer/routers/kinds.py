@@ -17,11 +17,21 @@ from runtime.resources import (
     HTTPPROXIES,
     HTTPROUTES,
     INGRESSES,
+    INGRESSROUTES,
+    TRAEFIKSERVICES,
     VIRTUALSERVICES,
     Resource,
 )
 
-RESOURCES: Final = {it.kind: it for it in (HTTPROUTES, GRPCROUTES, HTTPPROXIES, VIRTUALSERVICES)}
+_SPLIT: Final = (
+    HTTPROUTES,
+    GRPCROUTES,
+    HTTPPROXIES,
+    VIRTUALSERVICES,
+    INGRESSROUTES,
+    TRAEFIKSERVICES,
+)
+RESOURCES: Final = {it.kind: it for it in _SPLIT}
 """Kinds of which a team's own objects are split, by a mark."""
 WATCHED: Final = {**RESOURCES, INGRESSES.kind: INGRESSES}
 """All kinds: those too of which an object stands beside the team's own."""
@@ -31,6 +41,8 @@ RIGHTS: Final = {
     GRPCROUTES.kind: "grpcroutes",
     HTTPPROXIES.kind: "contour",
     VIRTUALSERVICES.kind: "istio",
+    INGRESSROUTES.kind: "traefik",
+    TRAEFIKSERVICES.kind: "traefik",
     INGRESSES.kind: "nginx",
 }
 """The component of manifests/route-rights that grants a kind; the rest is granted to all."""

@@ -164,7 +164,14 @@ class MeshRoute:
     kind: str = "VirtualService"
 
 
-OwnRoute = GatewayRoute | ProxyRoute | MeshRoute
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalancedRoute:
+    """What an own TraefikService is made of: a Service and its port, which every Canary names."""
+
+    kind: str = "TraefikService"
+
+
+OwnRoute = GatewayRoute | ProxyRoute | MeshRoute | BalancedRoute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from canary.queries.sources import (
     LINKERD,
     NAMES,
     NGINX,
+    TRAEFIK,
     SeriesNames,
     Side,
 )
@@ -31,6 +32,7 @@ _SOURCES: Final[Mapping[str, Sequence[str]]] = {
     "kubernetes": (*_USUAL, HISTOGRAM),
     "nginx": (NGINX, APP),
     "istio": (ISTIO, *_USUAL),
+    "traefik": (TRAEFIK, APP),
     "gatewayapi:v1": _OF_ANY_GATEWAY,
     "gatewayapi:v1beta1": _OF_ANY_GATEWAY,
 }

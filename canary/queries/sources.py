@@ -153,11 +153,14 @@ def _answered_by(side: Side) -> str:
 
 
 def _traefik(side: Side) -> SeriesNames:
-    # Traefik has joined all names by dashes, so that of the port it may be no more than one word.
+    # Traefik has joined all names by dashes, none beside another, so that of the port it may be no
+    # more than one word; with `safeNaming` they stand behind what leads there, by underscores.
     of = f"{side.namespace}-{side.service}"
+    plain = "-".join(filter(None, of.split("-")))
+    safe = f"[^@]+_{quoted(side.namespace)}_{quoted(side.service)}_[0-9a-z-]+@kubernetescrd"
     route = f"(http|grpc)route-{quoted(side.namespace)}-.+-svc-"
     by_gateway = f"({route})?{quoted(of)}-((http|grpc)-)?[0-9]+@kubernetesgateway"
-    names = f"{quoted(of)}-[0-9a-zA-Z]+@kubernetes(crd)?|{by_gateway}"
+    names = f"{quoted(plain)}-[0-9a-zA-Z]+@kubernetes(crd)?|{safe}|{by_gateway}"
     return SeriesNames(
         matchers=f"service=~{_string(names)}",
         requests="traefik_service_requests_total",

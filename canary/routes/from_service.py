@@ -1,14 +1,23 @@
 """From Flagger's `Canary.spec.service`, in Istio's words, to a route of our own."""
 
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL
-from canary.model.strategy import GatewayRoute, MeshRoute, OwnRoute, ProxyRoute, Strategy
+from canary.model.strategy import (
+    BalancedRoute,
+    GatewayRoute,
+    MeshRoute,
+    OwnRoute,
+    ProxyRoute,
+    Strategy,
+)
 from canary.model.values import Json, Key
 from canary.routes.grpc_from_service import grpc_match, grpc_unsaid
 from canary.routes.http_matches import comparison, value_match
 from canary.routes.nginx import NGINX
 from canary.routes.proxy_from_service import asked_proxy, proxy_from, proxy_unsaid
+from canary.routes.traefik_from_service import balanced_from, balanced_unsaid
 from canary.routes.virtual_from_service import (
     asked_virtual,
     rules_beside,
@@ -24,8 +33,16 @@ CONTOUR: Final = "contour"
 """Value of `spec.provider` with which an own route is an HTTPProxy."""
 ISTIO: Final = "istio"
 """Value of `spec.provider` with which an own route is a VirtualService."""
+TRAEFIK: Final = "traefik"
+"""Value of `spec.provider` with which an own route is a TraefikService."""
 GRPC: Final = "grpc"
 """Value of `service.appProtocol` with which one of the Gateway API is a GRPCRoute."""
+_IN_ITS_WORDS: Final[Mapping[str, Callable[[Json, str], OwnRoute]]] = {
+    CONTOUR: lambda service, _: asked_proxy(service),
+    ISTIO: asked_virtual,
+    TRAEFIK: lambda *_: BalancedRoute(),
+}
+"""What an own route is made of by the providers that have a kind of their own."""
 
 
 def asked_route(service: Json, target: str, provider: str = "") -> OwnRoute | None:
@@ -37,13 +54,9 @@ def asked_route(service: Json, target: str, provider: str = "") -> OwnRoute | No
         provider: `spec.provider`.
 
     """
-    if provider == CONTOUR:
-        return asked_proxy(service) if service.get("port") else None
-    if provider == NGINX:
-        return None
-    if provider == ISTIO:
-        return asked_virtual(service, target) if service.get("port") else None
-    if not service.get("gatewayRefs"):
+    if in_its_words := _IN_ITS_WORDS.get(provider):
+        return in_its_words(service, target) if service.get("port") else None
+    if provider == NGINX or not service.get("gatewayRefs"):
         return None
     is_grpc = service.get("appProtocol") == GRPC
     rule: Json = {}
@@ -77,6 +90,8 @@ def unsaid(service: Json, target: str, provider: str = "") -> tuple[str, ...]:
     """
     if provider == ISTIO:
         return virtual_unsaid(service) if service.get("port") else ()
+    if provider == TRAEFIK:
+        return balanced_unsaid(service) if service.get("port") else ()
     entries = service.get("match") or ()
     strange = {name for entry in entries for name in entry} - MATCHED
     ways = {way for entry in entries for way in entry.get("method") or ()} - {"exact"}
@@ -102,6 +117,8 @@ def route_from_service(key: Key, strategy: Strategy, owner: Json) -> Json:
         return virtual_from(route, metadata, strategy.service_name)
     if isinstance(route, ProxyRoute):
         return proxy_from(route, metadata, backend)
+    if isinstance(route, BalancedRoute):
+        return balanced_from(route, metadata, backend)
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": route.kind,

@@ -68,7 +68,7 @@ def is_service(ref: Json, service: str, space: str) -> bool:
         ref.get("name") == service
         and ref.get("kind", "Service") == "Service"
         and (ref.get("group") or "") in {"", "core"}
-        and ref.get("namespace") in {None, space}
+        and (ref.get("namespace") or None) in {None, space}
     )
 
 

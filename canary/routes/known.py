@@ -8,12 +8,15 @@ from canary.routes.dialect import Dialect
 from canary.routes.gateway_api import HttpRoutes
 from canary.routes.grpc import GrpcRoutes
 from canary.routes.istio import VirtualServices
+from canary.routes.traefik import IngressRoutes, TraefikServices
 
 DIALECTS: Final[tuple[Dialect, ...]] = (
     HttpRoutes(),
     GrpcRoutes(),
     HttpProxies(),
     VirtualServices(),
+    IngressRoutes(),
+    TraefikServices(),
 )
 
 

@@ -34,12 +34,6 @@ REFUSED: Final = (
         "meshes take HTTPRoutes whose parent is the Service",
     ),
     Refused(
-        "IngressRoutes and TraefikServices of Traefik",
-        ("traefik.io", "traefik.containo.us"),
-        ("traefik",),
-        "Traefik takes HTTPRoutes too, so give the Service one",
-    ),
-    Refused(
         "RouteGroups and Ingresses of Skipper",
         ("zalando.org",),
         ("skipper",),

@@ -16,7 +16,7 @@ from canary.model.strategy import (
     TemplateRef,
 )
 from canary.model.values import FULL, Json
-from canary.routes.from_service import CONTOUR, ISTIO, asked_route, unsaid
+from canary.routes.from_service import CONTOUR, ISTIO, TRAEFIK, asked_route, unsaid
 from canary.routes.nginx import NGINX, never_carried
 from canary.routes.refused import refused_provider, refused_reference
 from canary.spec import parsers
@@ -33,12 +33,13 @@ from canary.spec.strategies import KUBERNETES, Course, course
 __all__ = ["Defaults", "parse_strategy"]
 
 _GATEWAY_API: Final = ("HTTPRoute", "GRPCRoute")
-_ROUTED: Final = "the Gateway API, Contour, Istio and ingress-nginx"
+_ROUTED: Final = "the Gateway API, Contour, Istio, Traefik and ingress-nginx"
 PROVIDERS: Final = {
     "": (),
     KUBERNETES: (),
     CONTOUR: ("HTTPProxy",),
     ISTIO: ("VirtualService",),
+    TRAEFIK: ("IngressRoute", "TraefikService"),
     NGINX: ("Ingress",),
     "gatewayapi:v1": _GATEWAY_API,
     "gatewayapi:v1beta1": _GATEWAY_API,

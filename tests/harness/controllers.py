@@ -17,10 +17,12 @@ from runtime.resources import (
     DEPLOYMENTS,
     ENDPOINTSLICES,
     HTTPPROXIES,
+    INGRESSROUTES,
     PODS,
     REPLICASETS,
     SECRETS,
     SERVICES,
+    TRAEFIKSERVICES,
     VIRTUALSERVICES,
     Resource,
 )
@@ -259,7 +261,7 @@ class Surroundings:
             self.api.merge_patch(ENDPOINTSLICES, place, {"endpoints": wanted}, KUBELET)
 
     def _take_route(self, resource: Resource, route: Json) -> None:
-        if resource == VIRTUALSERVICES:
+        if resource in {VIRTUALSERVICES, INGRESSROUTES, TRAEFIKSERVICES}:
             return  # nothing says when its proxies have it
         metadata = route["metadata"]
         taken = {"type": "Accepted", "status": "True", "observedGeneration": metadata["generation"]}

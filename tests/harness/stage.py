@@ -34,10 +34,12 @@ from runtime.resources import (
     HTTPPROXIES,
     HTTPROUTES,
     INGRESSES,
+    INGRESSROUTES,
     NAMESPACES,
     PODS,
     REPLICASETS,
     SERVICES,
+    TRAEFIKSERVICES,
     VIRTUALSERVICES,
 )
 from tests.fakes.hook_caller import FakeHookCaller
@@ -408,6 +410,8 @@ def backends_of(found: Json) -> list[Json]:
             for rule in spec["http"]
             for it in rule["route"]
         ]
+    if "weighted" in spec:
+        return list(spec["weighted"]["services"])
     backends: list[Json] = (
         spec["routes"][0]["services"] if "routes" in spec else spec["rules"][0]["backendRefs"]
     )
@@ -437,6 +441,24 @@ def route(kind: str = HTTPROUTES.kind) -> Json:
                 "hosts": ["web.example"],
                 "http": [{"route": [{"destination": {"host": NAME}}]}],
             },
+        }
+    if kind == INGRESSROUTES.kind:
+        return {
+            "apiVersion": INGRESSROUTES.api_version,
+            "kind": kind,
+            "metadata": {"name": NAME, "namespace": SPACE},
+            "spec": {
+                "routes": [
+                    {"match": "Host(`web.example`)", "services": [{"name": NAME, "port": 80}]}
+                ]
+            },
+        }
+    if kind == TRAEFIKSERVICES.kind:
+        return {
+            "apiVersion": TRAEFIKSERVICES.api_version,
+            "kind": kind,
+            "metadata": {"name": NAME, "namespace": SPACE},
+            "spec": {"weighted": {"services": [{"name": NAME, "port": 80}]}},
         }
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",

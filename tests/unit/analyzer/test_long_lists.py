@@ -179,9 +179,10 @@ async def test_what_cannot_be_read_for_a_remark_is_said_and_ends_no_look() -> No
     store = Long()
     said = await Surroundings(store).unrouted("prod", "web")
     assert said == (
-        "no HTTPRoute, GRPCRoute, HTTPProxy, VirtualService or Ingress of class nginx of its "
-        "namespace leads to Service prod/web; what else does cannot be told: "
-        "too many grpcroutes, httpproxies, httproutes, ingresses, virtualservices to be read"
+        "no HTTPRoute, GRPCRoute, HTTPProxy, VirtualService, IngressRoute, TraefikService or "
+        "Ingress of class nginx of its namespace leads to Service prod/web; what else does cannot "
+        "be told: too many grpcroutes, httpproxies, httproutes, ingresses, ingressroutes, "
+        "traefikservices, virtualservices to be read"
     )
 
 

@@ -150,8 +150,8 @@ def test_without_its_route_nothing_moves_until_it_is_back(name: str) -> None:
         await stage.team.delete(HTTPROUTES, *PLACE)
         await stage.wait(A_WHILE)
         lacking = (
-            "no HTTPRoute, GRPCRoute, HTTPProxy, VirtualService or Ingress of class nginx of its "
-            "namespace leads to Service prod/web"
+            "no HTTPRoute, GRPCRoute, HTTPProxy, VirtualService, IngressRoute, TraefikService or "
+            "Ingress of class nginx of its namespace leads to Service prod/web"
         )
         assert lacking in says(stage)
         assert stage.serving() == {"web:1": 4}

@@ -4,10 +4,12 @@ import pytest
 
 from analyzer.routers.kinds import BESIDE, RESOURCES, RIGHTS, WATCHED
 from canary.routes.known import DIALECTS
-from runtime.resources import HTTPROUTES
+from runtime.resources import HTTPROUTES, INGRESSROUTES
 from tests.unit.manifests.installation import ROUTE_RIGHTS, documents, objects, the
 
 MADE = ["get", "list", "create", "patch"]
+MADE_KINDS = set(RIGHTS) - {INGRESSROUTES.kind}
+"""Kinds of which Headgate makes objects of its own."""
 MORE = {path.name: documents(path / "rights.yaml") for path in ROUTE_RIGHTS}
 
 
@@ -32,14 +34,22 @@ def test_a_component_grants_its_kind_to_the_analyzer(kind: str) -> None:
     role, binding = MORE[RIGHTS[kind]]
     resource, account = WATCHED[kind], the("ServiceAccount", "headgate-analyzer")["metadata"]
     goes = [] if kind in RESOURCES else ["delete"]  # what stands beside a team's own goes again
-    verbs = ["get", "list", "watch", "create", "patch", *goes]
+    comes = ["create"] if kind in MADE_KINDS else []
+    verbs = ["get", "list", "watch", *comes, "patch", *goes]
 
     made = [
         {"apiGroups": [it.group], "resources": [it.plural], "verbs": MADE}
         for it in BESIDE.values()
         if it.group == resource.group
     ]
-    assert role["rules"] == [
+    others = [
+        it.plural
+        for name, it in WATCHED.items()
+        if RIGHTS.get(name) == RIGHTS[kind] and name != kind
+    ]
+    mine = [it for it in role["rules"] if it["resources"] not in [[name] for name in others]]
+    assert len(role["rules"]) == len(mine) + len(others)
+    assert mine == [
         {"apiGroups": [resource.group], "resources": [resource.plural], "verbs": verbs},
         *made,
     ]

@@ -36,7 +36,6 @@ async def test_kinds_of_routes_that_were_not_granted_are_named_where_no_route_le
     ("group", "told"),
     [
         ("split.smi-spec.io", "TrafficSplits of SMI are not split"),
-        ("traefik.io", "IngressRoutes and TraefikServices of Traefik are not split"),
         ("zalando.org", "RouteGroups and Ingresses of Skipper are not split"),
         ("apisix.apache.org", "ApisixRoutes are not split"),
         ("gloo.solo.io", "Upstreams and RouteTables of Gloo are not split"),

@@ -10,7 +10,7 @@ from analyzer.ports import SplitRefused
 from analyzer.routers.adopted import AdoptedRoutes
 from analyzer.routers.kinds import ASKED_AGAIN, RESOURCES, Kinds
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, SPLIT
-from canary.model.strategy import GatewayRoute, MeshRoute, ProxyRoute, Strategy
+from canary.model.strategy import BalancedRoute, GatewayRoute, MeshRoute, ProxyRoute, Strategy
 from canary.model.traffic import NOTHING, Affinity, Traffic
 from canary.model.values import Json, Key
 from canary.routes.known import DIALECTS
@@ -49,6 +49,13 @@ WRITTEN = {
     "VirtualService": named(
         "VirtualService",
         {"hosts": ["web.example"], "http": [{"route": [{"destination": {"host": "web"}}]}]},
+    ),
+    "IngressRoute": named(
+        "IngressRoute",
+        {"routes": [{"match": "PathPrefix(`/`)", "services": [{"name": "web", "port": 80}]}]},
+    ),
+    "TraefikService": named(
+        "TraefikService", {"weighted": {"services": [{"name": "web", "port": 80}]}}
     ),
 }
 KINDS = pytest.mark.parametrize("kind", sorted(ALL))
@@ -242,6 +249,9 @@ OWN_PROXY = replace(
 OWN_GRPC = replace(STRATEGY, own_route=GatewayRoute(parents=(), hosts=("a",), kind="GRPCRoute"))
 
 OWN_MESH = replace(STRATEGY, routed_by=("VirtualService",), own_route=MeshRoute(hosts=("web",)))
+OWN_BALANCED = replace(
+    STRATEGY, routed_by=("IngressRoute", "TraefikService"), own_route=BalancedRoute()
+)
 WITH_POLICY = replace(
     OWN_MESH,
     own_route=MeshRoute(hosts=("web",), traffic_policy={"tls": {"mode": "ISTIO_MUTUAL"}}),
@@ -250,7 +260,9 @@ ISTIO_KINDS = {*ALL, "DestinationRule"}
 
 
 @pytest.mark.parametrize(
-    "own", [OWN_PROXY, OWN_GRPC, OWN_MESH], ids=["HTTPProxy", "GRPCRoute", "VirtualService"]
+    "own",
+    [OWN_PROXY, OWN_GRPC, OWN_MESH, OWN_BALANCED],
+    ids=["HTTPProxy", "GRPCRoute", "VirtualService", "TraefikService"],
 )
 async def test_an_own_route_of_each_kind_is_made_split_and_left_plain(own: Strategy) -> None:
     store, router = stored()

@@ -36,6 +36,7 @@ SOURCES = {
     "kubernetes": (GATEWAY, APP, HISTOGRAM),
     "nginx": (NGINX, APP),
     "istio": (ISTIO, GATEWAY, APP),
+    "traefik": (TRAEFIK, APP),
     "gatewayapi:v1": (GATEWAY, APP, HISTOGRAM, ISTIO, LINKERD),
     "gatewayapi:v1beta1": (GATEWAY, APP, HISTOGRAM, ISTIO, LINKERD),
 }
@@ -277,6 +278,36 @@ def test_every_shape_of_a_name_is_one_version_s(
         assert found.role(one) == ((1, 1) if whose == name else (0, 0)), whose
     elsewhere = {"__name__": series, label: shape.format(of=f"preprod-{name}"), **bad}
     assert found.role(elsewhere) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("namespace", "service", "counts"),
+    [
+        ("prod", "prod-web-canary-http@kubernetescrd", True),
+        ("prod", "prod_shop_0_wrr_1_prod_web-canary_http-alt@kubernetescrd", True),
+        ("prod", "prod_shop_0_wrr_1_prod_web_80@kubernetescrd", False),
+        ("prod", "prod-web-80@kubernetescrd", False),
+        ("prod", "prod-web-canary-80@file", False),
+        ("prod", "prod-shop-6653beff4c2ba8f2b1b9@kubernetescrd", False),
+        ("prod--eu", "prod-eu-web-canary-80@kubernetescrd", True),
+    ],
+)
+def test_traefik_s_names_of_a_service_are_known(
+    namespace: str, service: str, *, counts: bool
+) -> None:
+    [query] = builtin_queries(
+        Builtin.SUCCESS_RATE,
+        namespace=namespace,
+        service="web-canary",
+        workload="web-canary",
+        interval=timedelta(minutes=1),
+        split="web",
+        sources=(TRAEFIK,),
+    )
+    found = derive(query.query, minimum=99, maximum=None)
+    assert isinstance(found, Ratio)
+    series = {"__name__": "traefik_service_requests_total", "service": service, "code": "502"}
+    assert found.role(series) == (int(counts), int(counts))
 
 
 # --- where they are read ------------------------------------------------------------------------

@@ -14,10 +14,13 @@ from canary.routes.contour import HttpProxies
 from canary.routes.dialect import Dialect
 from canary.routes.grpc import GrpcRoutes
 from canary.routes.istio import VirtualServices
+from canary.routes.traefik import IngressRoutes, TraefikServices
 from tests.unit.canary.routes import rules
 from tests.unit.canary.routes.rules import HTTP, NAMES, ROUTES, RULES, SPACE, WEIGHTS
 
 Routes = st.SearchStrategy[Json]
+WEIGHTED = "weighted"
+"""Field of the only rule that a TraefikService has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +43,20 @@ class Kind:
     called: str = ""
     """What tests call it, where several are of one dialect."""
 
+    @property
+    def absent_is_one(self) -> bool:
+        """Whether a weight that is absent is 1, as the Gateway API has it."""
+        return self.dialect.kind not in {"HTTPProxy", "VirtualService"}
+
+    @property
+    def all_absent_is_even(self) -> bool:
+        """Whether several weights that are absent or 0 mean the same for each."""
+        return self.dialect.kind == "HTTPProxy"
+
     def rules_of(self, route: Json) -> list[Json]:
         """Return the rules of a route, to be changed in place."""
+        if self.rules == WEIGHTED:
+            return [route["spec"][WEIGHTED]]
         found: list[Json] = route["spec"].setdefault(self.rules, [])
         return found
 
@@ -52,9 +67,9 @@ class Kind:
     def counts(self, rule: Json) -> list[int]:
         """Return what the weights of a rule's backends come to."""
         weights = [it.get("weight") for it in self.refs_of(rule)]
-        if self.rules == "rules":
+        if self.absent_is_one:
             return [1 if it is None else it for it in weights]
-        even = self.rules == "routes" or len(weights) == 1
+        even = self.all_absent_is_even or len(weights) == 1
         return [1] * len(weights) if even and not any(weights) else [it or 0 for it in weights]
 
     def single(self, *refs: Json) -> Json:
@@ -225,6 +240,73 @@ def _tcp_at(rule: Json, place: int) -> None:
     rule["match"] = [{"port": 3306 + place}]
 
 
+def ingress_route(*routes: Json, notes: dict[str, str] | None = None) -> Json:
+    """Return an IngressRoute of the tests' namespace; a route that matches nothing else has all."""
+    return {
+        "apiVersion": "traefik.io/v1alpha1",
+        "kind": "IngressRoute",
+        "metadata": {"name": "shop", "namespace": SPACE, "annotations": notes or {}},
+        "spec": {
+            "entryPoints": ["web"],
+            "routes": [
+                {"match": "Host(`shop.example`)", "kind": "Rule", **deepcopy(it)} for it in routes
+            ],
+        },
+    }
+
+
+def traefik_service(*weighted: Json, notes: dict[str, str] | None = None) -> Json:
+    """Return a TraefikService of the tests' namespace, of the first of these lists alone."""
+    return {
+        "apiVersion": "traefik.io/v1alpha1",
+        "kind": "TraefikService",
+        "metadata": {"name": "shop", "namespace": SPACE, "annotations": notes or {}},
+        "spec": {WEIGHTED: deepcopy(weighted[0]) if weighted else {}},
+    }
+
+
+BALANCED = st.builds(
+    lambda name, weight, extra: service(name, weight, **extra),
+    NAMES,
+    st.one_of(WEIGHTS, st.none(), st.none(), st.just(0)),
+    st.sampled_from(
+        [
+            {},
+            {},
+            {"kind": "Service", "namespace": SPACE},
+            {"kind": "TraefikService"},
+            {"namespace": "other"},
+            {"port": "http", "scheme": "h2c", "passHostHeader": False},
+            {"sticky": {"cookie": {"name": "lb"}}, "strategy": "p2c"},
+        ]
+    ),
+)
+ROUTED: Routes = st.sampled_from(
+    [
+        {},
+        {"match": "PathPrefix(`/api`)", "middlewares": [{"name": "limit"}]},
+        {"match": "Host(`shop.example`) && Header(`x`, `y`)", "priority": 20},
+        {"match": "PathPrefix(`/`)", "priority": 21},
+    ]
+)
+INGRESS_RULES: Routes = st.builds(
+    lambda rest, services: {**rest, "services": services}, ROUTED, st.lists(BALANCED, max_size=5)
+)
+UNSERVED: Routes = st.just({"match": "Path(`/old`)", "middlewares": [{"name": "moved"}]})
+STUCK: Routes = st.sampled_from([{}, {"sticky": {"cookie": {"name": "version"}}}])
+TRAEFIK_RULES: Routes = st.builds(
+    lambda rest, services: {**rest, "services": services}, STUCK, st.lists(BALANCED, max_size=5)
+)
+
+
+def _ingress_at(rule: Json, place: int) -> None:
+    rule["match"] = f"PathPrefix(`/{place}`)"
+
+
+def _traefik_at(rule: Json, place: int) -> None:
+    rule["sticky"] = {"cookie": {"name": f"version-{place}"}}
+
+
 KINDS = (
     Kind(
         dialect=HTTP,
@@ -290,6 +372,30 @@ KINDS = (
         most=2**31 - 1,
         name=host_of,
         called="VirtualService-tcp",
+    ),
+    Kind(
+        dialect=IngressRoutes(),
+        rules="routes",
+        refs="services",
+        route=ingress_route,
+        ref=service,
+        any_route=st.lists(
+            st.one_of(INGRESS_RULES, INGRESS_RULES, INGRESS_RULES, UNSERVED), max_size=4
+        ).map(lambda found: ingress_route(*found)),
+        any_rule=INGRESS_RULES,
+        at=_ingress_at,
+        most=1_000_000,
+    ),
+    Kind(
+        dialect=TraefikServices(),
+        rules=WEIGHTED,
+        refs="services",
+        route=traefik_service,
+        ref=service,
+        any_route=TRAEFIK_RULES.map(traefik_service),
+        any_rule=TRAEFIK_RULES,
+        at=_traefik_at,
+        most=1_000_000,
     ),
 )
 every_kind = pytest.mark.parametrize(

@@ -236,10 +236,10 @@ def test_a_weight_that_is_changed_in_the_stored_route_is_the_team_s_new_one(
     is_split = any(kind.name(it).endswith("-canary") for it in refs)
     refs[number]["weight"] = weight
     # Where all are 0 and that means alike, what each was before cannot be read from it.
-    assume(kind.rules == "rules" or any(it.get("weight") for it in refs))
+    assume(kind.absent_is_one or any(it.get("weight") for it in refs))
     expected = deepcopy(written)
     theirs = kind.refs_of(kind.rules_of(expected)[index])
-    if is_split and kind.rules == "routes" and not any(it.get("weight") for it in theirs):
+    if is_split and kind.all_absent_is_even and not any(it.get("weight") for it in theirs):
         for it in theirs:  # they are alike no more
             it["weight"] = 1
     theirs[len(ahead)]["weight"] = weight

@@ -100,7 +100,7 @@ def test_it_leads_anywhere_and_has_a_route_for_each_way_to_match() -> None:
     ]
 
 
-@pytest.mark.parametrize("provider", ["contour", "istio"])
+@pytest.mark.parametrize("provider", ["contour", "istio", "traefik"])
 def test_no_route_is_made_of_nothing(provider: str) -> None:
     assert asked_route({}, "web", provider) is None
 
@@ -242,9 +242,28 @@ def test_what_speaks_tcp_has_a_tcp_route() -> None:
     }
 
 
+def test_a_traefik_service_is_what_flagger_makes_for_an_ingress_route_to_lead_to() -> None:
+    found = parsed("traefik", name="shop", port=8080)
+    assert route_from_service(KEY, found, OWNER) == {
+        "apiVersion": "traefik.io/v1alpha1",
+        "kind": "TraefikService",
+        "metadata": {
+            "name": "shop",
+            "namespace": "prod",
+            "labels": {MANAGED_BY_LABEL: MANAGED_BY},
+            "ownerReferences": [OWNER],
+        },
+        "spec": {"weighted": {"services": [{"kind": "Service", "name": "shop", "port": 8080}]}},
+    }
+    assert found.routed_by == ("IngressRoute", "TraefikService")
+    assert beside_own(KEY, found, OWNER) == ()
+
+
 @pytest.mark.parametrize(
     ("provider", "service", "said"),
     [
+        ("traefik", {"timeout": "5s"}, "service.timeout: a TraefikService cannot say it"),
+        ("traefik", {"match": [{"uri": {"exact": "/"}}]}, "say it in the IngressRoute"),
         ("istio", {"delegation": True, "hosts": ["a"]}, "remove service.hosts"),
         ("istio", {"backendTimeout": "5s"}, "service.backendTimeout"),
         ("istio", {"appProtocol": "tcp", "timeout": "5s"}, "service.timeout: of a tcp route"),
@@ -270,6 +289,7 @@ def test_what_no_own_route_needs_to_say_is_no_fault() -> None:
     assert unsaid({"timeout": "5s", "rewrite": {"uri": "/"}, "appProtocol": "grpc"}, "web") == ()
     without_port = {"backendTimeout": "5s", "delegation": True, "hosts": ["a"]}
     assert unsaid(without_port, "web", "istio") == ()
+    assert unsaid(without_port, "web", "traefik") == ()
 
 
 @pytest.mark.parametrize("provider", ["", "kubernetes"])
