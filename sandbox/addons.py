@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from sandbox import builds, control_plane, dns, images, network, shell
+from sandbox.gateways import TRAEFIK_BUILD
 from sandbox.report import step
 from sandbox.versions import (
     CONTOUR_BUILD,
@@ -86,6 +87,13 @@ def istio_crds() -> list[dict[str, Any]]:
     module = Path(builds.module(ISTIO_API_MODULE, ISTIO_API_VERSION)["Dir"])
     file = module / "kubernetes/customresourcedefinitions.gen.yaml"
     return parse(file.read_text(encoding="utf-8"))
+
+
+def traefik_crds() -> list[dict[str, Any]]:
+    """CRDs of Traefik, read from its module; nothing here installs them."""
+    module = Path(builds.module(TRAEFIK_BUILD.module, TRAEFIK_BUILD.version)["Dir"])
+    folder = module / "docs/content/reference/dynamic-configuration"
+    return parse((folder / "kubernetes-crd-definition-v1.yml").read_text(encoding="utf-8"))
 
 
 def contour_roles() -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ import json
 import queue
 import re
 import shutil
+import stat
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from sandbox import downloads, paths, shell
 from sandbox.report import SandboxError, say
-from sandbox.versions import GO, GO_PROGRAMS, GoProgram
+from sandbox.versions import GO, GO_PROGRAMS, GoProgram, Stub
 
 WORKERS = 2
 REPORT_EVERY_S = 15.0
@@ -149,6 +150,8 @@ def build(program: GoProgram) -> None:
     (work / "go.mod").write_text(go_mod(program), encoding="utf-8")
     if program.main:
         (work / "main.go").write_text(program.main, encoding="utf-8")
+    for stub in program.stubs:
+        write_stub(work, stub)
     fresh = work / "bin"
     fresh.mkdir()
     command: list[str | Path] = [
@@ -208,7 +211,10 @@ def module(path: str, version: str) -> dict[str, str]:
 def go_mod(program: GoProgram) -> str:
     """A module of our own that requires the program's and repeats its replacements."""
     text = Path(module(program.module, program.version)["GoMod"]).read_text(encoding="utf-8")
-    lines = [f"replace {line}" for line in replacements(text)]
+    ours = [*program.replaced, *(f"{it.module} => ./{_folder(it)}" for it in program.stubs)]
+    changed = {line.split()[0] for line in ours}
+    theirs = [line for line in replacements(text) if line.split()[0] not in changed]
+    lines = [f"replace {line}" for line in (*theirs, *ours)]
     if program.replace_staging:
         staged = f"v0{program.version.removeprefix('v1')}"
         lines += [f"replace {path} => {path} {staged}" for path in staging_modules(text)]
@@ -222,6 +228,29 @@ def go_mod(program: GoProgram) -> str:
             "",
         )
     )
+
+
+def _folder(stub: Stub) -> str:
+    return f"stubs/{stub.module.replace('/', '_')}"
+
+
+def write_stub(work: Path, stub: Stub) -> None:
+    """Write a module as a build has it, beside its go.mod."""
+    folder = work / _folder(stub)
+    if stub.version:
+        real = Path(module(stub.module, stub.version)["Dir"])
+        left = {real / it for it in stub.without}
+        shutil.copytree(real, folder, ignore=lambda at, names: _of(left, at, names))
+        for path in (folder, *folder.rglob("*")):  # modules are kept read-only
+            path.chmod(path.stat().st_mode | stat.S_IWUSR)
+    for name, text in stub.files:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def _of(left: set[Path], folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if Path(folder) / name in left]
 
 
 def replacements(text: str) -> list[str]:

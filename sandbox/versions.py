@@ -45,6 +45,20 @@ PYTHON_TOOLS = (GO, ETCD, KUBECTL, ENVOY)
 
 
 @dataclass(frozen=True, slots=True)
+class Stub:
+    """A module that a build has in words of its own, for the real one cannot be had.
+
+    `files` are texts by their path. With a `version` all else of it is the real one's, but for
+    what lies `without`.
+    """
+
+    module: str
+    files: tuple[tuple[str, str], ...]
+    version: str = ""
+    without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class GoProgram:
     """What one `go build` makes, and how long it takes beside another one on two cores."""
 
@@ -58,11 +72,15 @@ class GoProgram:
     tags: tuple[str, ...] = ()
     replace_staging: bool = False
     main: str = field(default="", repr=False)
+    replaced: tuple[str, ...] = ()
+    stubs: tuple[Stub, ...] = field(default=(), repr=False)
 
     @property
     def key(self) -> str:
         """Name of its folder in the cache: same key, same binaries."""
-        recipe = "|".join((*self.packages, self.ldflags, *self.tags, self.main, GO.version))
+        changed = map(repr, (*self.replaced, *self.stubs))
+        said = (*self.packages, self.ldflags, *self.tags, self.main, *changed, GO.version)
+        recipe = "|".join(said)
         return f"{self.name}-{self.version}-{hashlib.sha256(recipe.encode()).hexdigest()[:8]}"
 
 

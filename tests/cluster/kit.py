@@ -230,6 +230,27 @@ def virtual_service(host: str = HOST, name: str = "web") -> Json:
     }
 
 
+def ingress_route(host: str = HOST, name: str = "web") -> Json:
+    """Return the team's IngressRoute."""
+    services = [{"name": name, "port": 80, "scheme": "http", "passHostHeader": True}]
+    return {
+        "apiVersion": "traefik.io/v1alpha1",
+        "kind": "IngressRoute",
+        "metadata": {"name": name},
+        "spec": {"routes": [{"match": f"Host(`{host}`)", "kind": "Rule", "services": services}]},
+    }
+
+
+def traefik_service(name: str = "web") -> Json:
+    """Return the team's TraefikService."""
+    return {
+        "apiVersion": "traefik.io/v1alpha1",
+        "kind": "TraefikService",
+        "metadata": {"name": name},
+        "spec": {"weighted": {"services": [{"name": name, "port": "http", "weight": 3}]}},
+    }
+
+
 def destination_rule(host: str, policy: Json) -> Json:
     """Return the team's DestinationRule for a host."""
     return {

@@ -17,7 +17,7 @@ from analyzer.routers.adopted import AdoptedRoutes
 from analyzer.routers.kinds import BESIDE, RESOURCES
 from canary.contract import NAMESPACE_ENABLED, NAMESPACE_LABEL, SPLIT
 from canary.model.steps import Step
-from canary.model.strategy import GatewayRoute, MeshRoute, ProxyRoute, Strategy
+from canary.model.strategy import BalancedRoute, GatewayRoute, MeshRoute, ProxyRoute, Strategy
 from canary.model.traffic import Traffic
 from canary.model.values import Json, Key
 from canary.routes.known import DIALECTS
@@ -28,8 +28,10 @@ from tests.cluster.kit import (
     MANIFESTS,
     Kubectl,
     destination_rule,
+    ingress_route,
     proxy,
     route,
+    traefik_service,
     virtual_service,
     wait_for,
 )
@@ -76,8 +78,9 @@ OWN = (
         },
         traffic_policy={"outlierDetection": {"consecutive5xxErrors": 3, "interval": "10s"}},
     ),
+    BalancedRoute(),
 )
-RIGHTS = ("grpcroutes", "contour", "istio")
+RIGHTS = ("grpcroutes", "contour", "istio", "traefik")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +115,7 @@ async def team(admin: Kubectl, tmp_path: Path) -> AsyncIterator[Team]:
 
 def crds() -> list[Json]:
     """Return the definitions of all kinds of routes, and of what stands beside them."""
-    found = [*addons.crds(), *addons.istio_crds()]
+    found = [*addons.crds(), *addons.istio_crds(), *addons.traefik_crds()]
     return [it for it in found if it["spec"]["names"]["kind"] in {**RESOURCES, **BESIDE}]
 
 
@@ -126,6 +129,10 @@ def made(kind: str, host: str) -> Json:
         return proxy(host)
     if kind == "VirtualService":
         return virtual_service(host)
+    if kind == "IngressRoute":
+        return ingress_route(host)
+    if kind == "TraefikService":
+        return traefik_service()
     return {**route(host), "kind": kind}
 
 
@@ -138,6 +145,12 @@ def edited(written: Json) -> Json:
     elif written["kind"] == "VirtualService":
         [first] = written["spec"]["http"]
         found["spec"]["http"] = [{**first, "timeout": "7s"}]
+    elif written["kind"] == "IngressRoute":
+        [first] = written["spec"]["routes"]
+        found["spec"]["routes"] = [{**first, "middlewares": [{"name": "limit"}]}]
+    elif written["kind"] == "TraefikService":
+        weighted = written["spec"]["weighted"]
+        found["spec"]["weighted"] = {**weighted, "sticky": {"cookie": {"name": "version"}}}
     else:
         [first] = written["spec"]["rules"]
         change = {"requestHeaderModifier": {"remove": ["x-debug"]}}

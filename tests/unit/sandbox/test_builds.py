@@ -1,19 +1,35 @@
 """What is built, in which order, and how far it is said to be."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from sandbox import builds, versions
 from sandbox.builds import Progress
-from sandbox.versions import GO_PROGRAMS, GoProgram
+from sandbox.versions import GO_PROGRAMS, GoProgram, Stub
 
 
 def program(name: str, seconds: int) -> GoProgram:
     return GoProgram(name, f"example.org/{name}", "v1.0.0", (".",), (name,), seconds)
 
 
-@pytest.mark.parametrize("change", [{"version": "v9"}, {"ldflags": "-x"}, {"tags": ("y",)}])
+STUB = Stub(
+    "example.org/absent", (("go.mod", "module example.org/absent\n"), ("a/a.go", "package a"))
+)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": "v9"},
+        {"ldflags": "-x"},
+        {"tags": ("y",)},
+        {"replaced": ("example.org/old => example.org/newer v1.0.0",)},
+        {"stubs": (STUB,)},
+        {"stubs": (dataclasses.replace(STUB, without=("b",)),)},
+    ],
+)
 def test_every_input_of_a_build_changes_its_key(change: dict[str, object]) -> None:
     before = program("a", 10)
     after = dataclasses.replace(before, **change)  # type: ignore[arg-type] # a table of fields
@@ -72,6 +88,44 @@ replace (
 \texample.org/local => ../local
 )
 """
+
+
+def test_what_a_build_has_in_its_own_words_takes_the_place_of_what_its_module_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "go.mod"
+    theirs.write_text(GO_MOD)
+    monkeypatch.setattr(builds, "module", lambda *_: {"GoMod": str(theirs)})
+    built = dataclasses.replace(
+        program("a", 1), replaced=("example.org/old => example.org/newer v1.0.0",), stubs=(STUB,)
+    )
+    replaced = [line for line in builds.go_mod(built).splitlines() if line.startswith("replace")]
+    assert replaced == [
+        "replace example.org/old => example.org/newer v1.0.0",
+        "replace example.org/absent => ./stubs/example.org_absent",
+    ]
+
+
+def test_a_stub_has_what_is_left_of_the_real_module_and_its_own_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, work = tmp_path / "real", tmp_path / "work"
+    for name in ("go.mod", "kept/a.go", "gone/a.go", "a/a.go"):
+        path = real / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"real {name}")
+        path.chmod(0o444)
+    monkeypatch.setattr(builds, "module", lambda *_: {"Dir": str(real)})
+    builds.write_stub(work, dataclasses.replace(STUB, version="v1.0.0", without=("gone",)))
+    folder = work / "stubs" / "example.org_absent"
+    found = {
+        str(it.relative_to(folder)): it.read_text() for it in folder.rglob("*") if it.is_file()
+    }
+    assert found == {
+        "go.mod": "module example.org/absent\n",
+        "kept/a.go": "real kept/a.go",
+        "a/a.go": "package a",
+    }
 
 
 def test_replacements_into_the_modules_own_tree_are_left_out() -> None:
