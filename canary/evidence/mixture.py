@@ -9,6 +9,7 @@ and no other way to merge them is better (Vovk and Wang, Annals of Statistics 49
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 Logs = tuple[float, ...]
@@ -30,8 +31,12 @@ def log_mean(logs: Sequence[float]) -> float:
     return top + math.log(sum([math.exp(log - top) for log in logs]) / len(logs))
 
 
+@lru_cache(maxsize=16)
 def prior_of(multiples: Logs) -> Logs:
-    """Return the logarithms of what each alternative counts for; those parts sum up to 1."""
+    """Return the logarithms of what each alternative counts for; those parts sum up to 1.
+
+    Every test with these alternatives shares them.
+    """
     if multiples == MULTIPLES:
         return tuple(map(math.log, _PARTS))
     return (-math.log(len(multiples)),) * len(multiples)
