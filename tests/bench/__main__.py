@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from runtime.errors import HeadgateError
-from tests.bench import api_writes, judge_cost, judged_releases, machine, releases, webhook_alone
+from tests.bench import (
+    api_writes,
+    evidence_cost,
+    judge_cost,
+    judged_releases,
+    machine,
+    releases,
+    webhook_alone,
+)
 from tests.bench.figures import Figure, Section, table
 from tests.bench.load import LoadError
 from tests.bench.target_cluster import NoClusterError, Target, find
@@ -42,6 +50,7 @@ def say(text: str) -> None:
 def sections(options: argparse.Namespace) -> Iterator[Section]:
     """Measure one section after the other."""
     yield _section("the judge alone", judge_cost.figures)
+    yield _section("evidence, gathered", evidence_cost.figures)
     yield _section("webhook alone", lambda: webhook_alone.figures(seconds=options.seconds))
     steps: dict[str, Callable[[Target], list[Figure]]] = {
         "writes through the API server": partial(api_writes.figures, rounds=options.rounds),
