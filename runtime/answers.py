@@ -7,7 +7,8 @@ import aiohttp
 import orjson
 from aiohttp.http_exceptions import LineTooLong
 
-from runtime.errors import Expired, TooLarge, Unavailable
+from runtime.errors import Expired, TooLarge, Unavailable, from_status
+from runtime.resources import WatchEvent
 from runtime.values import shallow
 
 Json = dict[str, Any]
@@ -89,3 +90,15 @@ async def lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]
         raise Unavailable(0, "ConnectionLost", str(error)) from error
     finally:
         response.close()
+
+
+def watch_event(line: bytes) -> WatchEvent:
+    """Return the event, or raise what an ERROR event says, or that it is none."""
+    try:
+        event = decode(line)
+    except Unavailable as error:
+        # It may come again, every time that the watch goes on from before it.
+        raise Expired(0, error.reason, error.message) from error
+    if event["type"] == "ERROR":
+        raise from_status(event["object"])
+    return WatchEvent(event["type"], event["object"])

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Final, Self
 
 from canary.contract import FIELD_MANAGER
-from runtime.answers import Json, decode, lines
+from runtime.answers import Json, lines, watch_event
 from runtime.clock import ServerClock
 from runtime.connection import DEFAULT_NAMESPACE, Connection, Request, load_access
-from runtime.errors import Expired, NotFound, Unavailable, from_status
+from runtime.errors import Expired, NotFound
 from runtime.paging import Pager, Query, typed
 from runtime.resources import ListResult, Resource, WatchEvent
 
@@ -192,7 +192,7 @@ class Cluster:
         response = await self._connection.within_deadline(lambda: self._connection.stream(request))
         async with aclosing(lines(response)) as received:
             async for line in received:
-                yield _watch_event(line)
+                yield watch_event(line)
 
     async def version(self) -> Json:
         """Return what the API server says of its own version (`gitVersion`, ...)."""
@@ -389,15 +389,3 @@ def _metadata(obj: Json) -> Json:
 def _object_path(resource: Resource, obj: Json) -> str:
     metadata = _metadata(obj)
     return resource.path(metadata.get("namespace"), metadata["name"])
-
-
-def _watch_event(line: bytes) -> WatchEvent:
-    """Return the event, or raise what an ERROR event says, or that it is none."""
-    try:
-        event = decode(line)
-    except Unavailable as error:
-        # It may come again, every time that the watch goes on from before it.
-        raise Expired(0, error.reason, error.message) from error
-    if event["type"] == "ERROR":
-        raise from_status(event["object"])
-    return WatchEvent(event["type"], event["object"])

@@ -101,6 +101,10 @@ HTTPROUTES: Final = Resource("gateway.networking.k8s.io", "v1", "httproutes", "H
 GRPCROUTES: Final = Resource(
     "gateway.networking.k8s.io", "v1", "grpcroutes", "GRPCRoute", optional=True
 )
+LINKERD_HTTPROUTES: Final = Resource(
+    "policy.linkerd.io", "v1beta3", "httproutes", "HTTPRoute", optional=True
+)
+"""Linkerd's own, from before it followed those of the Gateway API: read to be named."""
 INGRESSES: Final = Resource("networking.k8s.io", "v1", "ingresses", "Ingress", optional=True)
 VIRTUALSERVICES: Final = Resource(
     "networking.istio.io", "v1", "virtualservices", "VirtualService", optional=True

@@ -236,7 +236,13 @@ class Observer:
         made_later = strategy.own_route is not None or strategy.is_unrouted
         if held and scene.service is not None and not observed.split.routes and not made_later:
             service = strategy.service_name
-            found = await beside.unrouted(key.namespace, service, strategy.routed_by)
+            found = await beside.unrouted(
+                key.namespace,
+                service,
+                strategy.routed_by,
+                port=strategy.service_port,
+                target=scene.target,
+            )
             observed = replace(observed, unrouted=found)
         if present and observed.split.routes:
             why = await beside.unserved(key.namespace, own)

@@ -18,6 +18,7 @@ from canary.objects.ownership import is_in_front, not_in_front_said
 from canary.objects.policies import left_behind, message
 from canary.routes.elsewhere import found_elsewhere
 from canary.routes.known import DIALECTS
+from canary.routes.meshes import mesh_of, passed_over, way_in
 from canary.routes.nginx import NGINX
 from canary.routes.refused import refused_here
 from runtime.errors import Forbidden, NotFound, TooLarge
@@ -30,6 +31,8 @@ from runtime.resources import (
     HTTPROUTES,
     INGRESSES,
     INGRESSROUTES,
+    LINKERD_HTTPROUTES,
+    NAMESPACES,
     NETWORKPOLICIES,
     PODS,
     TRAEFIKSERVICES,
@@ -45,8 +48,11 @@ OTHER_KINDS: Final = (
     HTTPPROXIES,
     INGRESSROUTES,
     TRAEFIKSERVICES,
+    LINKERD_HTTPROUTES,
 )
 """Kinds that may lead to a Service, to be named where nothing does that is split."""
+NAME_LABEL: Final = "kubernetes.io/metadata.name"
+"""The label that each namespace has, with its name."""
 _OF_NGINX: Final = f"{INGRESSES.kind} of class {NGINX}"
 RIGHTS: Final = tuple(
     it.kind
@@ -103,36 +109,60 @@ class Surroundings:
                 continue
         return in_the_way(target, claims)
 
-    async def unrouted(self, namespace: str, service: str, kinds: Sequence[str] = ()) -> str:
+    async def unrouted(
+        self,
+        namespace: str,
+        service: str,
+        kinds: Sequence[str] = (),
+        *,
+        port: int | None = None,
+        target: Json | None = None,
+    ) -> str:
         """Return what was found where no route leads to a Service, in words.
 
         Args:
             namespace: the Service's.
             service: its name.
             kinds: those that its Canary asks for, none where any will do.
+            port: the one whose requests are to be split, None where nobody has said which.
+            target: the Deployment behind it, None where nothing is to be said of its mesh.
 
         """
         found: tuple[str, ...] = ()
         untold: list[str] = []
         denied: list[str] = []
+        passed: dict[str, str] = {}
         for where in (namespace, None):
             for kind in OTHER_KINDS:
                 routes = await self._readable(kind, where, untold, denied)
+                passed |= passed_over(routes, service, namespace, port)
                 found += found_elsewhere(routes, service, namespace)
-            if found:
+            if found or passed:
                 break
         asked = _one_of(kinds or [*(it.kind for it in DIALECTS), _OF_NGINX])
         said = f"no {asked} of its namespace leads to Service {namespace}/{service}"
         lacks = [it for it in RIGHTS if it in denied and it in (kinds or RIGHTS)]
         if lacks:
             said += f"; Headgate may read no {_one_of(lacks)}: see manifests/route-rights"
-        if not found and (others := await self._others()):
-            said += f"; {'; '.join(others)}"
-        if not found and untold:
-            return f"{said}; what else does {_cannot_be_told(untold)}"
-        if not found:
-            return said
-        return f"{said}; found was {', '.join(sorted(set(found)))}, on which no traffic is split"
+        for named, why in sorted(passed.items()):
+            said += f"; {named} {why}"
+        if others := sorted({*found} - passed.keys()):
+            return f"{said}; found was {', '.join(others)}, on which no traffic is split"
+        ways = () if passed else await self._ways(namespace, service, target)
+        said = "; ".join((said, *ways))
+        return f"{said}; what else does {_cannot_be_told(untold)}" if untold else said
+
+    async def _ways(self, namespace: str, service: str, target: Json | None) -> tuple[str, ...]:
+        """Say how requests are split where nothing is found that has them."""
+        mesh = await self._way(namespace, service, target) if target is not None else ""
+        return (*((mesh,) if mesh else ()), *await self._others())
+
+    async def _way(self, namespace: str, service: str, target: Json) -> str:
+        """Say how requests of a mesh are split, where the target is in one."""
+        selector = f"{NAME_LABEL}={namespace}"
+        spaces = await self.cluster.list(NAMESPACES, label_selector=selector)
+        pods = target["spec"]["template"].get("metadata") or {}
+        return way_in(mesh_of(pods, *(it["metadata"] for it in spaces.items)), service)
 
     async def unserved(self, namespace: str, service: str) -> str:
         """Return why the canary's Service can take no traffic, in words; "" where it can."""
@@ -200,7 +230,8 @@ class Surroundings:
         except TooLarge:
             untold.append(resource.plural)
             return ()
-        return [{"kind": resource.kind, **one} for one in found]
+        of_its_kind = {"apiVersion": resource.api_version, "kind": resource.kind}
+        return [{**of_its_kind, **one} for one in found]
 
 
 def _one_of(kinds: Sequence[str]) -> str:

@@ -24,6 +24,7 @@ from canary.routes.dialect import Dialect, Written
 from canary.routes.from_service import beside_own, route_from_service
 from canary.routes.known import DIALECTS
 from canary.routes.mark import NO_MARK, Mark, TargetSplit, mark_of, text_of
+from canary.routes.parents import contends, other_ports
 from runtime.errors import ApiError, Forbidden, Invalid, NotFound
 from runtime.resources import VIRTUALSERVICES, Resource
 from runtime.writes import Gone, Overtaken, applied, deleted, patched, stored
@@ -50,7 +51,7 @@ class AdoptedRoutes:
     async def read_split(self, key: Key, strategy: Strategy) -> Split:
         """Return the split as it stands on every route that has traffic for the stable Service."""
         split = _split(strategy)
-        routes = await self._leading(key, split, strategy.routed_by)
+        routes = await self._leading(key, split, strategy.routed_by, strategy.service_port)
         carried = {_called(it): _carried(dialect, it, key, split) for dialect, it in routes}
         all_of_it = frozenset[Traffic]().union(*carried.values())
         return Split(
@@ -116,8 +117,8 @@ class AdoptedRoutes:
             return  # `in_the_way` says so
         wanted = route_from_service(key, strategy, owner)
         # Of whatever kind they are: beside a route of the team's its own would get no request.
-        leading = await self._leading(key, _split(strategy), ())
-        if not all(_is_own(route, wanted, owner) for _, route in leading):
+        leading = await self._leading(key, _split(strategy), (), strategy.service_port)
+        if any(not _is_own(it, wanted, owner) and contends(it, wanted) for _, it in leading):
             return
         for one in (*beside_own(key, strategy, owner), wanted):
             found = await self._of_its_name(one)
@@ -137,16 +138,16 @@ class AdoptedRoutes:
             return (lacking,)
         if own is None:
             return ()
-        if strange := await self._leading(key, _split(strategy), ()):
-            named = ", ".join(sorted(_called(route) for _, route in strange))
-            said = (
-                f"{named} leads to Service {strategy.service_name}, and the Canary asks for "
-                f"{' or '.join(strategy.routed_by)} by its provider; take spec.provider out, or "
-                "let the route lead elsewhere"
-            )
-            return (said,)
         owner = owner_reference(canary)
         wanted = route_from_service(key, strategy, owner)
+        leading = await self._leading(key, _split(strategy), (), strategy.service_port)
+        if strange := sorted(_called(it) for _, it in leading if contends(it, wanted)):
+            said = (
+                f"{', '.join(strange)} leads to Service {strategy.service_name}, and the Canary "
+                f"asks for {' or '.join(strategy.routed_by)} by its provider; take spec.provider "
+                "out, or let the route lead elsewhere"
+            )
+            return (said,)
         found = await self._of_its_name(wanted)
         if found is not None and not _is_own(found, wanted, owner):
             said = (
@@ -168,12 +169,16 @@ class AdoptedRoutes:
         return await stored(self._cluster, _OWN[wanted["kind"]], namespace, name)
 
     async def _leading(
-        self, key: Key, split: TargetSplit, kinds: tuple[str, ...]
+        self, key: Key, split: TargetSplit, kinds: tuple[str, ...], port: int | None = None
     ) -> list[tuple[Dialect, Json]]:
-        """Return all routes that have traffic for a split, the team's or by our mark."""
+        """Return all routes that have traffic for a split, the team's or by our mark.
+
+        With a `port`, one for other ports of the Service has none of those requests.
+        """
         return [
             (dialect, route)
             for dialect, route in await self._concerning(key, split, kinds)
+            if other_ports(route, split.stable, port) == ()
             if dialect.leads_to(route, split.stable) or dialect.leads_to(route, split.canary)
         ]
 

@@ -33,6 +33,7 @@ _SOURCES: Final[Mapping[str, Sequence[str]]] = {
     "nginx": (NGINX, APP),
     "istio": (ISTIO, *_USUAL),
     "traefik": (TRAEFIK, APP),
+    "linkerd": (LINKERD, *_USUAL),
     "gatewayapi:v1": _OF_ANY_GATEWAY,
     "gatewayapi:v1beta1": _OF_ANY_GATEWAY,
 }

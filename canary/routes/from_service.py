@@ -16,6 +16,7 @@ from canary.model.values import Json, Key
 from canary.routes.grpc_from_service import grpc_match, grpc_unsaid
 from canary.routes.http_matches import comparison, value_match
 from canary.routes.nginx import NGINX
+from canary.routes.parents import is_service_parent
 from canary.routes.proxy_from_service import asked_proxy, proxy_from, proxy_unsaid
 from canary.routes.traefik_from_service import balanced_from, balanced_unsaid
 from canary.routes.virtual_from_service import (
@@ -35,6 +36,8 @@ ISTIO: Final = "istio"
 """Value of `spec.provider` with which an own route is a VirtualService."""
 TRAEFIK: Final = "traefik"
 """Value of `spec.provider` with which an own route is a TraefikService."""
+LINKERD: Final = "linkerd"
+"""Value of `spec.provider` with which one of the Gateway API has the Service as its parent."""
 GRPC: Final = "grpc"
 """Value of `service.appProtocol` with which one of the Gateway API is a GRPCRoute."""
 _IN_ITS_WORDS: Final[Mapping[str, Callable[[Json, str], OwnRoute]]] = {
@@ -56,7 +59,8 @@ def asked_route(service: Json, target: str, provider: str = "") -> OwnRoute | No
     """
     if in_its_words := _IN_ITS_WORDS.get(provider):
         return in_its_words(service, target) if service.get("port") else None
-    if provider == NGINX or not service.get("gatewayRefs"):
+    parents = _parents(service, target, provider)
+    if provider == NGINX or not parents:
         return None
     is_grpc = service.get("appProtocol") == GRPC
     rule: Json = {}
@@ -72,11 +76,29 @@ def asked_route(service: Json, target: str, provider: str = "") -> OwnRoute | No
     if filters := _filters(service):
         rule["filters"] = filters
     return GatewayRoute(
-        parents=tuple(service["gatewayRefs"]),
-        hosts=tuple(service.get("hosts") or (service.get("name") or target,)),
+        parents=parents,
+        hosts=tuple(service.get("hosts") or _hosts(service, target, parents)),
         rule=rule,
         kind="GRPCRoute" if is_grpc else "HTTPRoute",
     )
+
+
+def _parents(service: Json, target: str, provider: str) -> tuple[Json, ...]:
+    """Return what the own route belongs to, nothing where none is asked for."""
+    if provider != LINKERD or service.get("gatewayRefs") or not service.get("port"):
+        return tuple(service.get("gatewayRefs") or ())
+    name = service.get("name") or target
+    return ({"group": "", "kind": "Service", "name": name, "port": service["port"]},)
+
+
+def _hosts(service: Json, target: str, parents: tuple[Json, ...]) -> tuple[str, ...]:
+    """Return the hosts of a route for which none are given.
+
+    A mesh has the requests to a Service already, by whatever name its clients call it.
+    """
+    if all(map(is_service_parent, parents)):
+        return ()
+    return (service.get("name") or target,)
 
 
 def unsaid(service: Json, target: str, provider: str = "") -> tuple[str, ...]:
@@ -103,7 +125,11 @@ def unsaid(service: Json, target: str, provider: str = "") -> tuple[str, ...]:
     own = asked_route(service, target, provider)
     if isinstance(own, ProxyRoute):
         return proxy_unsaid(service)
-    return grpc_unsaid(service) if own is not None and own.kind == "GRPCRoute" else ()
+    if provider == LINKERD and service.get("rewrite"):
+        found.append("service.rewrite: Linkerd passes over a route that rewrites; remove it")
+    if own is not None and own.kind == "GRPCRoute":
+        found += grpc_unsaid(service)
+    return tuple(found)
 
 
 def route_from_service(key: Key, strategy: Strategy, owner: Json) -> Json:
@@ -125,7 +151,7 @@ def route_from_service(key: Key, strategy: Strategy, owner: Json) -> Json:
         "metadata": metadata,
         "spec": {
             "parentRefs": list(route.parents),
-            "hostnames": list(route.hosts),
+            **({"hostnames": list(route.hosts)} if route.hosts else {}),
             "rules": [{**route.rule, "backendRefs": [backend]}],
         },
     }

@@ -3,6 +3,7 @@
 What is more than a share is in `canary.routes.http_added`.
 """
 
+from collections.abc import Mapping
 from operator import itemgetter
 
 from canary.model.values import Json
@@ -10,8 +11,9 @@ from canary.routes.http_added import Bared, bared, too_much, written
 from canary.routes.http_kept import Splits
 from canary.routes.http_matches import both
 from canary.routes.http_parts import rules_of, with_rules
-from canary.routes.mark import Mark
-from canary.routes.ruled import RuledRoutes, is_seen, put_each
+from canary.routes.mark import Mark, TargetSplit
+from canary.routes.parents import is_seen, unheeded_by, unsplit_rules
+from canary.routes.ruled import RuledRoutes, put_each
 from canary.routes.variants import Put, variants_of
 
 
@@ -49,6 +51,14 @@ class HttpRoutes(RuledRoutes):
     def too_much(self, rules: list[Json]) -> str:
         """Say what is beyond the bounds of the API."""
         return too_much(rules)
+
+    def unsplit(self, route: Json, split: TargetSplit) -> str:
+        """Say that a mesh has requests for the stable by a rule without backends."""
+        return unsplit_rules(route, split)
+
+    def refused(self, route: Json, mark: Mark) -> Mapping[str, str]:
+        """Say by target what a route cannot carry, or what a mesh does not follow it for."""
+        return {**unheeded_by(route, mark), **super().refused(route, mark)}
 
     def accepted(self, route: Json) -> bool:
         """Tell whether every parent has seen the stored generation."""

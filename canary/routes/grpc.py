@@ -1,12 +1,15 @@
 """GRPCRoutes of the Gateway API: shares of the requests, and nothing else."""
 
+from collections.abc import Mapping
+
 from canary.model.values import Json
 from canary.routes.http_added import Bared, written
 from canary.routes.http_kept import Splits
 from canary.routes.http_matches import UnsaidError
 from canary.routes.http_parts import has_service, rules_of, with_rules
 from canary.routes.mark import Mark, TargetSplit
-from canary.routes.ruled import RuledRoutes, is_seen, put_each
+from canary.routes.parents import is_seen, unheeded_by, unsplit_rules
+from canary.routes.ruled import RuledRoutes, put_each
 from canary.routes.variants import Put, Variant
 
 
@@ -41,6 +44,14 @@ class GrpcRoutes(RuledRoutes):
             return [written(shared, staying, space, percent=percent)]
 
         return put_each(plain, splits, space, one)
+
+    def unsplit(self, route: Json, split: TargetSplit) -> str:
+        """Say that a mesh has requests for the stable by a rule without backends."""
+        return unsplit_rules(route, split)
+
+    def refused(self, route: Json, mark: Mark) -> Mapping[str, str]:
+        """Say by target what a route cannot carry, or what a mesh does not follow it for."""
+        return {**unheeded_by(route, mark), **super().refused(route, mark)}
 
     def accepted(self, route: Json) -> bool:
         """Tell whether every parent has seen the stored generation."""

@@ -30,8 +30,14 @@ REFUSED: Final = (
     Refused(
         "TrafficSplits of SMI",
         ("split.smi-spec.io",),
-        ("smi:v1alpha1", "smi:v1alpha2", "smi:v1alpha3", "osm", "linkerd"),
+        ("smi:v1alpha1", "smi:v1alpha2", "smi:v1alpha3", "osm"),
         "meshes take HTTPRoutes whose parent is the Service",
+    ),
+    Refused(
+        "HTTPRoutes of policy.linkerd.io",
+        ("policy.linkerd.io",),
+        (),
+        "Linkerd follows those of gateway.networking.k8s.io from 2.14 on",
     ),
     Refused(
         "RouteGroups and Ingresses of Skipper",

@@ -88,6 +88,11 @@ class RuledRoutes(ABC):
         del rules, split, space
         return ""
 
+    def unsplit(self, route: Json, split: TargetSplit) -> str:
+        """Say of which requests for a stable a route says nothing that can be split, "" of none."""
+        del route, split
+        return ""
+
     def too_much(self, rules: list[Json]) -> str:
         """Say what there is more of than the kind takes, "" where it takes all of it."""
         del rules
@@ -152,7 +157,8 @@ class RuledRoutes(ABC):
         left_out = {
             name: why
             for name, split in asked.items()
-            if not split.traffic.is_nothing and (why := self.barred(plain, split, space))
+            if not split.traffic.is_nothing
+            and (why := self.barred(plain, split, space) or self.unsplit(route, split))
         }
         may = {
             name: replace(split, traffic=NOTHING) if name in left_out else split
@@ -228,14 +234,3 @@ def put_each(
         puts = one(rule, staying)
         found += [(put, at < len(puts) - 1) for at, put in enumerate(puts)]
     return found
-
-
-def is_seen(route: Json) -> bool:
-    """Tell whether every parent of a route of the Gateway API has seen the stored generation."""
-    generation = route["metadata"].get("generation", 0)
-    return all(
-        condition.get("observedGeneration", 0) >= generation
-        for parent in (route.get("status") or {}).get("parents") or ()
-        for condition in parent.get("conditions") or ()
-        if condition.get("type") == "Accepted"
-    )

@@ -16,8 +16,9 @@ from canary.model.strategy import (
     TemplateRef,
 )
 from canary.model.values import FULL, Json
-from canary.routes.from_service import CONTOUR, ISTIO, TRAEFIK, asked_route, unsaid
+from canary.routes.from_service import CONTOUR, ISTIO, LINKERD, TRAEFIK, asked_route, unsaid
 from canary.routes.nginx import NGINX, never_carried
+from canary.routes.parents import never_copied
 from canary.routes.refused import refused_provider, refused_reference
 from canary.spec import parsers
 from canary.spec.alerts import heard_by
@@ -40,6 +41,7 @@ PROVIDERS: Final = {
     CONTOUR: ("HTTPProxy",),
     ISTIO: ("VirtualService",),
     TRAEFIK: ("IngressRoute", "TraefikService"),
+    LINKERD: _GATEWAY_API,
     NGINX: ("Ingress",),
     "gatewayapi:v1": _GATEWAY_API,
     "gatewayapi:v1beta1": _GATEWAY_API,
@@ -220,10 +222,11 @@ def _ingress(spec: Json) -> str:
 
 
 def _unsaid(spec: Json, taken: Course) -> tuple[str, ...]:
-    """Say which traffic of its steps an Ingress of nginx cannot carry, each reason once."""
-    if spec.get("provider") != NGINX:
+    """Say which traffic of its steps what its provider names never carries, each reason once."""
+    never = {NGINX: never_carried, LINKERD: never_copied}.get(spec.get("provider", ""))
+    if never is None:
         return ()
-    found = (never_carried(step.traffic) for step in taken.steps)
+    found = (never(step.traffic) for step in taken.steps)
     return tuple(dict.fromkeys(filter(None, found)))
 
 

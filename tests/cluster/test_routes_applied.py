@@ -3,6 +3,7 @@
 API server and webhook are the test's own, with the CRDs of the cluster's.
 """
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ import pytest
 import trustme
 import yaml
 
+from analyzer.loop.surroundings import Surroundings
+from analyzer.ports import SplitRefused
 from analyzer.routers.adopted import AdoptedRoutes
 from analyzer.routers.kinds import BESIDE, RESOURCES
 from canary.contract import NAMESPACE_ENABLED, NAMESPACE_LABEL, SPLIT
@@ -52,8 +55,13 @@ OWNER = {
     "name": "web",
     "uid": "00000000-0000-0000-0000-000000000001",
 }
+SERVICE_WEB = {"group": "", "kind": "Service", "name": "web", "port": 80}
+MESH = {"group": "", "kind": "Service", "name": "web"}
 OWN = (
     GatewayRoute(parents=({"name": "contour"},), hosts=("own.example",)),
+    GatewayRoute(parents=(SERVICE_WEB,)),
+    GatewayRoute(parents=({**SERVICE_WEB, "group": "core", "namespace": "prod"},)),
+    GatewayRoute(parents=(SERVICE_WEB, {"name": "contour"}), kind="GRPCRoute"),
     GatewayRoute(
         parents=({"name": "contour"},),
         hosts=("own.example",),
@@ -136,6 +144,12 @@ def made(kind: str, host: str) -> Json:
     return {**route(host), "kind": kind}
 
 
+def in_a_mesh(written: Json, *parents: Json) -> Json:
+    """Return a route of the Gateway API that has other parents, and a Service's names as hosts."""
+    rest = {key: it for key, it in written["spec"].items() if key != "hostnames"}
+    return {**written, "spec": {**rest, "parentRefs": list(parents or (SERVICE_WEB,))}}
+
+
 def edited(written: Json) -> Json:
     """Return a route with the team's own edit, beside its backends."""
     found: Json = {**written, "spec": {**written["spec"]}}
@@ -181,6 +195,11 @@ async def test_every_kind_is_split_where_it_is_granted_and_does_not_drift(team: 
         for server_side in (False, True):
             await _is_held_through_applies(team, kind, server_side=server_side)
             kubectl("delete", RESOURCES[kind].plural, "web")
+    for kind in ("HTTPRoute", "GRPCRoute"):
+        for parents in ((SERVICE_WEB,), (MESH, {"name": "contour"})):
+            await _is_held_through_applies(team, kind, server_side=True, parents=parents)
+            kubectl("delete", RESOURCES[kind].plural, "web")
+        await _is_followed_in_a_mesh(team, kind)
     await _is_treated_alike(team)
     for own in OWN:
         await _is_made(team, replace(STRATEGY, own_route=own, service_port=80))
@@ -219,10 +238,54 @@ async def _is_made(team: Team, strategy: Strategy) -> None:
     team.kubectl("delete", plural, "web")
 
 
-async def _is_held_through_applies(team: Team, kind: str, *, server_side: bool) -> None:
+async def _is_followed_in_a_mesh(team: Team, kind: str) -> None:
+    """A mesh says by status whether it has a route; one without backends leads nowhere."""
+    kubectl, router = team.kubectl, AdoptedRoutes(team.analyzer)
+    plural = RESOURCES[kind].plural
+    kubectl.apply(in_a_mesh(made(kind, "web.example")))
+    await router.write_split(WEB, STRATEGY, Traffic(30))
+    for seen, status in ((None, "True"), (0, "True"), (1, "True"), (1, "False")):
+        generation = kubectl.get(plural, "web")["metadata"]["generation"]
+        behind = {} if seen is None else {"observedGeneration": generation - 1 + seen}
+        _says(kubectl, plural, {**behind, "status": status})
+        assert (await router.read_split(WEB, STRATEGY)).confirmed is bool(seen)
+    with pytest.raises(SplitRefused, match="the mesh does not follow it"):
+        await router.write_split(WEB, STRATEGY, Traffic(60))
+    await router.clean(WEB)
+    assert share(kind, kubectl.get(plural, "web")) == 0
+    kubectl("delete", plural, "web")
+
+    bare = in_a_mesh(made(kind, "web.example"))
+    del bare["spec"]["rules"]
+    kubectl.apply(bare)
+    assert (await router.read_split(WEB, STRATEGY)).routes == 0
+    said = await Surroundings(team.analyzer).unrouted("prod", "web")
+    assert f"{kind} web has Service web as its parent and a rule without backendRefs" in said
+    kubectl("delete", plural, "web")
+
+
+def _says(kubectl: Kubectl, plural: str, condition: Json) -> None:
+    """Write what a mesh's controller says of a route."""
+    now = "2026-01-01T00:00:00Z"
+    told = {"reason": "Why", "message": "", "lastTransitionTime": now, **condition}
+    conditions = [{**told, "type": kind} for kind in ("Accepted", "ResolvedRefs")]
+    parent = {
+        "controllerName": "mesh.example/controller",
+        "parentRef": {**SERVICE_WEB, "namespace": "prod"},
+        "conditions": conditions,
+    }
+    patch = json.dumps({"status": {"parents": [parent]}})
+    kubectl("patch", plural, "web", "--subresource=status", "--type=merge", "-p", patch)
+
+
+async def _is_held_through_applies(
+    team: Team, kind: str, *, server_side: bool, parents: tuple[Json, ...] = ()
+) -> None:
     apply = team.kubectl.applier(server_side=server_side)
     kubectl, router = team.kubectl, AdoptedRoutes(team.analyzer)
     plural, written = RESOURCES[kind].plural, made(kind, f"{kind.lower()}.example")
+    if parents:
+        written = in_a_mesh(written, *parents)
     apply(written)
     plain = kubectl.get(plural, "web")["spec"]
     await router.write_split(WEB, STRATEGY, Traffic(30))

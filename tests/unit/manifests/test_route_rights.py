@@ -4,19 +4,21 @@ import pytest
 
 from analyzer.routers.kinds import BESIDE, RESOURCES, RIGHTS, WATCHED
 from canary.routes.known import DIALECTS
-from runtime.resources import HTTPROUTES, INGRESSROUTES
+from runtime.resources import HTTPROUTES, INGRESSROUTES, LINKERD_HTTPROUTES
 from tests.unit.manifests.installation import ROUTE_RIGHTS, documents, objects, the
 
 MADE = ["get", "list", "create", "patch"]
 MADE_KINDS = set(RIGHTS) - {INGRESSROUTES.kind}
 """Kinds of which Headgate makes objects of its own."""
+NAMED = {"linkerd"}
+"""Components by which a kind is read alone, to be named."""
 MORE = {path.name: documents(path / "rights.yaml") for path in ROUTE_RIGHTS}
 
 
 def test_every_known_kind_has_its_resource_and_its_rights() -> None:
     assert set(RESOURCES) == {it.kind for it in DIALECTS}
     assert set(RIGHTS) == set(WATCHED) - {HTTPROUTES.kind}
-    assert set(RIGHTS.values()) == set(MORE)
+    assert set(RIGHTS.values()) == set(MORE) - NAMED
     assert all(WATCHED[kind].optional for kind in RIGHTS)
 
 
@@ -61,3 +63,12 @@ def test_a_component_grants_its_kind_to_the_analyzer(kind: str) -> None:
             "namespace": account["namespace"],
         }
     ]
+
+
+def test_what_is_not_split_is_listed_and_no_more() -> None:
+    role, _ = MORE["linkerd"]
+    resource = LINKERD_HTTPROUTES
+    assert role["rules"] == [
+        {"apiGroups": [resource.group], "resources": [resource.plural], "verbs": ["list"]}
+    ]
+    assert resource.optional

@@ -37,6 +37,7 @@ SOURCES = {
     "nginx": (NGINX, APP),
     "istio": (ISTIO, GATEWAY, APP),
     "traefik": (TRAEFIK, APP),
+    "linkerd": (LINKERD, GATEWAY, APP),
     "gatewayapi:v1": (GATEWAY, APP, HISTOGRAM, ISTIO, LINKERD),
     "gatewayapi:v1beta1": (GATEWAY, APP, HISTOGRAM, ISTIO, LINKERD),
 }

@@ -94,6 +94,13 @@ def grpc_route(*found: Json) -> Json:
     return {**rules.route(*found), "kind": "GRPCRoute"}
 
 
+def in_a_mesh(*found: Json, notes: dict[str, str] | None = None) -> Json:
+    """Return an HTTPRoute whose parent is one of the Services that it leads to."""
+    made = rules.route(*found, notes=notes)
+    parent = {"group": "", "kind": "Service", "name": "web", "port": 80}
+    return {**made, "spec": {"parentRefs": [parent], "rules": made["spec"]["rules"]}}
+
+
 GRPC_RESTS: Routes = st.sampled_from(
     [
         {},
@@ -232,6 +239,13 @@ TCP_RULES: Routes = st.builds(
 )
 
 
+def rules_named(found: Json) -> list[Json]:
+    """Return the rules of a route that name their backends, or answer by themselves."""
+    redirect = {"type": "RequestRedirect", "requestRedirect": {"scheme": "https"}}
+    rules = found["spec"]["rules"]
+    return [it for it in rules if it.get("backendRefs") or redirect in it.get("filters", ())]
+
+
 def _virtual_at(rule: Json, place: int) -> None:
     rule["match"] = [{"uri": {"prefix": f"/{place}"}}]
 
@@ -318,6 +332,18 @@ KINDS = (
         any_rule=RULES,
         at=_http_at,
         most=1_000_000,
+    ),
+    Kind(
+        dialect=HTTP,
+        rules="rules",
+        refs="backendRefs",
+        route=in_a_mesh,
+        ref=rules.ref,
+        any_route=ROUTES.map(lambda found: in_a_mesh(*rules_named(found))),
+        any_rule=RULES.filter(itemgetter("backendRefs")),
+        at=_http_at,
+        most=1_000_000,
+        called="HTTPRoute-mesh",
     ),
     Kind(
         dialect=GrpcRoutes(),

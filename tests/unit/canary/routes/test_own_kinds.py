@@ -259,11 +259,64 @@ def test_a_traefik_service_is_what_flagger_makes_for_an_ingress_route_to_lead_to
     assert beside_own(KEY, found, OWNER) == ()
 
 
+OF_THE_SERVICE = {"group": "", "kind": "Service", "name": "web", "port": 80}
+THEIRS = {"group": "core", "kind": "Service", "name": "web", "namespace": "prod", "port": 9898}
+
+
+@pytest.mark.parametrize(
+    ("provider", "service", "spec"),
+    [
+        ("linkerd", {}, {"parentRefs": [OF_THE_SERVICE]}),
+        ("linkerd", {"name": "shop"}, {"parentRefs": [{**OF_THE_SERVICE, "name": "shop"}]}),
+        ("linkerd", {"hosts": ["a"]}, {"parentRefs": [OF_THE_SERVICE], "hostnames": ["a"]}),
+        ("linkerd", {"gatewayRefs": [THEIRS]}, {"parentRefs": [THEIRS]}),
+        ("gatewayapi:v1", {"gatewayRefs": [THEIRS]}, {"parentRefs": [THEIRS]}),
+        ("", {"gatewayRefs": [THEIRS]}, {"parentRefs": [THEIRS]}),
+        (
+            "linkerd",
+            {"gatewayRefs": [{"name": "public"}, THEIRS]},
+            {"parentRefs": [{"name": "public"}, THEIRS], "hostnames": ["web"]},
+        ),
+    ],
+    ids=["linkerd", "its Service", "hosts", "refs", "gatewayapi", "none", "a Gateway too"],
+)
+@pytest.mark.parametrize("kind", ["HTTPRoute", "GRPCRoute"])
+def test_a_route_in_a_mesh_is_for_all_names_that_clients_call_the_service_by(
+    kind: str, provider: str, service: Json, spec: Json
+) -> None:
+    speaks = {"appProtocol": "grpc"} if kind == "GRPCRoute" else {}
+    made = route_from_service(KEY, parsed(provider, **service, **speaks), OWNER)
+    backend = {"name": service.get("name", "web"), "port": 80}
+    assert made["kind"] == kind
+    assert made["spec"] == {**spec, "rules": [{"backendRefs": [backend]}]}
+
+
+def test_linkerd_is_asked_for_routes_of_the_gateway_api() -> None:
+    assert parsed("linkerd").routed_by == ("HTTPRoute", "GRPCRoute")
+    without = {**canary("linkerd"), "spec": {**canary("linkerd")["spec"], "service": {}}}
+    found = parse_strategy(without, Defaults())
+    assert isinstance(found, Strategy)
+    assert found.own_route is None
+
+
+@pytest.mark.parametrize("provider", ["linkerd", "gatewayapi:v1"])
+def test_a_canary_that_linkerd_cannot_copy_requests_to_is_at_fault(provider: str) -> None:
+    asks = canary(provider)
+    asks["spec"]["analysis"]["mirror"] = True
+    found = parse_strategy(asks, Defaults())
+    problems = found.problems if isinstance(found, InvalidStrategy) else ()
+    assert any("analysis.mirror: Linkerd copies no" in it for it in problems) is (
+        provider == "linkerd"
+    )
+
+
 @pytest.mark.parametrize(
     ("provider", "service", "said"),
     [
         ("traefik", {"timeout": "5s"}, "service.timeout: a TraefikService cannot say it"),
         ("traefik", {"match": [{"uri": {"exact": "/"}}]}, "say it in the IngressRoute"),
+        ("linkerd", {"rewrite": {"uri": "/"}}, "service.rewrite: Linkerd passes over a route"),
+        ("linkerd", {"appProtocol": "grpc", "timeout": "5s"}, "service.timeout: a GRPCRoute has"),
         ("istio", {"delegation": True, "hosts": ["a"]}, "remove service.hosts"),
         ("istio", {"backendTimeout": "5s"}, "service.backendTimeout"),
         ("istio", {"appProtocol": "tcp", "timeout": "5s"}, "service.timeout: of a tcp route"),

@@ -154,7 +154,7 @@ STRANGE = with_spec(
     ingressRef={"name": "x"},
     routeRef={"name": "x"},
     upstreamRef={"name": "x"},
-    provider="linkerd",
+    provider="osm",
     service={"port": 80, "match": [{"uri": {"exact": "/"}, "scheme": {}, "port": 80}]},
 )
 NOTES = {

@@ -1,0 +1,198 @@
+"""What a route of the Gateway API belongs to, and what its parents have said of it.
+
+A parent is a Gateway, or a Service: then the proxies of a mesh follow the route, for all requests
+that their clients send to that Service. A Service that is a parent and a backend of one route is no
+loop: as a backend it stands for its own endpoints.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from canary.model.traffic import Traffic
+from canary.model.values import Json
+from canary.routes.http_parts import refs_of, rules_of, space_of
+from canary.routes.mark import Mark, TargetSplit
+
+LINKERD: Final = "linkerd.io/policy-controller"
+"""How Linkerd signs what it says of a route: `controllerName`."""
+_CORE: Final = frozenset({"", "core"})
+_SERVICE: Final = "Service"
+_ACCEPTED: Final = "Accepted"
+_TOLD: Final = frozenset({_ACCEPTED, "ResolvedRefs"})
+_ANSWERS: Final = frozenset({"RequestRedirect", "ExtensionRef"})
+"""Filters by which a rule needs no backend."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceParent:
+    """A Service as a parent; `port` is None for all of its ports."""
+
+    namespace: str
+    name: str
+    port: int | None
+
+
+def is_service_parent(parent: Json) -> bool:
+    """Tell whether a parent is a Service. Without a group it would be one of the Gateway API."""
+    return parent.get("kind") == _SERVICE and parent.get("group") in _CORE
+
+
+def parents_of(route: Json) -> tuple[ServiceParent, ...]:
+    """Return the Services that are parents of a route."""
+    parents = route["spec"].get("parentRefs") or ()
+    return tuple(_read(parent, space_of(route)) for parent in parents if is_service_parent(parent))
+
+
+def is_parent(route: Json, service: str) -> bool:
+    """Tell whether a Service of the route's own namespace is among its parents."""
+    return bool(_own(route, service))
+
+
+def is_for_a_mesh(route: Json) -> bool:
+    """Tell whether all parents of a route are Services, so that no gateway follows it."""
+    parents = route["spec"].get("parentRefs") or ()
+    return bool(parents) and all(map(is_service_parent, parents))
+
+
+def contends(route: Json, other: Json) -> bool:
+    """Tell whether two routes that lead to one Service want the same requests.
+
+    A gateway's and a mesh's are apart, but for VirtualServices, of which each can be either.
+    """
+    kinds = {route.get("kind"), other.get("kind")}
+    return "VirtualService" in kinds or is_for_a_mesh(route) == is_for_a_mesh(other)
+
+
+def other_ports(route: Json, service: str, port: int | None) -> tuple[int, ...]:
+    """Return for which ports of a Service alone a route is, where the asked one is not among them.
+
+    Args:
+        route: one that leads to it.
+        service: its name.
+        port: the one whose requests are to be split, None where nobody has said which.
+
+    """
+    ports = {parent.port for parent in _own(route, service)}
+    if port is None or not is_for_a_mesh(route) or not ports or ports & {None, port}:
+        return ()
+    return tuple(sorted(one for one in ports if one is not None))
+
+
+def unsplit_rules(route: Json, split: TargetSplit) -> str:
+    """Say that a mesh has requests for the stable by rules that do not name it, "" for none.
+
+    What a rule without backends means is each mesh's own: with Linkerd the requests go to the
+    parent itself, with Istio they are answered with 500.
+    """
+    if not is_parent(route, split.stable) or not _without_backends(route):
+        return ""
+    return (
+        f"its parent is Service {split.stable} and a rule of it has no backendRefs, so that what "
+        f"the mesh does with its requests cannot be split; write {split.stable} and its port there"
+    )
+
+
+def unled(route: Json, service: str) -> bool:
+    """Tell whether a route has a Service as its parent and names no backend at all for a rule."""
+    return is_parent(route, service) and _without_backends(route)
+
+
+def never_copied(traffic: Traffic) -> str:
+    """Say that Linkerd copies no requests, "" where none are to be copied."""
+    if not traffic.mirror:
+        return ""
+    return (
+        "analysis.mirror: Linkerd copies no requests, and passes over a route that asks for it; "
+        "remove it"
+    )
+
+
+def unheeded_by(route: Json, mark: Mark) -> dict[str, str]:
+    """Say by target why a mesh gives its canary nothing by a route, whatever is written there.
+
+    By what is said in its status: who follows a route does not stand in its spec.
+
+    Args:
+        route: as it is stored.
+        mark: what is asked for.
+
+    """
+    asked = {name: it for name, it in mark.staying.items() if not it.traffic.is_nothing}
+    return {name: why for name, it in asked.items() if (why := _unheeded(route, it))}
+
+
+def _unheeded(route: Json, split: TargetSplit) -> str:
+    told = list(_told(route))
+    if (why := never_copied(split.traffic)) and any(who == LINKERD for who, _, _ in told):
+        return why
+    mesh = [conditions for _, parent, conditions in told if _is_named(parent, route, split.stable)]
+    if not is_for_a_mesh(route) or not mesh or any(map(_is_taken, mesh)):
+        return ""
+    told_why = next(it for conditions in mesh for it in conditions if it.get("type") == _ACCEPTED)
+    said = ": ".join(str(told_why[it]) for it in ("reason", "message") if told_why.get(it))
+    return f"the mesh does not follow it ({said})"
+
+
+def is_seen(route: Json) -> bool:
+    """Tell whether every parent of a route has seen the stored generation.
+
+    A Gateway that has said nothing is nobody's. A Service as a parent has to have been told of: as
+    long as nobody has, nothing says what its clients' proxies do. Linkerd never says which
+    generation it has seen.
+    """
+    generation = route["metadata"].get("generation", 0)
+    told = list(_told(route))
+    seen = all(
+        condition.get("observedGeneration", 0) >= generation
+        for _, parent, conditions in told
+        for condition in conditions
+        if condition.get("type") in (_TOLD if parent else {_ACCEPTED})
+    )
+    return seen and set(parents_of(route)) <= {parent for _, parent, _ in told}
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def _read(parent: Json, space: str) -> ServiceParent:
+    namespace = str(parent.get("namespace") or space)
+    return ServiceParent(namespace, str(parent.get("name")), parent.get("port"))
+
+
+def _own(route: Json, service: str) -> list[ServiceParent]:
+    return [it for it in parents_of(route) if _is_own(it, route, service)]
+
+
+def _is_own(parent: ServiceParent, route: Json, service: str) -> bool:
+    return (parent.namespace, parent.name) == (space_of(route), service)
+
+
+def _without_backends(route: Json) -> bool:
+    return any(
+        not refs_of(rule)
+        and not any(it.get("type") in _ANSWERS for it in rule.get("filters") or ())
+        for rule in rules_of(route) or [{}]
+    )
+
+
+def _told(route: Json) -> Iterator[tuple[str, ServiceParent | None, list[Json]]]:
+    """Return who has said what, and of which Service; None stands for any other parent."""
+    for entry in (route.get("status") or {}).get("parents") or ():
+        ref = entry.get("parentRef") or {}
+        parent = _read(ref, space_of(route)) if is_service_parent(ref) else None
+        yield str(entry.get("controllerName", "")), parent, list(entry.get("conditions") or ())
+
+
+def _is_named(parent: ServiceParent | None, route: Json, service: str) -> bool:
+    """Tell whether a parent is the Service, or another one by which its requests come."""
+    return parent is not None and (
+        not is_parent(route, service)
+        or (parent.namespace, parent.name) == (space_of(route), service)
+    )
+
+
+def _is_taken(conditions: list[Json]) -> bool:
+    """Tell whether a parent takes a route; one that has not said so yet may."""
+    found = [it.get("status") for it in conditions if it.get("type") == _ACCEPTED]
+    return not found or "False" not in found
