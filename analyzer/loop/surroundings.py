@@ -51,6 +51,8 @@ OTHER_KINDS: Final = (
     LINKERD_HTTPROUTES,
 )
 """Kinds that may lead to a Service, to be named where nothing does that is split."""
+NAMED: Final = 5
+"""Routes of other namespaces that are told by name."""
 NAME_LABEL: Final = "kubernetes.io/metadata.name"
 """The label that each namespace has, with its name."""
 _OF_NGINX: Final = f"{INGRESSES.kind} of class {NGINX}"
@@ -156,6 +158,33 @@ class Surroundings:
         """Say how requests are split where nothing is found that has them."""
         mesh = await self._way(namespace, service, target) if target is not None else ""
         return (*((mesh,) if mesh else ()), *await self._others())
+
+    async def neighbours(self, namespace: str, service: str) -> tuple[str, ...]:
+        """Say which routes of other namespaces lead to a Service that is split in its own.
+
+        Whoever writes them decides how many there are: a few are named.
+
+        Args:
+            namespace: the Service's.
+            service: its name.
+
+        """
+        found: set[str] = set()
+        untold: list[str] = []
+        for kind in OTHER_KINDS:
+            routes = await self._readable(kind, None, untold)
+            others = [it for it in routes if it["metadata"].get("namespace") != namespace]
+            found |= {*found_elsewhere(others, service, namespace)}
+        if not found:
+            return ()
+        first = sorted(found)[:NAMED]
+        more = f" and {len(found) - len(first)} more" if len(found) > len(first) else ""
+        said = (
+            f"{', '.join(first)}{more} of other namespaces name Service {namespace}/{service}: "
+            "what comes by them is not split, and the stable has all of it; lead there by a route "
+            f"of {namespace}"
+        )
+        return (said,)
 
     async def _way(self, namespace: str, service: str, target: Json) -> str:
         """Say how requests of a mesh are split, where the target is in one."""

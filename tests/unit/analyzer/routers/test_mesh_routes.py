@@ -205,3 +205,39 @@ async def test_why_the_routes_of_a_service_do_not_count_is_said_in_place_of_the_
         "its parentRefs; HTTPRoute old is of policy.linkerd.io, which is not split; write it as "
         "one of gateway.networking.k8s.io/v1, which Linkerd follows from 2.14 on"
     )
+
+
+# --- from another namespace ----------------------------------------------------------------------
+
+
+def of_clients(called: str, **place: str) -> Json:
+    found = route(called, {**PARENT, "namespace": "prod"})
+    found["metadata"]["namespace"] = "clients"
+    found["spec"]["rules"] = [{"backendRefs": [{**backend(), **place}]}]
+    return found
+
+
+async def test_a_client_s_own_routes_are_named_and_left_alone() -> None:
+    cluster = Stored()
+    assert await Surroundings(cluster).neighbours("prod", "web") == ()
+    for it in (of_clients("theirs", namespace="prod"), of_clients("other", name="shop")):
+        cluster.put(HTTPROUTES, it)
+    [said] = await Surroundings(cluster).neighbours("prod", "web")
+    assert said == (
+        "HTTPRoute clients/other, HTTPRoute clients/theirs of other namespaces name Service "
+        "prod/web: what comes by them is not split, and the stable has all of it; lead there by a "
+        "route of prod"
+    )
+    for number in range(10):
+        cluster.put(HTTPROUTES, of_clients(f"x{number}"))
+    [said] = await Surroundings(cluster).neighbours("prod", "web")
+    assert "HTTPRoute clients/x2 and 7 more of other namespaces" in said
+
+
+async def test_routes_of_one_s_own_namespace_are_no_neighbours() -> None:
+    cluster = Stored()
+    cluster.put(HTTPROUTES, route("web", PARENT))
+    alien = of_clients("alien")
+    alien["spec"]["parentRefs"] = [{**PARENT, "namespace": "clients"}]
+    cluster.put(HTTPROUTES, alien)
+    assert await Surroundings(cluster).neighbours("prod", "web") == ()
