@@ -61,6 +61,7 @@ async def build(
 
     """
     records = Records(cluster)
+    index = follow(cluster, ROUTES)
 
     def seconds() -> float:
         return cluster.now().timestamp()
@@ -72,6 +73,7 @@ async def build(
         cross_namespace=settings.cross_namespace_refs,
         ingress_prefix=settings.ingress_prefix,
         registry=registry,
+        marked=index.marked,
     ) as adapters:
         gatherer = Gatherer(
             cluster,
@@ -108,7 +110,6 @@ async def build(
             registry=registry,
             clock=cluster.now,
         )
-        index = follow(cluster, ROUTES)
         alarms.register(index, registry)
         reconciler = Reconciler(
             cluster=cluster,

@@ -48,6 +48,7 @@ from analyzer.ports import (
 from analyzer.posting import Poster
 from analyzer.routers.chosen import Chosen
 from analyzer.routers.kinds import WATCHED
+from analyzer.routers.let_in import Places, nowhere
 from canary.queries.provider import GRAPHITE, PROMETHEUS
 from canary.routes.nginx import PREFIX
 from runtime.resources import Resource
@@ -93,15 +94,16 @@ class Adapters:
         return {name: one.samples for name, one in self.providers.items() if one.samples}
 
 
-def router_of(cluster: Cluster, ingress_prefix: str = PREFIX) -> Router:
+def router_of(cluster: Cluster, ingress_prefix: str = PREFIX, marked: Places = nowhere) -> Router:
     """Return what splits traffic; it holds nothing open.
 
     Args:
         cluster: the API server.
         ingress_prefix: what the annotations of ingress-nginx begin with.
+        marked: tells which routes carry a target's split, as far as it is heard of.
 
     """
-    return Chosen(cluster, ingress_prefix)
+    return Chosen(cluster, ingress_prefix, marked)
 
 
 def services(poster: Poster) -> dict[str, AlertService]:
@@ -169,6 +171,7 @@ async def open_adapters(
     cross_namespace: bool,
     registry: CollectorRegistry,
     ingress_prefix: str = PREFIX,
+    marked: Places = nowhere,
 ) -> AsyncIterator[Adapters]:
     """Open what the daemon needs, and close it in the end.
 
@@ -179,6 +182,7 @@ async def open_adapters(
         cross_namespace: whether a Canary may name what is in another namespace.
         ingress_prefix: what the annotations of ingress-nginx begin with.
         registry: where they count what they ask.
+        marked: tells which routes carry a target's split, as far as it is heard of.
 
     """
     fetcher = Fetcher(guard)
@@ -193,7 +197,7 @@ async def open_adapters(
             open_joint(prometheus, deriver, registry) as joint,
         ):
             yield Adapters(
-                router=router_of(cluster, ingress_prefix),
+                router=router_of(cluster, ingress_prefix, marked),
                 providers={
                     PROMETHEUS: Provider(
                         metrics=joint,

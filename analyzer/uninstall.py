@@ -7,6 +7,7 @@ traffic leaves the canaries, and only then do they go.
 import argparse
 import asyncio
 import sys
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Final, TypeVar
@@ -31,7 +32,7 @@ from canary.model import world
 from canary.model.values import Json, Key
 from canary.objects.ownership import canary_deployment_of
 from canary.objects.workloads import annotations, known_templates, read_revisions
-from canary.routes.mark import NO_MARK, mark_of
+from canary.routes.mark import NO_MARK, key_on, mark_of
 from canary.spec.made import Whose, renewed, whose
 from runtime import kube
 from runtime.errors import Forbidden, Invalid, NotFound, TooLarge
@@ -134,11 +135,14 @@ class Uninstall:
         return found.items
 
     async def _plain_routes(self) -> None:
-        router = router_of(self._cluster)
-        keys = set(await self._gathered(DEPLOYMENTS, _target_of, OURS))
+        marked = defaultdict[Key, set[tuple[str, str, str]]](set)
         for resource in ROUTES:  # a split may have outlived its canary
-            keys |= set[Key]().union(*await self._gathered(resource, _split_on))
-        for key in sorted(keys):
+            for place, targets in await self._gathered(resource, _split_on):
+                for key in targets:
+                    marked[key].add((resource.kind, *place[:2]))
+        router = router_of(self._cluster, marked=lambda key: marked.get(key, ()))
+        made = await self._gathered(DEPLOYMENTS, _target_of, OURS)
+        for key in sorted({*made, *marked}):
             if not await self._unless_denied(f"the routes of {key}", self._plain(router, key)):
                 self._split.add(key)
 
@@ -270,10 +274,10 @@ def _target_of(deployment: Json) -> Key | None:
     return Key(namespace=deployment["metadata"]["namespace"], name=owner) if owner else None
 
 
-def _split_on(route: Json) -> frozenset[Key] | None:
-    """Return the targets that a route splits."""
-    namespace, mark = route["metadata"]["namespace"], mark_of(route) or NO_MARK
-    return frozenset(Key(namespace=namespace, name=target) for target in mark.splits) or None
+def _split_on(route: Json) -> tuple[Place, frozenset[Key]] | None:
+    """Return where a route is, and the targets that it splits."""
+    found = frozenset(key_on(route, target) for target in (mark_of(route) or NO_MARK).splits)
+    return (place_of(route), found) if found else None
 
 
 def _letting_go(target: Json, found: list[Json], candidates: Candidates) -> tuple[Json, str]:

@@ -101,6 +101,9 @@ HTTPROUTES: Final = Resource("gateway.networking.k8s.io", "v1", "httproutes", "H
 GRPCROUTES: Final = Resource(
     "gateway.networking.k8s.io", "v1", "grpcroutes", "GRPCRoute", optional=True
 )
+REFERENCEGRANTS: Final = Resource(
+    "gateway.networking.k8s.io", "v1beta1", "referencegrants", "ReferenceGrant", optional=True
+)
 LINKERD_HTTPROUTES: Final = Resource(
     "policy.linkerd.io", "v1beta3", "httproutes", "HTTPRoute", optional=True
 )

@@ -7,7 +7,7 @@ from typing import Final
 
 from analyzer.loop.absences import Absences
 from analyzer.loop.records import target_of
-from analyzer.loop.splits import Splits
+from analyzer.loop.splits import Route, Splits
 from canary.contract import (
     AUTO_LABEL,
     HOLD,
@@ -19,12 +19,14 @@ from canary.contract import (
 from canary.model.values import Json, Key
 from canary.objects.flaggers import Sign, at_work, sign_of
 from canary.objects.workloads import annotations
-from canary.routes.mark import NO_MARK, mark_of
+from canary.routes.mark import NO_MARK, key_on, mark_of
 from canary.spec.made import outdone, preferred, rivals
 from runtime.informer import Informer, without_managed_fields
 
 MOST_SPLITS: Final = 4096
 """Splits on all routes of a namespace that are known by their targets."""
+MOST_MARKED: Final = 64
+"""Routes of one target's split that are looked at where they are."""
 _SHOWN: Final = 128
 """Characters that are kept of a mark: ours have 32, and whoever wants to writes longer ones."""
 
@@ -170,11 +172,26 @@ class ClusterIndex:
 
     def split(self, key: Key) -> bool:
         """Tell whether a route carries a split of a target, or may: `MOST_SPLITS` are known."""
-        return key in self._splits
+        return self._splits.is_unknown(key.namespace) or bool(self._counted(key))
 
     def split_targets(self) -> tuple[Key, ...]:
         """Return the targets of all splits, whether they are there or not."""
-        return self._splits.targets()
+        return tuple(key for key in self._splits.targets() if self._counted(key))
+
+    def marked(self, key: Key) -> tuple[Route, ...]:
+        """Return the routes that carry a target's split, `MOST_MARKED` of them.
+
+        Those first whose marks nobody but us can have written.
+        """
+        found = self._splits.routes(key)
+        return tuple(sorted(found, key=lambda it: (not self._counts(it, key), it))[:MOST_MARKED])
+
+    def _counted(self, key: Key) -> list[Route]:
+        return [it for it in self._splits.routes(key) if self._counts(it, key)]
+
+    def _counts(self, route: Route, key: Key) -> bool:
+        """Tell whether a mark is to be heeded: without the label anybody writes what he likes."""
+        return route[1] == key.namespace or self.enabled(route[1])
 
     def learn_target(self, key: Key, new: Json | None) -> None:
         """Take in a change of a Deployment."""
@@ -230,12 +247,13 @@ class ClusterIndex:
         namespace = str(route["metadata"].get("namespace", ""))
         place = (str(route.get("kind")), namespace, str(route["metadata"]["name"]))
         before = self._splits.learn(place, after)
+        heeded = {key for key in before | after if self._counts(place, key)}
         if old is not None and new is not None and _meaning(old) == _meaning(new):
             return ()
         beside = {
             Key(namespace=namespace, name=target) for target in self._in_run.get(namespace, ())
         }
-        return tuple(before | after | beside)
+        return tuple(heeded | beside)
 
     @property
     def is_synced(self) -> bool:
@@ -270,8 +288,7 @@ def _label_of(namespace: Json | None) -> str:
 def _split_targets(route: Json | None) -> set[Key]:
     if route is None:
         return set()
-    namespace = str(route["metadata"].get("namespace", ""))
-    return {Key(namespace=namespace, name=name) for name in (mark_of(route) or NO_MARK).splits}
+    return {key_on(route, name) for name in (mark_of(route) or NO_MARK).splits}
 
 
 def _meaning(route: Json) -> tuple[object, Mapping[str, str]]:

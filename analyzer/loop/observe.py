@@ -232,7 +232,7 @@ class Observer:
         if held and scene.labels is not None and not goes_on(scene.state, scene.target):
             said = await beside.forewarned(key.namespace, scene.labels)
             if observed.split.routes:
-                said += await beside.neighbours(key.namespace, strategy.service_name)
+                said += await beside.left_out(key.namespace, strategy.service_name)
             observed = replace(observed, forewarned=said)
         present = isinstance(observed.canary, CanaryPresent)
         made_later = strategy.own_route is not None or strategy.is_unrouted

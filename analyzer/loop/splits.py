@@ -31,6 +31,14 @@ class Splits:
         """Tell whether a route carries a split of a target, or may do so."""
         return key in self._routes or key.namespace in self._unknown
 
+    def routes(self, key: Key) -> frozenset[Route]:
+        """Return the routes that carry a split of a target, as far as they are known."""
+        return frozenset(self._routes.get(key, ()))
+
+    def is_unknown(self, namespace: str) -> bool:
+        """Tell whether a route of a namespace may carry a split of any target of it."""
+        return namespace in self._unknown
+
     def targets(self) -> tuple[Key, ...]:
         """Return the targets of all splits that are known, whether they are there or not."""
         return tuple(self._routes)
@@ -40,7 +48,7 @@ class Splits:
 
         Args:
             route: which.
-            targets: of the route's namespace; none for a route that has gone.
+            targets: of whatever namespace; none for a route that has gone.
 
         """
         namespace, after = route[1], frozenset(targets)

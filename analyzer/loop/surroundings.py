@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from analyzer.ports import Cluster
-from canary.contract import SERVICE_OF_SLICE
+from canary.contract import NAMESPACE_ENABLED, NAMESPACE_LABEL, SERVICE_OF_SLICE
 from canary.model.canary_labels import CanaryLabels, UnsuitableTarget, canary_labels, strangers
+from canary.model.names import canary_name
 from canary.model.selection import listed_by, selects, service_selector
 from canary.model.values import Json
 from canary.objects.exclusive import claims_of, in_the_way
 from canary.objects.ownership import is_in_front, not_in_front_said
 from canary.objects.policies import left_behind, message
 from canary.routes.elsewhere import found_elsewhere
+from canary.routes.grants import granted
 from canary.routes.known import DIALECTS
 from canary.routes.meshes import mesh_of, passed_over, way_in
 from canary.routes.nginx import NGINX
@@ -35,6 +37,7 @@ from runtime.resources import (
     NAMESPACES,
     NETWORKPOLICIES,
     PODS,
+    REFERENCEGRANTS,
     TRAEFIKSERVICES,
     VIRTUALSERVICES,
     Resource,
@@ -149,7 +152,9 @@ class Surroundings:
         for named, why in sorted(passed.items()):
             said += f"; {named} {why}"
         if others := sorted({*found} - passed.keys()):
-            return f"{said}; found was {', '.join(others)}, on which no traffic is split"
+            said = f"{said}; found was {', '.join(others)}, on which no traffic is split"
+            strange = any("/" in it for it in others)
+            return f"{said}; {let_in_by(service, namespace)}" if strange else said
         ways = () if passed else await self._ways(namespace, service, target)
         said = "; ".join((said, *ways))
         return f"{said}; what else does {_cannot_be_told(untold)}" if untold else said
@@ -159,8 +164,8 @@ class Surroundings:
         mesh = await self._way(namespace, service, target) if target is not None else ""
         return (*((mesh,) if mesh else ()), *await self._others())
 
-    async def neighbours(self, namespace: str, service: str) -> tuple[str, ...]:
-        """Say which routes of other namespaces lead to a Service that is split in its own.
+    async def left_out(self, namespace: str, service: str) -> tuple[str, ...]:
+        """Return which routes of other namespaces lead to a Service and are not split, in words.
 
         Whoever writes them decides how many there are: a few are named.
 
@@ -174,7 +179,10 @@ class Surroundings:
         for kind in OTHER_KINDS:
             routes = await self._readable(kind, None, untold)
             others = [it for it in routes if it["metadata"].get("namespace") != namespace]
-            found |= {*found_elsewhere(others, service, namespace)}
+            if leading := [it for it in others if found_elsewhere([it], service, namespace)]:
+                let_in = await self._let_in(kind, namespace, service)
+                strange = [it for it in leading if it["metadata"]["namespace"] not in let_in]
+                found |= {*found_elsewhere(strange, service, namespace)}
         if not found:
             return ()
         first = sorted(found)[:NAMED]
@@ -182,9 +190,21 @@ class Surroundings:
         said = (
             f"{', '.join(first)}{more} of other namespaces name Service {namespace}/{service}: "
             "what comes by them is not split, and the stable has all of it; lead there by a route "
-            f"of {namespace}"
+            f"of {namespace}, or {let_in_by(service, namespace)}"
         )
         return (said,)
+
+    async def _let_in(self, resource: Resource, namespace: str, service: str) -> frozenset[str]:
+        """Return the namespaces whose routes of a kind are split for a Service of another."""
+        if resource not in {HTTPROUTES, GRPCROUTES}:
+            return frozenset()
+        grants = await self._readable(REFERENCEGRANTS, namespace, [])
+        allowed = granted(grants, resource.kind, (service, canary_name(service)))
+        if not allowed:
+            return allowed
+        selector = f"{NAMESPACE_LABEL}={NAMESPACE_ENABLED}"
+        labelled = await self.cluster.list(NAMESPACES, label_selector=selector)
+        return allowed & {it["metadata"]["name"] for it in labelled.items}
 
     async def _way(self, namespace: str, service: str, target: Json) -> str:
         """Say how requests of a mesh are split, where the target is in one."""
@@ -261,6 +281,15 @@ class Surroundings:
             return ()
         of_its_kind = {"apiVersion": resource.api_version, "kind": resource.kind}
         return [{**of_its_kind, **one} for one in found]
+
+
+def let_in_by(service: str, namespace: str) -> str:
+    """Say how a route of another namespace comes to be split."""
+    return (
+        "let HTTPRoutes or GRPCRoutes of a labelled namespace in by a ReferenceGrant of "
+        f"{namespace} for {service} and {canary_name(service)} "
+        "(manifests/route-rights/other-namespaces)"
+    )
 
 
 def _one_of(kinds: Sequence[str]) -> str:

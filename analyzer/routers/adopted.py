@@ -7,12 +7,32 @@ not called, or another version), the weights are written here, together with the
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
+
+import structlog
 
 from analyzer.ports import Cluster, SplitRefused
 from analyzer.routers.kinds import BESIDE, RESOURCES, Kinds
+from analyzer.routers.let_in import LetIn, Places, nowhere
 from analyzer.routers.policies import treat_alike
+from analyzer.routers.standing import (
+    Change,
+    called,
+    carried_by,
+    is_another_s,
+    is_marked,
+    is_of,
+    is_renamed,
+    leads,
+    mark_wanted,
+    missing,
+    name_of,
+    name_on,
+    split_on,
+    standing,
+    uneven,
+)
 from canary.contract import SPLIT
 from canary.model.strategy import Strategy
 from canary.model.traffic import NOTHING, Traffic, by_size
@@ -23,14 +43,16 @@ from canary.objects.ownership import Ownership, owned_by, whose_it_is
 from canary.routes.dialect import Dialect, Written
 from canary.routes.from_service import beside_own, route_from_service
 from canary.routes.known import DIALECTS
-from canary.routes.mark import NO_MARK, Mark, TargetSplit, mark_of, text_of
+from canary.routes.mark import Mark, TargetSplit, text_of
 from canary.routes.parents import contends, other_ports
-from runtime.errors import ApiError, Forbidden, Invalid, NotFound
+from runtime.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
 from runtime.resources import VIRTUALSERVICES, Resource
 from runtime.writes import Gone, Overtaken, applied, deleted, patched, stored
 
-Change = Callable[[Mark], Mark]
 Failure = ApiError | Overtaken
+_WRITTEN: Final = (Conflict, Overtaken)
+"""What somebody else's writes lead to."""
+log = structlog.get_logger("analyzer")
 _OWN: Final = {**RESOURCES, **BESIDE}
 
 
@@ -40,26 +62,42 @@ class AdoptedRoutes:
     Args:
         cluster: the API server.
         dialects: the kinds of routes that are looked at.
+        marked: tells which routes carry a target's split, as far as it is heard of.
 
     """
 
-    def __init__(self, cluster: Cluster, dialects: Iterable[Dialect] = DIALECTS) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        dialects: Iterable[Dialect] = DIALECTS,
+        marked: Places = nowhere,
+    ) -> None:
         self._cluster = cluster
         self._dialects = tuple(dialects)
         self._kinds = Kinds(cluster)
+        self._let_in = LetIn(cluster, self._kinds, marked)
 
     async def read_split(self, key: Key, strategy: Strategy) -> Split:
-        """Return the split as it stands on every route that has traffic for the stable Service."""
+        """Return the split as it stands on every route that has traffic for the stable Service.
+
+        Where one of its own namespace has any, no other namespace's keeps a run from its next step.
+        """
         split = _split(strategy)
         routes = await self._leading(key, split, strategy.routed_by, strategy.service_port)
-        carried = {_called(it): _carried(dialect, it, key, split) for dialect, it in routes}
-        all_of_it = frozenset[Traffic]().union(*carried.values())
+        shares = [(it, carried_by(dialect, it, key, split)) for dialect, it in routes]
+        counted = [
+            (it, found) for it, found in shares if found and not self._let_in.is_aside(key, it)
+        ]
+        own = [found for it, found in counted if is_of(it, key)]
+        deciding = frozenset[Traffic]().union(*(own or (found for _, found in counted)))
+        all_of_it = deciding.union(*(found for _, found in counted))
+        even = len(deciding) <= 1
         return Split(
             traffic=max(all_of_it, key=by_size, default=NOTHING),
-            routes=sum(bool(found) for found in carried.values()),
-            even=len(all_of_it) <= 1,
+            routes=len(counted),
+            even=even,
             confirmed=all(dialect.accepted(route) for dialect, route in routes),
-            problem=_uneven(carried) if len(all_of_it) > 1 else "",
+            problem="" if even else uneven({called(it, key): found for it, found in counted}),
         )
 
     async def write_split(self, key: Key, strategy: Strategy, traffic: Traffic) -> None:
@@ -70,20 +108,30 @@ class AdoptedRoutes:
         # Its Service or provider may have been edited in mid-run: by the new mark, or on a kind
         # that is not asked for any more, nobody would find the old.
         kinds = strategy.routed_by
-        if before := [
+        before = [
             (it, route)
             for it, route in routes
-            if _is_renamed(route, key, split) or not _is_asked_for(it, kinds)
-        ]:
+            if is_renamed(route, key, split) or not _is_asked_for(it, kinds)
+        ]
+        if before := [*before, *await self._lost(key, routes)]:
             await self._leave(key, before)
             routes = await self._concerning(key, split, kinds)
-        routes = [(it, route) for it, route in routes if not _is_another_s(route, key, split)]
+        routes = [(it, route) for it, route in routes if not is_another_s(route, key, split)]
         in_a_mesh = [route for it, route in routes if it.kind == VIRTUALSERVICES.kind]
         await treat_alike(self._cluster, key.namespace, split, in_a_mesh)
-        failures = await self._bring_all(key, routes, lambda mark: mark.having(key.name, split))
-        _raise_other(failures)
+
+        def having(route: Json, mark: Mark) -> Mark:
+            return mark.having(name_on(route, key), split_on(route, key, split))
+
+        failures = await self._bring_all(key, routes, having)
+        for route, error in failures:
+            # Whoever writes a route of another namespace again and again keeps no run waiting.
+            if not is_of(route, key) and (_is_refused(error) or isinstance(error, _WRITTEN)):
+                self._let_in.set_aside(key, route)
+            elif not _is_refused(error):
+                raise error
         if failures:
-            said = (f"{_called(route)}: {error}" for route, error in failures)
+            said = (f"{called(route, key)}: {error}" for route, error in failures)
             raise SplitRefused(f"cannot split {'; '.join(sorted(said))}")
 
     async def clean(self, key: Key) -> bool:
@@ -91,24 +139,37 @@ class AdoptedRoutes:
 
         A backend that has the canary's name and is not in our mark is the team's own.
         """
-        found = [
-            (dialect, route)
-            for dialect, route in await self._list(key.namespace, afresh=True)
-            if key.name in _mark(route).splits
-        ]
+        there = await self._list(key, afresh=True)
+        found = [(it, route) for it, route in there if is_marked(route, key)]
+        found += await self._lost(key, there)
         await self._leave(key, found)
         return bool(found)
+
+    async def _lost(
+        self, key: Key, known: Iterable[tuple[Dialect, Json]]
+    ) -> list[tuple[Dialect, Json]]:
+        """Return routes of other namespaces that are marked and are not to be split any more."""
+        found = await self._let_in.lost(key, [route for _, route in known])
+        return [(it, route) for it, route in self._spoken(found) if is_marked(route, key)]
 
     async def _leave(self, key: Key, routes: Iterable[tuple[Dialect, Json]]) -> None:
         """Take a target's canary out of routes.
 
         Raises:
-            ApiError: a route could not be written; all others were.
+            ApiError: a route could not be written; all others were. One of another namespace that
+                refuses to be written keeps no run from its end.
 
         """
-        failures = await self._bring_all(key, routes, lambda mark: mark.leaving(key.name))
-        for _, error in failures:
-            raise error
+
+        def leaving(route: Json, mark: Mark) -> Mark:
+            return mark.leaving(name_on(route, key))
+
+        failures = await self._bring_all(key, routes, leaving)
+        for route, error in failures:
+            if is_of(route, key) or not _is_refused(error):
+                raise error
+            said = called(route, key)
+            log.warning("a split stays on a route of another namespace", route=said, why=str(error))
 
     async def ensure(self, key: Key, strategy: Strategy, owner: Json) -> None:
         """Make the own route as the strategy asks for it now, where the team has none."""
@@ -121,7 +182,7 @@ class AdoptedRoutes:
         if any(not _is_own(it, wanted, owner) and contends(it, wanted) for _, it in leading):
             return
         for one in (*beside_own(key, strategy, owner), wanted):
-            found = await self._of_its_name(one)
+            found = await self._of_itsname_of(one)
             if found is None or _is_own(found, one, owner):
                 await applied(self._cluster, _OWN[one["kind"]], one, found)
 
@@ -141,14 +202,14 @@ class AdoptedRoutes:
         owner = owner_reference(canary)
         wanted = route_from_service(key, strategy, owner)
         leading = await self._leading(key, _split(strategy), (), strategy.service_port)
-        if strange := sorted(_called(it) for _, it in leading if contends(it, wanted)):
+        if strange := sorted(called(it, key) for _, it in leading if contends(it, wanted)):
             said = (
                 f"{', '.join(strange)} leads to Service {strategy.service_name}, and the Canary "
                 f"asks for {' or '.join(strategy.routed_by)} by its provider; take spec.provider "
                 "out, or let the route lead elsewhere"
             )
             return (said,)
-        found = await self._of_its_name(wanted)
+        found = await self._of_itsname_of(wanted)
         if found is not None and not _is_own(found, wanted, owner):
             said = (
                 f"{_another_s(found, wanted, owner)}, and it does not lead to Service "
@@ -156,14 +217,14 @@ class AdoptedRoutes:
             )
             return (said,)
         beside = beside_own(key, strategy, owner)
-        there = [(one, await self._of_its_name(one)) for one in beside]
+        there = [(one, await self._of_itsname_of(one)) for one in beside]
         return tuple(
             f"{_another_s(found, one, owner)}; delete it, or take trafficPolicy out of the Canary"
             for one, found in there
             if found is not None and not _is_own(found, one, owner)
         )
 
-    async def _of_its_name(self, wanted: Json) -> Json | None:
+    async def _of_itsname_of(self, wanted: Json) -> Json | None:
         """Return what is stored in the place of an object that is to be made."""
         _, namespace, name = _place(wanted)
         return await stored(self._cluster, _OWN[wanted["kind"]], namespace, name)
@@ -178,8 +239,8 @@ class AdoptedRoutes:
         return [
             (dialect, route)
             for dialect, route in await self._concerning(key, split, kinds)
-            if other_ports(route, split.stable, port) == ()
-            if dialect.leads_to(route, split.stable) or dialect.leads_to(route, split.canary)
+            if not other_ports(route, split_on(route, key, split).stable, port)
+            if any(leads(dialect, route, key, it) for it in (split.stable, split.canary))
         ]
 
     async def _concerning(
@@ -192,17 +253,24 @@ class AdoptedRoutes:
         """
         return [
             (dialect, route)
-            for dialect, route in await self._list(key.namespace)
-            if key.name in _mark(route).splits
-            or (_is_asked_for(dialect, kinds) and dialect.leads_to(route, split.stable))
+            for dialect, route in await self._list(key, split.stable)
+            if is_marked(route, key)
+            or (_is_asked_for(dialect, kinds) and leads(dialect, route, key, split.stable))
         ]
 
-    async def _list(self, namespace: str, *, afresh: bool = False) -> list[tuple[Dialect, Json]]:
-        found: list[tuple[Dialect, Json]] = []
+    async def _list(
+        self, key: Key, service: str = "", *, afresh: bool = False
+    ) -> list[tuple[Dialect, Json]]:
+        """Return all routes of the target's namespace, and of those that may lead there."""
+        found: list[Json] = []
         for dialect in self._dialects:
-            routes = await self._kinds.routes(dialect.kind, namespace, afresh=afresh)
-            found += ((dialect, route) for route in routes)
-        return found
+            found += await self._kinds.routes(dialect.kind, key.namespace, afresh=afresh)
+        return self._spoken([*found, *await self._let_in.routes(key, service)])
+
+    def _spoken(self, routes: Iterable[Json]) -> list[tuple[Dialect, Json]]:
+        """Return routes with their dialects."""
+        of_kind = {it.kind: it for it in self._dialects}
+        return [(of_kind[it["kind"]], it) for it in routes if it["kind"] in of_kind]
 
     async def _bring_all(
         self, key: Key, routes: Iterable[tuple[Dialect, Json]], change: Change
@@ -231,25 +299,25 @@ class AdoptedRoutes:
         """
 
         def mark(current: Json) -> Json | None:
-            text = _wanted(key, dialect, current, change).dump()
-            done = text == text_of(current) and _missing(dialect, current) is None
+            text = mark_wanted(key, dialect, current, change).dump()
+            done = text == text_of(current) and missing(dialect, current) is None
             return None if done else _note(text)
 
         def weights(current: Json) -> Json | None:
-            missing = _missing(dialect, current)
-            return None if missing is None else _rest_of(missing, current)
+            lacks = missing(dialect, current)
+            return None if lacks is None else _rest_of(lacks, current)
 
         resource = RESOURCES[dialect.kind]
-        await self._bring_companions(dialect, route, _wanted(key, dialect, route, change))
+        await self._bring_companions(dialect, route, mark_wanted(key, dialect, route, change))
         now = await patched(self._cluster, resource, route, mark)
         await patched(self._cluster, resource, now, weights)
 
-    async def _bring_companions(self, dialect: Dialect, route: Json, wanted: Mark) -> None:
+    async def _bring_companions(self, dialect: Dialect, route: Json, mark: Mark) -> None:
         """Make what the splits need beside the route; take away what only those before needed."""
-        needed = {_place(it): it for it in dialect.companions(route, wanted)}
+        needed = {_place(it): it for it in dialect.companions(route, mark)}
         for place, companion in needed.items():
             await applied(self._cluster, *await self._beside(place, companion))
-        for place in map(_place, dialect.companions(route, _mark(route))):
+        for place in map(_place, dialect.companions(route, standing(route))):
             if place not in needed:
                 resource, _, found = await self._beside(place, {})
                 if found is not None:
@@ -267,55 +335,12 @@ def _note(text: str) -> Json:
     return {"metadata": {"annotations": {SPLIT: text or None}}}
 
 
-def _rest_of(missing: Written, route: Json) -> Json:
+def _rest_of(lacks: Written, route: Json) -> Json:
     """Return the patch for what a route lacks: its mark, and the fields of its spec that differ."""
-    patch = _note(missing.mark.dump())
+    patch = _note(lacks.mark.dump())
     before = route["spec"]
-    changed = {field: it for field, it in missing.spec.items() if it != before.get(field)}
+    changed = {field: it for field, it in lacks.spec.items() if it != before.get(field)}
     return {**patch, "spec": changed} if changed else patch
-
-
-def _missing(dialect: Dialect, route: Json) -> Written | None:
-    """Return what a route has to be for its mark, None where it is that already."""
-    written = dialect.with_traffic(route, _mark(route))
-    is_there = written.spec == route["spec"] and written.mark.dump() == text_of(route)
-    return None if is_there else written
-
-
-def _wanted(key: Key, dialect: Dialect, route: Json, change: Change) -> Mark:
-    """Return the mark of a route as a target changes it; what leaves it always may.
-
-    Raises:
-        Invalid: it would be one that is not read again, or that the route cannot carry; what it
-            cannot carry already is no other target's fault.
-
-    """
-    standing = _mark(route)
-    wanted = change(standing)
-    if len(wanted.staying) < len(wanted.splits):
-        return wanted
-    if why := wanted.too_much or dialect.with_traffic(route, wanted).mark.too_much:
-        raise Invalid(0, "MarkTooLarge", why)
-    if refused := dialect.refused(route, wanted):
-        before = dialect.refused(route, standing)
-        said = [it for name, it in refused.items() if name == key.name or name not in before]
-        if said:
-            raise Invalid(0, "TrafficNotSaid", "; ".join(said))
-    return wanted
-
-
-def _carried(dialect: Dialect, route: Json, key: Key, split: TargetSplit) -> frozenset[Traffic]:
-    """Return what the canary gets by a route; without a mark nothing there is ours."""
-    found = dialect.carried(route, split)
-    ours = text_of(route) and not _is_another_s(route, key, split)
-    return found if ours or not found else frozenset({NOTHING})
-
-
-def _is_another_s(route: Json, key: Key, split: TargetSplit) -> bool:
-    """Tell whether a canary's Service is in a route by another target's mark alone."""
-    splits = _mark(route).splits
-    others = {one.canary for target, one in splits.items() if target != key.name}
-    return key.name not in splits and split.canary in others
 
 
 def _is_asked_for(dialect: Dialect, kinds: tuple[str, ...]) -> bool:
@@ -323,26 +348,9 @@ def _is_asked_for(dialect: Dialect, kinds: tuple[str, ...]) -> bool:
     return not kinds or dialect.kind in kinds
 
 
-def _is_renamed(route: Json, key: Key, split: TargetSplit) -> bool:
-    """Tell whether a target is split on a route by a canary's Service of another name."""
-    before = _mark(route).splits.get(key.name)
-    return before is not None and before.canary != split.canary
-
-
-def _uneven(carried: dict[str, frozenset[Traffic]]) -> str:
-    said = (
-        f"{' and '.join(map(str, sorted(found, key=by_size)))} on {name}"
-        for name, found in sorted(carried.items())
-        if found
-    )
-    return f"the canary's share is not the same on all routes: {', '.join(said)}"
-
-
-def _raise_other(failures: Iterable[tuple[Json, Failure]]) -> None:
-    """Raise what is no refusal: it may be over at the next try."""
-    for _, error in failures:
-        if not isinstance(error, Invalid | Forbidden):
-            raise error
+def _is_refused(error: Failure) -> bool:
+    """Tell a refusal from what may be over at the next try."""
+    return isinstance(error, Invalid | Forbidden)
 
 
 def _split(strategy: Strategy, traffic: Traffic = NOTHING) -> TargetSplit:
@@ -350,28 +358,14 @@ def _split(strategy: Strategy, traffic: Traffic = NOTHING) -> TargetSplit:
     return TargetSplit(stable=stable, canary=canary_name(stable), traffic=traffic)
 
 
-def _mark(route: Json) -> Mark:
-    """Return a route's mark; one that cannot be read is none, and is written over."""
-    return mark_of(route) or NO_MARK
-
-
 def _place(obj: Json) -> tuple[str, str, str]:
     metadata = obj["metadata"]
     return obj["kind"], metadata["namespace"], metadata["name"]
 
 
-def _name(route: Json) -> str:
-    return str(route["metadata"]["name"])
-
-
-def _called(route: Json) -> str:
-    """Return what messages call a route: of each kind there may be one of its name."""
-    return f"{route['kind']} {_name(route)}"
-
-
 def _another_s(found: Json, wanted: Json, owner: Json) -> str:
     """Say that the place of an object that is to be made is taken, and by whose."""
-    named = f"{wanted['kind']} {_name(wanted)}"
+    named = f"{wanted['kind']} {name_of(wanted)}"
     return f"{named} exists and is not the one of Canary {owner['name']} ({whose_it_is(found)})"
 
 
@@ -382,5 +376,5 @@ def _is_own(route: Json, wanted: Json, owner: Json) -> bool:
     """
     canary = {"kind": owner["kind"], "metadata": {"name": owner["name"], "uid": owner["uid"]}}
     is_made = owned_by(route, canary) is not Ownership.STRANGERS
-    same = route.get("kind", wanted["kind"]) == wanted["kind"] and _name(route) == _name(wanted)
-    return same and is_made
+    placed = _place({"kind": wanted["kind"], **route}) == _place(wanted)
+    return placed and is_made

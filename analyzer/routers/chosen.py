@@ -7,6 +7,7 @@ from analyzer.ports import Cluster, SplitRefused
 from analyzer.routers.adopted import AdoptedRoutes
 from analyzer.routers.by_pods import ByPods
 from analyzer.routers.companions import BesideIngresses
+from analyzer.routers.let_in import Places, nowhere
 from canary.model.strategy import Kind, Strategy
 from canary.model.traffic import NOTHING, Traffic, by_size
 from canary.model.values import Json, Key
@@ -24,11 +25,12 @@ class Chosen:
     Args:
         cluster: the API server.
         prefix: what the annotations of ingress-nginx begin with.
+        marked: tells which routes carry a target's split, as far as it is heard of.
 
     """
 
-    def __init__(self, cluster: Cluster, prefix: str = PREFIX) -> None:
-        self._routes = AdoptedRoutes(cluster)
+    def __init__(self, cluster: Cluster, prefix: str = PREFIX, marked: Places = nowhere) -> None:
+        self._routes = AdoptedRoutes(cluster, marked=marked)
         self._ingresses = BesideIngresses(cluster, prefix)
         self._pods = ByPods(cluster)
 

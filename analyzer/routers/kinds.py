@@ -76,17 +76,31 @@ class Kinds:
             ApiError: it cannot be told.
 
         """
-        if not afresh and self._clock() < self._absent.get(kind, 0.0):
+        return await self.of(WATCHED[kind], namespace, afresh=afresh)
+
+    async def of(self, resource: Resource, namespace: str, *, afresh: bool = False) -> list[Json]:
+        """Return all objects of a kind in a namespace, none where there is no such kind.
+
+        Args:
+            resource: the kind.
+            namespace: which.
+            afresh: whether to ask though the kind was not there a moment ago.
+
+        Raises:
+            ApiError: it cannot be told.
+
+        """
+        if not afresh and self._clock() < self._absent.get(resource.kind, 0.0):
             return []
         try:
-            return await self._listed(WATCHED[kind], namespace)
+            return await self._listed(resource, namespace)
         except NotFound:
             pass
         except Forbidden:
-            if not WATCHED[kind].optional:
+            if not resource.optional:
                 raise
-        if WATCHED[kind].optional:
-            self._absent[kind] = self._clock() + ASKED_AGAIN
+        if resource.optional:
+            self._absent[resource.kind] = self._clock() + ASKED_AGAIN
         return []
 
     async def lacking(self, kinds: Iterable[str], namespace: str) -> str:

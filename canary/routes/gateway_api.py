@@ -10,7 +10,7 @@ from canary.model.values import Json
 from canary.routes.http_added import Bared, bared, too_much, written
 from canary.routes.http_kept import Splits
 from canary.routes.http_matches import both
-from canary.routes.http_parts import rules_of, with_rules
+from canary.routes.http_parts import rules_of, space_of, with_names, with_rules, without_names
 from canary.routes.mark import Mark, TargetSplit
 from canary.routes.parents import is_seen, unheeded_by, unsplit_rules
 from canary.routes.ruled import RuledRoutes, put_each
@@ -23,12 +23,12 @@ class HttpRoutes(RuledRoutes):
     kind = "HTTPRoute"
 
     def read(self, route: Json) -> list[Json]:
-        """Return the rules as they are."""
-        return rules_of(route)
+        """Return the rules, in which backends of other namespaces are called by these."""
+        return [with_names(rule, space_of(route)) for rule in rules_of(route)]
 
     def write(self, spec: Json, rules: list[Json]) -> Json:
         """Return the spec with these rules."""
-        return with_rules(spec, rules)
+        return with_rules(spec, [without_names(rule) for rule in rules])
 
     def bare(self, rules: list[Json], mark: Mark, space: str) -> Bared:
         """Take out rules, mirrors and headers of ours."""

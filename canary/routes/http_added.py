@@ -20,6 +20,7 @@ from canary.routes.http_parts import (
     refs_of,
     scale_of,
     weight_of,
+    without_name,
 )
 from canary.routes.mark import Mark, TargetSplit
 from canary.routes.variants import Put, Variant, cookies_of
@@ -118,7 +119,7 @@ def _mirror(variant: Variant, split: TargetSplit, space: str, *, percent: bool) 
         )
     if not backends:
         return None
-    backend = {"group": "", "kind": "Service", "name": split.canary}
+    backend = without_name({"group": "", "kind": "Service", "name": split.canary})
     if "port" in backends[0]:
         backend["port"] = backends[0]["port"]
     said: Json = {"backendRef": backend} | ({"percent": share} if percent else {})

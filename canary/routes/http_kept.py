@@ -159,7 +159,7 @@ def put_in(rules: list[Json], ours: Splits, mark: Mark, space: str) -> list[Spli
     missing = Counter(
         (it.rest, service)
         for it in _read_kept(mark)
-        for service in {service_in(weight.name) for weight in it.weights}
+        for service in {service_in(weight.name, space) for weight in it.weights}
     )
     missing.subtract(
         (rest_of(rule), split.stable)

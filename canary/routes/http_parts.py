@@ -62,6 +62,44 @@ def of_canary(ref: Json) -> Json:
     return {key: it for key, it in ref.items() if key != SUBSET}
 
 
+def seen_from(space: str, namespace: str, name: str) -> str:
+    """Return what an object of a namespace is called in another: by its name alone in its own.
+
+    No name of the API has a slash.
+    """
+    return name if namespace == space else f"{namespace}/{name}"
+
+
+def with_names(rule: Json, space: str) -> Json:
+    """Return a rule in which a backend of another namespace is called by that, too.
+
+    So it is told from one of its name, and its canary is of the same namespace.
+    """
+    if not any(ref.get("namespace") not in {None, space} for ref in refs_of(rule)):
+        return rule
+    return {**rule, "backendRefs": [_with_name(ref, space) for ref in refs_of(rule)]}
+
+
+def _with_name(ref: Json, space: str) -> Json:
+    if ref.get("namespace") in {None, space}:
+        return ref
+    rest = {key: it for key, it in ref.items() if key != "namespace"}
+    return {**rest, "name": f"{ref['namespace']}/{ref.get('name')}"}
+
+
+def without_names(rule: Json) -> Json:
+    """Return a rule as its kind writes it: a backend's name, and its namespace where it is said."""
+    if not any("/" in str(ref.get("name")) for ref in refs_of(rule)):
+        return rule
+    return {**rule, "backendRefs": [without_name(ref) for ref in refs_of(rule)]}
+
+
+def without_name(ref: Json) -> Json:
+    """Return a backend as its kind writes it."""
+    namespace, slash, name = str(ref.get("name")).rpartition("/")
+    return {**ref, "namespace": namespace, "name": name} if slash else ref
+
+
 def is_service(ref: Json, service: str, space: str) -> bool:
     """Tell whether a backend is this Service of the route's own namespace."""
     return (
@@ -79,15 +117,17 @@ def has_service(rule: Json, service: str, space: str) -> bool:
 
 def name_of(ref: Json) -> str:
     """Return what tells a backend from others: short for a Service of the same namespace."""
+    ref = without_name(ref)
     fields = (ref.get("group") or "", ref.get("kind", "Service"), ref.get("namespace") or "")
     where = "" if fields == ("", "Service", "") else "/".join((*fields, ""))
     some = f"/{ref[SUBSET]}" if SUBSET in ref else ""
     return f"{where}{ref.get('name')}:{ref.get('port', '')}{some}"
 
 
-def service_in(name: str) -> str:
-    """Return the Service of a backend's name as it is kept."""
-    return name.partition(":")[0].rpartition("/")[2]
+def service_in(name: str, space: str) -> str:
+    """Return the Service of a backend's name as it is kept, as it is seen from a namespace."""
+    where, _, service = name.partition(":")[0].rpartition("/")
+    return seen_from(space, where.rpartition("/")[2] or space, service)
 
 
 def digest(value: Any, length: int) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from canary.contract import SPLIT
 from canary.model.traffic import NOTHING, Traffic
-from canary.model.values import Json, from_text
+from canary.model.values import Json, Key, from_text
 from canary.routes.traffic_text import traffic_entry, traffic_in
 
 MOST_TARGETS: Final = 256
@@ -137,6 +137,13 @@ def _read(value: Json) -> Mark:
         added=tuple(str(it) for it in value.get("added") or ()),
         elder=str(value.get("namespace", "")) if len(splits) == 1 else "",
     )
+
+
+def key_on(route: Json, target: str) -> Key:
+    """Return which target a mark's entry is of: of another namespace's, it says which."""
+    namespace, slash, name = target.rpartition("/")
+    own = str(route["metadata"].get("namespace", ""))
+    return Key(namespace=namespace if slash else own, name=name)
 
 
 def text_of(route: Json) -> str:

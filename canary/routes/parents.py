@@ -11,7 +11,7 @@ from typing import Final
 
 from canary.model.traffic import Traffic
 from canary.model.values import Json
-from canary.routes.http_parts import refs_of, rules_of, space_of
+from canary.routes.http_parts import refs_of, rules_of, seen_from, space_of
 from canary.routes.mark import Mark, TargetSplit
 
 LINKERD: Final = "linkerd.io/policy-controller"
@@ -45,7 +45,7 @@ def parents_of(route: Json) -> tuple[ServiceParent, ...]:
 
 
 def is_parent(route: Json, service: str) -> bool:
-    """Tell whether a Service of the route's own namespace is among its parents."""
+    """Tell whether a Service, as it is seen from the route's namespace, is among its parents."""
     return bool(_own(route, service))
 
 
@@ -165,7 +165,7 @@ def _own(route: Json, service: str) -> list[ServiceParent]:
 
 
 def _is_own(parent: ServiceParent, route: Json, service: str) -> bool:
-    return (parent.namespace, parent.name) == (space_of(route), service)
+    return seen_from(space_of(route), parent.namespace, parent.name) == service
 
 
 def _without_backends(route: Json) -> bool:

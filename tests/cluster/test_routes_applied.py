@@ -26,6 +26,7 @@ from canary.model.values import Json, Key
 from canary.routes.known import DIALECTS
 from canary.routes.mark import TargetSplit
 from runtime.kube import Cluster
+from runtime.resources import REFERENCEGRANTS
 from sandbox import addons
 from tests.cluster.kit import (
     MANIFESTS,
@@ -88,7 +89,7 @@ OWN = (
     ),
     BalancedRoute(),
 )
-RIGHTS = ("grpcroutes", "contour", "istio", "traefik")
+RIGHTS = ("grpcroutes", "contour", "istio", "traefik", "other-namespaces")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +109,7 @@ async def team(admin: Kubectl, tmp_path: Path) -> AsyncIterator[Team]:
     ):
         kubectl = server.kubectl
         kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(crds()))
-        for namespace in ("prod", "headgate-system"):
+        for namespace in ("prod", "edge", "headgate-system"):
             kubectl("create", "namespace", namespace)
         kubectl("label", "namespace", "prod", f"{NAMESPACE_LABEL}={NAMESPACE_ENABLED}")
         kubectl("apply", "-f", str(MANIFESTS / "rbac" / "analyzer.yaml"))
@@ -124,7 +125,8 @@ async def team(admin: Kubectl, tmp_path: Path) -> AsyncIterator[Team]:
 def crds() -> list[Json]:
     """Return the definitions of all kinds of routes, and of what stands beside them."""
     found = [*addons.crds(), *addons.istio_crds(), *addons.traefik_crds()]
-    return [it for it in found if it["spec"]["names"]["kind"] in {**RESOURCES, **BESIDE}]
+    kinds = {*RESOURCES, *BESIDE, REFERENCEGRANTS.kind}
+    return [it for it in found if it["spec"]["names"]["kind"] in kinds]
 
 
 def _of_routes(configuration: Json) -> Json:
@@ -200,6 +202,7 @@ async def test_every_kind_is_split_where_it_is_granted_and_does_not_drift(team: 
             await _is_held_through_applies(team, kind, server_side=True, parents=parents)
             kubectl("delete", RESOURCES[kind].plural, "web")
         await _is_followed_in_a_mesh(team, kind)
+        await _is_let_in(team, kind)
     await _is_treated_alike(team)
     for own in OWN:
         await _is_made(team, replace(STRATEGY, own_route=own, service_port=80))
@@ -236,6 +239,54 @@ async def _is_made(team: Team, strategy: Strategy) -> None:
     await router.clean(WEB)
     assert team.kubectl.get(plural, "web")["spec"] == plain
     team.kubectl("delete", plural, "web")
+
+
+async def _is_let_in(team: Team, kind: str) -> None:
+    """A route of another namespace is split once it is let in and labelled, and given back."""
+    edge, plural = team.kubectl.within("edge"), RESOURCES[kind].plural
+    written = made(kind, "edge.example")
+    written["spec"]["rules"] = [{"backendRefs": [{"name": "web", "namespace": "prod", "port": 80}]}]
+    edge("apply", "--server-side", "-f", "-", stdin=json.dumps(written))
+    plain = edge.get(plural, "web")["spec"]
+    router = AdoptedRoutes(team.analyzer, marked=lambda _: [(kind, "edge", "web")])
+    assert (await router.read_split(WEB, STRATEGY)).routes == 0
+    [said] = await Surroundings(team.analyzer).left_out("prod", "web")
+    assert said.startswith(f"{kind} edge/web of other namespaces name Service prod/web")
+
+    team.kubectl.apply(_grant(kind))
+    assert (await router.read_split(WEB, STRATEGY)).routes == 0, "its writes are nobody's to keep"
+    edge("label", "namespace", "edge", f"{NAMESPACE_LABEL}={NAMESPACE_ENABLED}")
+    assert await Surroundings(team.analyzer).left_out("prod", "web") == ()
+    await router.write_split(WEB, STRATEGY, Traffic(30))
+    assert (await router.read_split(WEB, STRATEGY)).weight == 30
+    split = edge.get(plural, "web")
+    refs = split["spec"]["rules"][0]["backendRefs"]
+    assert [(it["namespace"], it["name"], it["weight"]) for it in refs] == [
+        ("prod", "web", 70),
+        ("prod", "web-canary", 30),
+    ]
+    edge("apply", "--server-side", "-f", "-", stdin=json.dumps(written))
+    assert edge.get(plural, "web")["metadata"]["generation"] == split["metadata"]["generation"]
+
+    team.kubectl("delete", "referencegrant", "edge")
+    await router.write_split(WEB, STRATEGY, Traffic(60))
+    assert edge.get(plural, "web")["spec"] == plain
+    edge("delete", plural, "web")
+    edge("label", "namespace", "edge", f"{NAMESPACE_LABEL}-")
+
+
+def _grant(kind: str) -> Json:
+    return {
+        "apiVersion": REFERENCEGRANTS.api_version,
+        "kind": "ReferenceGrant",
+        "metadata": {"name": "edge"},
+        "spec": {
+            "from": [{"group": "gateway.networking.k8s.io", "kind": kind, "namespace": "edge"}],
+            "to": [
+                {"group": "", "kind": "Service", "name": name} for name in ("web", "web-canary")
+            ],
+        },
+    }
 
 
 async def _is_followed_in_a_mesh(team: Team, kind: str) -> None:

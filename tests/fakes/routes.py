@@ -10,15 +10,26 @@ import jsonpatch
 
 from analyzer.routers.kinds import BESIDE, RESOURCES
 from canary.admission.routes import RouteWrite, admit_route, admit_route_creation
-from canary.contract import ANALYZER_USER, FIELD_MANAGER
+from canary.contract import ANALYZER_USER, FIELD_MANAGER, NAMESPACE_ENABLED, NAMESPACE_LABEL
 from canary.model.values import Json
 from runtime.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
-from runtime.resources import HTTPROUTES, SERVICES, ListResult, Resource
+from runtime.resources import (
+    HTTPROUTES,
+    NAMESPACES,
+    REFERENCEGRANTS,
+    SERVICES,
+    ListResult,
+    Resource,
+)
 from runtime.writes import MAKER
 from tests.fakes.cluster import Untouched
 from webhook.review import answer_route, read_review
 
-KNOWN = {**RESOURCES, **BESIDE, SERVICES.kind: SERVICES}
+KNOWN = {
+    **RESOURCES,
+    **BESIDE,
+    **{it.kind: it for it in (SERVICES, NAMESPACES, REFERENCEGRANTS)},
+}
 MOST_WEIGHT, MOST_BACKENDS = 1_000_000, 16
 """Bounds of a rule, by the CRD of Gateway API 1.x."""
 TEAM = "alice"
@@ -61,15 +72,16 @@ class RouteStore(Untouched):
 
     `admission` decides on each write to a route that has or gets a mark, as the webhook
     configuration has it. `kinds` are those that the cluster serves, `not_granted` those to which
-    the analyzer has no right, `asked` those that it listed. `refused` are names of routes to which
-    the API server refuses every write of the analyzer. `meanwhile` is done once before the
-    analyzer's next write; after `writes_left` writes the analyzer is dead. `history` has every
-    state that was stored, `patches` what the analyzer wrote.
+    the analyzer has no right, `asked` those that it listed. `labelled` are the namespaces with the
+    label, `refused` names of routes to which the API server refuses every write of the analyzer.
+    `meanwhile` is done once before the analyzer's next write; after `writes_left` writes the
+    analyzer is dead. `history` has every state that was stored, `patches` what the analyzer wrote.
     """
 
     admission: Admission = webhook
     kinds: set[str] = field(default_factory=lambda: {HTTPROUTES.kind})
     not_granted: set[str] = field(default_factory=set)
+    labelled: set[str] = field(default_factory=lambda: {"prod"})
     refused: set[str] = field(default_factory=set)
     meanwhile: list[Callable[[], None]] = field(default_factory=list)
     writes_left: int = 1_000
@@ -98,14 +110,14 @@ class RouteStore(Untouched):
 
     def team_apply(self, manifest: Json) -> None:
         """Apply a manifest: rules are one atomic list, annotations of others stay."""
-        old = self.now(manifest["metadata"]["name"], kind=manifest["kind"])
+        old = self._of(manifest)
         notes = {**_notes(old), **_notes(manifest)}
         new = {**old, "metadata": {**old["metadata"], "annotations": notes}}
         self._write(old, {**new, "spec": deepcopy(manifest["spec"])}, by_analyzer=False)
 
     def team_replace(self, manifest: Json) -> None:
         """Put a manifest in place of what is stored, annotations and all."""
-        old = self.now(manifest["metadata"]["name"], kind=manifest["kind"])
+        old = self._of(manifest)
         metadata = {**old["metadata"], "annotations": _notes(manifest)}
         new = {**old, "metadata": metadata, "spec": deepcopy(manifest["spec"])}
         self._write(old, new, by_analyzer=False)
@@ -116,6 +128,10 @@ class RouteStore(Untouched):
         change(new["spec"]["rules"])
         self._write(self.now(name), new, by_analyzer=False)
 
+    def _of(self, manifest: Json) -> Json:
+        metadata = manifest["metadata"]
+        return self.now(metadata["name"], metadata["namespace"], manifest["kind"])
+
     def now(self, name: str, namespace: str = "prod", kind: str = HTTPROUTES.kind) -> Json:
         """Return what is stored."""
         return deepcopy(self._routes[kind, namespace, name])
@@ -124,9 +140,9 @@ class RouteStore(Untouched):
         """Delete a route."""
         del self._routes[kind, namespace, name]
 
-    def taken(self, name: str, status: Json, kind: str) -> None:
+    def taken(self, name: str, status: Json, kind: str, namespace: str = "prod") -> None:
         """Have a gateway write a route's status."""
-        self._routes[kind, "prod", name]["status"] = status
+        self._routes[kind, namespace, name]["status"] = status
 
     # --- the analyzer -----------------------------------------------------------------------------
 
@@ -139,6 +155,10 @@ class RouteStore(Untouched):
     ) -> ListResult:
         self.asked.append(resource.kind)
         self._serve(resource)
+        if resource is NAMESPACES:
+            assert (namespace, label_selector) == (None, f"{NAMESPACE_LABEL}={NAMESPACE_ENABLED}")
+            spaces = [{"metadata": {"name": name}} for name in sorted(self.labelled)]
+            return ListResult(spaces, str(self._version))
         assert not label_selector
         found = [
             deepcopy(it)

@@ -70,6 +70,7 @@ class Stored:
             copy.deepcopy(obj)
             for (plural, place, _), obj in self.objects.items()
             if plural == resource.plural
+            and obj.get("apiVersion", resource.api_version) == resource.api_version
             and namespace in {None, place}
             and matches(obj["metadata"].get("labels") or {}, label_selector)
         ]

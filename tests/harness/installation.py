@@ -55,10 +55,10 @@ class Analyzer:
     async def run(self) -> None:
         """Work until cancelled."""
         cluster, registry = self.client, CollectorRegistry()
-        records, router = Records(cluster), Chosen(cluster)
+        index = follow(self.listens or self.client, WATCHED.values())
+        records, router = Records(cluster), Chosen(cluster, marked=index.marked)
         sampler = Sampler(cluster, self.providers, "http://metrics")
         inquirer = Inquirer(self.hooks, sampler, registry=registry, clock=_loop_time)
-        index = follow(self.listens or self.client, WATCHED.values())
         index.absences.clock = index.gone.clock = _loop_time
         reconciler = Reconciler(
             cluster=cluster,

@@ -239,3 +239,27 @@ async def test_what_only_has_our_labels_stays_and_a_split_without_a_canary_goes(
     route = store.now(HTTPROUTES, "prod", "gone")
     assert route is not None
     assert route["spec"] == plain
+
+
+async def test_a_split_of_another_namespace_s_target_goes_too() -> None:
+    store = cluster()
+    mark = Mark(
+        splits={
+            "other/gone": TargetSplit(
+                stable="other/gone", canary="other/gone-canary", traffic=Traffic(50)
+            )
+        }
+    )
+    backends = [{"name": "gone", "namespace": "other", "port": 80, "weight": 1}]
+    metadata = {"name": "edge", "namespace": "edge", "annotations": {SPLIT: mark.dump()}}
+    plain: Json = {"rules": [{"backendRefs": backends}]}
+    split = HttpRoutes().with_traffic({"metadata": metadata, "spec": plain}, mark)
+    assert split.spec != plain
+    metadata["annotations"] = {SPLIT: split.mark.dump()}
+    store.put(HTTPROUTES, {"kind": "HTTPRoute", "metadata": metadata, "spec": split.spec})
+    said: list[str] = []
+    await Uninstall(store, Candidates.STABLE, 0.0, said.append).run()
+    route = store.now(HTTPROUTES, "edge", "edge")
+    assert route is not None
+    assert route["spec"] == plain
+    assert any("other" in it and "goes to its stable pods" in it for it in said)

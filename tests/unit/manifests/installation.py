@@ -23,7 +23,15 @@ POD_SHARES = MANIFESTS / "pod-shares"
 """What an admin may let it write where traffic is shared by the number of pods."""
 ROUTE_RIGHTS = tuple(
     MANIFESTS / "route-rights" / name
-    for name in ("grpcroutes", "contour", "istio", "traefik", "nginx", "linkerd")
+    for name in (
+        "grpcroutes",
+        "contour",
+        "istio",
+        "traefik",
+        "nginx",
+        "linkerd",
+        "other-namespaces",
+    )
 )
 """On which more kinds of routes an admin may let it split traffic."""
 CLIENTS = MANIFESTS / "client-authentication"

@@ -4,21 +4,21 @@ import pytest
 
 from analyzer.routers.kinds import BESIDE, RESOURCES, RIGHTS, WATCHED
 from canary.routes.known import DIALECTS
-from runtime.resources import HTTPROUTES, INGRESSROUTES, LINKERD_HTTPROUTES
+from runtime.resources import HTTPROUTES, INGRESSROUTES, LINKERD_HTTPROUTES, REFERENCEGRANTS
 from tests.unit.manifests.installation import ROUTE_RIGHTS, documents, objects, the
 
 MADE = ["get", "list", "create", "patch"]
 MADE_KINDS = set(RIGHTS) - {INGRESSROUTES.kind}
 """Kinds of which Headgate makes objects of its own."""
-NAMED = {"linkerd"}
-"""Components by which a kind is read alone, to be named."""
+READ = {"linkerd": LINKERD_HTTPROUTES, "other-namespaces": REFERENCEGRANTS}
+"""Components by which a kind is read alone."""
 MORE = {path.name: documents(path / "rights.yaml") for path in ROUTE_RIGHTS}
 
 
 def test_every_known_kind_has_its_resource_and_its_rights() -> None:
     assert set(RESOURCES) == {it.kind for it in DIALECTS}
     assert set(RIGHTS) == set(WATCHED) - {HTTPROUTES.kind}
-    assert set(RIGHTS.values()) == set(MORE) - NAMED
+    assert set(RIGHTS.values()) == set(MORE) - set(READ)
     assert all(WATCHED[kind].optional for kind in RIGHTS)
 
 
@@ -65,9 +65,10 @@ def test_a_component_grants_its_kind_to_the_analyzer(kind: str) -> None:
     ]
 
 
-def test_what_is_not_split_is_listed_and_no_more() -> None:
-    role, _ = MORE["linkerd"]
-    resource = LINKERD_HTTPROUTES
+@pytest.mark.parametrize("name", READ)
+def test_what_is_not_split_is_listed_and_no_more(name: str) -> None:
+    role, _ = MORE[name]
+    resource = READ[name]
     assert role["rules"] == [
         {"apiGroups": [resource.group], "resources": [resource.plural], "verbs": ["list"]}
     ]

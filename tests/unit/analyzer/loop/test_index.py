@@ -3,8 +3,8 @@
 from typing import Any
 
 from analyzer.loop.following import essence_of_route, without_mark
-from analyzer.loop.index import MOST_SPLITS, ClusterIndex
-from canary.contract import HOLD, PROMOTING, SPLIT
+from analyzer.loop.index import MOST_MARKED, MOST_SPLITS, ClusterIndex
+from canary.contract import HOLD, NAMESPACE_ENABLED, NAMESPACE_LABEL, PROMOTING, SPLIT
 from canary.model.traffic import Traffic
 from canary.model.values import Json, Key
 from canary.routes.mark import MOST_TARGETS, Mark, TargetSplit
@@ -116,3 +116,43 @@ def test_any_target_of_a_namespace_with_more_splits_than_are_known_may_be_split(
     assert (it.split(WEB), it.split_targets()) == (False, ())
     it.learn_route(None, route("web"))
     assert it.split_targets() == (WEB,)
+
+
+# --- targets of other namespaces -----------------------------------------------------------------
+
+EDGE = ("HTTPRoute", "edge", "web")
+
+
+def of_edge(*targets: str, name: str = "web") -> Json:
+    found = route(*targets, name=name)
+    return {**found, "metadata": {**found["metadata"], "namespace": "edge"}}
+
+
+def label(it: ClusterIndex, namespace: str, value: str) -> None:
+    obj = {"metadata": {"name": namespace, "labels": {NAMESPACE_LABEL: value}}}
+    it.namespaces.store.put(("", namespace), obj)
+
+
+def test_a_split_of_another_namespace_s_target_is_heard_of_where_nobody_else_writes_it() -> None:
+    it = index()
+    assert it.learn_route(None, of_edge("prod/web")) == (), "anybody may have written that"
+    assert (it.split(WEB), it.split_targets()) == (False, ())
+    assert it.marked(WEB) == (EDGE,), "and it may be what is left of a label"
+    label(it, "edge", NAMESPACE_ENABLED)
+    assert (it.split(WEB), it.split_targets()) == (True, (WEB,))
+    theirs = Key(namespace="edge", name="web")
+    assert set(it.learn_route(of_edge("prod/web"), of_edge("web"))) == {WEB, theirs}
+    assert (it.split(WEB), it.split(theirs), it.marked(WEB)) == (False, True, ())
+    label(it, "edge", "")
+    assert it.learn_route(of_edge("web"), of_edge("web", "prod/web")) == (theirs,)
+
+
+def test_those_that_are_ours_for_sure_are_looked_at_first() -> None:
+    it = index()
+    label(it, "prod", NAMESPACE_ENABLED)
+    for number in range(2 * MOST_MARKED):
+        it.learn_route(None, of_edge("prod/web", name=f"forged-{number:03}"))
+    it.learn_route(None, route("web", name="zone"))
+    found = it.marked(WEB)
+    assert len(found) == MOST_MARKED
+    assert found[0] == ("HTTPRoute", "prod", "zone")

@@ -8,11 +8,18 @@ import pytest
 from analyzer.loop.surroundings import Surroundings
 from analyzer.ports import SplitRefused
 from analyzer.routers.adopted import AdoptedRoutes
+from canary.contract import NAMESPACE_ENABLED, NAMESPACE_LABEL
 from canary.model.strategy import GatewayRoute, Strategy
 from canary.model.traffic import NOTHING, Traffic
 from canary.model.values import Json
 from canary.routes.parents import LINKERD
-from runtime.resources import GRPCROUTES, HTTPROUTES, LINKERD_HTTPROUTES, NAMESPACES
+from runtime.resources import (
+    GRPCROUTES,
+    HTTPROUTES,
+    LINKERD_HTTPROUTES,
+    NAMESPACES,
+    REFERENCEGRANTS,
+)
 from tests.fakes.routes import RouteStore
 from tests.fakes.stored import Stored
 from tests.unit.analyzer.routers.test_kinds import CANARY, OWNER, STRATEGY, WEB, backend
@@ -219,19 +226,41 @@ def of_clients(called: str, **place: str) -> Json:
 
 async def test_a_client_s_own_routes_are_named_and_left_alone() -> None:
     cluster = Stored()
-    assert await Surroundings(cluster).neighbours("prod", "web") == ()
+    assert await Surroundings(cluster).left_out("prod", "web") == ()
     for it in (of_clients("theirs", namespace="prod"), of_clients("other", name="shop")):
         cluster.put(HTTPROUTES, it)
-    [said] = await Surroundings(cluster).neighbours("prod", "web")
+    [said] = await Surroundings(cluster).left_out("prod", "web")
     assert said == (
         "HTTPRoute clients/other, HTTPRoute clients/theirs of other namespaces name Service "
         "prod/web: what comes by them is not split, and the stable has all of it; lead there by a "
-        "route of prod"
+        "route of prod, or let HTTPRoutes or GRPCRoutes of a labelled namespace in by a "
+        "ReferenceGrant of prod for web and web-canary (manifests/route-rights/other-namespaces)"
     )
     for number in range(10):
         cluster.put(HTTPROUTES, of_clients(f"x{number}"))
-    [said] = await Surroundings(cluster).neighbours("prod", "web")
+    [said] = await Surroundings(cluster).left_out("prod", "web")
     assert "HTTPRoute clients/x2 and 7 more of other namespaces" in said
+
+
+@pytest.mark.parametrize(
+    ("kind", "labelled", "named"),
+    [("HTTPRoute", True, False), ("HTTPRoute", False, True), ("GRPCRoute", True, True)],
+    ids=["let in", "without the label", "another kind is let in"],
+)
+async def test_a_route_that_is_split_from_another_namespace_is_not_named(
+    kind: str, *, labelled: bool, named: bool
+) -> None:
+    cluster = Stored()
+    cluster.put(HTTPROUTES, of_clients("theirs", namespace="prod"))
+    label = {NAMESPACE_LABEL: NAMESPACE_ENABLED} if labelled else {}
+    cluster.put(NAMESPACES, {"metadata": {"name": "clients", "labels": label}})
+    spec = {
+        "from": [{"group": "gateway.networking.k8s.io", "kind": kind, "namespace": "clients"}],
+        "to": [{"group": "", "kind": "Service"}],
+    }
+    place = {"name": "clients", "namespace": "prod"}
+    cluster.put(REFERENCEGRANTS, {"metadata": place, "spec": spec})
+    assert bool(await Surroundings(cluster).left_out("prod", "web")) is named
 
 
 async def test_routes_of_one_s_own_namespace_are_no_neighbours() -> None:
@@ -240,4 +269,4 @@ async def test_routes_of_one_s_own_namespace_are_no_neighbours() -> None:
     alien = of_clients("alien")
     alien["spec"]["parentRefs"] = [{**PARENT, "namespace": "clients"}]
     cluster.put(HTTPROUTES, alien)
-    assert await Surroundings(cluster).neighbours("prod", "web") == ()
+    assert await Surroundings(cluster).left_out("prod", "web") == ()

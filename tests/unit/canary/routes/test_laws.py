@@ -13,7 +13,7 @@ from canary.model.values import Json
 from canary.routes.dialect import Dialect
 from canary.routes.http_parts import MOST
 from canary.routes.known import DIALECTS
-from canary.routes.mark import Mark, load_mark
+from canary.routes.mark import Mark, load_mark, marked
 from tests.unit.canary.routes.kinds import KINDS, Kind, every_kind
 from tests.unit.canary.routes.rules import HTTP, SHARES, SPACE, WEIGHTS, mark, ref, route, split
 
@@ -66,6 +66,31 @@ def test_taking_out_what_was_put_in_is_identity(
     now, standing = after(written, to("web", share))
     assert kind.dialect.without_traffic(now, standing) == written["spec"]
     assert after(now, out("web"), first=standing) == (written, Mark())
+
+
+OF_THE_GATEWAY_API = pytest.mark.parametrize(
+    "kind",
+    [it for it in KINDS if it.rules == "rules"],
+    ids=lambda it: it.called or it.dialect.kind,
+)
+EVERYWHERE = st.sampled_from(["web", "other/web", "other/api"])
+
+
+@OF_THE_GATEWAY_API
+@given(st.data(), st.lists(st.tuples(EVERYWHERE, SHARES), max_size=5))
+def test_the_team_s_text_comes_back_from_targets_of_other_namespaces(
+    kind: Kind, data: st.DataObject, steps: list[tuple[str, int]]
+) -> None:
+    written = data.draw(kind.any_route)
+    now, standing = after(written, *(to(*step) for step in steps))
+    assert kind.dialect.without_traffic(now, standing) == written["spec"]
+    leave = [out(it) for it in ("other/api", "web", "other/web")]
+    assert after(now, *leave, first=standing) == (written, Mark())
+    there = {name for name in dict(steps) if kind.dialect.leads_to(written, name)}
+    latest = dict(steps)
+    for name in there:
+        found = kind.dialect.carried(marked(now, standing.dump()), split(name, 0))
+        assert all(abs(it.weight - latest[name]) <= 1 for it in found)
 
 
 @every_kind

@@ -1,15 +1,18 @@
 """Routes that have a Service as their parent: a mesh follows them, and says of it what it says."""
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from canary.model.traffic import NOTHING, Traffic
+from canary.model.traffic import NOTHING, Comparison, Condition, RequestMatch, Traffic
 from canary.model.values import Json
 from canary.routes.dialect import Dialect
 from canary.routes.gateway_api import HttpRoutes
+from canary.routes.grants import granted
 from canary.routes.grpc import GrpcRoutes
-from canary.routes.mark import Mark, TargetSplit
+from canary.routes.mark import Mark, TargetSplit, marked
 from canary.routes.meshes import mesh_of, passed_over, way_in
 from canary.routes.parents import LINKERD, contends, is_for_a_mesh, other_ports
 from tests.unit.canary.routes.kinds import virtual
@@ -324,3 +327,123 @@ def test_why_a_route_of_the_service_in_a_mesh_does_not_count(found: Json, said: 
     whys = passed_over([found], "web", "prod", 80)
     assert whys.keys() == ({f"{found['kind']} shop"} if said else set())
     assert all(it.startswith(said) for it in whys.values())
+
+
+# --- a target of another namespace ---------------------------------------------------------------
+
+FOREIGN = TargetSplit(stable="shop/web", canary="shop/web-canary", traffic=Traffic(20))
+OF_BOTH = Mark(splits={**mark(web=50).splits, "shop/web": FOREIGN})
+
+
+@each_dialect
+def test_services_of_one_name_in_two_namespaces_are_split_each_for_itself(dialect: Dialect) -> None:
+    theirs = ref("web", 3, namespace="shop")
+    found = written({"backendRefs": [ref("web"), theirs, ref("api", namespace="prod")]})
+    assert dialect.leads_to(found, "web")
+    assert dialect.leads_to(found, "shop/web")
+    assert not dialect.leads_to(found, "other/web")
+    split = dialect.with_traffic(found, OF_BOTH)
+    [rule] = split.spec["rules"]
+    assert rule["backendRefs"] == [
+        ref("web", 50),
+        ref("web-canary", 50),
+        ref("web", 240, namespace="shop"),
+        ref("web-canary", 60, namespace="shop"),
+        ref("api", 100, namespace="prod"),
+    ]
+    stored = {**found, "spec": split.spec}
+    assert dialect.with_traffic(stored, split.mark) == split
+    assert dialect.without_traffic(stored, split.mark) == found["spec"]
+    leaving = split.mark.leaving("shop/web")
+    assert dialect.with_traffic(stored, leaving) == dialect.with_traffic(found, mark(web=50))
+
+
+@each_dialect
+def test_what_a_canary_of_another_namespace_gets_is_read_from_the_route(dialect: Dialect) -> None:
+    found = written({"backendRefs": [ref("web", namespace="shop")]})
+    split = dialect.with_traffic(found, Mark(splits={"shop/web": FOREIGN}))
+    stored = marked({**found, "spec": split.spec}, split.mark.dump())
+    assert dialect.carried(stored, FOREIGN) == {Traffic(20)}
+    local = TargetSplit(stable="web", canary="web-canary")
+    assert dialect.carried(stored, local) == frozenset()
+
+
+def test_a_mirror_and_a_match_are_of_the_canary_s_namespace() -> None:
+    found = written({"backendRefs": [ref("web", namespace="shop")]})
+    insiders = RequestMatch(headers=(Condition(name="x", by=Comparison.EXACT, value="1"),))
+    for traffic in (Traffic(0, mirror=100), Traffic(100, match=(insiders,))):
+        asked = Mark(splits={"shop/web": replace(FOREIGN, traffic=traffic)})
+        split = HttpRoutes().with_traffic(found, asked)
+        stored = marked({**found, "spec": split.spec}, split.mark.dump())
+        assert HttpRoutes().carried(stored, asked.splits["shop/web"]) == {traffic}
+        assert HttpRoutes().without_traffic(stored, split.mark) == found["spec"]
+        text = json.dumps(split.spec)
+        assert "shop/web" not in text
+        [named] = {it for it in (_mirror_of(split.spec), _first_of(split.spec)) if it}
+        assert named == ("shop", "web-canary")
+
+
+def _mirror_of(spec: Json) -> tuple[str, str] | None:
+    found = [it for rule in spec["rules"] for it in rule.get("filters", ())]
+    return _place(found[0]["requestMirror"]["backendRef"]) if found else None
+
+
+def _first_of(spec: Json) -> tuple[str, str] | None:
+    rules = spec["rules"]
+    if len(rules) == 1:
+        return None
+    return next(_place(it) for it in rules[0]["backendRefs"] if it["weight"])
+
+
+def _place(backend: Json) -> tuple[str, str]:
+    return backend["namespace"], backend["name"]
+
+
+@pytest.mark.parametrize(
+    ("grants", "spaces"),
+    [
+        ([], set()),
+        ([({"edge": "HTTPRoute"}, None)], {"edge"}),
+        ([({"edge": "GRPCRoute"}, None)], set()),
+        ([({"edge": "HTTPRoute"}, ["web"])], set()),
+        ([({"edge": "HTTPRoute"}, ["web", "web-canary"])], {"edge"}),
+        ([({"edge": "HTTPRoute"}, ["web"]), ({"edge": "HTTPRoute"}, ["web-canary"])], {"edge"}),
+        ([({"edge": "HTTPRoute"}, ["web"]), ({"other": "HTTPRoute"}, ["web-canary"])], set()),
+        ([({"edge": "HTTPRoute", "more": "HTTPRoute"}, None)], {"edge", "more"}),
+    ],
+)
+def test_who_may_lead_to_a_service_of_another_namespace_and_to_its_canary(
+    grants: list[tuple[dict[str, str], list[str] | None]], spaces: set[str]
+) -> None:
+    made = [
+        {
+            "spec": {
+                "from": [
+                    {"group": "gateway.networking.k8s.io", "kind": kind, "namespace": space}
+                    for space, kind in who.items()
+                ],
+                "to": [{"group": "", "kind": "Service", "name": name} for name in to or ()]
+                or [{"group": "", "kind": "Service"}],
+            }
+        }
+        for who, to in grants
+    ]
+    assert granted(made, "HTTPRoute", ("web", "web-canary")) == spaces
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        None,
+        {"from": None, "to": None},
+        {"from": [{"kind": "HTTPRoute", "namespace": "edge"}], "to": [{"kind": "Service"}]},
+        {
+            "from": [
+                {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "edge"}
+            ],
+            "to": [{"group": "", "kind": "Secret"}],
+        },
+    ],
+)
+def test_a_grant_that_says_something_else_lets_nobody_in(spec: Json | None) -> None:
+    assert granted([{"spec": spec}], "HTTPRoute", ("web",)) == set()
