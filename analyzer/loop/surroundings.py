@@ -18,7 +18,7 @@ from canary.objects.exclusive import claims_of, in_the_way
 from canary.objects.ownership import is_in_front, not_in_front_said
 from canary.objects.policies import left_behind, message
 from canary.routes.elsewhere import found_elsewhere
-from canary.routes.grants import granted
+from canary.routes.grants import let_in
 from canary.routes.known import DIALECTS
 from canary.routes.meshes import mesh_of, passed_over, way_in
 from canary.routes.nginx import NGINX
@@ -199,12 +199,13 @@ class Surroundings:
         if resource not in {HTTPROUTES, GRPCROUTES}:
             return frozenset()
         grants = await self._readable(REFERENCEGRANTS, namespace, [])
-        allowed = granted(grants, resource.kind, (service, canary_name(service)))
-        if not allowed:
-            return allowed
+        if not grants:
+            return frozenset()
         selector = f"{NAMESPACE_LABEL}={NAMESPACE_ENABLED}"
-        labelled = await self.cluster.list(NAMESPACES, label_selector=selector)
-        return allowed & {it["metadata"]["name"] for it in labelled.items}
+        found = await self.cluster.list(NAMESPACES, label_selector=selector)
+        labelled = {it["metadata"]["name"] for it in found.items} - {namespace}
+        both = (service, canary_name(service))
+        return frozenset(let_in(grants, resource.kind, both, labelled))
 
     async def _way(self, namespace: str, service: str, target: Json) -> str:
         """Say how requests of a mesh are split, where the target is in one."""

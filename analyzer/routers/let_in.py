@@ -14,8 +14,8 @@ from analyzer.routers.kinds import RESOURCES, Kinds
 from canary.contract import NAMESPACE_ENABLED, NAMESPACE_LABEL
 from canary.model.names import canary_name
 from canary.model.values import Json, Key
-from canary.routes.grants import granted
-from runtime.errors import NotFound
+from canary.routes.grants import granted, let_in
+from runtime.errors import Forbidden, NotFound
 from runtime.resources import GRPCROUTES, HTTPROUTES, NAMESPACES, REFERENCEGRANTS
 
 Place = tuple[str, str, str]
@@ -23,8 +23,6 @@ Place = tuple[str, str, str]
 Places = Callable[[Key], Iterable[Place]]
 GRANTED: Final = frozenset({HTTPROUTES.kind, GRPCROUTES.kind})
 """Kinds that a ReferenceGrant is about."""
-MOST: Final = 16
-"""Other namespaces whose routes are split for one target: each is a list a look."""
 ASIDE: Final = 60.0
 """Seconds for which a route of another namespace that refuses its split counts for nothing."""
 _LABELLED: Final = f"{NAMESPACE_LABEL}={NAMESPACE_ENABLED}"
@@ -109,13 +107,14 @@ class LetIn:
             return {kind: sorted(spaces) for kind, spaces in allowed.items()}
         found = await self._cluster.list(NAMESPACES, label_selector=_LABELLED)
         labelled = {it["metadata"]["name"] for it in found.items}
-        return {kind: sorted(spaces & labelled)[:MOST] for kind, spaces in allowed.items()}
+        others = labelled - {key.namespace}
+        return {kind: let_in(grants, kind, both, others) for kind in sorted(GRANTED)}
 
     async def _stored(self, place: Place) -> Json | None:
         kind, namespace, name = place
         try:
             found = await self._cluster.get(RESOURCES[kind], namespace, name)
-        except NotFound:
+        except (NotFound, Forbidden):
             return None
         return {"kind": kind, **found}
 

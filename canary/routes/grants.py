@@ -5,6 +5,8 @@ from typing import Final
 
 from canary.model.values import Json
 
+MOST_LET_IN: Final = 16
+"""Other namespaces whose routes of a kind are split for one target: each is a list a look."""
 _GATEWAY_API: Final = "gateway.networking.k8s.io"
 _SERVICE: Final = "Service"
 
@@ -27,6 +29,21 @@ def granted(grants: Iterable[Json], kind: str, services: Iterable[str]) -> froze
         for name in names
     ]
     return every.intersection(*allowed)
+
+
+def let_in(
+    grants: Iterable[Json], kind: str, services: Iterable[str], labelled: Iterable[str]
+) -> list[str]:
+    """Return the namespaces whose routes of a kind are split.
+
+    Args:
+        grants: the ReferenceGrants of the Services' namespace.
+        kind: of the routes.
+        services: names of the stable's Service and the canary's.
+        labelled: the namespaces that carry the label, of which the webhook hears.
+
+    """
+    return sorted(granted(grants, kind, services) & frozenset(labelled))[:MOST_LET_IN]
 
 
 def _lets(grant: Json, service: str) -> bool:

@@ -27,6 +27,11 @@ LONGEST_READ: Final = 192 * 1024
 """Characters of a mark that is read: what is written, and that each of its targets is leaving."""
 
 
+_ELSEWHERE: Final = "elsewhere"
+"""Field of an entry for the stable of a target of another namespace. Versions that know of none
+would take the entry out of the mark and leave the canary in the rules: they cannot read it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSplit:
     """One target's split: its Services, and what the canary gets of the stable's traffic.
@@ -204,7 +209,7 @@ def _go_round(splits: Iterable[TargetSplit]) -> bool:
 
 def _split(entry: Json) -> TargetSplit:
     return TargetSplit(
-        stable=str(entry["stable"]),
+        stable=str(entry[_ELSEWHERE] if _ELSEWHERE in entry else entry["stable"]),
         canary=str(entry["canary"]),
         traffic=traffic_in(entry),
         leaving=bool(entry.get("leaving", False)),
@@ -213,7 +218,7 @@ def _split(entry: Json) -> TargetSplit:
 
 def _entry(split: TargetSplit, *, alone: bool) -> dict[str, Any]:
     entry = {
-        "stable": split.stable,
+        _ELSEWHERE if "/" in split.stable else "stable": split.stable,
         "canary": split.canary,
         **traffic_entry(split.traffic, alone=alone),
     }

@@ -7,10 +7,11 @@ import pytest
 
 from analyzer.ports import SplitRefused
 from analyzer.routers.adopted import AdoptedRoutes
-from analyzer.routers.let_in import ASIDE, MOST, LetIn
+from analyzer.routers.let_in import ASIDE, LetIn
 from canary.contract import SPLIT
 from canary.model.traffic import NOTHING, Traffic
 from canary.model.values import Json, Key
+from canary.routes.grants import MOST_LET_IN
 from canary.routes.mark import mark_of
 from runtime.errors import Unavailable
 from runtime.resources import ListResult, Resource
@@ -256,10 +257,10 @@ async def test_a_canary_s_owner_reference_that_is_copied_makes_nothing_ours() ->
 
 
 async def test_at_most_so_many_namespaces_are_looked_at() -> None:
-    spaces = [f"n{number:02}" for number in range(MOST + 4)]
+    spaces = [f"n{number:02}" for number in range(MOST_LET_IN + 4)]
     grants = [grant(space) for space in spaces]
     it = town(*grants, *(route(space=space) for space in spaces), labelled=tuple(spaces))
-    assert (await it.router.read_split(WEB, STRATEGY)).routes == MOST
+    assert (await it.router.read_split(WEB, STRATEGY)).routes == MOST_LET_IN
 
 
 # --- what it costs, and what may be missing ------------------------------------------------------

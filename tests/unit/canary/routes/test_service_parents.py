@@ -12,7 +12,7 @@ from canary.routes.dialect import Dialect
 from canary.routes.gateway_api import HttpRoutes
 from canary.routes.grants import granted
 from canary.routes.grpc import GrpcRoutes
-from canary.routes.mark import Mark, TargetSplit, marked
+from canary.routes.mark import Mark, TargetSplit, load_mark, marked
 from canary.routes.meshes import mesh_of, passed_over, way_in
 from canary.routes.parents import LINKERD, contends, is_for_a_mesh, other_ports
 from tests.unit.canary.routes.kinds import virtual
@@ -356,6 +356,15 @@ def test_services_of_one_name_in_two_namespaces_are_split_each_for_itself(dialec
     assert dialect.without_traffic(stored, split.mark) == found["spec"]
     leaving = split.mark.leaving("shop/web")
     assert dialect.with_traffic(stored, leaving) == dialect.with_traffic(found, mark(web=50))
+
+
+def test_a_mark_with_a_target_of_another_namespace_is_none_to_who_knows_of_no_such() -> None:
+    text = OF_BOTH.dump()
+    assert load_mark(text) == OF_BOTH
+    entries = json.loads(text)["targets"]
+    assert entries["shop/web"]["elsewhere"] == "shop/web"
+    assert "stable" not in entries["shop/web"], "the version before reads no mark without it"
+    assert entries["web"]["stable"] == "web"
 
 
 @each_dialect
