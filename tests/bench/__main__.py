@@ -13,6 +13,7 @@ from tests.bench import (
     judge_cost,
     judged_releases,
     machine,
+    refusals,
     releases,
     webhook_alone,
 )
@@ -51,6 +52,7 @@ def sections(options: argparse.Namespace) -> Iterator[Section]:
     """Measure one section after the other."""
     yield _section("the judge alone", judge_cost.figures)
     yield _section("evidence, gathered", evidence_cost.figures)
+    yield _section("refusals among many runs", refusals.figures)
     yield _section("webhook alone", lambda: webhook_alone.figures(seconds=options.seconds))
     steps: dict[str, Callable[[Target], list[Figure]]] = {
         "writes through the API server": partial(api_writes.figures, rounds=options.rounds),

@@ -215,6 +215,7 @@ class Analyzer:
     cluster: Watched = field(default_factory=Watched)
     outside: Outside = field(default_factory=Outside)
     routes: Routes = field(default_factory=Routes)
+    deriver: ports.AtOnce = field(default_factory=ports.AtOnce)
     running: tuple[asyncio.Task[Any], ...] = ()
 
     def clock(self) -> datetime:
@@ -300,8 +301,16 @@ class Analyzer:
             self._pod(key, "web-canary-b", "1", labels, now)
 
 
-def _parts(world: Analyzer) -> tuple[ClusterIndex, list[Callable[[], Any]]]:
-    """Wire the analyzer's parts, each behind its ports, and return what is to be run."""
+def parts_of_analyzer(
+    world: Analyzer, hears: Callable[[Key], None] = lambda _: None
+) -> tuple[ClusterIndex, list[Callable[[], Any]]]:
+    """Wire the analyzer's parts, each behind its ports, and return what is to be run.
+
+    Args:
+        world: what is around them.
+        hears: told of each verdict that has changed.
+
+    """
     registry, outside = CollectorRegistry(), world.outside
     cluster, router = world.port("Cluster", world.cluster), world.port("Router", world.routes)
 
@@ -320,7 +329,7 @@ def _parts(world: Analyzer) -> tuple[ClusterIndex, list[Callable[[], Any]]]:
         registry=registry,
     )
     providers = {"prometheus": world.port("MetricProvider", outside)}
-    deriver = world.port("Deriver", ports.AtOnce())
+    deriver = world.port("Deriver", world.deriver)
     samples = {"prometheus": world.port("SampleSource", outside)}
     sampler = Sampler(cluster, providers, "http://prometheus", deriver=deriver, samples=samples)
     inquirer = Inquirer(
@@ -353,9 +362,14 @@ def _parts(world: Analyzer) -> tuple[ClusterIndex, list[Callable[[], Any]]]:
         reporter=world.port("Reporter", teller),
     )
     controller = Controller(index, reconciler, Metrics.create(registry))
+
+    def hasten(key: Key) -> None:
+        hears(key)
+        controller.hasten(key)
+
     return index, [
         controller.run,
-        lambda: gatherer.run(controller.hasten),
+        lambda: gatherer.run(hasten),
         lambda: inquirer.run(controller.enqueue),
         herald.run,
         teller.run,
@@ -374,7 +388,7 @@ async def analyzing(world: Analyzer) -> AsyncIterator[None]:
     own = {"metadata": {"name": "kubernetes", "namespace": "default"},
            "spec": {"clusterIPs": ["10.96.0.1"]}}  # fmt: skip
     world.cluster.put(SERVICES, own)
-    index, parts = _parts(world)
+    index, parts = parts_of_analyzer(world)
     async with asyncio.TaskGroup() as group:
         watches = [group.create_task(it.run()) for it in index.informers]
         await index.synced()
