@@ -72,12 +72,26 @@ def test_no_more_of_an_owner_are_at_work_than_may_be_but_for_urgent_ones() -> No
     for number in range(4):
         line.join(f"a-{number}")
     assert [line.take(), line.take(), line.take()] == [("a-0", False), ("a-1", False), None]
-    line.join("b-0")
     line.join("a-9", urgent=True)
-    assert [line.take(), line.take(), line.take()] == [("a-9", True), ("b-0", False), None]
-    line.done("a-0")
+    assert [line.take(), line.take()] == [("a-9", True), None]
     line.done("a-9")
+    line.join("b-0")
+    assert [line.take(), line.take()] == [("b-0", False), None]
+    line.done("a-0")
     assert line.take() == ("a-2", False)
+
+
+def test_what_is_not_urgent_gives_way_while_an_urgent_one_is_at_work_and_a_few_go_on() -> None:
+    line = lines()
+    for number in range(9):
+        line.join(f"a-{number}")
+    line.join("b-0", urgent=True)
+    taken = [line.take() for _ in range(4)]
+    assert taken == [("b-0", True), ("a-0", False), ("a-1", False), None]
+    line.done("a-0")
+    assert [line.take(), line.take()] == [("a-2", False), None]
+    line.done("b-0")
+    assert [line.take(), line.take()] == [("a-3", False), ("a-4", False)]
 
 
 JOINING = st.tuples(st.sampled_from("abcd"), st.integers(0, 9), st.booleans())
