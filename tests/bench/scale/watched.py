@@ -14,7 +14,7 @@ from tests.bench.scale.cluster import Analyzer
 
 _SAMPLE: Final = re.compile(r"^(\w+)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
 READY_SECONDS: Final = 300.0
-QUIET_SHARE: Final = 0.05
+QUIET_LOOKS: Final = 3
 _LOOK_EVERY: Final = 1.0
 
 
@@ -45,17 +45,19 @@ class Watched:
         return found
 
     async def ready(self) -> None:
-        """Wait until it has read everything and acts, and has been quiet for two looks."""
+        """Wait until it has read everything and acts, and looks at nothing any more."""
         end = time.monotonic() + READY_SECONDS
         while not await self._leads():
             assert self.analyzer.process.poll() is None, self.analyzer.log.read_text()[-3000:]
             assert time.monotonic() < end, "the analyzer has not become the one that acts"
             await asyncio.sleep(0.5)
-        quiet, used = 0, self.processor()
-        while quiet < 2 and time.monotonic() < end:
+        quiet, done = 0, -1.0
+        while quiet < QUIET_LOOKS and time.monotonic() < end:
             await asyncio.sleep(2)
-            before, used = used, self.processor()
-            quiet = quiet + 1 if used - before < 2 * QUIET_SHARE else 0
+            found, before = await self.metrics(), done
+            done = found.get("headgate_reconciles_total", 0.0)
+            waiting = found.get("headgate_workqueue_depth", 0.0)
+            quiet = quiet + 1 if done == before and not waiting else 0
 
     async def _leads(self) -> bool:
         try:
