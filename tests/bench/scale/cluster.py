@@ -107,7 +107,9 @@ def scale_cluster(folder: Path) -> Iterator[Scale]:
     ]
     with ExitStack() as stack:
         own = stack.enter_context(own_api_server(folder, kubectl_program, *flags))
-        stack.enter_context(running(folder / "controllers.log", _controllers(own.kubectl)))
+        stack.enter_context(
+            running(folder / "controllers.log", _controllers(own.kubectl), _plain_lists())
+        )
         stack.enter_context(_kwok(folder, own.kubectl))
         own.kubectl("create", "namespace", SYSTEM_NAMESPACE)
         for name in APPLIED:
@@ -181,7 +183,7 @@ def _kwok(folder: Path, kubectl: Kubectl) -> Iterator[None]:
         "--cidr=10.1.0.0/16",
         f"--server-address=127.0.0.1:{free_port()}",
     ]
-    with running(folder / "kwok.log", [*_first(), *command]) as process:
+    with running(folder / "kwok.log", [*_first(), *command], _plain_lists()) as process:
         kubectl.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
 
         def is_ready() -> bool:
@@ -191,6 +193,15 @@ def _kwok(folder: Path, kubectl: Kubectl) -> Iterator[None]:
 
         wait_for("the played node", is_ready, 60)
         yield
+
+
+def _plain_lists() -> dict[str, str]:
+    """Return an environment in which Go's client lists before it watches.
+
+    It asks for a list by watch first, which this etcd does not have: each such watch fails, and is
+    tried again ever more rarely, while pods wait to become ready.
+    """
+    return {**os.environ, "KUBE_FEATURE_WatchListClient": "false"}
 
 
 def _first() -> list[str]:

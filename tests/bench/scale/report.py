@@ -42,6 +42,10 @@ def described(row: Row) -> list[str]:
             f"  write to first weight: median {_of(row.first_weight, 0.5)} s,"
             f" slowest {_of(row.first_weight, 1.0)} s, {row.never} of {plan.targets} had none"
         ),
+        (
+            f"  pod ready to first weight (to the second): median {_of(row.after_ready, 0.5)} s,"
+            f" slowest {_of(row.after_ready, 1.0)} s"
+        ),
         *_of_span("first minute", row.start),
         *_of_span("steady", _steady(row)),
         f"  memory: {row.idle_mib:.1f} -> {row.mib:.1f} MiB",
@@ -75,9 +79,10 @@ def _of_span(what: str, span: Span) -> list[str]:
 def runs_table(rows: Sequence[Row]) -> list[str]:
     """Return the table of the rows; processor time also as a ratio of the first row's."""
     head = (
-        "runs | queue, most | <= 20 after s | to first weight, median s | slowest s | core | ms per"
-        " reconcile | of the first row | reads per reconcile | writes per step | Prometheus per"
-        f" {SCRAPE_SECONDS} s | MiB | sample to weight 0, p50 s | p99 s"
+        "runs | queue, most | <= 20 after s | to first weight, median s | slowest s |"
+        " after its pod was ready, slowest s | core | ms per reconcile | of the first row |"
+        " reads per reconcile | writes per step |"
+        f" Prometheus per {SCRAPE_SECONDS} s | MiB | sample to weight 0, p50 s | p99 s"
     )
     lines = [f"| {head} |", "| " + " | ".join(["---:"] * (head.count("|") + 1)) + " |"]
     first = _steady(rows[0]).ms_per_reconcile if rows else 1.0
@@ -92,6 +97,7 @@ def _cells(row: Row, first_ms: float) -> list[str]:
         f"{row.short_after:.0f}",
         _of(row.first_weight, 0.5),
         _of(row.first_weight, 1.0) + (f" ({row.never} none)" if row.never else ""),
+        _of(row.after_ready, 1.0),
         f"{steady.cores:.2f}",
         f"{steady.ms_per_reconcile:.1f}",
         f"{steady.ms_per_reconcile / first_ms:.2f}",

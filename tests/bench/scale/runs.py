@@ -12,7 +12,9 @@ from typing import Any, Final
 
 import aiohttp
 
+from canary.model.names import canary_name
 from runtime.kube import Cluster
+from runtime.resources import PODS
 from tests.bench.scale.audit_log import Asked, AuditLog, counts, splits
 from tests.bench.scale.cluster import Analyzer, Scale, analyzer, scale_cluster
 from tests.bench.scale.teams import Plan, push, set_up
@@ -40,6 +42,7 @@ class Row:
     mib: float = 0.0
     depths: list[tuple[float, float]] = field(default_factory=list)
     first_weight: list[float] = field(default_factory=list)
+    after_ready: list[float] = field(default_factory=list)
     never: int = 0
     start: "Span | None" = None
     steady: "Span | None" = None
@@ -173,7 +176,7 @@ async def _release(stage: _Stage, steady: float) -> None:
     )
     await _all_begun(stage, written)
     await _steadily(stage, steady)
-    _first_weights(stage, written)
+    _first_weights(stage, written, await _ready_at(stage))
     if row.plan.metrics:
         await _refusals(stage)
     row.mib = max(row.mib, watched.mib())
@@ -206,12 +209,30 @@ async def _steadily(stage: _Stage, seconds: float) -> None:
     )
 
 
-def _first_weights(stage: _Stage, written: dict[Place, float]) -> None:
+async def _ready_at(stage: _Stage) -> dict[Place, float]:
+    """Return when each canary's pod became ready: in whole seconds, as its condition says."""
+    found: dict[Place, float] = {}
+    owners = {(space, canary_name(name)): (space, name) for space, name in stage.row.plan.names()}
+    async for page in stage.cluster.pages(PODS):
+        for pod in page.items:
+            metadata, status = pod["metadata"], pod.get("status") or {}
+            # <target>-canary-<template>-<pod>
+            deployment = metadata["name"].rsplit("-", 2)[0]
+            place = owners.get((metadata["namespace"], deployment))
+            for condition in status.get("conditions") or ():
+                if place and condition["type"] == "Ready" and condition["status"] == "True":
+                    found[place] = _time(condition["lastTransitionTime"])
+    return found
+
+
+def _first_weights(stage: _Stage, written: dict[Place, float], ready: dict[Place, float]) -> None:
     shared = splits(stage.log.all)
     for place, at in written.items():
         firsts = [it.done for it in shared.get(place, ()) if it.weight]
         if firsts:
             stage.row.first_weight.append(firsts[0] - at)
+            if place in ready:
+                stage.row.after_ready.append(firsts[0] - ready[place])
         else:
             stage.row.never += 1
 
