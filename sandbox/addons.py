@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from sandbox import builds, control_plane, dns, images, network, shell
-from sandbox.gateways import TRAEFIK_BUILD
+from sandbox.gateways import TRAEFIK_BUILD, TRAEFIK_GATEWAY_API
 from sandbox.report import step
 from sandbox.versions import (
     CONTOUR_BUILD,
@@ -79,6 +79,13 @@ def crds() -> list[dict[str, Any]]:
     gateway = Path(builds.module(GATEWAY_API_MODULE, GATEWAY_API_VERSION)["Dir"])
     files = [*sorted((gateway / "config/crd/experimental").glob("gateway*.yaml"))]
     files.append(_contour_examples() / "01-crds.yaml")
+    return [item for file in files for item in parse(file.read_text(encoding="utf-8"))]
+
+
+def newer_gateway_crds() -> list[dict[str, Any]]:
+    """CRDs of the Gateway API that Traefik is made with; nothing here installs them."""
+    module = Path(builds.module(GATEWAY_API_MODULE, TRAEFIK_GATEWAY_API)["Dir"])
+    files = sorted((module / "config/crd/standard").glob("gateway*.yaml"))
     return [item for file in files for item in parse(file.read_text(encoding="utf-8"))]
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sandbox.versions import GoProgram, Stub
+from sandbox.versions import ISTIO_BUILD, GoProgram, Stub
 
 _LEGO: Final = "github.com/go-acme/lego/v5"
 _NO_DNS_SERVICES: Final = """\
@@ -58,4 +58,14 @@ TRAEFIK_BUILD: Final = GoProgram(
         # Lies in Traefik's own tree and in no module of its own.
         Stub(_EXT, (("go.mod", f"module {_EXT}\n\ngo 1.26.0\n"), ("ext.go", _NOTHING_MORE))),
     ),
+)
+TRAEFIK_GATEWAY_API: Final = "v1.6.1"
+# What tells Envoys of Istio their routes: the release that is asked of admission too.
+PILOT_BUILD: Final = GoProgram(
+    name="pilot-discovery",
+    module=ISTIO_BUILD.module,
+    version=ISTIO_BUILD.version,
+    packages=("istio.io/istio/pilot/cmd/pilot-discovery",),
+    programs=("pilot-discovery",),
+    expected_seconds=300,
 )
