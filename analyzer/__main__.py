@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
-from analyzer.adapters import ROUTES, open_adapters
+from analyzer.adapters import ROUTES, open_adapters, router_of
 from analyzer.addresses import Guard
 from analyzer.announcing.herald import Herald
 from analyzer.announcing.rooms import Rooms
@@ -21,6 +21,7 @@ from analyzer.loop import alarms, exported
 from analyzer.loop.act import Actor
 from analyzer.loop.controller import Controller, Metrics
 from analyzer.loop.following import follow
+from analyzer.loop.hearing import hear
 from analyzer.loop.index import ClusterIndex
 from analyzer.loop.leftovers import LeftoverSweep
 from analyzer.loop.neighbours import Neighbours
@@ -36,8 +37,10 @@ from analyzer.settings import Settings, read_settings
 from canary.objects import crd
 from runtime import process
 from runtime.errors import ApiError
+from runtime.heard import Reading
 from runtime.kube import Cluster
 from runtime.lease import LeaderElector
+from runtime.noting import Noting
 from runtime.resources import CRDS
 from runtime.supervisor import RootTask
 from runtime.writes import Patchable
@@ -60,23 +63,24 @@ async def build(
         guard: says which addresses may be asked where a team names them.
 
     """
-    records = Records(cluster)
     index = follow(cluster, ROUTES)
+    heard = hear(cluster, index)
+    noting = Noting(cluster, heard)
+    reads, records = Reading(noting, heard), Records(noting)
 
     def seconds() -> float:
         return cluster.now().timestamp()
 
     async with open_adapters(
-        cluster,
+        noting,
         guard,
         settings.metrics_server,
         cross_namespace=settings.cross_namespace_refs,
-        ingress_prefix=settings.ingress_prefix,
         registry=registry,
-        marked=index.marked,
+        router=router_of(noting, settings.ingress_prefix, index.marked, reads),
     ) as adapters:
         gatherer = Gatherer(
-            cluster,
+            reads,
             adapters.scraper,
             adapters.series,
             Calibrator(adapters.histories, seconds),
@@ -85,7 +89,7 @@ async def build(
             registry=registry,
         )
         sampler = Sampler(
-            cluster,
+            reads,
             adapters.metrics,
             settings.metrics_server,
             cross_namespace=settings.cross_namespace_refs,
@@ -112,15 +116,21 @@ async def build(
         )
         alarms.register(index, registry)
         reconciler = Reconciler(
-            cluster=cluster,
+            cluster=noting,
             index=index,
             router=adapters.router,
             records=records,
             observer=Observer(
-                cluster, adapters.router, sampler, gatherer, settings.defaults, References(rooms.of)
+                noting,
+                adapters.router,
+                sampler,
+                gatherer,
+                settings.defaults,
+                References(rooms.of),
+                reads,
             ),
             inquirer=inquirer,
-            actor=Actor(cluster, adapters.router, records),
+            actor=Actor(noting, adapters.router, records),
             timing=settings.timing,
             clock=cluster.now,
             metrics=RunMetrics.create(registry),

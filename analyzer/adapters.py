@@ -51,6 +51,7 @@ from analyzer.routers.kinds import WATCHED
 from analyzer.routers.let_in import Places, nowhere
 from canary.queries.provider import GRAPHITE, PROMETHEUS
 from canary.routes.nginx import PREFIX
+from runtime.heard import Readable
 from runtime.resources import Resource
 
 ROUTES: Final[tuple[Resource, ...]] = tuple(WATCHED.values())
@@ -94,16 +95,22 @@ class Adapters:
         return {name: one.samples for name, one in self.providers.items() if one.samples}
 
 
-def router_of(cluster: Cluster, ingress_prefix: str = PREFIX, marked: Places = nowhere) -> Router:
+def router_of(
+    cluster: Cluster,
+    ingress_prefix: str = PREFIX,
+    marked: Places = nowhere,
+    reads: Readable | None = None,
+) -> Router:
     """Return what splits traffic; it holds nothing open.
 
     Args:
         cluster: the API server.
         ingress_prefix: what the annotations of ingress-nginx begin with.
         marked: tells which routes carry a target's split, as far as it is heard of.
+        reads: what is read where it need not be what is stored this very moment.
 
     """
-    return Chosen(cluster, ingress_prefix, marked)
+    return Chosen(cluster, ingress_prefix, marked, reads)
 
 
 def services(poster: Poster) -> dict[str, AlertService]:
@@ -170,8 +177,7 @@ async def open_adapters(
     *,
     cross_namespace: bool,
     registry: CollectorRegistry,
-    ingress_prefix: str = PREFIX,
-    marked: Places = nowhere,
+    router: Router,
 ) -> AsyncIterator[Adapters]:
     """Open what the daemon needs, and close it in the end.
 
@@ -180,9 +186,8 @@ async def open_adapters(
         guard: says which addresses may be asked where a team names them.
         metrics_server: the one that the admin names.
         cross_namespace: whether a Canary may name what is in another namespace.
-        ingress_prefix: what the annotations of ingress-nginx begin with.
         registry: where they count what they ask.
-        marked: tells which routes carry a target's split, as far as it is heard of.
+        router: what splits traffic.
 
     """
     fetcher = Fetcher(guard)
@@ -197,7 +202,7 @@ async def open_adapters(
             open_joint(prometheus, deriver, registry) as joint,
         ):
             yield Adapters(
-                router=router_of(cluster, ingress_prefix, marked),
+                router=router,
                 providers={
                     PROMETHEUS: Provider(
                         metrics=joint,

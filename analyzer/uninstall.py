@@ -15,8 +15,8 @@ from typing import Final, TypeVar
 from analyzer.adapters import ROUTES, router_of
 from analyzer.loop.leftovers import OURS, OWNERS
 from analyzer.loop.listing import Place, gathered, place_of, still_there
-from analyzer.loop.observe import replica_sets
 from analyzer.loop.parked import put_back
+from analyzer.loop.revisions import replica_sets
 from analyzer.loop.sweeper import Anywhere, Sweeper
 from analyzer.ports import Cluster, Router
 from canary.contract import (

@@ -24,7 +24,7 @@ from analyzer.gathering.rhythm import Rhythm
 from analyzer.gathering.strain import Strain
 from analyzer.guards import Guarded, guarded
 from analyzer.places import Places
-from analyzer.ports import Cluster, ProviderError, Scraper, SeriesSource
+from analyzer.ports import ProviderError, Scraper, SeriesSource
 from canary.contract import TARGET_LABEL
 from canary.counting.series import Series
 from canary.evidence.report import Weighing
@@ -38,6 +38,7 @@ from canary.model.names import target_label
 from canary.model.values import Key
 from canary.queries.provider import ProviderSpec
 from runtime.errors import ApiError, patience_of
+from runtime.heard import Readable
 from runtime.resources import PODS
 
 log = structlog.get_logger("analyzer")
@@ -65,7 +66,7 @@ class Gatherer:
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: Readable,
         scraper: Scraper,
         sources: Mapping[str, SeriesSource],
         calibrator: Calibrator,

@@ -7,9 +7,10 @@ from typing import Final, assert_never
 
 import structlog
 
-from analyzer.loop.observe import Scene, replica_sets
+from analyzer.loop.observe import Scene
 from analyzer.loop.parked import park, put_back
 from analyzer.loop.records import Records, state_of
+from analyzer.loop.revisions import replica_sets
 from analyzer.loop.standing import canary_services, own_service
 from analyzer.ports import Cluster, Router, SplitRefused
 from canary.contract import NOTE, SEEN, Reason

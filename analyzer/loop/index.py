@@ -49,6 +49,7 @@ class ClusterIndex:
             of none.
         absences: whose Canary was deleted a moment ago.
         gone: which targets were.
+        beside: informers that are run with these, and tell of nothing here.
 
     """
 
@@ -58,6 +59,7 @@ class ClusterIndex:
     routes: tuple[Informer, ...] = ()
     absences: Absences = field(default_factory=Absences)
     gone: Absences = field(default_factory=Absences)
+    beside: tuple[Informer, ...] = ()
     _canary_names: dict[Key, set[str]] = field(init=False, default_factory=dict)
     _signs: dict[Key, Sign] = field(init=False, default_factory=dict)
     _splits: Splits = field(init=False, default_factory=lambda: Splits(MOST_SPLITS))
@@ -68,7 +70,7 @@ class ClusterIndex:
     @property
     def informers(self) -> tuple[Informer, ...]:
         """All of them."""
-        return (self.namespaces, self.targets, self.canaries, *self.routes)
+        return (self.namespaces, self.targets, self.canaries, *self.routes, *self.beside)
 
     def target(self, key: Key) -> Json | None:
         """Return the Deployment of a key; None also where only its name is kept."""

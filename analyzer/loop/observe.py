@@ -10,16 +10,16 @@ from typing import Final
 from analyzer.loop.course import course_of, goes_on, missing_service
 from analyzer.loop.derived import counted, unworn
 from analyzer.loop.references import References
+from analyzer.loop.revisions import replica_sets
 from analyzer.loop.sampling import Sampler
 from analyzer.loop.standing import StandingCanary, apart, left_over, misfit_of, strangers_of
 from analyzer.loop.surroundings import Surroundings, labels_of, service_named
 from analyzer.ports import (
-    Cluster,
     ProviderError,
     Router,
     Weigher,
 )
-from canary.contract import HOLD, PARKED, PROMOTING, SHARE_BY_PODS, TARGET_LABEL
+from canary.contract import HOLD, PROMOTING, SHARE_BY_PODS, TARGET_LABEL
 from canary.measuring.countable import (
     Comparable,
     Countable,
@@ -56,7 +56,8 @@ from canary.rules.former import takes_over
 from canary.spec.defaults import Defaults, recorded
 from canary.spec.in_force import in_force
 from runtime.errors import NotFound
-from runtime.resources import CANARIES, DEPLOYMENTS, PODS, REPLICASETS, SERVICES
+from runtime.heard import Readable, Reading, not_before
+from runtime.resources import CANARIES, DEPLOYMENTS, PODS, SERVICES
 
 _UNDER_WAY: Final = frozenset({Phase.PROGRESSING, Phase.PROMOTING})
 
@@ -94,29 +95,47 @@ class Observer:
         weigher: gathers evidence while a run is under way.
         defaults: the admin's settings.
         references: what was found of Canaries whose targets rest.
+        heard: reads by what the watches have told; None to ask the API server for everything.
 
     """
 
-    cluster: Cluster
+    cluster: Readable
     router: Router
     sampler: Sampler
     weigher: Weigher
     defaults: Defaults
     references: References = field(default_factory=References)
+    heard: Reading | None = None
 
     async def look(
-        self, key: Key, target: Json, canary: Json, standing: Standing, *, enabled: bool
+        self,
+        key: Key,
+        target: Json,
+        canary: Json,
+        standing: Standing,
+        *,
+        enabled: bool,
+        afresh: bool = False,
     ) -> Scene:
         """Read everything that is there without asking metrics or hooks.
 
         Args:
             key: the target's key.
-            target: the Deployment, just read.
-            canary: its Canary object, just read.
+            target: the Deployment.
+            canary: its Canary object.
             standing: what is known of the target's questions.
             enabled: whether the namespace carries the label.
+            afresh: whether nothing is to be taken for true that was only heard.
 
         """
+        reads = self.cluster if self.heard is None else replace(self.heard, afresh=afresh)
+        by = replace(self, cluster=reads)
+        return await by.look_by_what_it_reads(key, target, canary, standing, enabled=enabled)
+
+    async def look_by_what_it_reads(
+        self, key: Key, target: Json, canary: Json, standing: Standing, *, enabled: bool
+    ) -> Scene:
+        """Read everything that is there; see `look`."""
         services = list((await self.cluster.list(SERVICES, key.namespace)).items)
         course = course_of(canary, target, services, self.defaults)
         strategy = course.strategy
@@ -312,7 +331,8 @@ class Observer:
         if whose is Ownership.STRANGERS:
             return StandingCanary(found=obj)
         selector = f"{TARGET_LABEL}={target_label(key.name)}"
-        listed = (await self.cluster.list(PODS, key.namespace, label_selector=selector)).items
+        reads = not_before(obj, self.cluster)
+        listed = (await reads.list(PODS, key.namespace, label_selector=selector)).items
         pods, strange = told_apart(key.name, listed)
         # One of an earlier candidate is made anew, so that no other template needs to be known.
         made_from = Identities((target["spec"]["template"],))
@@ -324,23 +344,6 @@ class Observer:
             pods=tuple(pods),
             strange=tuple(strange),
         )
-
-
-async def replica_sets(cluster: Cluster, target: Json) -> list[Json]:
-    """Return the ReplicaSets that a target's labels match, and those that are parked for it."""
-    metadata = target["metadata"]
-    own = listed_by(target)
-    aside = f"{PARKED}={metadata['uid']}"
-    async with asyncio.TaskGroup() as group:
-        lists = [
-            group.create_task(
-                cluster.list(REPLICASETS, metadata["namespace"], label_selector=selector)
-            )
-            for selector in (own, aside)
-        ]
-    found = [obj for task in lists for obj in task.result().items]
-    # Where only expressions select, the first list is everything, with the second in it.
-    return list({obj["metadata"]["name"]: obj for obj in found}.values())
 
 
 def _is_judged(scene: Scene) -> bool:

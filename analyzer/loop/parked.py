@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from analyzer.loop.observe import replica_sets
+from analyzer.loop.revisions import replica_sets
 from analyzer.ports import Cluster
 from canary.contract import HOLD, STABLE
 from canary.model.hashing import template_hash

@@ -24,6 +24,7 @@ from analyzer.loop.resting import (
     is_under_way,
     rests,
 )
+from analyzer.loop.sight import Sight
 from analyzer.loop.telemetry import RunMetrics
 from analyzer.ports import Announcer, Cluster, Inquirer, Reporter, Router, Silence
 from canary.contract import NOTE, SEEN, Reason
@@ -38,7 +39,6 @@ from canary.objects.workloads import annotations, read_target
 from canary.rules.actions import Emit
 from canary.rules.beside_flagger import left_alone
 from canary.rules.context import RECHECK, look_again_in
-from canary.rules.decide import decide
 from canary.rules.denied import ask_again_in, denied
 from canary.spec.made import Whose, whose
 from runtime.errors import (
@@ -48,9 +48,8 @@ from runtime.errors import (
     NamespaceEnding,
     NotFound,
     TooLarge,
-    only_one,
 )
-from runtime.resources import DEPLOYMENTS
+from runtime.resources import CANARIES, DEPLOYMENTS
 from runtime.writes import Overtaken, stored
 
 log = structlog.get_logger("analyzer")
@@ -188,10 +187,16 @@ class Reconciler:
             done = await self._by_what_is_known(key, known, canary, doubted=doubted)
             if done is not None:
                 return done
-        target = await stored(self.cluster, DEPLOYMENTS, key.namespace, key.name)
+        target = await self._read(key)
         if target is None or "deletionTimestamp" in target["metadata"]:
             return await self._ended(key, canary, doubted=doubted)
         return await self._see(key, target, canary, doubted=doubted)
+
+    async def _read(self, key: Key) -> Json | None:
+        """Return a target by what was heard, where that is all; that there is none is asked for."""
+        heard, place = self.observer.heard, (key.namespace, key.name)
+        found = None if heard is None else await stored(heard, DEPLOYMENTS, *place)
+        return found or await stored(self.cluster, DEPLOYMENTS, *place)
 
     async def _see(self, key: Key, target: Json, canary: Json | None, *, doubted: bool) -> Result:
         """Look at a target that is there, and was just read."""
@@ -252,8 +257,10 @@ class Reconciler:
         return known
 
     async def _record(self, key: Key, canary: Json) -> Json:
-        """Return a target's Canary as it is stored now, with what is known of the target."""
-        canary, made = await self.records.read(canary), self.index.outdone(key)
+        """Return a target's Canary, with what is known of the target."""
+        metadata, made = canary["metadata"], self.index.outdone(key)
+        reads = self.observer.heard or self.cluster
+        canary = await reads.get(CANARIES, metadata["namespace"], metadata["name"])
         if made is None or "run" not in (made.get("status") or {}):
             return canary
         return await self.records.hand_over(made, canary, self.clock())
@@ -343,20 +350,13 @@ class Reconciler:
         return Result()
 
     async def _reconcile(self, key: Key, target: Json, canary: Json, *, enabled: bool) -> Result:
-        standing = self.inquirer.standing(key)
-        try:
-            scene = await self.observer.look(key, target, canary, standing, enabled=enabled)
-        except ExceptionGroup as group:
-            if (error := only_one(group)) is None:
-                raise
-            raise error from group
+        sight = Sight(self.observer, self.cluster, self.losses, self.timing, self.clock)
+        scene = await sight.look(key, target, canary, self.inquirer.standing(key), enabled=enabled)
         now = self.clock()
-        weather = self.losses.look(key, scene.state, scene.observed.canary, now)
-        observed = replace(scene.observed, weather=weather)
         try:
             if await self.actor.renew(scene, now) or await self._first.written(scene, now):
                 return Result(requeue_after=timedelta(0))
-            decision = decide(scene.state, observed, now, self.timing)
+            scene, decision = await sight.decided(scene, now)
             await self.actor.run(scene, decision, now)
         except Overtaken as overtaken:
             # Its questions are about another template; the next look, at once, says which stand.

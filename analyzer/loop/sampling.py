@@ -9,7 +9,6 @@ from analyzer.loop.beginnings import Beginning, Beginnings
 from analyzer.loop.emptiness import Emptiness, look_into
 from analyzer.ports import (
     AtOnce,
-    Cluster,
     Deriver,
     MetricProvider,
     NotInstalled,
@@ -36,6 +35,7 @@ from canary.queries.values import least_excusing, told, worst
 from canary.rules.checks import misses
 from canary.spec.references import elsewhere
 from runtime.errors import Forbidden, NotFound
+from runtime.heard import Readable
 from runtime.resources import METRICTEMPLATES, SECRETS
 
 
@@ -56,7 +56,7 @@ class Sampler:
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: Readable,
         providers: Mapping[str, MetricProvider],
         metrics_server: str,
         *,

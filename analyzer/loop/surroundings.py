@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from analyzer.ports import Cluster
 from canary.contract import NAMESPACE_ENABLED, NAMESPACE_LABEL, SERVICE_OF_SLICE
 from canary.model.canary_labels import CanaryLabels, UnsuitableTarget, canary_labels, strangers
 from canary.model.names import canary_name
@@ -24,6 +23,7 @@ from canary.routes.meshes import mesh_of, passed_over, way_in
 from canary.routes.nginx import NGINX
 from canary.routes.refused import refused_here
 from runtime.errors import Forbidden, NotFound, TooLarge
+from runtime.heard import Readable
 from runtime.resources import (
     CLAIMS,
     DISRUPTIONBUDGETS,
@@ -82,7 +82,7 @@ class Surroundings:
 
     """
 
-    cluster: Cluster
+    cluster: Readable
 
     async def forewarned(self, namespace: str, labels: CanaryLabels) -> tuple[str, ...]:
         """Return which policies are about the target's pods and will not be about the canary's.

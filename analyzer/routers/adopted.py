@@ -46,6 +46,7 @@ from canary.routes.known import DIALECTS
 from canary.routes.mark import Mark, TargetSplit, text_of
 from canary.routes.parents import contends, other_ports
 from runtime.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
+from runtime.heard import Readable
 from runtime.resources import VIRTUALSERVICES, Resource
 from runtime.writes import Gone, Overtaken, applied, deleted, patched, stored
 
@@ -63,6 +64,7 @@ class AdoptedRoutes:
         cluster: the API server.
         dialects: the kinds of routes that are looked at.
         marked: tells which routes carry a target's split, as far as it is heard of.
+        reads: what is read where it need not be what is stored this very moment.
 
     """
 
@@ -71,10 +73,11 @@ class AdoptedRoutes:
         cluster: Cluster,
         dialects: Iterable[Dialect] = DIALECTS,
         marked: Places = nowhere,
+        reads: Readable | None = None,
     ) -> None:
         self._cluster = cluster
         self._dialects = tuple(dialects)
-        self._kinds = Kinds(cluster)
+        self._kinds = Kinds(cluster, reads=reads)
         self._let_in = LetIn(cluster, self._kinds, marked)
 
     async def read_split(self, key: Key, strategy: Strategy) -> Split:

@@ -18,6 +18,7 @@ from canary.model.world import Split
 from canary.objects.joining import joining, joining_of, leaving
 from canary.objects.ownership import told_apart
 from runtime.errors import NotFound
+from runtime.heard import Readable
 from runtime.resources import ENDPOINTSLICES, PODS, SERVICES
 from runtime.writes import Gone, patched, stored
 
@@ -29,15 +30,17 @@ class ByPods:
 
     Args:
         cluster: the API server.
+        reads: what is read where it need not be what is stored this very moment.
 
     """
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, reads: Readable | None = None) -> None:
         self._cluster = cluster
+        self._reads = reads or cluster
 
     async def read_split(self, key: Key, strategy: Strategy) -> Split:
         """Return the share that the canary's pods really get; without a Service there is none."""
-        service = await stored(self._cluster, SERVICES, key.namespace, strategy.service_name)
+        service = await stored(self._reads, SERVICES, key.namespace, strategy.service_name)
         if service is None:
             return Split()
         own = await self._own(key)
@@ -51,7 +54,7 @@ class ByPods:
 
     async def write_split(self, key: Key, strategy: Strategy, traffic: Traffic) -> None:
         """Have as many pods in the Service as the share comes to; who is too many leaves first."""
-        service = await stored(self._cluster, SERVICES, key.namespace, strategy.service_name)
+        service = await stored(self._reads, SERVICES, key.namespace, strategy.service_name)
         if service is None:
             await self.clean(key)
             return
@@ -66,14 +69,12 @@ class ByPods:
 
     async def clean(self, key: Key) -> bool:
         """Take every pod of the target's canary out of whatever Service it has joined."""
-        joined = await self._own(key, f",{JOINED}")
+        joined = await _own(self._cluster, key, f",{JOINED}")
         await self._write(joined, leaving)
         return bool(joined)
 
-    async def _own(self, key: Key, more: str = "") -> list[Json]:
-        selector = f"{TARGET_LABEL}={target_label(key.name)}{more}"
-        found = await self._cluster.list(PODS, key.namespace, label_selector=selector)
-        return told_apart(key.name, found.items)[0]
+    async def _own(self, key: Key) -> list[Json]:
+        return await _own(self._reads, key)
 
     async def _selected(self, service: Json) -> list[Json]:
         """Return all pods that a Service may select; one that selects nothing has none."""
@@ -81,13 +82,13 @@ class ByPods:
         if not isinstance(selection, Selector):
             return []
         namespace, text = service["metadata"]["namespace"], as_text(selection)
-        return (await self._cluster.list(PODS, namespace, label_selector=text)).items
+        return (await self._reads.list(PODS, namespace, label_selector=text)).items
 
     async def _confirmed(self, service: Json, found: Joining, own: Iterable[Json]) -> bool:
         """Tell whether the Service's endpoints are those of the pods that are in, and no others."""
         metadata, names = service["metadata"], {_name(pod) for pod in own}
         selector = f"{SERVICE_OF_SLICE}={metadata['name']}"
-        slices = await self._cluster.list(
+        slices = await self._reads.list(
             ENDPOINTSLICES, metadata["namespace"], label_selector=selector
         )
         there = {
@@ -105,6 +106,12 @@ class ByPods:
                 await patched(self._cluster, PODS, pod, patch_for)
             except (Gone, NotFound):
                 continue  # with the pod its endpoint goes
+
+
+async def _own(reads: Readable, key: Key, more: str = "") -> list[Json]:
+    selector = f"{TARGET_LABEL}={target_label(key.name)}{more}"
+    found = await reads.list(PODS, key.namespace, label_selector=selector)
+    return told_apart(key.name, found.items)[0]
 
 
 def _percent(found: Joining) -> int:

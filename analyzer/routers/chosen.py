@@ -14,6 +14,7 @@ from canary.model.values import Json, Key
 from canary.model.world import Split
 from canary.routes.nginx import PREFIX
 from runtime.errors import ApiError
+from runtime.heard import Readable
 from runtime.writes import Overtaken
 
 
@@ -26,13 +27,20 @@ class Chosen:
         cluster: the API server.
         prefix: what the annotations of ingress-nginx begin with.
         marked: tells which routes carry a target's split, as far as it is heard of.
+        reads: what is read where it need not be what is stored this very moment.
 
     """
 
-    def __init__(self, cluster: Cluster, prefix: str = PREFIX, marked: Places = nowhere) -> None:
-        self._routes = AdoptedRoutes(cluster, marked=marked)
-        self._ingresses = BesideIngresses(cluster, prefix)
-        self._pods = ByPods(cluster)
+    def __init__(
+        self,
+        cluster: Cluster,
+        prefix: str = PREFIX,
+        marked: Places = nowhere,
+        reads: Readable | None = None,
+    ) -> None:
+        self._routes = AdoptedRoutes(cluster, marked=marked, reads=reads)
+        self._ingresses = BesideIngresses(cluster, prefix, reads)
+        self._pods = ByPods(cluster, reads)
 
     async def read_split(self, key: Key, strategy: Strategy) -> Split:
         """Return the split of what the strategy goes by."""

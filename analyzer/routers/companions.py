@@ -21,6 +21,7 @@ from canary.objects.ownership import whose_it_is
 from canary.routes.mark import TargetSplit
 from canary.routes.nginx import PREFIX, Companions, beside, companion_name, leads_to, never_carried
 from runtime.errors import ApiError, Forbidden, Invalid
+from runtime.heard import Readable
 from runtime.resources import DEPLOYMENTS, INGRESSES
 from runtime.writes import Gone, Overtaken, applied, deleted, patched, stored
 
@@ -53,12 +54,15 @@ class BesideIngresses:
     Args:
         cluster: the API server.
         prefix: what the annotations of the Ingress controller begin with.
+        reads: what is read where it need not be what is stored this very moment.
 
     """
 
-    def __init__(self, cluster: Cluster, prefix: str = PREFIX) -> None:
+    def __init__(
+        self, cluster: Cluster, prefix: str = PREFIX, reads: Readable | None = None
+    ) -> None:
         self._cluster = cluster
-        self._kinds = Kinds(cluster)
+        self._kinds = Kinds(cluster, reads=reads)
         self._nginx = Companions(prefix)
 
     async def read_split(self, key: Key, strategy: Strategy) -> Split:

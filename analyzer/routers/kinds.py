@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from analyzer.ports import Cluster
 from canary.model.values import Json
 from runtime.errors import Forbidden, NotFound
+from runtime.heard import Readable
 from runtime.resources import (
     DESTINATIONRULES,
     GRPCROUTES,
@@ -56,11 +56,18 @@ class Kinds:
     Args:
         cluster: the API server.
         clock: a monotonic one, in seconds.
+        reads: what is read where it need not be what is stored this very moment.
 
     """
 
-    def __init__(self, cluster: Cluster, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        cluster: Readable,
+        clock: Callable[[], float] = time.monotonic,
+        reads: Readable | None = None,
+    ) -> None:
         self._cluster = cluster
+        self._reads = reads or cluster
         self._clock = clock
         self._absent: dict[str, float] = {}
 
@@ -70,7 +77,7 @@ class Kinds:
         Args:
             kind: one of `WATCHED`.
             namespace: which.
-            afresh: whether to ask though the kind was not there a moment ago.
+            afresh: whether to ask for what is stored this moment, though the kind was not there.
 
         Raises:
             ApiError: it cannot be told.
@@ -93,7 +100,8 @@ class Kinds:
         if not afresh and self._clock() < self._absent.get(resource.kind, 0.0):
             return []
         try:
-            return await self._listed(resource, namespace)
+            reads = self._cluster if afresh else self._reads
+            return await _listed(reads, resource, namespace)
         except NotFound:
             pass
         except Forbidden:
@@ -115,7 +123,7 @@ class Kinds:
         for kind in kinds:
             resource = WATCHED[kind]
             try:
-                await self._listed(resource, namespace)
+                await _listed(self._reads, resource, namespace)
             except NotFound:
                 why = f"the cluster has no {kind} ({resource.api_version}); install its CRD"
             except Forbidden:
@@ -125,9 +133,10 @@ class Kinds:
             found.append(why)
         return "; ".join(found)
 
-    async def _listed(self, resource: Resource, namespace: str) -> list[Json]:
-        found = await self._cluster.list(resource, namespace)
-        return [{"kind": resource.kind, **it} for it in found.items]
+
+async def _listed(reads: Readable, resource: Resource, namespace: str) -> list[Json]:
+    found = await reads.list(resource, namespace)
+    return [{"kind": resource.kind, **it} for it in found.items]
 
 
 def _granted_by(kind: str) -> str:

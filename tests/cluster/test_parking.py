@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from analyzer.loop.observe import replica_sets
 from analyzer.loop.parked import park, put_back
+from analyzer.loop.revisions import replica_sets
 from analyzer.loop.sweeper import Anywhere, Sweeper
 from canary.model.hashing import template_hash
 from canary.model.world import Place, Revision

@@ -21,6 +21,7 @@ from tests.unit.manifests.installation import objects
 
 pytestmark = pytest.mark.cluster
 SELDOM = {
+    ("headgate-analyzer", "metrictemplates", "get"): "asked for while their watch is not believed",
     ("headgate-analyzer", "replicasets", "get"): "read again after somebody else wrote to one",
     ("headgate-analyzer", "replicasets", "create"): "a copy is parked where no history is kept",
     ("headgate-analyzer", "replicasets", "delete"): "the copy goes when it is put back",

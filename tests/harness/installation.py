@@ -14,6 +14,7 @@ from analyzer.inquiring.inquirer import Inquirer
 from analyzer.loop.act import Actor
 from analyzer.loop.controller import Controller, Metrics
 from analyzer.loop.following import follow
+from analyzer.loop.hearing import hear
 from analyzer.loop.leftovers import LeftoverSweep
 from analyzer.loop.observe import Observer
 from analyzer.loop.reconciler import Reconciler
@@ -26,6 +27,8 @@ from analyzer.routers.chosen import Chosen
 from analyzer.routers.kinds import WATCHED
 from canary.model.world import Timing
 from canary.spec.defaults import Defaults
+from runtime.heard import Reading
+from runtime.noting import Noting
 from tests.fakes.bench import NoWeigher
 from tests.harness.client import Client, Gate
 
@@ -54,10 +57,13 @@ class Analyzer:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        cluster, registry = self.client, CollectorRegistry()
+        registry = CollectorRegistry()
         index = follow(self.listens or self.client, WATCHED.values())
-        records, router = Records(cluster), Chosen(cluster, marked=index.marked)
-        sampler = Sampler(cluster, self.providers, "http://metrics")
+        heard = hear(self.listens or self.client, index)
+        cluster = Noting(self.client, heard)
+        reads = Reading(cluster, heard)
+        records, router = Records(cluster), Chosen(cluster, marked=index.marked, reads=reads)
+        sampler = Sampler(reads, self.providers, "http://metrics")
         inquirer = Inquirer(self.hooks, sampler, registry=registry, clock=_loop_time)
         index.absences.clock = index.gone.clock = _loop_time
         reconciler = Reconciler(
@@ -65,11 +71,11 @@ class Analyzer:
             index=index,
             router=router,
             records=records,
-            observer=Observer(cluster, router, sampler, NoWeigher(), self.defaults),
+            observer=Observer(cluster, router, sampler, NoWeigher(), self.defaults, heard=reads),
             inquirer=inquirer,
             actor=Actor(cluster, router, records),
             timing=self.timing,
-            clock=cluster.now,
+            clock=self.client.now,
             metrics=RunMetrics.create(registry),
         )
         controller = Controller(index, reconciler, Metrics.create(registry), workers=WORKERS)

@@ -94,9 +94,9 @@ class Stage:
 
     `bad` and `answers.values` say what images do. `writable_since` is since when its API
     server takes the analyzer's writes, infinite while it takes none. `gate` is what these have to
-    pass, `ears` makes what its informers hear by. `routes` is the kind of its route. With `by_pods`
-    there is none, and the Service selects by less than the target. With `named` the Canary names
-    its Ingress.
+    pass, `ears` makes what its informers hear by, `reach` its way to the API server. `routes` is
+    the kind of its route. With `by_pods` there is none, and the Service selects by less than the
+    target. With `named` the Canary names its Ingress.
     """
 
     def __init__(
@@ -119,6 +119,7 @@ class Stage:
         self.hooks: HookCaller = FakeHookCaller()
         self.gate: Gate = Open()
         self.ears: Callable[[], Client] | None = None
+        self.reach: Callable[[ApiServer, Writer, Gate], Client] = Client
         self.skew = timedelta(0)
         self.writable_since = 0.0
         self.installation = Installation(self._analyzer)
@@ -149,7 +150,7 @@ class Stage:
 
     def _analyzer(self) -> Analyzer:
         ears = None if self.ears is None else self.ears()
-        client = Client(self.api, ANALYZER, self.gate)
+        client = self.reach(self.api, ANALYZER, self.gate)
         return Analyzer(client, {"prometheus": self.answers}, self.hooks, listens=ears)
 
     def _furnish(self, replicas: int, own: Json | None) -> None:
