@@ -216,8 +216,13 @@ class Actor:
         return scene
 
     async def emit(self, scene: Scene, event: Emit, now: datetime) -> None:
-        """Write a Kubernetes event on the Canary and on the target, once per run and message."""
-        for subject in (scene.canary, scene.target):
+        """Write a Kubernetes event on the Canary and on the target, once per run and message.
+
+        A step is told on the Canary alone: there are many, and who looks at the target wants to
+        know of its update, not of its way.
+        """
+        subjects = (scene.canary, scene.target)
+        for subject in subjects[:1] if event.reason == Reason.ADVANCED else subjects:
             await self.report(subject, event, now, run=str(scene.state.started_at))
 
     async def report(self, subject: Json, event: Emit, now: datetime, run: str = "") -> None:

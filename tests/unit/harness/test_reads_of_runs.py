@@ -54,6 +54,17 @@ def test_a_reconcile_of_a_run_reads_nothing_but_the_target_before_a_write(name: 
         assert one.actions or not one.writes, one
 
 
+def test_a_step_is_three_writes() -> None:
+    steps = [it for it in in_its_steps(played("promotion")) if "SetTraffic" in it.actions]
+    assert steps
+    for one in steps:
+        assert one.writes == {
+            "create events": 1,
+            "merge_patch canaries/status": 1,
+            "merge_patch httproutes": 1,
+        }
+
+
 def test_a_run_from_its_beginning_to_its_end_reads_a_fifth_of_what_it_would_ask_for() -> None:
     done = played("promotion")
     reads = sum((it.reads for it in done), Counter())

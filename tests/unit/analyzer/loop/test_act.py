@@ -10,7 +10,7 @@ from analyzer.loop.act import Actor
 from analyzer.loop.observe import Scene
 from analyzer.loop.records import Records
 from analyzer.ports import Router, SplitRefused
-from canary.contract import HOLD, PROMOTING, REFUSED, STABLE, TARGET_LABEL, Command
+from canary.contract import HOLD, PROMOTING, REFUSED, STABLE, TARGET_LABEL, Command, Reason
 from canary.model.canary_labels import canary_labels
 from canary.model.hashing import template_hash
 from canary.model.state import Phase, State
@@ -22,6 +22,7 @@ from canary.rules.actions import (
     Action,
     Decision,
     DeleteCanary,
+    Emit,
     EnsureCanary,
     MarkRefused,
     SaveState,
@@ -258,6 +259,19 @@ async def test_a_canary_goes_with_its_service_and_nobody_else_s_deployment_does(
     stranger = store.put(DEPLOYMENTS, deployment(name="web-canary"))
     await act(store, scene_of(store), DeleteCanary())
     assert current(store, name="web-canary") == stranger
+
+
+async def test_a_step_is_told_on_the_canary_alone_and_all_else_on_the_target_too() -> None:
+    store = Stored()
+    scene = scene_of(store)
+    await act(store, scene, *(Emit(str(reason), "so it is") for reason in Reason))
+    told: dict[str, list[str]] = {}
+    for (plural, _, _), event in store.objects.items():
+        if plural == "events":
+            told.setdefault(event["reason"], []).append(event["involvedObject"]["kind"])
+    assert told.pop(Reason.ADVANCED) == ["Canary"]
+    assert len(told) == len(Reason) - 1
+    assert all(sorted(kinds) == ["Canary", "Deployment"] for kinds in told.values())
 
 
 async def test_a_route_that_is_refused_is_said_once_and_the_run_goes_on() -> None:
