@@ -4,7 +4,7 @@ A replica that does not lead watches all the same: so it can tell of holds that 
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -43,22 +43,47 @@ def register(
         "Held updates, of targets with replicas, that no run has begun for.",
         registry=registry,
     )
-    holds.set_function(lambda: sum(1 for _ in without_run(index)))
+    holds.set_function(WithoutRun(index).count)
 
 
 def _silence(informer: Informer, clock: Callable[[], float]) -> float:
     return max(0.0, clock() - informer.heard)
 
 
-def without_run(index: ClusterIndex) -> Iterable[Key]:
-    """Return the held targets whose candidate neither runs nor has been refused."""
-    for key, hold in index.holds().items():
-        if index.enabled(key.namespace) and not _is_looked_after(index.canary(key), hold):
-            yield key
+class WithoutRun:
+    """Counts the held targets whose candidate neither runs nor has been refused.
+
+    A record is read once for each of its versions: a scrape holds up everything else.
+
+    Args:
+        index: what the informers know.
+
+    """
+
+    def __init__(self, index: ClusterIndex) -> None:
+        self._index = index
+        self._known: dict[Key, tuple[object, str]] = {}
+
+    def count(self) -> int:
+        """Return how many there are."""
+        index, before = self._index, self._known
+        self._known = {}
+        found = 0
+        for key, hold in index.holds().items():
+            if not index.enabled(key.namespace):
+                continue
+            versions = index.canary_versions(key)
+            known = before.get(key)
+            if known is None or known[0] != versions:
+                known = (versions, _looked_after(index.canary(key)))
+            self._known[key] = known
+            found += known[1] != hold
+        return found
 
 
-def _is_looked_after(canary: Json | None, hold: str) -> bool:
+def _looked_after(canary: Json | None) -> str:
+    """Return the candidate that runs, or has been refused; "" for none."""
     if canary is None:
-        return False
+        return ""
     state = state_of(canary)
-    return state.phase in _LOOKED_AFTER and state.candidate == hold
+    return state.candidate if state.phase in _LOOKED_AFTER else ""

@@ -121,6 +121,12 @@ class ClusterIndex:
         """Return the Canary that a target follows."""
         return preferred(self._canaries_of(key))
 
+    def canary_versions(self, key: Key) -> tuple[tuple[str, str | None], ...]:
+        """Return names and versions of a target's Canaries: the same while they are the same."""
+        names = sorted(self._canary_names.get(key, ()))
+        store = self.canaries.store
+        return tuple((name, store.version((key.namespace, name))) for name in names)
+
     def outdone(self, key: Key) -> Json | None:
         """Return the Canary that was made for a target and gave way to its team's."""
         return outdone(self._canaries_of(key))
@@ -241,8 +247,9 @@ class ClusterIndex:
         """Take in a change of a route and return the targets that it concerns.
 
         Those are the targets of its splits, of now and as they were learned before, and all that
-        are in a run beside it: a route that was deleted and made again, or that leads to one of
-        them from now on, has no split that would tell.
+        are in a run beside it where it names something else: a route that was deleted and made
+        again, or that leads to one of them from now on, has no split that would tell. A step of
+        one run changes weights alone, and concerns no other.
         """
         after = _split_targets(new)
         route = new or old or {}
@@ -252,6 +259,8 @@ class ClusterIndex:
         heeded = {key for key in before | after if self._counts(place, key)}
         if old is not None and new is not None and _meaning(old) == _meaning(new):
             return ()
+        if _names_the_same(old, new):
+            return tuple(before | after)
         beside = {
             Key(namespace=namespace, name=target) for target in self._in_run.get(namespace, ())
         }
@@ -291,6 +300,12 @@ def _split_targets(route: Json | None) -> set[Key]:
     if route is None:
         return set()
     return {key_on(route, name) for name in (mark_of(route) or NO_MARK).splits}
+
+
+def _names_the_same(old: Json | None, new: Json | None) -> bool:
+    if old is None or new is None:
+        return False
+    return "names" in new and old.get("names") == new["names"]
 
 
 def _meaning(route: Json) -> tuple[object, Mapping[str, str]]:

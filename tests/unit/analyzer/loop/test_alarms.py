@@ -114,6 +114,29 @@ async def test_holds_without_a_run_are_counted(objects: tuple[Json, ...], holds:
     assert registry.get_sample_value("headgate_holds_without_run") == holds
 
 
+async def test_each_version_of_a_record_counts_and_is_read_once() -> None:
+    registry, index = await told(ENABLED, HELD)
+
+    def holds() -> float | None:
+        return registry.get_sample_value("headgate_holds_without_run")
+
+    assert holds() == 1
+    for version, (phase, of, expected) in enumerate(
+        [
+            ("Initialized", HASH, 1),
+            ("Progressing", HASH, 0),
+            ("Progressing", "b" * 32, 1),
+            ("Failed", HASH, 0),
+        ]
+    ):
+        written = canary(phase, of)
+        written["metadata"]["resourceVersion"] = str(version)
+        index.canaries.saw(written)
+        assert (holds(), holds()) == (expected, expected)
+    index.targets.saw({**target(), "metadata": {**target()["metadata"], "resourceVersion": "9"}})
+    assert holds() == 0
+
+
 async def test_a_kind_that_is_not_installed_is_no_silence() -> None:
     class Missing(Told):
         async def pages(self, *_: Any, **__: Any) -> AsyncGenerator[ListResult, None]:
