@@ -138,7 +138,7 @@ def least_of_canary(canary: Json) -> Json:
 
 
 def essence_of_route(route: Json) -> Json:
-    """Return what is kept of a route: the mark of its splits, and a digest of all that matters."""
+    """Return what is kept of a route: the mark of its splits, and digests of all that matters."""
     metadata, notes = route["metadata"], annotations(route)
     kept = ("namespace", "name", "resourceVersion")
     return {
@@ -148,7 +148,24 @@ def essence_of_route(route: Json) -> Json:
             "annotations": {name: notes[name] for name in (SPLIT,) if name in notes},
         },
         "spec": hashlib.sha256(_meaning(route)).hexdigest(),
+        "names": _names(route),
     }
+
+
+def _names(route: Json) -> str:
+    """Return a digest of all words of a route: where it leads to is among them, weights are not."""
+    words, left = set[str](), [route.get("spec")]
+    while left:
+        match left.pop():
+            case str() as word:
+                words.add(word)
+            case dict() as found:
+                left += found.values()
+            case list() as found:
+                left += found
+            case _:
+                pass
+    return hashlib.sha256("\n".join(sorted(words)).encode(errors="replace")).hexdigest()
 
 
 def _meaning(route: Json) -> bytes:

@@ -78,6 +78,28 @@ def test_a_route_without_a_split_concerns_what_is_in_a_run_beside_it() -> None:
     assert it.learn_route(route(), route(hosts=("web.example",))) == ()
 
 
+def weighed(weight: int, *names: str) -> Json:
+    """Return what is kept of a route with a split of `web` that leads to these Services."""
+    split = TargetSplit(stable="web", canary="web-canary", traffic=Traffic(weight))
+    backends = [{"name": name, "port": 80, "weight": weight} for name in names]
+    found = route()
+    found["metadata"]["annotations"] = {SPLIT: Mark(splits={"web": split}).dump()}
+    found["spec"]["rules"] = [{"backendRefs": backends}]
+    return essence_of_route(found)
+
+
+def test_a_step_of_one_run_has_no_other_looked_at_and_a_service_more_has() -> None:
+    it = index()
+    for key in (WEB, API):
+        it.learn_target(key, deployment(name=key.name, annotations={HOLD: "5f7c"}))
+    first, step = weighed(10, "web", "web-canary"), weighed(20, "web", "web-canary")
+    assert set(it.learn_route(None, first)) == {WEB, API}
+    assert it.learn_route(first, step) == (WEB,)
+    other = weighed(20, "web", "web-canary", "api")
+    assert set(it.learn_route(step, other)) == {WEB, API}
+    assert set(it.learn_route(other, None)) == {WEB, API}
+
+
 def test_a_mark_that_nobody_can_read_has_no_splits() -> None:
     odd = route()
     odd["metadata"]["annotations"] = {SPLIT: "{"}
