@@ -34,6 +34,13 @@ class Readable(Gettable, Protocol):
         """Return all objects that match."""
 
 
+class Surveyable(Readable, Protocol):
+    """What is read from an API server, and what it serves at all."""
+
+    async def groups(self) -> frozenset[str]:
+        """Return the names of the API groups that are served."""
+
+
 @dataclass(slots=True)
 class Heard:
     """What is known without asking.
@@ -162,7 +169,7 @@ class Reading:
 
     """
 
-    cluster: Readable
+    cluster: Surveyable
     heard: Heard
     since: int = NEVER
     afresh: bool = False
@@ -192,6 +199,10 @@ class Reading:
             found = await self.cluster.list(resource, namespace, label_selector=label_selector)
             fill(found)
         return found
+
+    async def groups(self) -> frozenset[str]:
+        """Return the names of the API groups that are served."""
+        return await self.cluster.groups()
 
 
 def not_before(obj: Json, reads: Readable) -> Readable:

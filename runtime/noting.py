@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 
 from canary.contract import FIELD_MANAGER
 from runtime.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
-from runtime.heard import Heard, Readable
+from runtime.heard import Heard, Surveyable
 from runtime.resources import ListResult, Resource
 from runtime.writes import Swappable, Writable
 
@@ -15,7 +15,7 @@ _REFUSED: Final = (Conflict, Invalid, Forbidden, NotFound)
 """Answers by which it is certain that nothing was written; who needs the object reads it then."""
 
 
-class Storage(Readable, Swappable, Writable, Protocol):
+class Storage(Surveyable, Swappable, Writable, Protocol):
     """The part of `runtime.kube.Cluster` that is read and written here."""
 
     def pages(
@@ -58,6 +58,10 @@ class Noting:
     ) -> AsyncGenerator[ListResult, None]:
         """Yield all objects that match, a few at a time."""
         return self.cluster.pages(resource, namespace, label_selector=label_selector)
+
+    async def groups(self) -> frozenset[str]:
+        """Return the names of the API groups that are served."""
+        return await self.cluster.groups()
 
     async def create(
         self, resource: Resource, obj: Json, *, field_manager: str = FIELD_MANAGER

@@ -56,7 +56,7 @@ from canary.rules.former import takes_over
 from canary.spec.defaults import Defaults, recorded
 from canary.spec.in_force import in_force
 from runtime.errors import NotFound
-from runtime.heard import Readable, Reading, not_before
+from runtime.heard import Reading, Surveyable, not_before
 from runtime.resources import CANARIES, DEPLOYMENTS, PODS, SERVICES
 
 _UNDER_WAY: Final = frozenset({Phase.PROGRESSING, Phase.PROMOTING})
@@ -99,7 +99,7 @@ class Observer:
 
     """
 
-    cluster: Readable
+    cluster: Surveyable
     router: Router
     sampler: Sampler
     weigher: Weigher

@@ -23,7 +23,7 @@ from canary.routes.meshes import mesh_of, passed_over, way_in
 from canary.routes.nginx import NGINX
 from canary.routes.refused import refused_here
 from runtime.errors import Forbidden, NotFound, TooLarge
-from runtime.heard import Readable
+from runtime.heard import Surveyable
 from runtime.resources import (
     CLAIMS,
     DISRUPTIONBUDGETS,
@@ -82,7 +82,7 @@ class Surroundings:
 
     """
 
-    cluster: Readable
+    cluster: Surveyable
 
     async def forewarned(self, namespace: str, labels: CanaryLabels) -> tuple[str, ...]:
         """Return which policies are about the target's pods and will not be about the canary's.

@@ -83,7 +83,8 @@ class BesideIngresses:
         found = await self._find(key, strategy)
         refused = never_carried(traffic) if found.pairs else ""
         split = _split(strategy, NOTHING if refused else traffic)
-        owner = None if split.traffic.is_nothing else await self._owner(key)
+        needed = found.pairs and not split.traffic.is_nothing
+        owner = await self._owner(key) if needed else None
         failures = [(pair, await self._bring(key, pair, split, owner)) for pair in found.pairs]
         for stray in found.strays:
             await deleted(self._cluster, INGRESSES, stray)
