@@ -9,7 +9,7 @@ changes wakes the run's reconcile at once: pods, servers and lists that hang del
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Final, Never
+from typing import Never
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter
@@ -42,8 +42,6 @@ from runtime.heard import Readable
 from runtime.resources import PODS
 
 log = structlog.get_logger("analyzer")
-_MOST_SAID: Final = 500
-"""Characters of an error that nobody expected."""
 _Look = Callable[[Followed], Awaitable[None]]
 
 _LIST, _PAGES, _PAST, _ASKED = "list", "pages", "past", "servers"
@@ -388,8 +386,9 @@ class Gatherer:
         def tell(error: BaseException) -> None:
             keys = sorted({str(user.run.watch.key) for user, _ in users})
             log.error("evidence cannot be judged", keys=keys, exc_info=error)
+            said = f"what was read cannot be judged: {error!r}"[: limits.MOST_SAID]
             for one, what in users:
-                self._report(one, what, f"what was read cannot be judged: {error!r}"[:_MOST_SAID])
+                self._report(one, what, said)
 
         return guarded(tell)
 

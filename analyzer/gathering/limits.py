@@ -19,3 +19,5 @@ TICK: Final = 0.5
 """Seconds between two looks for what is to be asked of the metrics servers."""
 MANY_RUNS: Final = 50
 """Runs whose answer is dealt out beside the loop: of a thousand that is a quarter of a second."""
+MOST_SAID: Final = 500
+"""Characters of an error that nobody expected."""
