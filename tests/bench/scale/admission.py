@@ -49,8 +49,8 @@ class Writes:
     taken: list[float] = field(default_factory=list)
     failed: list[tuple[float, str]] = field(default_factory=list)
     not_held: int = 0
-    in_hand: int | None = None
-    """Calls that a replica had in hand when it was killed."""
+    connections: int | None = None
+    """Those of a replica when it was killed: the most calls that can be in flight on it."""
 
     @property
     def slowest(self) -> float:
@@ -214,21 +214,21 @@ async def _part(
             await asyncio.sleep(max(0.0, started + number / rate - time.perf_counter()))
             group.create_task(one(number))
             if event is not None and number == count // 3:
-                in_hand = event()
-                writes.in_hand = in_hand if isinstance(in_hand, int) else None
+                connections = event()
+                writes.connections = connections if isinstance(connections, int) else None
     return writes
 
 
 def _row(writes: Writes, rate: float) -> Figure:
     every = len(writes.taken) + len(writes.failed)
     said = "; ".join(sorted({words for _, words in writes.failed})[:2])
-    killed = "" if writes.in_hand is None else f", it had {writes.in_hand} calls in hand"
+    killed = "" if writes.connections is None else f", it had {writes.connections} connections"
     return Figure(
         name=f"failed of {every} writes at {rate:.0f}/s, {writes.name}",
         value=len(writes.failed),
         unit="writes",
         # A process that is gone and still given connections takes those with it too.
-        aim=None if NOTICED_LATE in writes.name else writes.in_hand or 0,
+        aim=None if NOTICED_LATE in writes.name else writes.connections or 0,
         note=f"p50 {quantile(writes.taken, 0.5):.1f} ms, p99 {quantile(writes.taken, 0.99):.1f} ms,"
         f" last answer of any after {writes.slowest:.0f} ms,"
         f" {writes.not_held} not held{killed}" + (f"; {said}" if said else ""),

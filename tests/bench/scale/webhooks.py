@@ -7,8 +7,8 @@ import signal
 import socket
 import sys
 import threading
-from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections import Counter
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -48,12 +48,12 @@ class Splitter:
     """Hands each new connection to the next replica that takes it, as a Service does.
 
     `gone` are ports that get none any more: what kube-proxy knows once an endpoint has left.
-    `calls` are connections by port on which a request is out: HTTP/1.1 has one at a time.
+    `open` are connections by port: HTTP/1.1 has one call at a time on each.
     """
 
     ports: list[int]
     gone: set[int] = field(default_factory=set)
-    calls: dict[int, set[object]] = field(default_factory=lambda: defaultdict(set))
+    open: Counter[int] = field(default_factory=Counter)
     port: int = 0
     refused: int = 0
     _turn: int = 0
@@ -84,15 +84,13 @@ class Splitter:
             writer.transport.abort()
             return
         try:
-            out = self.calls[port]
-            await _either(
-                _pipe(reader, theirs[1], lambda: out.add(writer)),
-                _pipe(theirs[0], writer, lambda: out.discard(writer)),
-            )
+            self.open[port] += 1
+            await _either(_pipe(reader, theirs[1]), _pipe(theirs[0], writer))
         finally:
-            self.calls[port].discard(writer)
-            theirs[1].transport.abort()
-            writer.transport.abort()
+            self.open[port] -= 1
+            # Not aborted: an answer that a replica gave before it closed is still to be handed on.
+            theirs[1].close()
+            writer.close()
 
     def _next(self) -> int:
         usable = [port for port in self.ports if port not in self.gone] or self.ports
@@ -100,15 +98,12 @@ class Splitter:
         return usable[self._turn % len(usable)]
 
 
-async def _pipe(
-    source: asyncio.StreamReader, sink: asyncio.StreamWriter, seen: Callable[[], None]
-) -> None:
+async def _pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
     # Whoever is cut off here is the API server or a replica: that is what is measured.
     with suppress(OSError):
         while chunk := await source.read(_CHUNK):
             if sink.is_closing():
                 break
-            seen()
             sink.write(chunk)
             await sink.drain()
 
@@ -205,14 +200,14 @@ class Webhooks:
         replica.process.send_signal(signal.SIGTERM)
 
     def kill(self, replica: Replica, *, noticed_after: float = 0.0) -> int:
-        """End one in the middle of its work, and return how many calls it had in hand.
+        """End one in the middle of its work, and return how many connections it had.
 
         Args:
             replica: which one.
             noticed_after: seconds for which it is still given connections.
 
         """
-        in_hand = len(self.splitter.calls[replica.port])
+        connections = self.splitter.open[replica.port]
         replica.process.kill()
         if noticed_after:
             timer = threading.Timer(noticed_after, self.splitter.gone.add, (replica.port,))
@@ -220,7 +215,7 @@ class Webhooks:
             timer.start()
         else:
             self.splitter.gone.add(replica.port)
-        return in_hand
+        return connections
 
     @property
     def living(self) -> list[Replica]:
