@@ -1,7 +1,7 @@
 """What the watches tell beside the index: reads of runs that need not go to the API server.
 
-Of ReplicaSets, pods, Services and endpoints nothing is kept but the lists that runs ask for, and
-those for as long as they do (`runtime.kept_lists`): what rests costs nothing.
+Of ReplicaSets, pods, Services, endpoints and grants nothing is kept but the lists that runs ask
+for, and those for as long as they do (`runtime.kept_lists`): what rests costs nothing.
 """
 
 from typing import Final
@@ -18,6 +18,7 @@ from runtime.resources import (
     ENDPOINTSLICES,
     METRICTEMPLATES,
     PODS,
+    REFERENCEGRANTS,
     REPLICASETS,
     SERVICES,
 )
@@ -29,6 +30,7 @@ PODS_TOTAL: Final = 16 * _MIB
 REPLICASETS_TOTAL: Final = 16 * _MIB
 SERVICES_TOTAL: Final = 8 * _MIB
 ENDPOINTSLICES_TOTAL: Final = 4 * _MIB
+GRANTS_TOTAL: Final = 2 * _MIB
 ROUTES_TOTAL: Final = 8 * _MIB
 """Bytes of all routes of one kind in namespaces with runs."""
 TEMPLATES_TOTAL: Final = 4 * _MIB
@@ -48,6 +50,7 @@ def hear(cluster: ListWatch, index: ClusterIndex) -> Heard:
         Tail(cluster, PODS, KeptLists(PODS_TOTAL, essence_of_pod)),
         Tail(cluster, SERVICES, KeptLists(SERVICES_TOTAL, without_owners_of_fields)),
         Tail(cluster, ENDPOINTSLICES, KeptLists(ENDPOINTSLICES_TOTAL, without_owners_of_fields)),
+        Tail(cluster, REFERENCEGRANTS, KeptLists(GRANTS_TOTAL, without_owners_of_fields)),
     )
     for routes in index.routes:
         routes.lists = KeptLists(ROUTES_TOTAL, without_owners_of_fields)

@@ -25,7 +25,7 @@ NEVER_CALLED = frozenset(
     (
         ("Router", "ensure"),
         ("Router", "in_the_way"),
-        *(("Cluster", it) for it in ("apply", "delete", "json_patch", "pages")),
+        *(("Cluster", it) for it in ("apply", "delete", "groups", "json_patch", "pages")),
     )
 )
 """What a run has no use for that goes well, is aborted and has no route of its own."""

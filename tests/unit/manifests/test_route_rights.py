@@ -10,7 +10,10 @@ from tests.unit.manifests.installation import ROUTE_RIGHTS, documents, objects, 
 MADE = ["get", "list", "create", "patch"]
 MADE_KINDS = set(RIGHTS) - {INGRESSROUTES.kind}
 """Kinds of which Headgate makes objects of its own."""
-READ = {"linkerd": LINKERD_HTTPROUTES, "other-namespaces": REFERENCEGRANTS}
+READ = {
+    "linkerd": (LINKERD_HTTPROUTES, ["list"]),
+    "other-namespaces": (REFERENCEGRANTS, ["list", "watch"]),
+}
 """Components by which a kind is read alone."""
 MORE = {path.name: documents(path / "rights.yaml") for path in ROUTE_RIGHTS}
 
@@ -66,10 +69,10 @@ def test_a_component_grants_its_kind_to_the_analyzer(kind: str) -> None:
 
 
 @pytest.mark.parametrize("name", READ)
-def test_what_is_not_split_is_listed_and_no_more(name: str) -> None:
+def test_what_is_not_split_is_read_and_no_more(name: str) -> None:
     role, _ = MORE[name]
-    resource = READ[name]
+    resource, verbs = READ[name]
     assert role["rules"] == [
-        {"apiGroups": [resource.group], "resources": [resource.plural], "verbs": ["list"]}
+        {"apiGroups": [resource.group], "resources": [resource.plural], "verbs": verbs}
     ]
     assert resource.optional

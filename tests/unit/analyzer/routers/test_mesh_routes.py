@@ -205,12 +205,13 @@ async def test_why_the_routes_of_a_service_do_not_count_is_said_in_place_of_the_
         cluster.put(resource, it)
     found = await Surroundings(cluster).unrouted("prod", "web", port=80, target=target(**POD))
     assert found == (
-        "no HTTPRoute, GRPCRoute, HTTPProxy, VirtualService or Ingress of class nginx of its "
-        "namespace leads to Service prod/web; GRPCRoute bare has Service web as its parent and a "
-        "rule without backendRefs; write web and its port there; HTTPRoute admin is for port 9090 "
-        "of Service web alone, and the Canary's service.port is 80; write that port, or none, into "
-        "its parentRefs; HTTPRoute old is of policy.linkerd.io, which is not split; write it as "
-        "one of gateway.networking.k8s.io/v1, which Linkerd follows from 2.14 on"
+        "no HTTPRoute, GRPCRoute, HTTPProxy, VirtualService, IngressRoute, TraefikService or "
+        "Ingress of class nginx of its namespace leads to Service prod/web; GRPCRoute bare has "
+        "Service web as its parent and a rule without backendRefs; write web and its port there; "
+        "HTTPRoute admin is for port 9090 of Service web alone, and the Canary's service.port is "
+        "80; write that port, or none, into its parentRefs; HTTPRoute old is of "
+        "policy.linkerd.io, which is not split; write it as one of gateway.networking.k8s.io/v1, "
+        "which Linkerd follows from 2.14 on"
     )
 
 
