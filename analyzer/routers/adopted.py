@@ -185,7 +185,7 @@ class AdoptedRoutes:
         if any(not _is_own(it, wanted, owner) and contends(it, wanted) for _, it in leading):
             return
         for one in (*beside_own(key, strategy, owner), wanted):
-            found = await self._of_itsname_of(one)
+            found = await self._of_its_name(one)
             if found is None or _is_own(found, one, owner):
                 await applied(self._cluster, _OWN[one["kind"]], one, found)
 
@@ -212,7 +212,7 @@ class AdoptedRoutes:
                 "out, or let the route lead elsewhere"
             )
             return (said,)
-        found = await self._of_itsname_of(wanted)
+        found = await self._of_its_name(wanted)
         if found is not None and not _is_own(found, wanted, owner):
             said = (
                 f"{_another_s(found, wanted, owner)}, and it does not lead to Service "
@@ -220,14 +220,14 @@ class AdoptedRoutes:
             )
             return (said,)
         beside = beside_own(key, strategy, owner)
-        there = [(one, await self._of_itsname_of(one)) for one in beside]
+        there = [(one, await self._of_its_name(one)) for one in beside]
         return tuple(
             f"{_another_s(found, one, owner)}; delete it, or take trafficPolicy out of the Canary"
             for one, found in there
             if found is not None and not _is_own(found, one, owner)
         )
 
-    async def _of_itsname_of(self, wanted: Json) -> Json | None:
+    async def _of_its_name(self, wanted: Json) -> Json | None:
         """Return what is stored in the place of an object that is to be made."""
         _, namespace, name = _place(wanted)
         return await stored(self._cluster, _OWN[wanted["kind"]], namespace, name)

@@ -480,6 +480,14 @@ async def test_reads_no_more_of_the_wanted_than_it_has_time_for(real: World) -> 
 async def test_the_loop_goes_on_while_a_page_is_parsed(real: World) -> None:
     # About as much as is read at all: half a second of the parser's time.
     real.pod.reply = serves("".join(f'{NAME}{{path="{n:080}"}} 1\n' for n in range(9_000)))
+    # The least of some, as the machine may be busy with other things.
+    shares = [await _longest_wait(real) for _ in range(3)]
+
+    assert min(shares) < 0.5
+
+
+async def _longest_wait(real: World) -> float:
+    """Return the longest turn of the loop while a page of 9,000 series is read, as its share."""
     waits = []
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:
@@ -488,10 +496,8 @@ async def test_the_loop_goes_on_while_a_page_is_parsed(real: World) -> None:
             before = time.perf_counter()
             await asyncio.sleep(0)
             waits.append(time.perf_counter() - before)
-    whole = time.perf_counter() - began
-
     assert len(asked.result()) == 9_000
-    assert max(waits) < whole / 2
+    return max(waits) / (time.perf_counter() - began)
 
 
 async def test_no_pods_cookie_is_kept_and_no_proxy_is_asked(
