@@ -38,7 +38,7 @@ from loadtester.jobs import JobEnd, JobRunner
 from loadtester.settings import Settings
 from runtime.informer import Informer
 from runtime.kube import Cluster
-from runtime.resources import INGRESSES, PODS
+from runtime.resources import INGRESSES, INGRESSROUTES, PODS
 from runtime.writes import deleted, patched
 from sandbox import audit
 from tests.cluster import test_ingresses_beside as ingresses
@@ -173,6 +173,7 @@ async def test_routes_are_split_by_what_their_components_grant(
     kubectl.apply(ingresses.target())
     await _is_split(kubectl, analyzer, ingresses.ingress("team.example"))
     await _is_read_again(kubectl, analyzer, ingresses.ingress("team.example"))
+    await _is_read_after_a_conflict(kubectl, analyzer)
     for component in components:
         assert {verb for _, verb in granted.idle(component)} <= {"watch"}
 
@@ -226,6 +227,19 @@ async def _is_read_again(kubectl: Kubectl, analyzer: Cluster, written: Json) -> 
     kubectl("annotate", "ingress", ingresses.OURS, "team=shop")
     await deleted(analyzer, INGRESSES, seen)
     kubectl("delete", "ingress", "--all")
+
+
+async def _is_read_after_a_conflict(kubectl: Kubectl, analyzer: Cluster) -> None:
+    """Write to an IngressRoute, of which none is made here, between a look at it and a patch."""
+    written = routes.made(INGRESSROUTES.kind, "team.example")
+    kubectl.apply(written)
+    name = written["metadata"]["name"]
+    seen = kubectl.get("ingressroute", name)
+    kubectl("annotate", "ingressroute", name, "team=shop")
+    split = {"metadata": {"annotations": {"split": "10"}}}
+    await patched(analyzer, INGRESSROUTES, seen, lambda _: split)
+    assert kubectl.get("ingressroute", name)["metadata"]["annotations"]["team"] == "shop"
+    kubectl("delete", "ingressroute", "--all")
 
 
 async def _is_made(kubectl: Kubectl, analyzer: Cluster, own: OwnRoute) -> None:
