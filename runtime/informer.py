@@ -154,6 +154,9 @@ class Informer:
         if not self.synced.is_set():
             return
         change = self._found({**obj, "metadata": dict(obj["metadata"])})
+        # The watch has told of it and of what came after, it may be that it was deleted.
+        if not _is_older(self._version, change.version) and number_of(self._version) is not None:
+            return
         known = None if change.place is None else self._store.version(change.place)
         self._put(change)
         # What the watch has told before is nothing to wait for.

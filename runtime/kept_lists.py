@@ -287,7 +287,10 @@ class KeptLists:
             return
         labels = obj["metadata"].get("labels") or {}
         # An older word of what we have written ourselves may put it into any list.
-        touched = space.lists if own else space.of(name, labels)
+        touched = set(space.lists) if own else space.of(name, labels)
+        if own and version <= self.at:
+            # The watch has told of it and of what came after, but to no list that is asked for now.
+            touched = {it for it in touched if space.lists[it].fills}
         news = {it: space.lists[it] for it in touched if space.lists[it].takes(name, version)}
         into = {it for it, one in news.items() if not gone and selects(one.selector, labels)}
         packed = self._packed(obj) if into else None

@@ -164,6 +164,28 @@ async def test_an_own_write_is_known_before_the_watch_tells() -> None:
         assert it.read() == 0
 
 
+async def test_an_answer_that_comes_after_its_object_s_end_was_heard_brings_nothing_back() -> None:
+    async with parts() as it:
+        await it.pods()
+        late = [
+            (PODS, await it.noting.create(PODS, pod("web-2"))),
+            (DEPLOYMENTS, await it.noting.create(DEPLOYMENTS, deployment("other"))),
+        ]
+        for resource, obj in late:
+            it.api.delete(resource, (SPACE, obj["metadata"]["name"]), TEAM)
+        store = it.heard.stores[DEPLOYMENTS]
+        await seen("the end", lambda: store.get(SPACE, "other") is None)
+        await it.pods()
+        it.read()
+        for resource, obj in late:
+            it.heard.saw(resource, obj)
+        assert await it.pods() == ["web-1"]
+        with pytest.raises(NotFound):
+            await it.reads.get(DEPLOYMENTS, SPACE, "other")
+        assert store.is_current
+        assert it.read() == 0
+
+
 async def test_what_is_not_known_after_a_write_is_asked_for() -> None:
     async with parts() as it:
         await it.pods()

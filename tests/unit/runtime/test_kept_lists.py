@@ -93,6 +93,11 @@ STEPS = st.one_of(
     WRITES,
     st.tuples(st.just("tell"), st.integers(1, 4), st.none()),
     st.tuples(st.just("ask"), st.sampled_from(SELECTORS), st.lists(WRITES, max_size=2)),
+    st.tuples(
+        st.just("late"),
+        st.sampled_from(NAMES),
+        st.tuples(st.sampled_from(LABELS), st.booleans(), st.integers(0, 4)),
+    ),
 )
 
 
@@ -117,6 +122,16 @@ class Play:
                 self.server.delete(name)
                 self.own[name] = None
                 self.kept.doubt(SPACE, name, everywhere=False)
+            case "late":
+                # Its answer comes when the watch has told of it, and of its end.
+                labels, ends, told = more
+                written = self.server.write(name, labels)
+                self.own[name] = written
+                if ends:
+                    self.server.delete(name)
+                    self.own[name] = None
+                self.server.tell(self.kept, told)
+                self.kept.saw(written)
             case "tell":
                 self.server.tell(self.kept, name)
             case _:
