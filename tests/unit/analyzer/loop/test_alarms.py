@@ -67,6 +67,8 @@ def canary(phase: str, candidate: str = HASH) -> Json:
 
 ENABLED = namespace("prod", **{"headgate.dev/canary": "enabled"})
 HELD = target(hold=HASH)
+LATER = 1_000
+"""A version after that of the list."""
 
 
 async def told(*objects: Json) -> tuple[CollectorRegistry, ClusterIndex]:
@@ -130,10 +132,12 @@ async def test_each_version_of_a_record_counts_and_is_read_once() -> None:
         ]
     ):
         written = canary(phase, of)
-        written["metadata"]["resourceVersion"] = str(version)
+        written["metadata"]["resourceVersion"] = str(LATER + version)
         index.canaries.saw(written)
         assert (holds(), holds()) == (expected, expected)
-    index.targets.saw({**target(), "metadata": {**target()["metadata"], "resourceVersion": "9"}})
+    index.targets.saw(
+        {**target(), "metadata": {**target()["metadata"], "resourceVersion": f"{LATER}"}}
+    )
     assert holds() == 0
 
 
