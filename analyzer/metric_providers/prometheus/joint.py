@@ -111,6 +111,10 @@ class _Server:
         await self.turns.take(self.identity.address)
         self.requests.labels(how).inc()
 
+    def heard(self) -> None:
+        """Hear that it has answered."""
+        self.answered = asyncio.get_running_loop().time()
+
     def begin_alone(self, asked: Asked[_W, _A]) -> None:
         """Begin to ask a query alone; it is settled then."""
 
@@ -125,7 +129,9 @@ class _Server:
         answer: _A | ProviderError = ProviderError("the query cannot be asked")
         with guarded(unexpected.append):
             try:
-                answer = await self.asked_alone(asked.query, lambda: asked.ask(asked.spec))
+                answer = await self.asked_alone(
+                    asked.query, lambda: asked.ask(asked.spec), asked.since
+                )
             except ProviderError as error:
                 answer = error
         for fault in unexpected:
@@ -134,25 +140,34 @@ class _Server:
         asked.settle(answer)
         return not isinstance(answer, ProviderError)
 
-    async def asked_alone(self, query: str, ask: Callable[[], Awaitable[_A]]) -> _A:
-        """Ask in turn, and have a query that is at fault asked alone from now on."""
+    async def asked_alone(
+        self, query: str, ask: Callable[[], Awaitable[_A]], since: float | None = None
+    ) -> _A:
+        """Ask in turn, and have a query that is at fault asked alone from now on.
+
+        Args:
+            query: as its team has written it.
+            ask: asks it.
+            since: from when on an answer to another query says that this one is at fault, and not
+                the server; None for lately.
+
+        """
         await self.turn("alone")
         now = asyncio.get_running_loop().time
         began = now()
         try:
             answer = await ask()
         except ProviderError:
-            self._blame(query, began)
+            # What the server says to all is nobody's fault.
+            if self.answered >= (began - _LATELY if since is None else since):
+                self._set_apart(query)
             raise
-        self.answered = now()
+        self.heard()
         if now() - began >= SLOW:
-            self._blame(query, began)
+            self._set_apart(query)
         return answer
 
-    def _blame(self, query: str, began: float) -> None:
-        """Have a query asked alone, unless it is the server that does not answer."""
-        if self.answered < began - _LATELY:
-            return
+    def _set_apart(self, query: str) -> None:
         self.apart.pop(query, None)
         self.apart[query] = asyncio.get_running_loop().time() + _APART
         while len(self.apart) > _MOST_KEPT:

@@ -35,7 +35,8 @@ class Asked(Generic[W, A]):
     """One query, and all who wait for its answer.
 
     `what` is the query as it can be joined with others, `ask` asks it alone; `spec` is where, as
-    the first who wants to know has it.
+    the first who wants to know has it. `since` is when the round began in which it is asked, on the
+    loop's clock.
     """
 
     query: str
@@ -43,6 +44,7 @@ class Asked(Generic[W, A]):
     spec: ProviderSpec
     ask: Callable[[ProviderSpec], Awaitable[A]]
     waiting: list[asyncio.Future[A | ProviderError]] = field(default_factory=list)
+    since: float = float("-inf")
 
     @property
     def is_wanted(self) -> bool:
@@ -79,6 +81,9 @@ class Server(Protocol):
 
     async def turn(self) -> None:
         """Wait for a turn to ask something."""
+
+    def heard(self) -> None:
+        """Hear that it has answered."""
 
     def begin_alone(self, asked: Asked[W, A]) -> None:
         """Begin to ask a query alone; it is settled then."""
@@ -130,6 +135,9 @@ class Line(Generic[W, A]):
             self.is_served = False
 
     async def _round(self, asked: Sequence[Asked[W, A]]) -> None:
+        since = asyncio.get_running_loop().time()
+        for one in asked:
+            one.since = since
         if self._searches:
             self._searches = False
             self._each_alone(asked)
@@ -175,6 +183,7 @@ class Line(Generic[W, A]):
         except ProviderError as error:
             await self._ask_one_of(asked, error)
             return False
+        self._server.heard()
         for one, answer in zip(asked, answers, strict=True):
             if isinstance(answer, ProviderError):  # in the words that it has alone
                 self._server.begin_alone(one)

@@ -176,9 +176,9 @@ async def test_one_that_the_server_refuses_harms_no_other(world: World) -> None:
     assert answers == [(float(at),) if at != 17 else alone[0] for at in range(64)]
     assert "many-to-many" in str(alone[0])
     assert len(world.requests()) <= 2 * math.log2(64) + 3
-    # Mostly it is known from then on, and everybody else is one request; not always yet.
+    # It is known from then on: everybody else is one request.
     assert (await world.ask(*queries))[:3] == answers[:3]
-    assert len(world.requests()) <= 2 * math.log2(64) + 3
+    assert len(world.requests()) == 2
 
 
 async def test_one_that_takes_too_long_keeps_others_waiting_once(world: World) -> None:
@@ -232,6 +232,22 @@ async def test_what_a_server_says_to_all_is_said_to_all(world: World, status: in
     world.there.values = dict.fromkeys(queries, "1")
     assert await world.ask(*queries) == [(1.0,)] * 8
     assert len(world.requests()) == 1  # nobody was found at fault
+
+
+@pytest.mark.parametrize("status", [401, 500])
+async def test_what_a_server_says_to_all_after_it_answered_is_nobodys_fault(
+    world: World, status: int
+) -> None:
+    queries = [errors(f"web-{number}") for number in range(8)]
+    world.there.values = dict.fromkeys([*queries, "up"], "1")
+    expected = [(1.0,)] * 8
+    assert await world.ask("up", *queries) == [(1.0,), *expected]
+    world.there.status = status
+    assert all(f"answers {status}" in str(answer) for answer in await world.ask(*queries))
+    world.there.status = 200
+    world.requests()
+    assert await world.ask(*queries) == expected
+    assert len(world.requests()) == 1
 
 
 async def test_a_server_that_hangs_holds_up_its_own_users_only(world: World) -> None:
