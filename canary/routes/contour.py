@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from canary.model.traffic import Comparison, Condition, RequestMatch, Traffic
 from canary.model.values import FULL, Json
-from canary.routes.http_added import Bared, our_rules
-from canary.routes.http_kept import Splits, is_shared, split_of
+from canary.routes.http_added import Bared, without_ours
+from canary.routes.http_kept import Splits, split_of
 from canary.routes.http_matches import UnsaidError, value_match
 from canary.routes.http_parts import (
     COUNTS,
@@ -24,6 +24,7 @@ from canary.routes.http_parts import (
     part,
     refs_of,
     scale_of,
+    shared_out,
     weight_of,
 )
 from canary.routes.mark import Mark, TargetSplit
@@ -61,15 +62,7 @@ class HttpProxies(RuledRoutes):
 
     def bare(self, rules: list[Json], mark: Mark, space: str) -> Bared:
         """Take out routes and mirrors of ours."""
-        canaries = {split.canary: split for split in mark.splits.values()}
-        gone = our_rules(rules, mark, canaries, space)
-        parts = {it.removeprefix("part ") for it in mark.added if it.startswith("part ")}
-        left = [rule for at, rule in enumerate(rules) if at not in gone]
-        found = [
-            _without_mirrors(rule, parts) if is_shared(rule, canaries, space) else rule
-            for rule in left
-        ]
-        return Bared(rules=found, percent=True)
+        return Bared(rules=without_ours(rules, mark, space, _without_mirrors), percent=True)
 
     def counted(self, rules: list[Json]) -> list[Json]:
         """Return the rules with what their weights count for."""
@@ -245,8 +238,8 @@ def _split_ref(ref: Json, scale: int, variant: Variant, staying: Splits, space: 
     units = part(weight_of(ref), scale, shared=split is not None)
     if split is None:
         return [{**ref, "weight": units}]
-    share = (units * variant.shares[split.stable] + FULL // 2) // FULL
-    return [{**ref, "weight": units - share}, {**ref, "name": split.canary, "weight": share}]
+    stable_s, canary_s = shared_out(units, variant.shares[split.stable])
+    return [{**ref, "weight": stable_s}, {**ref, "name": split.canary, "weight": canary_s}]
 
 
 def _mirror(variant: Variant, split: TargetSplit, space: str) -> Json | None:

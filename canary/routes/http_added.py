@@ -6,6 +6,7 @@ first with every gateway. A mirror is a filter of the rule, and a cookie that is
 a backend. The mark remembers each of them by a digest; nothing is ours because it looks like it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,7 @@ from canary.routes.http_parts import (
     part,
     refs_of,
     scale_of,
+    shared_out,
     weight_of,
     without_name,
 )
@@ -75,9 +77,9 @@ def _split_ref(ref: Json, scale: int, variant: Variant, staying: Splits, space: 
     units = part(weight_of(ref), scale, shared=split is not None)
     if split is None:
         return [{**ref, "weight": units}]
-    share = (units * variant.shares[split.stable] + FULL // 2) // FULL
-    stable = {**ref, "weight": units - share}
-    canary = {**ref, "name": split.canary, "weight": share}
+    stable_s, canary_s = shared_out(units, variant.shares[split.stable])
+    stable = {**ref, "weight": stable_s}
+    canary = {**ref, "name": split.canary, "weight": canary_s}
     if split not in variant.drawn:
         return [stable, canary]
     of_canary, of_stable = cookies_of(split)
@@ -196,12 +198,10 @@ class Bared:
 
 def bared(rules: list[Json], mark: Mark, space: str) -> Bared:
     """Take out all that the mark remembers, and leave what looks like it but is not ours."""
-    canaries = {split.canary: split for split in mark.splits.values()}
-    gone = our_rules(rules, mark, canaries, space)
-    parts = {it.removeprefix("part ") for it in mark.added if it.startswith("part ")}
-    left = [rule for at, rule in enumerate(rules) if at not in gone]
+    parts, left = _parts_in(mark), without_ours(rules, mark, space)
     if not parts:
         return Bared(rules=left, percent=True)
+    canaries = _by_canary(mark)
     split = [is_shared(rule, canaries, space) for rule in left]
     percent = not any(
         _mirror_digest(it) in parts and "percent" not in it["requestMirror"]
@@ -217,7 +217,40 @@ def bared(rules: list[Json], mark: Mark, space: str) -> Bared:
     return Bared(rules=found, percent=percent)
 
 
-def our_rules(rules: list[Json], mark: Mark, canaries: Splits, space: str) -> set[int]:
+def without_ours(
+    rules: list[Json],
+    mark: Mark,
+    space: str,
+    strip: Callable[[Json, set[str]], Json] | None = None,
+) -> list[Json]:
+    """Return the team's rules, without those that were put in front of them.
+
+    Args:
+        rules: all rules of a route.
+        mark: what it remembers.
+        space: the route's namespace.
+        strip: returns a rule without the parts of ours, which have these digests; None where a
+            kind has no such parts.
+
+    """
+    canaries = _by_canary(mark)
+    gone = _our_rules(rules, mark, canaries, space)
+    left = [rule for at, rule in enumerate(rules) if at not in gone]
+    parts = _parts_in(mark)
+    if strip is None or not parts:
+        return left
+    return [strip(rule, parts) if is_shared(rule, canaries, space) else rule for rule in left]
+
+
+def _by_canary(mark: Mark) -> Splits:
+    return {split.canary: split for split in mark.splits.values()}
+
+
+def _parts_in(mark: Mark) -> set[str]:
+    return {it.removeprefix("part ") for it in mark.added if it.startswith("part ")}
+
+
+def _our_rules(rules: list[Json], mark: Mark, canaries: Splits, space: str) -> set[int]:
     """Return which rules were put in front of the team's.
 
     One that somebody has edited is known by its matches, as long as the route is the stored one:

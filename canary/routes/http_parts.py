@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final
 
-from canary.model.values import Json
+from canary.model.values import FULL, Json
 
 MOST: Final = 1_000_000
 """The largest weight that the API takes."""
@@ -158,3 +158,9 @@ def part(weight: int, scale: int, *, shared: bool) -> int:
     """
     units = weight * scale
     return max(units, PARTS) if shared and weight else units
+
+
+def shared_out(units: int, share: int) -> tuple[int, int]:
+    """Return a backend's units for the stable and for the canary, whose share is in percent."""
+    canary_s = (units * share + FULL // 2) // FULL
+    return units - canary_s, canary_s

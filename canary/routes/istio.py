@@ -10,8 +10,8 @@ from typing import Final
 
 from canary.model.traffic import RequestMatch
 from canary.model.values import FULL, Json
-from canary.routes.http_added import Bared, our_rules
-from canary.routes.http_kept import Splits, is_shared, split_of
+from canary.routes.http_added import Bared, without_ours
+from canary.routes.http_kept import Splits, split_of
 from canary.routes.http_matches import UnsaidError, lowered, value_match
 from canary.routes.http_parts import (
     SUBSET,
@@ -22,6 +22,7 @@ from canary.routes.http_parts import (
     part,
     refs_of,
     scale_of,
+    shared_out,
     weight_of,
 )
 from canary.routes.istio_parts import HTTP, counted, destination_of, list_of, rules_in, with_rules
@@ -51,15 +52,7 @@ class VirtualServices(RuledRoutes):
 
     def bare(self, rules: list[Json], mark: Mark, space: str) -> Bared:
         """Take out rules, mirrors and headers of ours."""
-        canaries = {split.canary: split for split in mark.splits.values()}
-        gone = our_rules(rules, mark, canaries, space)
-        parts = {it.removeprefix("part ") for it in mark.added if it.startswith("part ")}
-        left = [rule for at, rule in enumerate(rules) if at not in gone]
-        found = [
-            _without_parts(rule, parts) if is_shared(rule, canaries, space) else rule
-            for rule in left
-        ]
-        return Bared(rules=found, percent=True)
+        return Bared(rules=without_ours(rules, mark, space, _without_parts), percent=True)
 
     def put(
         self, plain: list[Json], splits: Splits, space: str, *, percent: bool
@@ -180,9 +173,9 @@ def _split_ref(ref: Json, scale: int, variant: Variant, staying: Splits, space: 
     units = part(weight_of(ref), scale, shared=split is not None)
     if split is None:
         return [{**ref, "weight": units}]
-    share = (units * variant.shares[split.stable] + FULL // 2) // FULL
-    stable = {**ref, "weight": units - share}
-    canary = {**of_canary(ref), "name": split.canary, "weight": share}
+    stable_s, canary_s = shared_out(units, variant.shares[split.stable])
+    stable = {**ref, "weight": stable_s}
+    canary = {**of_canary(ref), "name": split.canary, "weight": canary_s}
     if split not in variant.drawn:
         return [stable, canary]
     of_canary_s, of_stable_s = cookies_of(split)

@@ -14,8 +14,8 @@ from operator import itemgetter
 from typing import Any, Final
 
 from canary.model.traffic import Comparison, Condition, RequestMatch
-from canary.model.values import FULL, Json
-from canary.routes.http_added import Bared, our_rules
+from canary.model.values import Json
+from canary.routes.http_added import Bared, without_ours
 from canary.routes.http_kept import Splits, by, split_of
 from canary.routes.http_matches import UnsaidError, value_match
 from canary.routes.http_parts import (
@@ -24,6 +24,7 @@ from canary.routes.http_parts import (
     part,
     refs_of,
     scale_of,
+    shared_out,
     weight_of,
 )
 from canary.routes.mark import Mark, TargetSplit
@@ -41,9 +42,7 @@ class _Balanced(RuledRoutes):
 
     def bare(self, rules: list[Json], mark: Mark, space: str) -> Bared:
         """Take out routes of ours."""
-        canaries = {split.canary: split for split in mark.splits.values()}
-        gone = our_rules(rules, mark, canaries, space)
-        return Bared(rules=[it for at, it in enumerate(rules) if at not in gone], percent=True)
+        return Bared(rules=without_ours(rules, mark, space), percent=True)
 
     def put(
         self, plain: list[Json], splits: Splits, space: str, *, percent: bool
@@ -287,5 +286,5 @@ def _split_ref(ref: Json, scale: int, variant: Variant, staying: Splits, space: 
     units = part(weight_of(ref), scale, shared=bool(share))
     if split is None or not share:
         return [{**ref, "weight": units}]
-    canary_s = (units * share + FULL // 2) // FULL
-    return [{**ref, "weight": units - canary_s}, {**ref, "name": split.canary, "weight": canary_s}]
+    stable_s, canary_s = shared_out(units, share)
+    return [{**ref, "weight": stable_s}, {**ref, "name": split.canary, "weight": canary_s}]

@@ -7,30 +7,9 @@ import pytest
 from canary.model.strategy import InvalidStrategy, Strategy
 from canary.routes.refused import REFUSED, Refused
 from canary.spec.canary import PROVIDERS, Defaults, parse_strategy
+from tests.unit.manifests.flagger_objects import PROVIDERS as FLAGGERS_PROVIDERS
 
-FLAGGERS = frozenset(
-    {
-        "apisix",
-        "appmesh",
-        "appmesh:v1beta2",
-        "contour",
-        "gatewayapi:v1",
-        "gatewayapi:v1beta1",
-        "gloo",
-        "istio",
-        "knative",
-        "kubernetes",
-        "kuma",
-        "linkerd",
-        "nginx",
-        "osm",
-        "skipper",
-        "smi:v1alpha1",
-        "smi:v1alpha2",
-        "smi:v1alpha3",
-        "traefik",
-    }
-)
+FLAGGERS = frozenset(FLAGGERS_PROVIDERS)
 """The values of the enum in Flagger's CRD."""
 BY_NAME = {name: it for it in REFUSED for name in it.providers}
 
