@@ -94,16 +94,15 @@ def serving_certificate(system: Kubectl) -> str:
 def every_pod_serves(system: Kubectl) -> bool:
     """Tell whether each webhook pod has loaded what the Secret holds now.
 
-    Beside those that run there may be some that have ended, of the rollout before.
+    Beside those that run there may be some that have ended, of the rollout before; one that ends
+    after the pods were listed is looked at again.
     """
-    wanted = serving_certificate(system)
+    wanted = base64.b64decode(serving_certificate(system)).decode()
     running = ("-l", "app.kubernetes.io/component=webhook", "--field-selector=status.phase=Running")
-    pods = system.items("pods", *running)
+    pods = [pod["metadata"]["name"] for pod in system.items("pods", *running)]
     return bool(pods) and all(
-        base64.b64encode(
-            system("exec", pod["metadata"]["name"], "--", "cat", "/tls/tls.crt").encode()
-        ).decode()
-        == wanted
+        (loaded := system.run("exec", pod, "--", "cat", "/tls/tls.crt")).returncode == 0
+        and loaded.stdout == wanted
         for pod in pods
     )
 

@@ -3,9 +3,20 @@
 import pytest
 
 from tests.cluster.judged import judged_canary
-from tests.cluster.kit import Json, Kubectl, Traffic, WeightLog, message, service, wait_for, web
+from tests.cluster.kit import (
+    Json,
+    Kubectl,
+    Traffic,
+    WeightLog,
+    message,
+    phase,
+    service,
+    wait_for,
+    web,
+)
 
 pytestmark = pytest.mark.cluster
+ENDINGS = {"Succeeded", "Failed"}
 GOOD, BETTER, BEST = "headgate/demo:1.0", "headgate/demo:1.1", "headgate/demo:1.2"
 
 
@@ -20,9 +31,10 @@ def canary(*hosts: str) -> Json:
 
 def release(kubectl: Kubectl, image: str) -> list[int]:
     kubectl("set", "image", "deployment/web", f"web={image}")
-    wait_for("the run", lambda: "Promotion completed" not in message(kubectl), 30)
+    # The message tells of a held version before the run's phase does.
+    wait_for("the run", lambda: phase(kubectl) not in {"", "Initialized", *ENDINGS}, 30)
     log = WeightLog(kubectl)
-    assert log.follow({"Succeeded", "Failed"}, 300) == "Succeeded", message(kubectl)
+    assert log.follow(ENDINGS, 300) == "Succeeded", message(kubectl)
     return log.shares
 
 
