@@ -58,8 +58,8 @@ mutate: $(VENV)/.ready ## Change what decides and see whether a unit test fails;
 
 test: lint typecheck unit integration ## Everything: style, types, unit tests, the real cluster
 
-bench: $(VENV)/.ready ## Measure speed, and print it with version and machine; LONG=1: the judge at length
-	$(PYTHON) -m tests.bench $(if $(LONG),--long)
+bench: $(VENV)/.ready ## Measure speed, and print it with version and machine; LONG=1: the judge at length, ONLY="requests/s": some sections
+	$(PYTHON) -m tests.bench $(if $(LONG),--long) $(if $(ONLY),--only "$(ONLY)")
 
 bench-scale: $(VENV)/.ready ## Measure many releases at once and many targets; PARTS, RUNS, IDLE, STEADY, RATE, SECONDS
 	$(PYTHON) -m tests.bench.scale $(if $(PARTS),--parts $(PARTS)) $(if $(RUNS),--runs $(RUNS)) $(if $(IDLE),--idle $(IDLE)) \

@@ -13,6 +13,7 @@ class Figure:
 
     `aim` is None where there is none, and `more` says that a larger value is better. `noise` is
     how far two measurements of the same thing differ: an aim that is missed by less is kept.
+    Where it is `binding`, one that is missed is an error.
     """
 
     name: str
@@ -21,7 +22,16 @@ class Figure:
     aim: float | None = None
     more: bool = False
     noise: float = 0.0
+    binding: bool = False
     note: str = ""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether its aim is kept, as it is where there is none."""
+        if self.aim is None:
+            return True
+        short = self.aim - self.value if self.more else self.value - self.aim
+        return short <= self.noise
 
     def row(self) -> tuple[str, str, str, str]:
         """Return the texts of the four columns."""
@@ -31,10 +41,8 @@ class Figure:
         return self.name, f"{number(self.value)} {self.unit}", aim, self._ratio(self.aim)
 
     def _ratio(self, aim: float) -> str:
-        short = aim - self.value if self.more else self.value - aim
-        kept = short <= self.noise
         ratio = f"{self.value / aim:.2f}" if aim else "-"
-        return ratio if kept else f"{ratio} (missed)"
+        return ratio if self.is_kept else f"{ratio} (missed)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,11 @@ class Section:
     figures: Sequence[Figure] = field(default_factory=tuple)
     skipped: str = ""
     broken: str = ""
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it could not be taken, or a binding aim is missed."""
+        return bool(self.broken) or any(it.binding and not it.is_kept for it in self.figures)
 
 
 def number(value: float) -> str:

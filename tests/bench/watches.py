@@ -13,7 +13,8 @@ from runtime.kube import Cluster
 from runtime.resources import CANARIES, DEPLOYMENTS, HTTPROUTES, PODS, Resource
 from tests.cluster.kit import Json, wait_for
 
-WATCHED: Final = (CANARIES, DEPLOYMENTS, HTTPROUTES, PODS)
+WATCHED: Final = (CANARIES, DEPLOYMENTS, PODS)
+"""Beside the kind of route."""
 START_SECONDS: Final = 15.0
 
 
@@ -75,15 +76,16 @@ class Watches:
 
 
 @contextmanager
-def watching(kubeconfig: Path, namespace: str) -> Iterator[Watches]:
-    """Watch a namespace while the context lasts."""
-    seen, stop = Watches(), threading.Event()
+def watching(kubeconfig: Path, namespace: str, routes: Resource = HTTPROUTES) -> Iterator[Watches]:
+    """Watch a namespace, with its routes of a kind, while the context lasts."""
+    seen, stop, kinds = Watches(), threading.Event(), (*WATCHED, routes)
     thread = threading.Thread(
-        target=lambda: asyncio.run(_watch_all(kubeconfig, namespace, seen, stop)), daemon=True
+        target=lambda: asyncio.run(_watch_all(kubeconfig, namespace, kinds, seen, stop)),
+        daemon=True,
     )
     thread.start()
     try:
-        wait_for("the watches", lambda: seen.open == len(WATCHED) or seen.failure, START_SECONDS)
+        wait_for("the watches", lambda: seen.open == len(kinds) or seen.failure, START_SECONDS)
         yield seen
     finally:
         stop.set()
@@ -91,13 +93,16 @@ def watching(kubeconfig: Path, namespace: str) -> Iterator[Watches]:
 
 
 async def _watch_all(
-    kubeconfig: Path, namespace: str, seen: Watches, stop: threading.Event
+    kubeconfig: Path,
+    namespace: str,
+    kinds: tuple[Resource, ...],
+    seen: Watches,
+    stop: threading.Event,
 ) -> None:
     try:
         async with Cluster.connect(kubeconfig) as cluster, asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(_watch(cluster, resource, namespace, seen))
-                for resource in WATCHED
+                group.create_task(_watch(cluster, resource, namespace, seen)) for resource in kinds
             ]
             await asyncio.to_thread(stop.wait)
             for task in tasks:
