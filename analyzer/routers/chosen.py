@@ -7,7 +7,9 @@ from analyzer.ports import Cluster, SplitRefused
 from analyzer.routers.adopted import AdoptedRoutes
 from analyzer.routers.by_pods import ByPods
 from analyzer.routers.companions import BesideIngresses
+from analyzer.routers.kinds import Kinds
 from analyzer.routers.let_in import Places, nowhere
+from analyzer.routers.withheld import Withheld
 from canary.model.strategy import Kind, Strategy
 from canary.model.traffic import NOTHING, Traffic, by_size
 from canary.model.values import Json, Key
@@ -41,15 +43,17 @@ class Chosen:
         self._routes = AdoptedRoutes(cluster, marked=marked, reads=reads)
         self._ingresses = BesideIngresses(cluster, prefix, reads)
         self._pods = ByPods(cluster, reads)
+        self._withheld = Withheld(Kinds(cluster, reads=reads), marked)
 
     async def read_split(self, key: Key, strategy: Strategy) -> Split:
         """Return the split of what the strategy goes by."""
         if strategy.kind is Kind.PODS:
             return await self._pods.read_split(key, strategy)
-        return together(
+        split = together(
             await self._routes.read_split(key, strategy),
             await self._ingresses.read_split(key, strategy),
         )
+        return lacking(split, await self._withheld.of(key))
 
     async def write_split(self, key: Key, strategy: Strategy, traffic: Traffic) -> None:
         """Give the canary this traffic; by the way that its run has left it has none any more."""
@@ -58,24 +62,37 @@ class Chosen:
             return
         if traffic.is_nothing:
             await self._pods.clean(key)
-        refused, failed = list[SplitRefused](), list[ApiError | Overtaken]()
+        refused = await self._written(key, strategy, traffic)
+        refused += [f"cannot split {it}" for it in await self._withheld.of(key)]
+        if refused:
+            raise SplitRefused("; ".join(refused))
+
+    async def _written(self, key: Key, strategy: Strategy, traffic: Traffic) -> list[str]:
+        """Write all that can be written, and return what was refused."""
+        refused, failed = list[str](), list[ApiError | Overtaken]()
         for way in (self._routes, self._ingresses):  # whatever becomes of one, the other is written
             try:
                 await way.write_split(key, strategy, traffic)
             except SplitRefused as refusal:
-                refused.append(refusal)
+                refused.append(str(refusal))
             except (ApiError, Overtaken) as failure:
                 failed.append(failure)
         for error in failed:
             raise error
-        if refused:
-            raise SplitRefused("; ".join(map(str, refused)))
+        return refused
 
     async def clean(self, key: Key) -> bool:
         """Take the canary out of every route, Ingress and Service of the team."""
-        pods = await self._pods.clean(key)
-        routes = await self._routes.clean(key)
-        return await self._ingresses.clean(key) or routes or pods
+        found, failed = False, list[ApiError | Overtaken]()
+        for way in (self._pods, self._routes, self._ingresses):
+            try:
+                found = await way.clean(key) or found
+            except (ApiError, Overtaken) as failure:
+                failed.append(failure)
+        for error in failed:
+            raise error
+        await self._withheld.refuse(key)
+        return found
 
     async def ensure(self, key: Key, strategy: Strategy, owner: Json) -> None:
         """Make the own route where the Canary asks for one."""
@@ -104,6 +121,22 @@ def together(*ways: Split) -> Split:
         even=len({one.traffic for one in there}) == 1 and all(one.even for one in ways),
         confirmed=all(one.confirmed for one in ways),
         problem=_problems(ways),
+    )
+
+
+def lacking(split: Split, withheld: Sequence[str]) -> Split:
+    """Return a split with what is said of routes that cannot be read any more.
+
+    What they carry is not known, and not what is asked for.
+    """
+    if not withheld:
+        return split
+    said = (split.problem, *withheld)
+    return replace(
+        split,
+        routes=split.routes + len(withheld),
+        even=False,
+        problem="; ".join(it for it in said if it),
     )
 
 

@@ -4,7 +4,7 @@ A kind that the cluster does not serve, or that nobody has granted to Headgate, 
 is an error where a Canary asks for that kind alone, and for nobody else.
 """
 
-import time
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -50,6 +50,11 @@ ASKED_AGAIN: Final = 15.0
 """Seconds after which a kind that was not there is asked for again: a CRD or a right may come."""
 
 
+def loop_time() -> float:
+    """Return the running loop's monotonic time, in seconds."""
+    return asyncio.get_running_loop().time()
+
+
 class Kinds:
     """Lists routes, and remembers for a while which kinds there are none of.
 
@@ -63,13 +68,14 @@ class Kinds:
     def __init__(
         self,
         cluster: Readable,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = loop_time,
         reads: Readable | None = None,
     ) -> None:
         self._cluster = cluster
         self._reads = reads or cluster
         self._clock = clock
         self._absent: dict[str, float] = {}
+        self._denied: set[str] = set()
 
     async def routes(self, kind: str, namespace: str, *, afresh: bool) -> list[Json]:
         """Return all routes of a kind in a namespace, none where there is no such kind.
@@ -99,17 +105,35 @@ class Kinds:
         """
         if not afresh and self._clock() < self._absent.get(resource.kind, 0.0):
             return []
+        denied = False
         try:
             reads = self._cluster if afresh else self._reads
-            return await _listed(reads, resource, namespace)
+            found = await _listed(reads, resource, namespace)
         except NotFound:
-            pass
+            found = None
         except Forbidden:
             if not resource.optional:
                 raise
-        if resource.optional:
+            found, denied = None, True
+        (self._denied.add if denied else self._denied.discard)(resource.kind)
+        if found is None and resource.optional:
             self._absent[resource.kind] = self._clock() + ASKED_AGAIN
-        return []
+        return found or []
+
+    async def is_denied(self, kind: str, namespace: str, *, afresh: bool) -> bool:
+        """Tell whether nobody grants a kind to Headgate, or not any more.
+
+        Args:
+            kind: one of `WATCHED`.
+            namespace: where it is asked for.
+            afresh: whether to ask though the kind was not there a moment ago.
+
+        Raises:
+            ApiError: it cannot be told.
+
+        """
+        await self.routes(kind, namespace, afresh=afresh)
+        return kind in self._denied
 
     async def lacking(self, kinds: Iterable[str], namespace: str) -> str:
         """Say why there can be no route of any of these kinds; "" where there can be one.
@@ -127,7 +151,7 @@ class Kinds:
             except NotFound:
                 why = f"the cluster has no {kind} ({resource.api_version}); install its CRD"
             except Forbidden:
-                why = f"Headgate has no right to {resource.plural}; {_granted_by(kind)}"
+                why = f"Headgate has no right to {resource.plural}; {granted_by(kind)}"
             else:
                 return ""
             found.append(why)
@@ -139,7 +163,8 @@ async def _listed(reads: Readable, resource: Resource, namespace: str) -> list[J
     return [{"kind": resource.kind, **it} for it in found.items]
 
 
-def _granted_by(kind: str) -> str:
+def granted_by(kind: str) -> str:
+    """Say what grants a kind to Headgate."""
     if kind not in RIGHTS:
         return "apply its manifests again"
     return f"add manifests/route-rights/{RIGHTS[kind]} to its kustomization"

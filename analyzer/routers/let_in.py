@@ -5,12 +5,11 @@ theirs carries the label, so that the route webhook keeps what is written. Who l
 one list a look.
 """
 
-import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
 from analyzer.ports import Cluster
-from analyzer.routers.kinds import RESOURCES, Kinds
+from analyzer.routers.kinds import RESOURCES, Kinds, loop_time
 from canary.contract import NAMESPACE_ENABLED, NAMESPACE_LABEL
 from canary.model.names import canary_name
 from canary.model.values import Json, Key
@@ -50,7 +49,7 @@ class LetIn:
         cluster: Cluster,
         kinds: Kinds,
         marked: Places = nowhere,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = loop_time,
     ) -> None:
         self._cluster = cluster
         self._kinds = kinds

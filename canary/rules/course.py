@@ -44,6 +44,23 @@ def present(strategy: Strategy, state: State) -> Step:
     return strategy.steps[max(0, state.step)]
 
 
+def mended(state: State, strategy: Strategy) -> State:
+    """Return the state of a run with what its step says by now of copies and cookies.
+
+    A route may refuse what the step said when it was taken, and its event asks for the edit.
+
+    Args:
+        state: the run, located in the present sequence.
+        strategy: what it follows now.
+
+    """
+    if state.phase is not Phase.PROGRESSING or not state.begun or state.is_without_share:
+        return state
+    said, had = present(strategy, state).traffic, state.traffic
+    same = (said.weight, said.match) == (had.weight, had.match)
+    return replace(state, beside=replace(said, weight=0)) if same else state
+
+
 def words(strategy: Strategy, state: State) -> str:
     """Say what a run's canary has got by its step, in Flagger's words where it has some.
 

@@ -19,6 +19,7 @@ from canary.rules.approvals import kept_waiting
 from canary.rules.checks import summary
 from canary.rules.context import Context, Tick
 from canary.rules.course import left, present
+from canary.rules.routed import meant, to_traffic
 from canary.rules.transitions import refuse
 
 _LASTING: Final = frozenset({Reason.INCONCLUSIVE, Reason.SHARED_INCIDENT, Reason.STABLE_NOT_READY})
@@ -42,14 +43,16 @@ def recorded(ctx: Context, state: State) -> State:
 
 
 def stay(tick: Tick, reason: str, message: str) -> Decision:
-    """Keep the weight; say so once per message."""
+    """Keep the weight, on all routes that there are by now; say so once per message."""
     ctx, kept = tick.ctx, replace(tick.state, reason=str(reason), message=message)
     # How much is missing changes at every look; that something is missing is said once.
     news = reason != ctx.state.reason if reason in _LASTING else message != ctx.state.message
     told = reason in _TOLD and news
     events = (Emit(str(reason), message, warning=reason not in _USUAL),) if told else ()
+    # What nobody has heard of, such as a route of a kind that is served since, is split here.
+    route = to_traffic(ctx, meant(ctx, kept))
     return Decision(
-        state=kept, actions=(*events, SaveState()), requeue_after=tick.strategy.interval
+        state=kept, actions=(*events, SaveState(), *route), requeue_after=tick.strategy.interval
     )
 
 

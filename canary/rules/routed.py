@@ -19,6 +19,17 @@ def wanted(ctx: Context, state: State) -> Traffic:
     return state.traffic_of(ctx.observed.key)
 
 
+def meant(ctx: Context, state: State) -> Traffic:
+    """Return what the routes of a run are to carry: nothing while nothing would answer.
+
+    Args:
+        ctx: the world.
+        state: which run, and what it has come to.
+
+    """
+    return NOTHING if ctx.observed.unserved else wanted(ctx, state)
+
+
 def with_share(ctx: Context, state: State, weight: int) -> Traffic:
     """Return the same at another share; with 0 nothing is matched, mirrored or kept either.
 

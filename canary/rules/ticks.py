@@ -22,13 +22,12 @@ from canary.model.strategy import (
     NoDataPolicy,
     Strategy,
 )
-from canary.model.traffic import NOTHING, Traffic
 from canary.model.world import CanaryPresent
 from canary.rules.actions import Action, Decision, Emit, SaveState, SetTraffic
 from canary.rules.approvals import confirmed
 from canary.rules.checks import measurements, summary
 from canary.rules.context import RECHECK, Context, Tick
-from canary.rules.course import advancing, left
+from canary.rules.course import advancing, left, mended
 from canary.rules.gates import (
     gate,
     incident,
@@ -49,7 +48,7 @@ from canary.rules.rounds import (
     question,
     samples_of,
 )
-from canary.rules.routed import to_traffic, wanted
+from canary.rules.routed import meant, to_traffic, wanted
 from canary.rules.transitions import made_whole, promote, refuse
 
 _KEEP_EVERY: Final = timedelta(seconds=30)
@@ -102,16 +101,11 @@ def _is_news(ctx: Context) -> bool:
 
 def is_moved(tick: Tick) -> bool:
     """Tell whether the routes carry other traffic than they are to."""
-    return tick.ctx.observed.split.lacks(_traffic(tick))
-
-
-def _traffic(tick: Tick) -> Traffic:
-    """Return what the routes are to carry: nothing while nothing would answer."""
-    return NOTHING if tick.ctx.observed.unserved else wanted(tick.ctx, tick.state)
+    return tick.ctx.observed.split.lacks(meant(tick.ctx, tick.state))
 
 
 def _to_route(tick: Tick) -> tuple[Action, ...]:
-    return to_traffic(tick.ctx, _traffic(tick))
+    return to_traffic(tick.ctx, meant(tick.ctx, tick.state))
 
 
 def weighed(tick: Tick) -> Decision | None:
@@ -163,7 +157,9 @@ def check(tick: Tick) -> Decision:
     first = tick.state.checked_at is None
     if outcome is Outcome.PASSED and tick.state.out and (first or not is_moved(tick)):
         return _waiting(tick, ask)
-    return _VERDICTS[outcome](replace(tick, state=_seen(tick, ask, checks)))
+    seen = _seen(tick, ask, checks)
+    state = mended(seen, tick.strategy) if is_moved(tick) else seen
+    return _VERDICTS[outcome](replace(tick, state=state))
 
 
 def _asking(tick: Tick, ask: MetricsAsk) -> Decision:
@@ -316,10 +312,7 @@ def _moved(tick: Tick) -> Decision | None:
 
     What was judged is not this step.
     """
-    if not is_moved(tick):
-        return None
-    again = stay(tick, *_why(tick))
-    return replace(again, actions=(*again.actions, SetTraffic(_traffic(tick))))
+    return stay(tick, *_why(tick)) if is_moved(tick) else None
 
 
 def _not_followed(tick: Tick) -> Decision | None:

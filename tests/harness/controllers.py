@@ -56,13 +56,14 @@ def _all_good(image: str) -> Health:
 class Surroundings:
     """The controllers of a cluster.
 
-    `health` says what an image does; `gateway_up` whether routes are taken over; `lost` are the
-    nodes that are not heard of.
+    `health` says what an image does; `gateway_up` whether routes are taken over, but for those of
+    the `untaken` kinds; `lost` are the nodes that are not heard of.
     """
 
     api: ApiServer
     health: Callable[[str], Health] = _all_good
     gateway_up: bool = True
+    untaken: set[Resource] = field(default_factory=set)
     lost: set[int] = field(default_factory=set)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -79,7 +80,7 @@ class Surroundings:
         for service in self.api.peek(SERVICES):
             self._endpoints(service)
         if self.gateway_up:
-            for resource in RESOURCES.values():
+            for resource in (it for it in RESOURCES.values() if it not in self.untaken):
                 for route in self.api.peek(resource):
                     self._take_route(resource, route)
         return self.api.version != before

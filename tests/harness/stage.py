@@ -41,6 +41,7 @@ from runtime.resources import (
     SERVICES,
     TRAEFIKSERVICES,
     VIRTUALSERVICES,
+    Resource,
 )
 from tests.fakes.hook_caller import FakeHookCaller
 from tests.harness.admitted import Webhook, labelled
@@ -219,11 +220,13 @@ class Stage:
 
     def weight(self) -> int:
         """Return the share of the canary, in percent: of the route's weights, or of the pods."""
-        if self.by_pods:
-            return self._share_of_pods()
-        if self.routes == INGRESSES:
+        return self._share_of_pods() if self.by_pods else self.share_on(self.routes)
+
+    def share_on(self, routes: Resource) -> int:
+        """Return the share of the canary on the team's route of a kind, in percent."""
+        if routes == INGRESSES:
             return self._share_beside()
-        found = self.api.look(self.routes, *PLACE)
+        found = self.api.look(routes, *PLACE)
         refs = [] if found is None else backends_of(found)
         total = sum(ref.get("weight", 0) for ref in refs)
         given = sum(ref.get("weight", 0) for ref in refs if ref["name"] == CANARY)
