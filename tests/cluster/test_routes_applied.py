@@ -18,13 +18,22 @@ from analyzer.loop.surroundings import Surroundings
 from analyzer.ports import SplitRefused
 from analyzer.routers.adopted import AdoptedRoutes
 from analyzer.routers.kinds import BESIDE, RESOURCES
+from analyzer.routers.standing import missing
 from canary.contract import NAMESPACE_ENABLED, NAMESPACE_LABEL, SPLIT
 from canary.model.steps import Step
 from canary.model.strategy import BalancedRoute, GatewayRoute, MeshRoute, ProxyRoute, Strategy
-from canary.model.traffic import Traffic
+from canary.model.traffic import (
+    Affinity,
+    Comparison,
+    Condition,
+    RequestMatch,
+    SameSite,
+    Traffic,
+)
 from canary.model.values import Json, Key
+from canary.routes.from_service import route_from_service
 from canary.routes.known import DIALECTS
-from canary.routes.mark import TargetSplit
+from canary.routes.mark import Mark, TargetSplit
 from runtime.kube import Cluster
 from runtime.resources import REFERENCEGRANTS
 from sandbox import addons
@@ -89,6 +98,38 @@ OWN = (
     ),
     BalancedRoute(),
 )
+HEADER = Condition(name="x-canary", by=Comparison.EXACT, value="in.sider")
+COOKIE = Condition(name="cookie", by=Comparison.REGEX, value="^(.*?;)?(a=b)(;.*)?$")
+PARAM = Condition(name="user", by=Comparison.PREFIX, value="beta-")
+INSIDERS = (RequestMatch(headers=(HEADER, COOKIE)), RequestMatch(params=(PARAM,)))
+KEPT = Affinity(
+    cookie="met",
+    primary_cookie="met-too",
+    domain="own.example",
+    path="/",
+    http_only=True,
+    secure=True,
+    same_site=SameSite.LAX,
+    partitioned=True,
+)
+SHAPES = {
+    "a share": Traffic(30),
+    "all": Traffic(100),
+    "a match": Traffic(100, match=INSIDERS),
+    "a part of a match": Traffic(30, match=INSIDERS[:1]),
+    "a mirror": Traffic(0, mirror=100),
+    "a mirror of some": Traffic(0, mirror=30),
+    "a share by cookie": Traffic(30, affinity=KEPT).of_run("web candidate@1"),
+}
+SAID = {
+    "HTTPRoute": set(SHAPES),
+    "GRPCRoute": {"a share", "all"},
+    "HTTPProxy": set(SHAPES) - {"a share by cookie"},
+    "VirtualService": set(SHAPES),
+    "IngressRoute": {"a share", "all", "a match", "a part of a match"},
+    "TraefikService": {"a share", "all"},
+}
+"""What each kind carries; all else it refuses, and is left as it was."""
 RIGHTS = ("grpcroutes", "contour", "istio", "traefik", "other-namespaces")
 
 
@@ -204,6 +245,7 @@ async def test_every_kind_is_split_where_it_is_granted_and_does_not_drift(team: 
         await _is_followed_in_a_mesh(team, kind)
         await _is_let_in(team, kind)
     await _is_treated_alike(team)
+    await _are_valid(team)
     for own in OWN:
         await _is_made(team, replace(STRATEGY, own_route=own, service_port=80))
 
@@ -226,11 +268,53 @@ async def _is_treated_alike(team: Team) -> None:
         kubectl("delete", kind, "--all")
 
 
+async def _are_valid(team: Team) -> None:
+    for kind in RESOURCES:
+        for shape, traffic in SHAPES.items():
+            await _is_valid(team, kind, traffic, said=shape in SAID[kind])
+
+
+async def _is_valid(team: Team, kind: str, traffic: Traffic, *, said: bool) -> None:
+    """What is stored is all that was to be written, and has no field that the schema lacks."""
+    kubectl, router, plural = team.kubectl, AdoptedRoutes(team.analyzer), RESOURCES[kind].plural
+    written = made(kind, f"{kind.lower()}.example")
+    written["spec"].pop("tcp", None)  # connections carry shares alone
+    kubectl.apply(written)
+    plain = kubectl.get(plural, "web")
+    if said:
+        await router.write_split(WEB, STRATEGY, traffic)
+    else:
+        with pytest.raises(SplitRefused):
+            await router.write_split(WEB, STRATEGY, traffic)
+    stored = kubectl.get(plural, "web")
+    assert (stored["spec"] != plain["spec"]) is said
+    [dialect] = [it for it in DIALECTS if it.kind == kind]
+    assert missing(dialect, {"kind": kind, **stored}) is None, "a field was dropped"
+    _is_taken(kubectl, stored)
+    # As it is made, before anybody who stores it could drop anything.
+    wanted = Mark().having("web", TargetSplit(stable="web", canary="web-canary", traffic=traffic))
+    _is_taken(kubectl, {**plain, "spec": dialect.with_traffic(plain, wanted).spec})
+    await router.clean(WEB)
+    assert kubectl.get(plural, "web")["spec"] == plain["spec"]
+    kubectl("delete", plural, "web")
+
+
+def _is_taken(kubectl: Kubectl, obj: Json) -> None:
+    """Have the API server check every field of an object strictly, and store nothing."""
+    volatile = ("managedFields", "resourceVersion", "uid", "generation", "creationTimestamp")
+    metadata = {key: it for key, it in obj["metadata"].items() if key not in volatile}
+    sent = {key: it for key, it in obj.items() if key != "status"}
+    flags = ("--dry-run=server", "--validate=strict", "--force-conflicts")
+    text = json.dumps({**sent, "metadata": metadata})
+    kubectl("apply", "--server-side", *flags, "-f", "-", stdin=text)
+
+
 async def _is_made(team: Team, strategy: Strategy) -> None:
     own, router = strategy.own_route, AdoptedRoutes(team.analyzer)
     assert own is not None
     plural = RESOURCES[own.kind].plural
     await router.ensure(WEB, strategy, OWNER)
+    _is_taken(team.kubectl, route_from_service(WEB, strategy, OWNER))
     plain = team.kubectl.get(plural, "web")["spec"]
     await router.write_split(WEB, strategy, Traffic(30))
     assert share(own.kind, team.kubectl.get(plural, "web")) == 30
