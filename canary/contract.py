@@ -198,6 +198,7 @@ class Reason(StrEnum):
     MISFIT = "CanaryNotApart"
     NO_TARGET = "TargetNotFound"
     NO_ROUTE = "NoRoute"
+    ROUTE_REFUSED = "RouteRefused"
     NO_ENDPOINT = "NoReadyEndpoint"
     MADE_AGAIN = "MadeAgain"
     EXCLUSIVE = "PodsInTheWay"

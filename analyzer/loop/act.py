@@ -240,7 +240,7 @@ class Actor:
         try:
             await self.router.write_split(scene.key, scene.strategy, traffic)
         except SplitRefused as refused:
-            await self.emit(scene, Emit("RouteRefused", str(refused), warning=True), now)
+            await self.emit(scene, Emit(Reason.ROUTE_REFUSED, str(refused), warning=True), now)
 
     async def reopen(self, target: Json, now: datetime) -> Json:
         """Take an earlier candidate's verdict from a target that is held with another one.

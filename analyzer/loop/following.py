@@ -14,6 +14,7 @@ from analyzer.loop.index import ClusterIndex, with_owners_of_made
 from canary.contract import AUTO_LABEL, DOMAIN, NAMESPACE_LABEL, SPLIT
 from canary.model.values import Json, Key
 from canary.objects.workloads import annotations
+from canary.routes.known import dialect_of
 from canary.spec.made import is_ours
 from runtime.informer import Informer, ListWatch
 from runtime.kept import Packed
@@ -149,7 +150,14 @@ def essence_of_route(route: Json) -> Json:
         },
         "spec": hashlib.sha256(_meaning(route)).hexdigest(),
         "names": _names(route),
+        "against": _against(route) if SPLIT in notes else "",
     }
+
+
+def _against(route: Json) -> str:
+    """Return what gateways have against a route that is split, as digests; else they tell much."""
+    dialect = dialect_of(route)
+    return "" if dialect is None else " ".join(it.who for it in dialect.word(route).troubles)
 
 
 def _names(route: Json) -> str:

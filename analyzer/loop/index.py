@@ -308,6 +308,6 @@ def _names_the_same(old: Json | None, new: Json | None) -> bool:
     return "names" in new and old.get("names") == new["names"]
 
 
-def _meaning(route: Json) -> tuple[object, Mapping[str, str]]:
-    """Return a route without what its gateway writes of it."""
-    return route.get("spec"), annotations(route)
+def _meaning(route: Json) -> tuple[object, object, Mapping[str, str]]:
+    """Return a route with no more of what its gateways write than what they have against it."""
+    return route.get("spec"), route.get("against"), annotations(route)

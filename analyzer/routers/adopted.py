@@ -16,10 +16,12 @@ from analyzer.ports import Cluster, SplitRefused
 from analyzer.routers.kinds import BESIDE, RESOURCES, Kinds
 from analyzer.routers.let_in import LetIn, Places, nowhere
 from analyzer.routers.policies import treat_alike
+from analyzer.routers.refusals import Refusals
 from analyzer.routers.standing import (
     Change,
     called,
     carried_by,
+    declined_on,
     is_another_s,
     is_marked,
     is_of,
@@ -40,6 +42,7 @@ from canary.model.values import Json, Key
 from canary.model.world import Split
 from canary.objects.desired import canary_name, owner_reference
 from canary.objects.ownership import Ownership, owned_by, whose_it_is
+from canary.routes.declined import asked
 from canary.routes.dialect import Dialect, Written
 from canary.routes.from_service import beside_own, route_from_service
 from canary.routes.known import DIALECTS
@@ -79,6 +82,7 @@ class AdoptedRoutes:
         self._dialects = tuple(dialects)
         self._kinds = Kinds(cluster, reads=reads)
         self._let_in = LetIn(cluster, self._kinds, marked)
+        self._refusals = Refusals()
 
     async def read_split(self, key: Key, strategy: Strategy) -> Split:
         """Return the split as it stands on every route that has traffic for the stable Service.
@@ -95,12 +99,14 @@ class AdoptedRoutes:
         deciding = frozenset[Traffic]().union(*(own or (found for _, found in counted)))
         all_of_it = deciding.union(*(found for _, found in counted))
         even = len(deciding) <= 1
+        problem = "" if even else uneven({called(it, key): found for it, found in counted})
         return Split(
             traffic=max(all_of_it, key=by_size, default=NOTHING),
             routes=len(counted),
-            even=even,
+            even=even and not self._refusals.are_new(key, routes),
             confirmed=all(dialect.accepted(route) for dialect, route in routes),
-            problem="" if even else uneven({called(it, key): found for it, found in counted}),
+            problem=problem,
+            declined=self._refusals.said(key, routes),
         )
 
     async def write_split(self, key: Key, strategy: Strategy, traffic: Traffic) -> None:
@@ -123,10 +129,12 @@ class AdoptedRoutes:
         in_a_mesh = [route for it, route in routes if it.kind == VIRTUALSERVICES.kind]
         await treat_alike(self._cluster, key.namespace, split, in_a_mesh)
 
-        def having(route: Json, mark: Mark) -> Mark:
-            return mark.having(name_on(route, key), split_on(route, key, split))
+        def having(dialect: Dialect, route: Json, mark: Mark) -> Mark:
+            name, mine = name_on(route, key), split_on(route, key, split)
+            lasting = self._refusals.has_lasted(key, dialect, route)
+            return asked(dialect, route, mark, name, mine, lasting=lasting)
 
-        failures = await self._bring_all(key, routes, having)
+        failures = await self._bring_all(key, routes, having, traffic)
         for route, error in failures:
             # Whoever writes a route of another namespace again and again keeps no run waiting.
             if not is_of(route, key) and (_is_refused(error) or isinstance(error, _WRITTEN)):
@@ -164,7 +172,7 @@ class AdoptedRoutes:
 
         """
 
-        def leaving(route: Json, mark: Mark) -> Mark:
+        def leaving(_: Dialect, route: Json, mark: Mark) -> Mark:
             return mark.leaving(name_on(route, key))
 
         failures = await self._bring_all(key, routes, leaving)
@@ -276,14 +284,23 @@ class AdoptedRoutes:
         return [(of_kind[it["kind"]], it) for it in routes if it["kind"] in of_kind]
 
     async def _bring_all(
-        self, key: Key, routes: Iterable[tuple[Dialect, Json]], change: Change
+        self,
+        key: Key,
+        routes: Iterable[tuple[Dialect, Json]],
+        change: Change,
+        traffic: Traffic = NOTHING,
     ) -> list[tuple[Json, Failure]]:
-        """Bring every route to the changed mark; return those on which that failed, with why."""
+        """Bring every route to the changed mark; return those on which that failed, with why.
+
+        One from which its gateway keeps the traffic that is asked for has failed, too.
+        """
         failures: list[tuple[Json, Failure]] = []
 
         async def bring(dialect: Dialect, route: Json) -> None:
             try:
-                await self._bring(key, dialect, route, change)
+                now = await self._bring(key, dialect, route, change)
+                if why := declined_on(now, key, traffic):
+                    failures.append((route, Invalid(0, "NotTaken", why)))
             except (Gone, NotFound):
                 return  # with the route its split is gone
             except (ApiError, Overtaken) as failure:
@@ -294,8 +311,8 @@ class AdoptedRoutes:
                 group.create_task(bring(dialect, route))
         return failures
 
-    async def _bring(self, key: Key, dialect: Dialect, route: Json, change: Change) -> None:
-        """Write the mark, then what the webhook did not make of it.
+    async def _bring(self, key: Key, dialect: Dialect, route: Json, change: Change) -> Json:
+        """Write the mark, then what the webhook did not make of it; return what is stored then.
 
         Until the weights are written, what is kept of the team's text stays what belongs to the old
         ones: after a death in between, the next look reads the same.
@@ -313,7 +330,7 @@ class AdoptedRoutes:
         resource = RESOURCES[dialect.kind]
         await self._bring_companions(dialect, route, mark_wanted(key, dialect, route, change))
         now = await patched(self._cluster, resource, route, mark)
-        await patched(self._cluster, resource, now, weights)
+        return await patched(self._cluster, resource, now, weights)
 
     async def _bring_companions(self, dialect: Dialect, route: Json, mark: Mark) -> None:
         """Make what the splits need beside the route; take away what only those before needed."""

@@ -121,6 +121,7 @@ def together(*ways: Split) -> Split:
         even=len({one.traffic for one in there}) == 1 and all(one.even for one in ways),
         confirmed=all(one.confirmed for one in ways),
         problem=_problems(ways),
+        declined="; ".join(one.declined for one in ways if one.declined),
     )
 
 

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 from canary.model.traffic import NOTHING, Traffic, by_size
 from canary.model.values import Json, Key
+from canary.routes.declined import shape_of
 from canary.routes.dialect import Dialect, Written
 from canary.routes.http_parts import seen_from, space_of
 from canary.routes.mark import NO_MARK, Mark, TargetSplit, mark_of, text_of
 from runtime.errors import Invalid
 
-Change = Callable[[Json, Mark], Mark]
+Change = Callable[[Dialect, Json, Mark], Mark]
 """Returns what a route's mark is to be."""
 
 
@@ -82,8 +83,8 @@ def mark_wanted(key: Key, dialect: Dialect, route: Json, change: Change) -> Mark
 
     """
     before = standing(route)
-    mark = change(route, before)
-    if len(mark.staying) < len(mark.splits):
+    mark = change(dialect, route, before)
+    if len(mark.staying) < len(mark.splits) or len(mark.in_rules) < len(before.in_rules):
         return mark
     if why := mark.too_much or dialect.with_traffic(route, mark).mark.too_much:
         raise Invalid(0, "MarkTooLarge", why)
@@ -93,6 +94,30 @@ def mark_wanted(key: Key, dialect: Dialect, route: Json, change: Change) -> Mark
         if said:
             raise Invalid(0, "TrafficNotSaid", "; ".join(said))
     return mark
+
+
+def declined_on(route: Json, key: Key, traffic: Traffic) -> str:
+    """Say why a target's split stays out of a route that it is asked of, "" where it is in.
+
+    What nobody misses is said where that alone was declined.
+    """
+    mine = standing(route).staying.get(name_on(route, key))
+    if mine is None or (it := mine.declined) is None:
+        return ""
+    if traffic.is_nothing and it.shape != shape_of(NOTHING):
+        return ""
+    return kept_out(route, key)
+
+
+def kept_out(route: Json, key: Key) -> str:
+    """Say why a target's split stays out of a route, "" where it does not."""
+    mine = standing(route).staying.get(name_on(route, key))
+    if mine is None or mine.declined is None:
+        return ""
+    return (
+        f"{mine.declined.said}; the canary stays out of it for this run, until the Canary asks for "
+        "other traffic or the route's own text changes"
+    )
 
 
 def name_of(route: Json) -> str:

@@ -77,13 +77,15 @@ class Traffic:
 
     `weight` is its share of those that any of `match` lets in (of all without one), `mirror` the
     share of the stable's requests that it gets a copy of, both in percent. `affinity` is None where
-    each request is by itself.
+    each request is by itself. `run` tells for which run it is asked, "" where that makes no
+    difference; it is no part of what the canary gets.
     """
 
     weight: int = 0
     match: tuple[RequestMatch, ...] = field(default=(), kw_only=True)
     mirror: int = field(default=0, kw_only=True)
     affinity: Affinity | None = field(default=None, kw_only=True)
+    run: str = field(default="", kw_only=True, compare=False, repr=False)
 
     @property
     def is_nothing(self) -> bool:
@@ -102,10 +104,9 @@ class Traffic:
             run: what tells the run from all others, those of other targets too.
 
         """
-        if self.affinity is None:
-            return self
         value = hashlib.sha256(run.encode()).hexdigest()[:16]
-        return replace(self, affinity=replace(self.affinity, value=value))
+        kept = None if self.affinity is None else replace(self.affinity, value=value)
+        return replace(self, affinity=kept, run=value)
 
     def __str__(self) -> str:
         """Say it for a person, such as "100 % of what matches"."""

@@ -152,8 +152,9 @@ class Split:
 
     `routes` counts the routes that lead to the stable Service; with none, nothing can be shifted.
     `even` is whether every route carries the same, else it is the largest; `confirmed` whether the
-    gateway has taken the last write. Without a route, `joining` has the canary's pods that are in
-    the Service itself, or may be; it counts as one route then.
+    gateway has taken the last write. `declined` says which routes a gateway does not follow with
+    the canary in them, so that it has to come out or stays out. Without a route, `joining` has the
+    canary's pods that are in the Service itself, or may be; it counts as one route then.
     """
 
     traffic: Traffic = NOTHING
@@ -161,6 +162,7 @@ class Split:
     even: bool = True
     confirmed: bool = True
     problem: str = ""
+    declined: str = ""
     joining: Joining | None = None
 
     @property

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from canary.model.traffic import Comparison, Condition, RequestMatch, Traffic
 from canary.model.values import FULL, Json
+from canary.routes.dialect import Trouble, Word
 from canary.routes.http_added import Bared, without_ours
-from canary.routes.http_kept import Splits, split_of
+from canary.routes.http_kept import Splits, is_shared, split_of
 from canary.routes.http_matches import UnsaidError, value_match
 from canary.routes.http_parts import (
     COUNTS,
@@ -36,6 +37,8 @@ _MIRROR: Final = "mirror"
 _SHARE: Final = "share"
 _PATHS: Final = ("prefix", "exact", "regex")
 _VALID: Final = "valid"
+_ORPHANED: Final = "Orphaned"
+_NOT_HEARD_OF: Final = "ServiceUnresolvedReference"
 _DIGITS: Final = 16
 
 
@@ -92,8 +95,37 @@ class HttpProxies(RuledRoutes):
         )
         return status.get("currentStatus") == _VALID and any(seen)
 
+    def word(self, route: Json) -> Word:
+        """Return what Contour says of the stored generation. Whose proxy includes it is not ours.
+
+        An included proxy that nobody includes is an orphan, whatever stands in it.
+        """
+        generation = route["metadata"].get("generation", 0)
+        told = [
+            it
+            for it in (route.get("status") or {}).get("conditions") or ()
+            if it.get("type") == "Valid" and it.get("observedGeneration", 0) >= generation
+        ]
+        errors = [
+            error
+            for it in told
+            if it.get("status") == "False"
+            for error in it.get("errors") or [it]
+            if error.get("type") != _ORPHANED
+        ]
+        return Word(troubles=tuple(map(_trouble, errors)), whole=bool(told))
+
 
 # --- between its words and the arithmetic's -----------------------------------------------------
+
+
+def _trouble(error: Json) -> Trouble:
+    why = ": ".join(str(error[it]) for it in ("reason", "message") if error.get(it))
+    return Trouble(
+        who=digest([error.get("type"), error.get("reason")], 8),
+        said=f"Contour says Valid: False ({why})",
+        passing=error.get("reason") == _NOT_HEARD_OF,
+    )
 
 
 def _as_rule(route: Json) -> Json:

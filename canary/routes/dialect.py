@@ -17,6 +17,31 @@ class Written:
     mark: Mark
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """What a gateway has against a route as it is stored.
+
+    `who` is a digest of which gateway it is and what it is about, the same as long as it has it,
+    `said` its own words. It is `passing` where that is over by itself if all is well, such as a
+    Service that the gateway has not heard of yet.
+    """
+
+    who: str
+    said: str
+    passing: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What the gateways say of a route as it is stored, and of no generation before.
+
+    It is `whole` once every one that says anything of the route has told of this generation.
+    """
+
+    troubles: tuple[Trouble, ...] = ()
+    whole: bool = False
+
+
 class Dialect(Protocol):
     """One kind of route, as pure functions of a route's object.
 
@@ -59,6 +84,9 @@ class Dialect(Protocol):
 
     def accepted(self, route: Json) -> bool:
         """Tell whether every gateway has taken the route as it is stored."""
+
+    def word(self, route: Json) -> Word:
+        """Return what the gateways say of the route as it is stored, as far as its kind tells."""
 
     def companions(self, route: Json, mark: Mark) -> tuple[Json, ...]:
         """Return the objects that the splits need beside the route, for server-side apply.

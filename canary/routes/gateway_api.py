@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from operator import itemgetter
 
 from canary.model.values import Json
+from canary.routes.dialect import Word
 from canary.routes.http_added import Bared, bared, too_much, written
 from canary.routes.http_kept import Splits
 from canary.routes.http_matches import both
 from canary.routes.http_parts import rules_of, space_of, with_names, with_rules, without_names
 from canary.routes.mark import Mark, TargetSplit
-from canary.routes.parents import is_seen, unheeded_by, unsplit_rules
+from canary.routes.parents import is_seen, unheeded_by, unsplit_rules, word_of
 from canary.routes.ruled import RuledRoutes, put_each
 from canary.routes.variants import Put, variants_of
 
@@ -63,3 +64,7 @@ class HttpRoutes(RuledRoutes):
     def accepted(self, route: Json) -> bool:
         """Tell whether every parent has seen the stored generation."""
         return is_seen(route)
+
+    def word(self, route: Json) -> Word:
+        """Return what its parents say of the stored generation."""
+        return word_of(route)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from canary.model.values import Json
+from canary.routes.dialect import Word
 from canary.routes.http_added import Bared, written
 from canary.routes.http_kept import Splits
 from canary.routes.http_matches import UnsaidError
@@ -15,7 +16,7 @@ from canary.routes.http_parts import (
     without_names,
 )
 from canary.routes.mark import Mark, TargetSplit
-from canary.routes.parents import is_seen, unheeded_by, unsplit_rules
+from canary.routes.parents import is_seen, unheeded_by, unsplit_rules, word_of
 from canary.routes.ruled import RuledRoutes, put_each
 from canary.routes.variants import Put, Variant
 
@@ -63,6 +64,10 @@ class GrpcRoutes(RuledRoutes):
     def accepted(self, route: Json) -> bool:
         """Tell whether every parent has seen the stored generation."""
         return is_seen(route)
+
+    def word(self, route: Json) -> Word:
+        """Return what its parents say of the stored generation."""
+        return word_of(route)
 
 
 def _refuse_more(split: TargetSplit) -> None:

@@ -30,19 +30,42 @@ LONGEST_READ: Final = 192 * 1024
 _ELSEWHERE: Final = "elsewhere"
 """Field of an entry for the stable of a target of another namespace. Versions that know of none
 would take the entry out of the mark and leave the canary in the rules: they cannot read it."""
+_DECLINED: Final = "declined"
+"""Field of an entry in place of its traffic. Versions that know of none would put the canary in
+again and forget that it was declined: they cannot read it either."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declined:
+    """What a gateway did not take of a split: it stays out of the rules until that is another one.
+
+    `shape` is a digest of what the canary was to get, `run` the run that asked for it, "" where
+    that is not known, `text` a digest of the route as its team wrote it, `said` the gateway's own
+    words. `unsure` says that another target's split that was as new stood beside it.
+    """
+
+    shape: str
+    run: str
+    text: str
+    said: str
+    unsure: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSplit:
     """One target's split: its Services, and what the canary gets of the stable's traffic.
 
-    `leaving` says that the canary is to be taken out: the entry itself goes with it.
+    `leaving` says that the canary is to be taken out: the entry itself goes with it. `taken` is a
+    digest of what the gateways are known to have taken of it, "" for nothing yet. A split that is
+    `declined` has nothing in the rules.
     """
 
     stable: str
     canary: str
     traffic: Traffic = NOTHING
     leaving: bool = False
+    taken: str = ""
+    declined: Declined | None = None
 
     @property
     def weight(self) -> int:
@@ -55,20 +78,27 @@ class Mark:
     """All splits of one route, by target.
 
     `added` is what the dialect has put in beside weights, in its own words. `kept` is what it needs
-    to give back what the team wrote; where it is empty, it reads that from the weights. `elder` is
-    the namespace in a mark that the version before marks by target has written and must go on
-    understanding, "" in all others.
+    to give back what the team wrote; where it is empty, it reads that from the weights. `faults`
+    are what gateways have against the route whatever we put there. `elder` is the namespace in a
+    mark that the version before marks by target has written and must go on understanding, "" in all
+    others.
     """
 
     splits: Mapping[str, TargetSplit] = field(default_factory=dict)
     kept: tuple[Json, ...] = ()
     added: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
     elder: str = ""
 
     @property
     def staying(self) -> dict[str, TargetSplit]:
         """The splits that are to be on the route."""
         return {target: one for target, one in self.splits.items() if not one.leaving}
+
+    @property
+    def in_rules(self) -> dict[str, TargetSplit]:
+        """The splits that are to be in its rules: those that no gateway has declined."""
+        return {target: one for target, one in self.staying.items() if one.declined is None}
 
     def having(self, target: str, split: TargetSplit) -> "Mark":
         """Return the mark with this target's split in place of what it had."""
@@ -89,6 +119,7 @@ class Mark:
             },
             **(self._in_elder_form() or {"rules": list(self.kept)}),
             **({"added": list(self.added)} if self.added else {}),
+            **({"faults": list(self.faults)} if self.faults else {}),
         }
         return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
@@ -106,7 +137,7 @@ class Mark:
         if not self.elder or len(self.splits) != 1 or not self.staying:
             return {}
         [(target, split)] = self.splits.items()
-        if self.added or not split.traffic.is_a_share:
+        if self.added or split.declined or not split.traffic.is_a_share:
             return {}
         return {
             "namespace": self.elder,
@@ -140,6 +171,7 @@ def _read(value: Json) -> Mark:
         splits=splits,
         kept=tuple(map(_kept, value.get("rules") or ())),
         added=tuple(str(it) for it in value.get("added") or ()),
+        faults=tuple(str(it) for it in value.get("faults") or ()),
         elder=str(value.get("namespace", "")) if len(splits) == 1 else "",
     )
 
@@ -211,8 +243,17 @@ def _split(entry: Json) -> TargetSplit:
     return TargetSplit(
         stable=str(entry[_ELSEWHERE] if _ELSEWHERE in entry else entry["stable"]),
         canary=str(entry["canary"]),
-        traffic=traffic_in(entry),
+        traffic=NOTHING if _DECLINED in entry else traffic_in(entry),
         leaving=bool(entry.get("leaving", False)),
+        taken=str(entry.get("taken", "")),
+        declined=_declined(entry[_DECLINED]) if _DECLINED in entry else None,
+    )
+
+
+def _declined(entry: Json) -> Declined:
+    shape, run, text, said = (str(entry[it]) for it in ("shape", "run", "text", "said"))
+    return Declined(
+        shape=shape, run=run, text=text, said=said, unsure=bool(entry.get("unsure", False))
     )
 
 
@@ -220,6 +261,14 @@ def _entry(split: TargetSplit, *, alone: bool) -> dict[str, Any]:
     entry = {
         _ELSEWHERE if "/" in split.stable else "stable": split.stable,
         "canary": split.canary,
-        **traffic_entry(split.traffic, alone=alone),
+        **_what(split, alone=alone),
+        **({"taken": split.taken} if split.taken else {}),
     }
     return {**entry, "leaving": True} if split.leaving else entry
+
+
+def _what(split: TargetSplit, *, alone: bool) -> Json:
+    if (it := split.declined) is None:
+        return traffic_entry(split.traffic, alone=alone)
+    said: Json = {"shape": it.shape, "run": it.run, "text": it.text, "said": it.said}
+    return {_DECLINED: {**said, "unsure": True} if it.unsure else said}

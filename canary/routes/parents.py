@@ -11,7 +11,8 @@ from typing import Final
 
 from canary.model.traffic import Traffic
 from canary.model.values import Json
-from canary.routes.http_parts import refs_of, rules_of, seen_from, space_of
+from canary.routes.dialect import Trouble, Word
+from canary.routes.http_parts import digest, refs_of, rules_of, seen_from, space_of
 from canary.routes.mark import Mark, TargetSplit
 
 LINKERD: Final = "linkerd.io/policy-controller"
@@ -20,6 +21,13 @@ _CORE: Final = frozenset({"", "core"})
 _SERVICE: Final = "Service"
 _ACCEPTED: Final = "Accepted"
 _TOLD: Final = frozenset({_ACCEPTED, "ResolvedRefs"})
+_BAD: Final = {_ACCEPTED: "False", "ResolvedRefs": "False", "PartiallyInvalid": "True"}
+"""Conditions by which a parent says that it does not follow a route, or not all of it."""
+_OF_THE_PARENT: Final = frozenset(
+    {"NoMatchingParent", "NotAllowedByListeners", "NoMatchingListenerHostname", "Pending"}
+)
+"""Reasons that no rule of a route gives: they are about the parent and its listeners."""
+_NOT_HEARD_OF: Final = "BackendNotFound"
 _ANSWERS: Final = frozenset({"RequestRedirect", "ExtensionRef"})
 """Filters by which a rule needs no backend."""
 
@@ -152,6 +160,28 @@ def is_seen(route: Json) -> bool:
     return seen and set(parents_of(route)) <= {parent for _, parent, _ in told}
 
 
+def word_of(route: Json) -> Word:
+    """Return what the parents say of the stored generation: of one before they may say anything.
+
+    Who never says of which generation he speaks, as Linkerd, says nothing here.
+    """
+    entries = (route.get("status") or {}).get("parents") or ()
+    told = [
+        (entry, condition, _is_of_now(condition, route))
+        for entry in entries
+        for condition in entry.get("conditions") or ()
+        if condition.get("type") in _BAD
+    ]
+    return Word(
+        troubles=tuple(
+            _trouble(entry, condition)
+            for entry, condition, is_of_now in told
+            if is_of_now and _is_bad(condition)
+        ),
+        whole=bool(told) and all(is_of_now for _, _, is_of_now in told),
+    )
+
+
 # --- reading ------------------------------------------------------------------------------------
 
 
@@ -182,6 +212,27 @@ def _told(route: Json) -> Iterator[tuple[str, ServiceParent | None, list[Json]]]
         ref = entry.get("parentRef") or {}
         parent = _read(ref, space_of(route)) if is_service_parent(ref) else None
         yield str(entry.get("controllerName", "")), parent, list(entry.get("conditions") or ())
+
+
+def _is_of_now(condition: Json, route: Json) -> bool:
+    generation = route["metadata"].get("generation", 0)
+    return bool(condition.get("observedGeneration", 0) >= generation)
+
+
+def _is_bad(condition: Json) -> bool:
+    bad = condition.get("status") == _BAD[str(condition["type"])]
+    return bad and condition.get("reason") not in _OF_THE_PARENT
+
+
+def _trouble(entry: Json, condition: Json) -> Trouble:
+    parent, about = entry.get("parentRef") or {}, condition["type"]
+    why = ": ".join(str(condition[it]) for it in ("reason", "message") if condition.get(it))
+    name = f"{parent.get('kind') or 'Gateway'} {parent.get('name', '')}"
+    return Trouble(
+        who=digest([entry.get("controllerName"), parent, about], 8),
+        said=f"{name} says {about}: {condition['status']} ({why})",
+        passing=about == "ResolvedRefs" and condition.get("reason") == _NOT_HEARD_OF,
+    )
 
 
 def _is_named(parent: ServiceParent | None, route: Json, service: str) -> bool:

@@ -16,7 +16,7 @@ from operator import itemgetter
 
 from canary.model.traffic import NOTHING, Traffic
 from canary.model.values import FULL, Json
-from canary.routes.dialect import Written
+from canary.routes.dialect import Word, Written
 from canary.routes.http_added import Bared, noted
 from canary.routes.http_kept import Splits, by, is_shared, kept_of, plain_rules, put_in
 from canary.routes.http_matches import UnsaidError
@@ -78,6 +78,11 @@ class RuledRoutes(ABC):
     @abstractmethod
     def accepted(self, route: Json) -> bool:
         """Tell whether every gateway has taken the route as it is stored."""
+
+    def word(self, route: Json) -> Word:
+        """Return nothing: most kinds say nowhere what becomes of them."""
+        del route
+        return Word()
 
     def counted(self, rules: list[Json]) -> list[Json]:
         """Return the rules with what their weights count for, where the kind has its own way."""
@@ -153,7 +158,7 @@ class RuledRoutes(ABC):
         space = space_of(route)
         bare = self.bare(self.read(route), mark, space)
         plain = self.counted(plain_rules(bare.rules, mark, space))
-        asked = mark.staying
+        asked = mark.in_rules
         left_out = {
             name: why
             for name, split in asked.items()
@@ -183,7 +188,12 @@ class RuledRoutes(ABC):
         spec = self.write(route["spec"], [put.rule for put, _ in rules])
         staying = by(lambda split: split.stable, asked)
         shared = [rule for rule in plain if is_shared(rule, staying, space)]
-        settled = Mark(splits=asked, kept=tuple(map(kept_of, shared)), added=noted(rules))
+        settled = Mark(
+            splits=mark.staying,
+            kept=tuple(map(kept_of, shared)),
+            added=noted(rules),
+            faults=mark.faults,
+        )
         in_elder_form = mark.elder and len(mark.splits) == 1 and not settled.added
         if in_elder_form and all(scale_of(rule) == SCALE for rule in shared):
             settled = replace(settled, kept=(), elder=mark.elder)

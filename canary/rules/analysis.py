@@ -29,6 +29,7 @@ from canary.rules.checks import overall
 from canary.rules.context import RECHECK, Context, Tick, wait, warned
 from canary.rules.gates import short_of
 from canary.rules.hooks import called, checks_of, hooks_of, waited_for
+from canary.rules.not_taken import not_taken
 from canary.rules.pods import (
     broken,
     fails_by_itself,
@@ -297,6 +298,7 @@ RULES_RUN: Final[tuple[Callable[[Tick], Decision | None], ...]] = (
     stormy,
     _skip,
     route_lost,
+    not_taken,
     _before,
     _at_gate,
     _not_due,

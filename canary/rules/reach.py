@@ -105,7 +105,7 @@ def no_endpoint(tick: Tick) -> Decision | None:
     ctx, why = tick.ctx, tick.ctx.observed.unserved
     if not why or tick.strategy.skip_analysis:
         back = tick.state.begun and tick.state.reason == Reason.NO_ENDPOINT
-        return _served_again(tick) if back else None
+        return served_again(tick) if back else None
     message = f"{ctx.observed.key} gets no traffic: {why}; waiting for one"
     since = ctx.now - (tick.state.stepped_at or tick.state.started_at or ctx.now)
     said = wait(ctx, Reason.NO_ENDPOINT, message, _SOON if since < _SHORTLY else ctx.timing.poll)
@@ -114,7 +114,7 @@ def no_endpoint(tick: Tick) -> Decision | None:
     return replace(said, actions=(*to_stable(ctx), *said.actions))
 
 
-def _served_again(tick: Tick) -> Decision:
+def served_again(tick: Tick) -> Decision:
     """The step goes on where it was, and is judged from now on."""
     ctx = tick.ctx
     state = replace(

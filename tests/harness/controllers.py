@@ -17,6 +17,7 @@ from runtime.resources import (
     DEPLOYMENTS,
     ENDPOINTSLICES,
     HTTPPROXIES,
+    HTTPROUTES,
     INGRESSROUTES,
     PODS,
     REPLICASETS,
@@ -33,6 +34,7 @@ KUBELET: Final = Writer("system:node:one", "kubelet")
 GATEWAY: Final = Writer("system:serviceaccount:gateway:gateway", "gateway")
 COLLECTOR: Final = Writer("system:serviceaccount:kube-system:generic-garbage-collector", "kcm")
 NODES: Final = 3
+PARENT: Final = {"name": "public"}
 _OWNED: Final = (
     *(CANARIES, DEPLOYMENTS, REPLICASETS, PODS, SERVICES, SECRETS),
     *WATCHED.values(),
@@ -57,13 +59,15 @@ class Surroundings:
     """The controllers of a cluster.
 
     `health` says what an image does; `gateway_up` whether routes are taken over, but for those of
-    the `untaken` kinds; `lost` are the nodes that are not heard of.
+    the `untaken` kinds; `mirrors` whether the gateway of HTTPRoutes can copy requests: it follows
+    none that asks for it if it cannot; `lost` are the nodes that are not heard of.
     """
 
     api: ApiServer
     health: Callable[[str], Health] = _all_good
     gateway_up: bool = True
     untaken: set[Resource] = field(default_factory=set)
+    mirrors: bool = True
     lost: set[int] = field(default_factory=set)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -266,7 +270,12 @@ class Surroundings:
             return  # nothing says when its proxies have it
         metadata = route["metadata"]
         taken = {"type": "Accepted", "status": "True", "observedGeneration": metadata["generation"]}
-        status: Json = {"parents": [{"controllerName": "gateway", "conditions": [taken]}]}
+        if resource == HTTPROUTES and not self.mirrors and "requestMirror" in str(route["spec"]):
+            why = {"reason": "UnsupportedValue", "message": "no RequestMirror here"}
+            taken = {**taken, "status": "False", **why}
+        status: Json = {
+            "parents": [{"controllerName": "gateway", "parentRef": PARENT, "conditions": [taken]}]
+        }
         if resource == HTTPPROXIES:
             status = {"currentStatus": "valid", "conditions": [{**taken, "type": "Valid"}]}
         if route.get("status") != status:

@@ -1,0 +1,35 @@
+"""What a run does whose split a gateway does not take: it holds, with what it has been told."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from canary.contract import Reason
+from canary.rules.actions import Decision
+from canary.rules.context import Tick, wait
+from canary.rules.reach import MENDED, served_again
+from canary.rules.routed import to_traffic, wanted
+from canary.rules.ticks import advance
+
+
+def not_taken(tick: Tick) -> Decision | None:
+    """A gateway does not follow a route with the split in it: no step is judged without that.
+
+    It is taken out by the write that would put it in: the route's mark remembers why. A Canary that
+    asks for other traffic meanwhile has its step taken anew with that.
+    """
+    ctx, why = tick.ctx, tick.ctx.observed.split.declined
+    moved = to_traffic(ctx, wanted(ctx, tick.state))
+    if tick.strategy.skip_analysis or not (why and moved):
+        back = tick.state.begun and tick.state.reason == Reason.ROUTE_REFUSED
+        return served_again(tick) if back else None
+    if _is_edited(tick):
+        return advance(tick, tick.state.step, after=timedelta(0))
+    message = f"{ctx.observed.key} is held at weight {tick.state.weight}: {why}"
+    said = wait(ctx, Reason.ROUTE_REFUSED, message, MENDED)
+    return replace(said, actions=(*moved, *said.actions))
+
+
+def _is_edited(tick: Tick) -> bool:
+    """Tell whether the step that a run stands at asks for other traffic now, shares aside."""
+    steps, at = tick.strategy.steps, tick.state.step
+    return 0 <= at < len(steps) and replace(steps[at].traffic, weight=0) != tick.state.beside
