@@ -17,7 +17,7 @@ from canary.model.traffic import (
 from canary.model.values import Json
 from canary.routes.gateway_api import HttpRoutes
 from canary.routes.http_parts import MOST
-from canary.routes.mark import Mark, TargetSplit
+from canary.routes.mark import Declined, Mark, TargetSplit
 
 SPACE = "prod"
 HTTP = HttpRoutes()
@@ -134,3 +134,12 @@ TRAFFIC = st.one_of(
         affinity=st.none() | AFFINITIES,
     ),
 )
+DECLINED = st.builds(
+    Declined,
+    shape=st.sampled_from(["", "01234567"]),
+    run=st.sampled_from(["", "0123456789abcdef"]),
+    text=st.sampled_from(["", "01234567"]),
+    said=st.sampled_from(["", "no RequestMirror", 'a "quoted" word']),
+    unsure=st.booleans(),
+)
+TAKEN = st.sampled_from(["", "01234567"])

@@ -12,7 +12,17 @@ from canary.model.values import Json
 from canary.routes.http_parts import MOST
 from canary.routes.mark import Mark, TargetSplit, load_mark, mark_of, marked
 from tests.fakes.fuzzed import DEEP, VALUES, Property, cut_or_changed, disturbed
-from tests.unit.canary.routes.rules import HTTP, ROUTES, TRAFFIC, WEIGHTS, mark, ref, route
+from tests.unit.canary.routes.rules import (
+    DECLINED,
+    HTTP,
+    ROUTES,
+    TAKEN,
+    TRAFFIC,
+    WEIGHTS,
+    mark,
+    ref,
+    route,
+)
 
 ELDER: Final = {
     "canary": "web-canary",
@@ -87,6 +97,10 @@ CROSSED: Final = st.builds(
             canary=NAMES,
             traffic=TRAFFIC,
             leaving=st.booleans(),
+            taken=TAKEN,
+        )
+        | st.builds(
+            TargetSplit, stable=NAMES, canary=NAMES, leaving=st.booleans(), declined=DECLINED
         ),
         max_size=3,
     ),

@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 
 from canary.contract import SPLIT
 from canary.model.names import canary_name
-from canary.model.traffic import Traffic
+from canary.model.traffic import NOTHING, Traffic
 from canary.model.values import Json
+from canary.routes.declined import MOST_SAID
 from canary.routes.mark import (
     LONGEST_READ,
     LONGEST_WRITTEN,
     MOST_TARGETS,
     NO_MARK,
+    Declined,
     Mark,
     TargetSplit,
     load_mark,
@@ -24,17 +26,23 @@ from canary.routes.mark import (
     marked,
     text_of,
 )
-from tests.unit.canary.routes.rules import HTTP, TRAFFIC, mark, ref, route, split
+from tests.unit.canary.routes.rules import DECLINED, HTTP, TAKEN, TRAFFIC, mark, ref, route, split
 
 ELDER = '{"canary":"web-canary","namespace":"prod","stable":"web","target":"web","weight":20}'
 
 names = st.text("abc-", min_size=1, max_size=8)
 splits = st.builds(
-    lambda stable, more, traffic, leaving: TargetSplit(
-        stable=stable, canary=f"{stable}{more}", traffic=traffic, leaving=leaving
+    lambda stable, more, traffic, leaving, taken: TargetSplit(
+        stable=stable, canary=f"{stable}{more}", traffic=traffic, leaving=leaving, taken=taken
     ),
-    *(names, names, TRAFFIC, st.booleans()),
+    *(names, names, TRAFFIC, st.booleans(), TAKEN),
+) | st.builds(
+    lambda stable, more, leaving, declined: TargetSplit(
+        stable=stable, canary=f"{stable}{more}", leaving=leaving, declined=declined
+    ),
+    *(names, names, st.booleans(), DECLINED),
 )
+faults = st.lists(names, max_size=2).map(tuple)
 kept = st.lists(st.fixed_dictionaries({"rest": names}), max_size=2).map(tuple)
 
 
@@ -48,10 +56,12 @@ def in_turn(services: str) -> str:
     ).dump()
 
 
-@given(st.dictionaries(names, splits, min_size=1, max_size=3), kept)
-def test_a_mark_is_read_as_it_was_written(by_target: dict[str, TargetSplit], rules: object) -> None:
+@given(st.dictionaries(names, splits, min_size=1, max_size=3), kept, faults)
+def test_a_mark_is_read_as_it_was_written(
+    by_target: dict[str, TargetSplit], rules: object, against: tuple[str, ...]
+) -> None:
     assert isinstance(rules, tuple)
-    found = Mark(splits=by_target, kept=rules)
+    found = Mark(splits=by_target, kept=rules, faults=against)
     assert load_mark(found.dump()) == found
 
 
@@ -177,6 +187,13 @@ def test_the_largest_mark_that_there_can_be_is_written_and_read(splits_of_a_rule
     assert load_mark(written.dump()) == written
     leaving = written.leaving(*written.splits)
     assert load_mark(leaving.dump()) == leaving
+    said = Declined(shape="s" * 8, run="r" * 16, text="t" * 8, said="\\" * MOST_SAID, unsure=True)
+    declined = {
+        target: replace(one, traffic=NOTHING, declined=said, leaving=True)
+        for target, one in written.splits.items()
+    }
+    kept_as_long = replace(written, splits=declined, faults=("f" * 8,) * 96)
+    assert load_mark(kept_as_long.dump()) == kept_as_long
 
 
 def test_what_is_written_is_read_also_where_all_of_it_leaves() -> None:
