@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from canary.contract import Reason
 from canary.model.asking import Asked, HookAsk, Unanswered, Word
+from canary.model.once import Once
 from canary.model.state import WAITING_STAGES, Check, Notice, Outcome, Phase, State
 from canary.model.steps import BEFORE_FIRST
 from canary.model.strategy import HookType, Kind
@@ -16,7 +17,6 @@ from canary.model.traffic import NOTHING
 from canary.model.values import FULL, Json
 from canary.objects import gating, recorded
 from canary.objects.announcements import announcements, dumped, dumped_event, events_told
-from canary.objects.once import Once
 from canary.routes.traffic_text import traffic_entry, traffic_in
 
 CONDITION = "Promoted"
@@ -102,8 +102,10 @@ def _read(status: Json) -> State:
     return _with_traffic(state, run)
 
 
-_state: Final = Once(_read, most=4096)
-"""Each look at a run reads its state several times, and each scrape those of all."""
+_state: Final = Once(_read, room=2 << 20, size=lambda text, _: 4 * text)
+"""Each look at a run reads its state several times. A state takes some 16 kB, three times its text,
+so that there is room for a hundred: for the looks that are under way, and not for every version of
+every run."""
 
 
 def _with_traffic(state: State, run: Json) -> State:
