@@ -17,8 +17,8 @@ from canary.model.values import Json, Key
 from canary.objects.ownership import may_be_in_front
 from canary.objects.workloads import annotations
 from canary.rules.context import IDLE_PHASES
-from canary.spec.canary import parse_strategy
-from canary.spec.defaults import Defaults, recorded, remembered
+from canary.spec.defaults import Defaults, recorded
+from canary.spec.known import strategy_of
 from canary.spec.made import Whose, former_defaults, settings_of, whose
 from canary.spec.steps import linear
 from canary.spec.strategies import without_route
@@ -92,20 +92,21 @@ def course_of(canary: Json, target: Json, services: Sequence[Json], now: Default
         now: the admin's defaults as they are now.
 
     """
-    state, defaults = state_of(canary), now
+    state, began_with = state_of(canary), None
     going = goes_on(state, target)
     if going:
         if state.phase in RUNNING_PHASES and not state.defaults:
             # It began under a release that kept the defaults in the Canary that it made.
             former = whose(canary) is Whose.FORMER
-            began_with = former_defaults(canary, now) if former else now
-            state = replace(state, defaults=recorded(began_with))
-        defaults = remembered(state.defaults, now)
-    asked = parse_strategy(canary, defaults)
+            state = replace(
+                state, defaults=recorded(former_defaults(canary, now) if former else now)
+            )
+        began_with = state.defaults
+    asked = strategy_of(canary, began_with, now)
     accepted = {} if isinstance(asked, InvalidStrategy) else _words(canary)
     not_followed: tuple[str, ...] = ()
     if isinstance(asked, InvalidStrategy) and going and state.begun and state.accepted:
-        before, problems = parse_strategy(_as_accepted(canary, state), defaults), asked.problems
+        before, problems = strategy_of(_as_accepted(canary, state), began_with, now), asked.problems
         if isinstance(before, Strategy):
             asked, not_followed = before, problems
     strategy = _stand_in(canary) if isinstance(asked, InvalidStrategy) else asked

@@ -15,7 +15,7 @@ from canary.model.traffic import Comparison, Condition, RequestMatch, Traffic
 from canary.model.values import FULL, Json
 from canary.routes.dialect import Trouble, Word
 from canary.routes.http_added import Bared, without_ours
-from canary.routes.http_kept import Splits, is_shared, split_of
+from canary.routes.http_kept import Splits, split_of
 from canary.routes.http_matches import UnsaidError, value_match
 from canary.routes.http_parts import (
     COUNTS,

@@ -99,6 +99,17 @@ def settings_of(canary: Json) -> dict[str, str]:
     return {name: text for name, text in notes.items() if name in _SETTINGS}
 
 
+def owners_of_fields(canary: Json) -> Sequence[Json]:
+    """Return by whose word of its fields `whose` tells, none where that is not asked.
+
+    Args:
+        canary: the object.
+
+    """
+    labels = canary["metadata"].get("labels") or {}
+    return _entries(canary) if labels.get(AUTO_LABEL) == AUTO_VALUE else ()
+
+
 def is_ours(canary: Json) -> bool:
     """Tell whether a Canary is the one that was made for a target without, and no team's word."""
     return whose(canary) in {Whose.MADE, Whose.FORMER}

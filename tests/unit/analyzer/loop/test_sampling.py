@@ -11,9 +11,12 @@ from analyzer.ports import NotInstalled, ProviderError
 from canary.model.strategy import Builtin, Metric, Strategy, TemplateRef
 from canary.model.values import Json, Key
 from canary.rules.checks import check_sample
+from canary.spec.defaults import Defaults
+from canary.spec.known import strategy_of
 from canary.spec.steps import linear
 from runtime.errors import NotFound
 from runtime.resources import METRICTEMPLATES, SECRETS, Resource
+from tests.fakes import objects as made
 from tests.fakes.cluster import Untouched
 from tests.fakes.metric_provider import FakeMetricProvider
 
@@ -93,6 +96,22 @@ async def test_what_is_wrong_is_known_before_a_canary_is_made(
     queries, problems = await sampler.prepare(KEY, strategy(TEMPLATE, SUCCESS))
     assert len(queries) == 1
     assert said in problems[0]
+
+
+async def test_an_edited_template_is_read_though_its_canary_stays_what_it_was(
+    sampler: Sampler, objects: Objects
+) -> None:
+    metrics = [{"name": "errors", "templateRef": {"name": "errors"}, "thresholdRange": {"max": 1}}]
+    asked = strategy_of(made.canary(metrics=metrics), None, Defaults())
+    assert isinstance(asked, Strategy)
+    [before], _ = await sampler.prepare(KEY, asked)
+    objects.stored[(METRICTEMPLATES.plural, "prod/errors")] = template("failures{{ target }}")
+    assert strategy_of(made.canary(metrics=metrics), None, Defaults()) is asked
+    [after], _ = await sampler.prepare(KEY, asked)
+    assert [it.query for it in (*before.texts, *after.texts)] == [
+        "errorsweb-canary",
+        "failuresweb-canary",
+    ]
 
 
 async def test_a_client_that_is_not_installed_is_said_before_a_canary_is_made(

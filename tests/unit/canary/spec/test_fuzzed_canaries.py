@@ -26,6 +26,7 @@ from canary.routes.from_service import beside_own, route_from_service
 from canary.spec.canary import Defaults, parse_strategy
 from canary.spec.defaults import recorded, remembered
 from canary.spec.in_force import in_force
+from canary.spec.known import strategy_of
 from canary.spec.made import LAST_APPLIED, outdone, preferred, renewed, rivals, whose
 from runtime.kept import Packed
 from tests.fakes.fuzzed import DEEP, VALUES, Property
@@ -92,6 +93,15 @@ def is_followed_or_told(canary: Json) -> None:
                 template_query(KEY, strategy, metric, str(metric.source), spec)
 
 
+def is_remembered_as_it_is_read(canary: Json) -> None:
+    """What is remembered of a Canary is what reading it would say, with all its fields."""
+    texts = recorded(Defaults(threshold=7))
+    for _ in range(2):
+        assert strategy_of(canary, None, Defaults()) == parse_strategy(canary, Defaults())
+        began_with = remembered(texts, Defaults())
+        assert strategy_of(canary, texts, Defaults()) == parse_strategy(canary, began_with)
+
+
 def is_somebodys(canary: Json) -> None:
     """Whose it is, which of two is in force, and what is kept of one can always be told."""
     whose(canary)
@@ -136,6 +146,7 @@ def is_kept_small(route: Json) -> None:
 TEXTS: Final = st.sampled_from(["interval", "threshold", "stepWeights", "minSuccessRate", "bake"])
 PROPERTIES: Final[dict[str, Property[Any]]] = {
     "followed": Property(canaries(), is_followed_or_told, few=60),
+    "remembered": Property(canaries(), is_remembered_as_it_is_read, few=40),
     "somebodys": Property(canaries(), is_somebodys, few=40),
     "defaults": Property(st.dictionaries(TEXTS, VALUES), defaults_are_remembered, few=50),
     "template": Property(drawn_by(TEMPLATE["spec"]), is_asked_or_told, few=40),
