@@ -95,6 +95,11 @@ class Actor:
         for action in decision.actions:
             scene = await self._act(scene, action, now)
 
+    async def take_traffic(self, scene: Scene, decision: Decision, now: datetime) -> None:
+        """Take the traffic from a version that is decided against, and do nothing else of it."""
+        if (taken := decision.taken_at_once) is not None:
+            await self._set_traffic(scene, taken.traffic, now)
+
     async def renew(self, scene: Scene, now: datetime) -> bool:
         """Write what an earlier release has stored as it is written today, once for each run.
 

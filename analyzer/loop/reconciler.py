@@ -356,7 +356,7 @@ class Reconciler:
         try:
             if await self.actor.renew(scene, now) or await self._first.written(scene, now):
                 return Result(requeue_after=timedelta(0))
-            scene, decision = await sight.decided(scene, now)
+            scene, decision = await sight.decided(scene, now, self.actor.take_traffic)
             await self.actor.run(scene, decision, now)
         except Overtaken as overtaken:
             # Its questions are about another template; the next look, at once, says which stand.

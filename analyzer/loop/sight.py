@@ -1,6 +1,6 @@
 """Observes and decides: by what the watches have told, and once more where that was not all."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -21,6 +21,8 @@ from canary.rules.actions import (
 from canary.rules.decide import decide
 from runtime.errors import only_one
 from runtime.resources import CANARIES, DEPLOYMENTS
+
+Take = Callable[[Scene, Decision, datetime], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +81,14 @@ class Sight:
         weather = self.losses.look(key, scene.state, scene.observed.canary, self.clock())
         return replace(scene, observed=replace(scene.observed, weather=weather))
 
-    async def decided(self, scene: Scene, now: datetime) -> tuple[Scene, Decision]:
+    async def decided(self, scene: Scene, now: datetime, take: Take) -> tuple[Scene, Decision]:
         """Return what is to be done, with what it was decided on.
+
+        Args:
+            scene: what was heard.
+            now: the time of this reconcile.
+            take: takes the traffic from a version that is decided against, before all is read once
+                more: of a target that is stored as it was heard of.
 
         Raises:
             NotFound: the target or its Canary has gone.
@@ -91,8 +99,11 @@ class Sight:
             return scene, decision
         key, afresh = scene.key, _decides(decision)
         target = await self.cluster.get(DEPLOYMENTS, key.namespace, key.name)
-        if not afresh and _version(target) == _version(scene.target):
+        as_heard = _version(target) == _version(scene.target)
+        if as_heard and not afresh:
             return scene, decision
+        if as_heard:
+            await take(scene, decision, now)
         name = scene.canary["metadata"]["name"]
         canary = await self.cluster.get(CANARIES, key.namespace, name)
         observed = scene.observed

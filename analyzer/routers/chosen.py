@@ -1,7 +1,8 @@
 """One router of all: what carries a run's traffic is chosen by its strategy and what is there."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from analyzer.ports import Cluster, SplitRefused
 from analyzer.routers.adopted import AdoptedRoutes
@@ -60,8 +61,6 @@ class Chosen:
         if strategy.kind is Kind.PODS:
             await self._pods.write_split(key, strategy, traffic)
             return
-        if traffic.is_nothing:
-            await self._pods.clean(key)
         refused = await self._written(key, strategy, traffic)
         refused += [f"cannot split {it}" for it in await self._withheld.of(key)]
         if refused:
@@ -69,10 +68,17 @@ class Chosen:
 
     async def _written(self, key: Key, strategy: Strategy, traffic: Traffic) -> list[str]:
         """Write all that can be written, and return what was refused."""
+        ways: list[Callable[[], Awaitable[object]]] = [
+            partial(it.write_split, key, strategy, traffic)
+            for it in (self._routes, self._ingresses)
+        ]
+        if traffic.is_nothing:
+            # Last, for pods are asked for: what comes by routes waits for no answer.
+            ways.append(partial(self._pods.clean, key))
         refused, failed = list[str](), list[ApiError | Overtaken]()
-        for way in (self._routes, self._ingresses):  # whatever becomes of one, the other is written
+        for write in ways:  # whatever becomes of one, the others are written
             try:
-                await way.write_split(key, strategy, traffic)
+                await write()
             except SplitRefused as refusal:
                 refused.append(str(refusal))
             except (ApiError, Overtaken) as failure:

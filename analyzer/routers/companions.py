@@ -62,6 +62,7 @@ class BesideIngresses:
         self, cluster: Cluster, prefix: str = PREFIX, reads: Readable | None = None
     ) -> None:
         self._cluster = cluster
+        self._reads = reads or cluster
         self._kinds = Kinds(cluster, reads=reads)
         self._nginx = Companions(prefix)
 
@@ -202,7 +203,8 @@ class BesideIngresses:
         return self._nginx.follows(pair.companion, wanted, key.name)
 
     async def _owner(self, key: Key) -> Json | None:
-        target = await stored(self._cluster, DEPLOYMENTS, key.namespace, key.name)
+        # Whoever writes a split has just read the target: what was heard is what is stored.
+        target = await stored(self._reads, DEPLOYMENTS, key.namespace, key.name)
         if target is None:
             return None
         types = {"apiVersion": DEPLOYMENTS.api_version, "kind": DEPLOYMENTS.kind}

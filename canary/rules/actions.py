@@ -141,6 +141,18 @@ class Decision:
     requeue_after: timedelta | None = None
 
     @property
+    def taken_at_once(self) -> SetTraffic | None:
+        """The write that takes all traffic from a version that is decided against, None without.
+
+        It is the first of the actions, and can be taken back; what comes after it cannot.
+        """
+        first = next(iter(self.actions), None)
+        against = any(isinstance(it, MarkRefused | EndProgress) for it in self.actions)
+        if against and isinstance(first, SetTraffic) and first.traffic.is_nothing:
+            return first
+        return None
+
+    @property
     def reason(self) -> str:
         """The CamelCase reason, as status, condition and event have it."""
         return self.state.reason

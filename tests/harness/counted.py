@@ -19,12 +19,26 @@ T = TypeVar("T")
 
 @dataclass
 class Calls:
-    """One reconcile of a run: what was read, what was written, and the actions of its decision."""
+    """One reconcile of a run: what was read, what was written, and the actions of its decision.
+
+    `order` is both, as it came.
+    """
 
     reads: Counter[str] = field(default_factory=Counter)
     writes: Counter[str] = field(default_factory=Counter)
+    order: list[str] = field(default_factory=list)
     phase: str = ""
     actions: tuple[str, ...] = ()
+
+    def read(self, what: str) -> None:
+        """Count a read."""
+        self.reads[what] += 1
+        self.order.append(what)
+
+    def write(self, what: str) -> None:
+        """Count a write."""
+        self.writes[what] += 1
+        self.order.append(what)
 
 
 @dataclass
@@ -69,7 +83,7 @@ class _Counted:
 
     async def passes(self, write: Write, arrive: Callable[[], T]) -> T:
         """Let the other gate decide."""
-        self.count.present.writes[write.kind] += 1
+        self.count.present.write(write.kind)
         return await self.gate.passes(write, arrive)
 
 
@@ -80,12 +94,12 @@ class _Counting(Client):
     count: Count = field(default_factory=Count)
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Json:
-        self.count.present.reads[f"get {resource.plural}"] += 1
+        self.count.present.read(f"get {resource.plural}")
         return await super().get(resource, namespace, name)
 
     async def list(
         self, resource: Resource, namespace: str | None = None, *, label_selector: str = ""
     ) -> ListResult:
         if namespace is not None:
-            self.count.present.reads[f"list {resource.plural}"] += 1
+            self.count.present.read(f"list {resource.plural}")
         return await super().list(resource, namespace, label_selector=label_selector)

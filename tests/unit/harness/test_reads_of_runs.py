@@ -11,7 +11,7 @@ from tests.harness.stage import Stage
 from tests.harness.stories import STORIES
 
 TARGET = {"get deployments": 1}
-WAYS = ("promotion", "a-b", "sticky", "by-pods")
+WAYS = ("promotion", "a-b", "sticky", "by-pods", "ingress")
 BEFORE = 11.0
 """Reads per reconcile of the story `promotion` when everything was asked for."""
 
@@ -63,6 +63,23 @@ def test_a_step_is_three_writes() -> None:
             "merge_patch canaries/status": 1,
             "merge_patch httproutes": 1,
         }
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("refusal", "merge_patch httproutes"),
+        ("by-pods-refused", "merge_patch pods"),
+        ("ingress-refused", "merge_patch ingresses"),
+    ],
+)
+def test_a_refusal_takes_the_traffic_before_all_is_read_once_more(name: str, write: str) -> None:
+    [refusing] = [it for it in played(name) if "MarkRefused" in it.actions]
+    assert refusing.order[:2] == ["get deployments", write]
+    # What cannot be taken back rests on what is stored.
+    writes = [at for at, it in enumerate(refusing.order) if "_" in it or it.startswith("create")]
+    fresh = {"get canaries", "list replicasets", "list pods"}
+    assert fresh <= set(refusing.order[writes[0] : writes[1]])
 
 
 def test_a_run_from_its_beginning_to_its_end_reads_a_fifth_of_what_it_would_ask_for() -> None:
