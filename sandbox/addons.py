@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from sandbox import builds, control_plane, dns, images, network, shell
-from sandbox.gateways import TRAEFIK_BUILD, TRAEFIK_GATEWAY_API
+from sandbox.gateways import ENVOY_GATEWAY_BUILD, TRAEFIK_BUILD, TRAEFIK_GATEWAY_API
 from sandbox.report import step
 from sandbox.versions import (
     CONTOUR_BUILD,
@@ -87,6 +87,19 @@ def newer_gateway_crds() -> list[dict[str, Any]]:
     module = Path(builds.module(GATEWAY_API_MODULE, TRAEFIK_GATEWAY_API)["Dir"])
     files = sorted((module / "config/crd/standard").glob("gateway*.yaml"))
     return [item for file in files for item in parse(file.read_text(encoding="utf-8"))]
+
+
+def envoy_gateway_crds() -> list[dict[str, Any]]:
+    """CRDs of Envoy Gateway, read from its module; nothing here installs them."""
+    module = Path(builds.module(ENVOY_GATEWAY_BUILD.module, ENVOY_GATEWAY_BUILD.version)["Dir"])
+    files = sorted((module / "charts/gateway-crds-helm/templates/generated").glob("*.yaml"))
+    texts = (_without_conditions(file.read_text(encoding="utf-8")) for file in files)
+    return [item for text in texts for item in parse(text)]
+
+
+def _without_conditions(template: str) -> str:
+    """Return a chart's file without the lines that are the chart's own."""
+    return "\n".join(line for line in template.splitlines() if not line.startswith("{{"))
 
 
 def istio_crds() -> list[dict[str, Any]]:

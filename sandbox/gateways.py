@@ -69,3 +69,12 @@ PILOT_BUILD: Final = GoProgram(
     programs=("pilot-discovery",),
     expected_seconds=300,
 )
+# A third implementation of the Gateway API: it tells an Envoy by xDS what its own Gateways say.
+ENVOY_GATEWAY_BUILD: Final = GoProgram(
+    name="envoy-gateway",
+    module="github.com/envoyproxy/gateway",
+    version="v1.9.1",
+    packages=("github.com/envoyproxy/gateway/cmd/envoy-gateway",),
+    programs=("envoy-gateway",),
+    expected_seconds=600,
+)
