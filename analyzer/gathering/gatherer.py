@@ -110,7 +110,7 @@ class Gatherer:
             self._followed[watch.key] = Followed(run=run, specs=specs, rhythm=rhythm)
             self._begin(self._followed[watch.key])
             return None
-        found.run.watch, found.specs = watch, specs
+        found.run.watch, found.specs = watch.begun, specs
         found.rhythm.shares(watch.weight)
         return found.run.weighing
 

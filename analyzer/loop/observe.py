@@ -14,17 +14,13 @@ from analyzer.loop.revisions import replica_sets
 from analyzer.loop.sampling import Sampler
 from analyzer.loop.standing import StandingCanary, apart, left_over, misfit_of, strangers_of
 from analyzer.loop.surroundings import Surroundings, labels_of, service_named
-from analyzer.ports import (
-    ProviderError,
-    Router,
-    Weigher,
-)
+from analyzer.ports import ProviderError, Router, Weigher
 from canary.contract import HOLD, PROMOTING, SHARE_BY_PODS, TARGET_LABEL
 from canary.measuring.countable import (
     Comparable,
     Countable,
     Uncountable,
-    is_alone,
+    asked_of,
     within_bounds,
 )
 from canary.measuring.pods import Newest
@@ -384,7 +380,7 @@ def watch_of(scene: Scene, found: Sequence[Countable | Comparable | Uncountable]
         selector=listed_by(scene.target),
         revisions=scene.observed.revisions,
         record=state.evidence,
-        asked=repr((strategy.policy, strategy.metrics, strategy.gate, is_alone(strategy))),
+        asked=asked_of(strategy),
         traffic_since=state.traffic_since.timestamp() if state.traffic_since else None,
         former_until=state.former_until.timestamp() if state.former_until else None,
         weight=scene.observed.share(state),

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
+from hashlib import sha256
 from typing import Final
 
 from canary.counting.derive import Derived, NotCounts, Quantile, Ratio, Slower, derive
@@ -123,6 +124,17 @@ def is_alone(strategy: Strategy) -> bool:
     with all of the traffic or with none nothing like it is served.
     """
     return is_load_tested(strategy) or not strategy.is_compared
+
+
+def asked_of(strategy: Strategy) -> str:
+    """Return what tells what a judge is asked for from what it was before an edit.
+
+    Args:
+        strategy: of the run.
+
+    """
+    asked = repr((strategy.policy, strategy.metrics, strategy.gate, is_alone(strategy)))
+    return sha256(asked.encode(errors="surrogatepass")).hexdigest()
 
 
 def countable(

@@ -82,7 +82,7 @@ class Run:
                 recalled = True
                 frozen = load_frozen(watch.record)
         return cls(
-            watch=watch,
+            watch=watch.begun,
             judge=judge,
             state=state,
             tallies=tuple(_tallies(watch, began, past=not recalled)),

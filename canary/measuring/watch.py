@@ -1,8 +1,8 @@
 """What a run is to be judged by, and what is kept of each plan while it is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from canary.evidence.counters import Counters, Stratum
 from canary.evidence.policy import Policy
@@ -41,6 +41,14 @@ class Watch:
     former_until: float | None = None
     weight: int = 100
     newest: Newest = Newest.OWN
+
+    @property
+    def begun(self) -> Self:
+        """The same without what was stored: that is read when a run begins, and then no more.
+
+        It is the larger part of a run's status, and its judge has all of it by then.
+        """
+        return replace(self, record={})
 
     @property
     def identity(self) -> tuple[str, float, str]:

@@ -1,9 +1,12 @@
 """Evidence is gathered from pods or from a metrics server, and wakes a run when it decides."""
 
 import asyncio
+import gc
 import json
+import weakref
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -266,6 +269,26 @@ async def test_what_was_stored_goes_on_after_a_restart_and_is_not_counted_twice(
     assert isinstance(evidence, CountEvidence)
     assert evidence.bursty is not None
     assert 0.99 * served < evidence.bursty.stable.requests <= served
+
+
+class Stored(dict[str, Any]):
+    """What an earlier process has stored; whether anybody still has it can be told."""
+
+
+async def test_what_was_stored_is_held_no_more_once_a_run_goes_on() -> None:
+    """It is the larger part of a run's status, and was held beside the judge that is made of it."""
+    first = Bench()
+    first.gatherer.follow(watch(), {})
+    await first.rounds(10, (20, 0), (180, 0))
+    before = first.gatherer.follow(watch(), {})
+    assert before is not None
+    second = Bench(time=first.time, scraper=first.scraper)
+    records = [Stored(before.record()) for _ in range(2)]
+    gone = [weakref.ref(it) for it in records]
+    while records:  # at the first look, and at one that comes later
+        second.gatherer.follow(watch(record=records.pop()), {})
+    gc.collect()
+    assert [it() for it in gone] == [None, None]
 
 
 async def test_an_unreadable_page_is_said_and_costs_nothing() -> None:
