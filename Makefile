@@ -61,6 +61,9 @@ test: lint typecheck unit integration ## Everything: style, types, unit tests, t
 bench: $(VENV)/.ready ## Measure speed, and print it with version and machine; LONG=1: the judge at length, ONLY="requests/s": some sections
 	$(PYTHON) -m tests.bench $(if $(LONG),--long) $(if $(ONLY),--only "$(ONLY)")
 
+simulation: $(VENV)/.ready ## The judge on simulated traffic, every row at length; goes on where it was: KEEP=build/simulation, ONLY, RUNS
+	$(PYTHON) -m tests.simulation --keep $(or $(KEEP),build/simulation) $(if $(ONLY),--only "$(ONLY)") $(if $(RUNS),--runs $(RUNS))
+
 bench-scale: $(VENV)/.ready ## Measure many releases at once and many targets; PARTS, RUNS, IDLE, STEADY, RATE, SECONDS
 	$(PYTHON) -m tests.bench.scale $(if $(PARTS),--parts $(PARTS)) $(if $(RUNS),--runs $(RUNS)) $(if $(IDLE),--idle $(IDLE)) \
 	  $(if $(STEADY),--steady $(STEADY)) $(if $(RATE),--rate $(RATE)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(PROFILE),--profile $(PROFILE))
@@ -74,4 +77,4 @@ install: $(VENV)/.ready ## Install Headgate into the cluster of KUBECONFIG
 uninstall: $(VENV)/.ready ## End every run and remove Headgate; MODE=stable (default) or release
 	$(PYTHON) -m analyzer.uninstall --candidates $(or $(MODE),stable)
 
-.PHONY: help venv lock sbom lint typecheck unit sandbox-up sandbox-down integration integration-fast soak peers mutate test bench bench-scale demo install uninstall
+.PHONY: help venv lock sbom lint typecheck unit sandbox-up sandbox-down integration integration-fast soak peers mutate test bench simulation bench-scale demo install uninstall

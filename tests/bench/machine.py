@@ -16,14 +16,15 @@ def describe() -> list[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     load = os.getloadavg()[0]
     return [
-        f"version  {project['name']} {project['version']}, commit {_commit()}",
+        f"version  {project['name']} {project['version']}, commit {commit()}",
         f"machine  {os.cpu_count()} cores, {_cpu_model()}, {_memory_gib():.0f} GiB",
         f"system   Linux {platform.release()}, Python {platform.python_version()}",
         f"before   {load:.1f} processes ran or waited (load average of the last minute)",
     ]
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Return what is checked out, `-dirty` where files differ from it."""
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--tags"],  # noqa: S607 - whichever git there is
         cwd=ROOT,

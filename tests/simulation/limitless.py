@@ -14,8 +14,7 @@ from canary.measuring.countable import Countable, countable
 from canary.measuring.settling import frozen_bounds
 from canary.model.strategy import Metric
 from canary.queries.builtin import SourceQuery
-from tests.simulation.runs import LOOKS, Outcome
-from tests.simulation.traffic import SCRAPE, Array
+from tests.simulation.outcomes import LOOKS, SCRAPE, Array, Outcome
 
 _QUERY: Final = "histogram_quantile(0.99, sum(rate(latency_bucket[1m])) by (le))"
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, math.inf)

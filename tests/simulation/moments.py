@@ -19,7 +19,7 @@ from canary.evidence.dispersion import Calibration
 from canary.evidence.judge import Judge, Samples
 from canary.evidence.plan import CountPlan
 from canary.evidence.policy import Policy
-from tests.simulation.traffic import PODS, Array
+from tests.simulation.outcomes import PODS, Array
 
 NAME: Final = "errors"
 STEP: Final = 0.1

@@ -1,11 +1,11 @@
 """A row of the suite, what it showed, and how a share of failures is held to its bound."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tests.simulation.runs import too_many
+from tests.simulation.outcomes import Outcome, seconds, share, too_many
 
 SEED = 20261123
 
@@ -22,7 +22,9 @@ class Result:
 class Row:
     """One line of a table. `run` takes the number of runs; `quick` rows belong to every test run.
 
-    `cost` divides the number of runs where a single one takes long.
+    `run` is a function of a module, with its arguments. `cost` divides the number of runs where a
+    single one takes long. A row that is not `lasting` measures the machine: what it showed once
+    says nothing of another time.
     """
 
     table: str
@@ -31,6 +33,11 @@ class Row:
     run: Callable[[int], Result]
     quick: bool = False
     cost: int = 1
+    lasting: bool = True
+
+    def runs(self, wanted: int) -> int:
+        """Return how many runs are made where so many are wanted of a row that costs 1."""
+        return max(20, wanted // self.cost)
 
 
 def seeded() -> np.random.Generator:
@@ -44,3 +51,15 @@ def bounded(failures: int, runs: int, bound: float) -> Result:
         text=f"{failures} of {runs}: {failures / runs:.2%}",
         ok=not too_many(failures, runs, bound),
     )
+
+
+def refused(outcomes: Sequence[Outcome], bound: float) -> Result:
+    """Judge the share of runs that were refused."""
+    return bounded(sum(one.refused is not None for one in outcomes), len(outcomes), bound)
+
+
+def found_within(outcomes: Sequence[Outcome], within: float) -> Result:
+    """Judge the median time to a refusal, in seconds."""
+    median = seconds(outcomes)
+    text = f"median {median:.0f} s, caught {share(outcomes):.1%}"
+    return Result(text=text, ok=median <= within)

@@ -2,22 +2,21 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from canary.evidence.counters import Stratum
 from canary.evidence.dispersion import Calibration, calibrate
-from canary.evidence.judge import Judge, JudgeState
+from canary.evidence.judge import Judge
 from canary.evidence.plan import CountPlan
 from canary.evidence.policy import Policy
 from canary.evidence.verdict import NonInferior, Refuse
-from tests.simulation.traffic import PODS, SCRAPE, Array, Service, history, pod_rates, strata
+from tests.simulation.outcomes import LOOKS, PODS, SCRAPE, Array, Outcome
+from tests.simulation.traffic import Service, history, pod_rates, strata
 
 NAME = "errors"
-LOOKS = 360
-"""Thirty minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,15 +25,6 @@ class Learned:
 
     spread: Array
     calibration: Calibration
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How many scrapes (and canary requests) a run took to a decision; None where none came."""
-
-    refused: int | None = None
-    promoted: int | None = None
-    requests: float = 0.0
 
 
 def learn(
@@ -63,30 +53,27 @@ def judge_of(policy: Policy, maximum: float | None, calibration: Calibration | N
 
 def refused_after(judge: Judge, run: Iterable[Stratum]) -> Outcome:
     """Feed a run scrape by scrape and look after each: evidence rises with bad requests only."""
-    state, requests = judge.start(), 0.0
+    state = judge.start()
     for index, stratum in enumerate(run, start=1):
         state = judge.update(state, {NAME: stratum})
-        requests += stratum.canary_all
         if stratum.canary_bad and judge.refuses(state):
-            return Outcome(refused=index, requests=requests)
-    return Outcome(requests=requests)
+            return Outcome(refused=index)
+    return Outcome()
 
 
 def decided_after(judge: Judge, run: Iterable[Stratum]) -> Outcome:
     """Feed a run until it is refused or shown to be non-inferior, whichever comes first."""
-    state: JudgeState = judge.start()
-    requests = 0.0
+    state = judge.start()
     for index, stratum in enumerate(run, start=1):
         state = judge.update(state, {NAME: stratum})
-        requests += stratum.canary_all
         match judge.verdict(state):
             case Refuse():
-                return Outcome(refused=index, requests=requests)
+                return Outcome(refused=index)
             case NonInferior():
-                return Outcome(promoted=index, requests=requests)
+                return Outcome(promoted=index)
             case _:
                 pass
-    return Outcome(requests=requests)
+    return Outcome()
 
 
 def healthy(
@@ -202,33 +189,3 @@ def two_sample_bound(stable: float, canary: float, alpha: float) -> float:
 
 def _kl(rate: float, other: float) -> float:
     return rate * math.log(rate / other) + (1 - rate) * math.log((1 - rate) / (1 - other))
-
-
-def share(outcomes: Sequence[Outcome]) -> float:
-    return sum(one.refused is not None for one in outcomes) / len(outcomes)
-
-
-def seconds(outcomes: Sequence[Outcome], quantile: float = 0.5) -> float:
-    """Return a quantile of the time to a refusal, runs without one taken as endless."""
-    times = sorted(SCRAPE * one.refused if one.refused else math.inf for one in outcomes)
-    return times[min(len(times) - 1, int(quantile * len(times)))]
-
-
-def promoted(outcomes: Sequence[Outcome]) -> float:
-    return sum(one.promoted is not None for one in outcomes) / len(outcomes)
-
-
-def promoted_seconds(outcomes: Sequence[Outcome]) -> float:
-    """Return the median time to non-inferiority, runs without it taken as endless."""
-    return statistics.median(
-        SCRAPE * one.promoted if one.promoted else math.inf for one in outcomes
-    )
-
-
-def too_many(failures: int, runs: int, bound: float) -> bool:
-    """Tell whether so many failures contradict a bound: a binomial tail of 1 in 1000."""
-    tail, term = 0.0, math.exp(runs * math.log1p(-bound))
-    for count in range(failures):
-        tail += term
-        term *= (runs - count) / (count + 1) * bound / (1 - bound)
-    return 1 - tail < 1e-3

@@ -10,8 +10,7 @@ from canary.evidence.judge import Judge
 from canary.evidence.plan import ScalarPlan
 from canary.evidence.policy import Policy
 from canary.evidence.scalar import Scalars
-from tests.simulation.runs import LOOKS, Outcome
-from tests.simulation.traffic import SCRAPE, Array
+from tests.simulation.outcomes import LOOKS, SCRAPE, Array, Outcome
 
 _SHAPE: Final = (LOOKS, 10)
 Noise = Callable[[np.random.Generator], Array]

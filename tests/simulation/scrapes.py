@@ -12,8 +12,8 @@ import numpy as np
 from canary.evidence.counters import Arm, Counters, Pod, Reading, Scrape, count
 from canary.evidence.dispersion import Calibration
 from canary.evidence.policy import Policy
-from tests.simulation.runs import NAME, Outcome, judge_of
-from tests.simulation.traffic import Array
+from tests.simulation.outcomes import Array, Outcome
+from tests.simulation.runs import NAME, judge_of
 
 SECONDS = 1800
 PODS = 10

@@ -5,9 +5,9 @@ import pytest
 
 from canary.evidence.policy import Policy
 from tests.simulation import scalars
+from tests.simulation.outcomes import too_many
 from tests.simulation.row import SEED, Row
 from tests.simulation.rows import rows
-from tests.simulation.runs import too_many
 
 QUICK = 250
 SLOW = 1000
@@ -24,7 +24,7 @@ def _rest() -> list[Row]:
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("row", _quick(), ids=lambda row: f"{row.table}: {row.name}")
 def test_row_keeps_its_bound(row: Row) -> None:
-    result = row.run(max(20, QUICK // row.cost))
+    result = row.run(row.runs(QUICK))
     assert result.ok, result.text
 
 
@@ -40,5 +40,5 @@ def test_judge_that_breaks_the_bound_is_noticed() -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("row", _rest(), ids=lambda row: f"{row.table}: {row.name}")
 def test_other_row_keeps_its_bound(row: Row) -> None:
-    result = row.run(max(20, SLOW // row.cost))
+    result = row.run(row.runs(SLOW))
     assert result.ok, result.text

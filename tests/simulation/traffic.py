@@ -4,17 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from canary.evidence.counters import Stratum
 from canary.evidence.dispersion import PodHistory
+from tests.simulation.outcomes import PODS, SCRAPE, Array
 
-Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, Array, float], Array]
 """Draws the bad requests of an arm, of shape (scrapes, pods), from all its requests."""
-
-SCRAPE = 5.0
-PODS = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
