@@ -80,6 +80,19 @@ class Bursts(NamedTuple):
     served: float = 0.0
 
 
+class Known(NamedTuple):
+    """What the stable's counts come to at a reading, whichever volume is asked for.
+
+    `mean` is its rate with what bursts may add that were not seen yet, `counted` the rate of what
+    it has counted. `blocks` has for each length the dispersion that was seen, and what that weighs
+    where it is above the belief and where it is below; None while there are too few blocks.
+    """
+
+    mean: float
+    counted: float
+    blocks: tuple[tuple[float, float, float] | None, ...]
+
+
 def nothing_seen(policy: Policy) -> Bursts:
     """Return what is known before the first reading."""
     return Bursts(0.0, 0.0, (Block(),) * len(policy.blocks))
@@ -145,10 +158,33 @@ def rate(bursts: Bursts, policy: Policy) -> float:
 
 def dispersion(bursts: Bursts, policy: Policy, volume: float) -> float:
     """Return how dispersed the counts of an arm with this volume are, in requests per second."""
-    return _dispersion(bursts, policy, volume, rate(bursts, policy))
+    return dispersion_of(known(bursts, policy), policy, volume)
 
 
-def highest(bursts: Bursts, policy: Policy, volume: float, *, margin: float, level: float) -> float:
+def known(bursts: Bursts, policy: Policy) -> Known:
+    """Sum up what was counted, once for all that a reading asks of it."""
+    calm = min(1.0, (bursts.seconds / policy.burst_rarest) ** 2)
+    return Known(
+        mean=rate(bursts, policy),
+        counted=(bursts.bad + 1) / (bursts.requests + 1),
+        blocks=tuple([_seen(block, calm) for block in bursts.blocks]),
+    )
+
+
+def dispersion_of(known: Known, policy: Policy, volume: float) -> float:
+    """Return the same as `dispersion` of what was summed up."""
+    return _dispersion(known, policy, volume, known.mean)
+
+
+def highest(
+    bursts: Bursts,
+    policy: Policy,
+    volume: float,
+    *,
+    margin: float,
+    level: float,
+    summed: Known | None = None,
+) -> float:
     """Return the rate that a healthy canary's is never above, in a burst either.
 
     Args:
@@ -157,22 +193,24 @@ def highest(bursts: Bursts, policy: Policy, volume: float, *, margin: float, lev
         volume: of the stable, in requests per second.
         margin: how many times the stable's rate is still healthy.
         level: the chance that the stable's rate is above its upper bound.
+        summed: what was counted, if it is summed up already.
 
     """
+    summed = summed or known(bursts, policy)
     # Of the rate that was counted; what bursts may add to that is in the mean.
-    phi = _dispersion(bursts, policy, volume, (bursts.bad + 1) / (bursts.requests + 1))
+    phi = _dispersion(summed, policy, volume, summed.counted)
     upper = _HIGHEST
     if bursts.requests > 0:
         upper = margin * quick_upper_rate(bursts.bad, bursts.requests, phi, level)
     peak = margin * max(block.peak for block in bursts.blocks)
-    return min(_HIGHEST, max(policy.burst_height * rate(bursts, policy), upper, peak))
+    return min(_HIGHEST, max(policy.burst_height * summed.mean, upper, peak))
 
 
 def _closed(block: Block, length: float, bad: float, requests: float, seconds: float) -> Block:
     bad, requests = block.open_bad + bad, block.open_requests + requests
     seconds += block.open_seconds
     if seconds < length:
-        return block._replace(open_bad=bad, open_requests=requests, open_seconds=seconds)
+        return Block(*block[:5], bad, requests, seconds)
     return Block(
         squares=block.squares + bad * bad / requests,
         bad=block.bad + bad,
@@ -182,24 +220,31 @@ def _closed(block: Block, length: float, bad: float, requests: float, seconds: f
     )
 
 
-def _dispersion(bursts: Bursts, policy: Policy, volume: float, mean: float) -> float:
+def _dispersion(known: Known, policy: Policy, volume: float, mean: float) -> float:
     believed = 1 + volume * min(_LONGEST, policy.burst_seconds * mean)
-    calm = min(1.0, (bursts.seconds / policy.burst_rarest) ** 2)
-    found = [_weighed(block, believed, calm) for block in bursts.blocks]
+    found = [_weighed(seen, believed) for seen in known.blocks]
     return max(policy.unknown_dispersion, *found)
 
 
-def _weighed(block: Block, believed: float, calm: float) -> float:
-    """Return the dispersion over one length of blocks: between the belief and what is seen.
+def _seen(block: Block, calm: float) -> tuple[float, float, float] | None:
+    """Return the dispersion of one length of blocks, and its weight above and below the belief.
 
     What is seen between two bursts is less than the belief, and weighs by `calm`: it says little.
     """
     free = block.closed - 1
     if free < 1:
-        return believed
+        return None
     rate = (block.bad + 0.5) / (block.requests + 1)
     chi = block.squares - 2 * rate * block.bad + rate * rate * block.requests
-    seen = chi / (rate * (1 - rate)) / free
     # Blocks without a bad request say nothing of how those come.
-    weight = min(free, block.bad) * (1.0 if seen > believed else calm)
+    weight = min(free, block.bad)
+    return chi / (rate * (1 - rate)) / free, weight, weight * calm
+
+
+def _weighed(found: tuple[float, float, float] | None, believed: float) -> float:
+    """Return the dispersion over one length of blocks: between the belief and what is seen."""
+    if found is None:
+        return believed
+    seen, above, below = found
+    weight = above if seen > believed else below
     return (_BELIEF * believed + weight * seen) / (_BELIEF + weight)

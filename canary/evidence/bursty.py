@@ -26,16 +26,19 @@ from typing import Any, NamedTuple, Self
 from canary.evidence.bursts import (
     Block,
     Bursts,
+    Known,
     counted,
     counted_before,
     dispersion,
+    dispersion_of,
     highest,
+    known,
     nothing_seen,
 )
 from canary.evidence.counters import Stratum
 from canary.evidence.mixture import Logs
 from canary.evidence.policy import Policy
-from canary.evidence.rate import RateTest
+from canary.evidence.rate import logs_above
 from canary.evidence.ratio import RatioTest
 
 _AT_ONCE = math.log(0.75)
@@ -81,28 +84,43 @@ class BurstTests:
             stable = counted_before(stable, stratum.before_bad, stratum.before_all)
         bad, requests, seconds = stratum.stable_bad, stratum.stable_all, stratum.seconds
         others = stratum.canary_all
-        return evidence._replace(
-            stable=counted(stable, self.policy, bad, requests, seconds, others)
-        )
+        stable = counted(stable, self.policy, bad, requests, seconds, others)
+        return BurstEvidence(stable, evidence.ratio, evidence.bursts)
+
+    def known(self, evidence: BurstEvidence) -> Known:
+        """Sum up what was learned, once for a stratum."""
+        return known(evidence.stable, self.policy)
 
     def dispersion(self, evidence: BurstEvidence, volume: float) -> float:
         """Return how dispersed an arm of this volume is taken to be."""
         return dispersion(evidence.stable, self.policy, volume)
 
-    def highest(self, evidence: BurstEvidence, volume: float) -> float:
+    def highest(self, evidence: BurstEvidence, volume: float, summed: Known | None = None) -> float:
         """Return the highest rate of a healthy version, given the stable's volume."""
         found = highest(
-            evidence.stable, self.policy, volume, margin=self.ratio.margin, level=self.level
+            evidence.stable,
+            self.policy,
+            volume,
+            margin=self.ratio.margin,
+            level=self.level,
+            summed=summed,
         )
         return math.exp(math.ceil(_PLACES * math.log(found)) / _PLACES)
 
     def step(
-        self, evidence: BurstEvidence, stratum: Stratum, volume: float, strata: int, most: Logs = ()
+        self,
+        evidence: BurstEvidence,
+        summed: Known,
+        stratum: Stratum,
+        volume: float,
+        strata: int,
+        most: Logs = (),
     ) -> BurstEvidence:
         """Test one stratum of both arms.
 
         Args:
             evidence: before it.
+            summed: what that has learned, summed up.
             stratum: with requests of both.
             volume: of the canary, in requests per second.
             strata: how many were tested before.
@@ -110,7 +128,8 @@ class BurstTests:
 
         """
         other = stratum.stable_all / stratum.seconds if stratum.seconds else 0.0
-        ours, theirs = self.dispersion(evidence, volume), self.dispersion(evidence, other)
+        ours = dispersion_of(summed, self.policy, volume)
+        theirs = dispersion_of(summed, self.policy, other)
         split = (
             stratum.canary_bad / ours,
             stratum.canary_all / ours,
@@ -119,23 +138,25 @@ class BurstTests:
         )
         dues = self.ratio.step(self.ratio.start(), split, most)
         begun = _begun_anew(evidence.bursts, strata)
-        return evidence._replace(
+        bound = self.highest(evidence, other, summed)
+        return BurstEvidence(
+            stable=evidence.stable,
             ratio=tuple(map(add, evidence.ratio, self.ratio.logs(dues, split[0]))),
-            bursts=tuple(map(add, begun, self._bursts(evidence, stratum, other))),
+            bursts=tuple(map(add, begun, self._bursts(bound, stratum))),
         )
 
-    def _bursts(self, evidence: BurstEvidence, stratum: Stratum, other: float) -> Logs:
+    def _bursts(self, bound: float, stratum: Stratum) -> Logs:
         phi = self.policy.unknown_dispersion
-        bound = self.highest(evidence, other)
         if stratum.starting:
             bound = max(bound, self.policy.start_rate)
-        test = RateTest(bound=min(0.5, bound))
-        logs = test.logs(stratum.canary_bad / phi, stratum.canary_all / phi)
-        return tuple([min(self.ratio.cap, log) for log in logs])
+        bound = min(0.5, bound)
+        logs = logs_above(bound, bound, stratum.canary_bad / phi, stratum.canary_all / phi)
+        cap = self.ratio.cap
+        return tuple([min(cap, log) for log in logs])
 
-    def tempered(self, evidence: BurstEvidence, adds: Logs, volume: float) -> Logs:
+    def tempered(self, summed: Known, adds: Logs, volume: float) -> Logs:
         """Return what a stratum adds to the bets against the bound, for a canary of this volume."""
-        power = 1 / self.dispersion(evidence, volume)
+        power = 1 / dispersion_of(summed, self.policy, volume)
         return tuple([power * more for more in adds])
 
 

@@ -198,13 +198,12 @@ class CountTrial:
         if self.comparison:
             dues = self.comparison.step(dues, split, most)
         excess = self._excess(excess, bad, requests, starting=stratum.starting)
-        if self.bound:
-            adds = self._betted(stratum)
-            if self.bursty and bursty:
-                adds = self.bursty.tempered(bursty, adds, volume)
-            bets = tuple(map(add, bets, adds))
+        adds = self._betted(stratum)
         if self.bursty and bursty:
-            bursty = self.bursty.step(bursty, stratum, volume, old.strata, most)
+            known = self.bursty.known(bursty)
+            adds = self.bursty.tempered(known, adds, volume)
+            bursty = self.bursty.step(bursty, known, stratum, volume, old.strata, most)
+        bets = tuple(map(add, bets, adds))
         return dues, bets, excess, bursty
 
     def _betted(self, stratum: Stratum) -> Logs:
@@ -239,7 +238,8 @@ class CountTrial:
         )
         if self.bursty and evidence.bursty:
             adds = self.bound.growth(stratum.canary_bad / stratum.canary_all)
-            adds = self.bursty.tempered(evidence.bursty, adds, evidence.volume)
+            known = self.bursty.known(evidence.bursty)
+            adds = self.bursty.tempered(known, adds, evidence.volume)
             return evidence._replace(bets=tuple(map(add, evidence.bets, adds)))
         if not stratum.canary_bad:
             return evidence._replace(quiet=evidence.quiet + 1)

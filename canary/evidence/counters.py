@@ -167,7 +167,10 @@ def count(counters: Counters, scrape: Scrape) -> Counted:
                 starting |= since.time < since.opened + counters.start
                 since = _opened(since, scrape)
         values = {**since.values, **{one.series: one.value for one in found}}
-        seen[name] = replace(since, time=scrape.time, values=values)
+        # What `replace` does, in a third of its time: this runs for every pod at every reading.
+        seen[name] = PodCounters(
+            arm=since.arm, born=since.born, time=scrape.time, values=values, opened=since.opened
+        )
     stratum, clamped = _stratum(counters, scrape, pods, known)
     if starting and counters.start:
         stratum = stratum._replace(starting=True)

@@ -113,7 +113,9 @@ def _wait(trial: CountTrial, evidence: CountEvidence, name: str, target: float) 
         logs = trial.bound.logs(evidence.bets, evidence.quiet)
         growth = trial.bound.growth(rate)
         if trial.bursty and evidence.bursty:
-            growth = trial.bursty.tempered(evidence.bursty, growth, evidence.volume)
+            growth = trial.bursty.tempered(
+                trial.bursty.known(evidence.bursty), growth, evidence.volume
+            )
         strata = log_needed(logs, growth, target)
         return _scaled(strata, evidence.strata / evidence.canary_all)
     if not evidence.requests:
