@@ -16,7 +16,7 @@ _BARE = Policy(
 
 def requests_needed(metrics: int, rng: np.random.Generator, *, runs: int) -> float:
     """Return the mean requests to a refusal where one metric of several goes from 0.1 % to 5 %."""
-    judge = Judge(_BARE, [CountPlan(name=f"m{at}") for at in range(metrics)])
+    judge = Judge(_BARE, [CountPlan(name=f"m{at}", promotes=False) for at in range(metrics)])
     return statistics.fmean(_one(judge, metrics, rng) for _ in range(runs))
 
 
@@ -43,7 +43,7 @@ def _one(judge: Judge, metrics: int, rng: np.random.Generator) -> float:
 
 def false_refusals(metrics: int, rng: np.random.Generator, *, runs: int) -> int:
     """Count the healthy runs of several metrics that are refused within 360 looks."""
-    judge = Judge(_BARE, [CountPlan(name=f"m{at}") for at in range(metrics)])
+    judge = Judge(_BARE, [CountPlan(name=f"m{at}", promotes=False) for at in range(metrics)])
     refused = 0
     for _ in range(runs):
         canary, stable = rng.poisson(25, (360, metrics)), rng.poisson(225, (360, metrics))

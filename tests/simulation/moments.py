@@ -8,7 +8,7 @@ takes effect some time after the reading that it rests on.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -66,11 +66,14 @@ class Bursts:
         low = (1 - self.share * self.high) / (1 - self.share)
         ends, begins = 1 / self.dwell, self.share / (self.dwell * (1 - self.share))
         drawn = rng.random((seconds, size))
-        high = np.empty((seconds, size), bool)
-        high[0] = rng.random(size) < self.share
-        for at in range(1, seconds):
-            high[at] = np.where(high[at - 1], drawn[at] >= ends, drawn[at] < begins)
-        factors = np.where(high, self.high, low)
+        factors = np.empty((seconds, size))
+        for column, first in enumerate(rng.random(size).tolist()):
+            high = first < self.share
+            states = [high]
+            for one in drawn[1:, column].tolist():
+                high = one >= ends if high else one < begins
+                states.append(high)
+            factors[:, column] = np.where(states, self.high, low)
         return factors[:, 0], factors[:, 1:].mean(axis=1)
 
 
@@ -159,7 +162,9 @@ def judge_of(case: Case, policy: Policy) -> Judge:
         learned=LEARNED * case.stable,
     )
     learned = calibration if case.known else None
-    return Judge(policy, [CountPlan(name=NAME, maximum=case.maximum, calibration=learned)])
+    # No gate, as by default.
+    plan = CountPlan(name=NAME, maximum=case.maximum, calibration=learned, promotes=False)
+    return Judge(policy, [plan])
 
 
 def runs_of(
@@ -181,18 +186,14 @@ def least_of(case: Case, rng: np.random.Generator, *, runs: int) -> list[Ended]:
     return [_one(case, test, rng, NOW) for _ in range(runs)]
 
 
-@dataclass(slots=True)
-class _Drawn:
-    """What both arms have counted up to every step: bad and all of the canary, then the stable."""
-
-    totals: Array = field(default_factory=lambda: np.zeros((1, 4)))
-
-    def at(self, time: float) -> Array:
-        return np.asarray(self.totals[min(len(self.totals) - 1, int(time / STEP))])
+def _at(totals: Array, times: Sequence[float]) -> Array:
+    """Return what both arms have counted at these times."""
+    steps = np.asarray([int(time / STEP) for time in times])
+    return np.asarray(totals[np.minimum(steps, len(totals) - 1)])
 
 
 def _one(case: Case, judge: Test, rng: np.random.Generator, rhythm: Rhythm) -> Ended:
-    drawn = _Drawn(_totals(case, rng))
+    totals = _totals(case, rng)
     state = judge.start()
     if case.lived:
         served = case.rps * case.lived
@@ -200,24 +201,24 @@ def _one(case: Case, judge: Test, rng: np.random.Generator, rhythm: Rhythm) -> E
             0, 0, before_bad=float(rng.poisson(served * case.stable)), before_all=served
         )
         state = judge.update(state, {NAME: before})
-    then, last, opened = 0.0, drawn.at(rhythm.warmup), math.inf
-    for time in rhythm.readings(float(rng.random()), case.seconds):
-        counts = drawn.at(time)
-        bad, requests, stable_bad, stable_all = (counts - last).tolist()
-        stratum = Stratum(bad, requests, stable_bad, stable_all, time - then)
-        if stratum.canary_all and judge.policy.start:
-            stratum = stratum._replace(starting=then < opened + judge.policy.start)
-            opened = min(opened, time)
+    then, opened, start = 0.0, math.inf, judge.policy.start
+    times = list(rhythm.readings(float(rng.random()), case.seconds))
+    counted = np.diff(_at(totals, [rhythm.warmup, *times]), axis=0).tolist()
+    for time, (bad, requests, stable_bad, stable_all) in zip(times, counted, strict=True):
+        starting = False
+        if requests and start:
+            starting, opened = then < opened + start, min(opened, time)
+        stratum = Stratum(bad, requests, stable_bad, stable_all, time - then, starting)
         state = judge.update(state, {NAME: stratum})
-        then, last = time, counts
-        if stratum.canary_bad and judge.refuses(state):
+        then = time
+        if bad and judge.refuses(state):
             ended = time + ACTING
-            return Ended(seconds=ended, failed=float(drawn.at(ended)[0]))
+            return Ended(seconds=ended, failed=float(_at(totals, [ended])[0, 0]))
     return Ended()
 
 
 def _totals(case: Case, rng: np.random.Generator) -> Array:
-    """Draw what both arms count in every step, summed up."""
+    """Draw what both arms have counted up to every step: bad and all of the canary, the stable."""
     steps = round(case.seconds / STEP)
     canary, stable = np.ones(case.seconds), np.ones(case.seconds)
     if case.bursts:
