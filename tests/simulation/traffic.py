@@ -36,10 +36,11 @@ class Kind:
     def pods(self) -> int:
         """Return how many pods the stable is drawn as.
 
-        Where all have one rate at a time, their sum is drawn at once: Poisson counts add up to one,
-        and so do binomial ones of the same rate.
+        Their sum is drawn at once where it can be: Poisson counts add up to one. Each pod has as
+        many requests, so one of the sum is as likely to be of any of them, and bad at the mean of
+        their rates.
         """
-        return PODS if self.by_pod or self.pod_spread else 1
+        return PODS if self.by_pod else 1
 
 
 def independent(rng: np.random.Generator, requests: Array, rates: Array) -> Array:
@@ -142,7 +143,7 @@ def history(
     """Draw what the stable's pods counted before the canary."""
     kind, volume = service.kind, service.rps / (PODS + 1) * SCRAPE
     requests = rng.poisson(volume, (1, scrapes, PODS)).astype(np.float64)
-    bad = kind.draw(rng, requests, np.minimum(1.0, service.rate * spread[: kind.pods]))
+    bad = kind.draw(rng, requests, np.minimum(1.0, service.rate * spread))
     return [
         PodHistory(bad=tuple(bad[0, :, pod].tolist()), requests=tuple(requests[0, :, pod].tolist()))
         for pod in range(PODS)
@@ -174,7 +175,7 @@ def strata(
         rates = kind.shared(rng, (runs, scrapes), service.rate)[:, :, None]
     times = canary_rate / service.rate * pod_rates(service, rng, (runs, 1, 1))
     canary_bad = kind.draw(rng, canary_all, np.minimum(1.0, rates * times))
-    theirs = spreads[:, None, : kind.pods]
+    theirs = spreads[:, None, :] if kind.by_pod else spreads.mean(axis=1)[:, None, None]
     stable_bad = kind.draw(rng, stable_all, np.minimum(1.0, rates * theirs))
     columns = (canary_bad[:, :, 0], canary_all[:, :, 0], stable_bad.sum(2), stable_all.sum(2))
     for run in zip(*(column.tolist() for column in columns), strict=True):
