@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from canary.contract import Reason
+from canary.model.traffic import Traffic
 from canary.rules.actions import Decision
 from canary.rules.context import Tick, wait
 from canary.rules.reach import MENDED, served_again
@@ -32,4 +33,11 @@ def not_taken(tick: Tick) -> Decision | None:
 def _is_edited(tick: Tick) -> bool:
     """Tell whether the step that a run stands at asks for other traffic now, shares aside."""
     steps, at = tick.strategy.steps, tick.state.step
-    return 0 <= at < len(steps) and replace(steps[at].traffic, weight=0) != tick.state.beside
+    return 0 <= at < len(steps) and _kind(steps[at].traffic) != _kind(tick.state.beside)
+
+
+def _kind(traffic: Traffic) -> Traffic:
+    """Return a traffic without its share and ages: the record of a run has whole seconds."""
+    affinity, none = traffic.affinity, timedelta(0)
+    ageless = affinity and replace(affinity, max_age=none, primary_max_age=none, value="")
+    return replace(traffic, weight=0, affinity=ageless)

@@ -59,15 +59,15 @@ class Surroundings:
     """The controllers of a cluster.
 
     `health` says what an image does; `gateway_up` whether routes are taken over, but for those of
-    the `untaken` kinds; `mirrors` whether the gateway of HTTPRoutes can copy requests: it follows
-    none that asks for it if it cannot; `lost` are the nodes that are not heard of.
+    the `untaken` kinds; `lacks` a word that the gateway of HTTPRoutes does not know, "" for none:
+    it follows no route that has it; `lost` are the nodes that are not heard of.
     """
 
     api: ApiServer
     health: Callable[[str], Health] = _all_good
     gateway_up: bool = True
     untaken: set[Resource] = field(default_factory=set)
-    mirrors: bool = True
+    lacks: str = ""
     lost: set[int] = field(default_factory=set)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -270,8 +270,8 @@ class Surroundings:
             return  # nothing says when its proxies have it
         metadata = route["metadata"]
         taken = {"type": "Accepted", "status": "True", "observedGeneration": metadata["generation"]}
-        if resource == HTTPROUTES and not self.mirrors and "requestMirror" in str(route["spec"]):
-            why = {"reason": "UnsupportedValue", "message": "no RequestMirror here"}
+        if resource == HTTPROUTES and self.lacks and self.lacks in str(route["spec"]):
+            why = {"reason": "UnsupportedValue", "message": f"no {self.lacks} here"}
             taken = {**taken, "status": "False", **why}
         status: Json = {
             "parents": [{"controllerName": "gateway", "parentRef": PARENT, "conditions": [taken]}]

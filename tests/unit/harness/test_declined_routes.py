@@ -19,7 +19,9 @@ MIRRORED = "blue/green, mirrored"
 A_WHILE = 120.0
 SOON = 2 * LAG
 """Seconds from a write to a word of the gateway, and from that to the next write."""
-REFUSED = "no RequestMirror here"
+MIRROR = "requestMirror"
+COOKIE = "responseHeaderModifier"
+REFUSED = f"no {MIRROR} here"
 
 
 def of_route(stage: Stage) -> Json:
@@ -57,7 +59,7 @@ class Mirrors:
             return
         if change.new["metadata"]["name"] != PLACE[1]:
             return
-        before, now = ("requestMirror" in str(it["spec"]) for it in (change.old, change.new))
+        before, now = (MIRROR in str(it["spec"]) for it in (change.old, change.new))
         if now != before:
             (self.put_in if now else self.taken_out).append(self.stage.seconds())
 
@@ -71,9 +73,9 @@ def says(stage: Stage) -> str:
     return str((stage.status().get("conditions") or [{}])[0].get("message", ""))
 
 
-async def declined(stage: Stage) -> Mirrors:
-    """Bring a run to where its gateway has declined its mirror."""
-    stage.others.mirrors = False
+async def declined(stage: Stage, lacks: str = MIRROR) -> Mirrors:
+    """Bring a run to where its gateway has declined what it lacks."""
+    stage.others.lacks = lacks
     mirrors = Mirrors(stage)
     stage.api.watchers.append(mirrors.heard)
     await begun(stage)
@@ -120,7 +122,7 @@ def test_a_death_forgets_nothing_and_the_next_run_asks_again() -> None:
         await push(stage, "web:3")
         await stage.until("the next run's try", lambda: len(mirrors.put_in) == 2)
         await stage.until("declined again", lambda: is_declined(stage), 5)
-        stage.others.mirrors = True
+        stage.others.lacks = ""
         await stage.wait(A_WHILE)
         assert len(mirrors.put_in) == 2, "a gateway says nowhere that it has learned it"
         await push(stage, "web:4")
@@ -142,7 +144,7 @@ def test_a_death_forgets_nothing_and_the_next_run_asks_again() -> None:
 def test_the_team_s_own_edit_of_the_route_has_it_asked_again() -> None:
     async def plays(stage: Stage) -> None:
         mirrors = await declined(stage)
-        stage.others.mirrors = True
+        stage.others.lacks = ""
         await stage.team.apply(HTTPROUTES, stage.route)
         await stage.wait(A_WHILE)
         assert len(mirrors.put_in) == 1, "the same text is no edit"
@@ -158,6 +160,32 @@ def test_the_team_s_own_edit_of_the_route_has_it_asked_again() -> None:
             serves="web:2",
             released={"web:2": 1},
             stage=stage_of(MIRRORED),
+        ),
+        lambda _: Recorder(),
+    )
+
+
+def test_a_step_that_asks_for_the_same_as_before_is_not_taken_anew() -> None:
+    """An interval that is no whole number of seconds is none in the record of a run."""
+
+    async def plays(stage: Stage) -> None:
+        sticky = {"cookieName": "met", "primaryCookieName": "was"}
+        await edit(stage, analysis={"interval": "12500ms", "sessionAffinity": sticky})
+        await declined(stage, COOKIE)
+        await stage.until("a word", lambda: f"no {COOKIE} here" in says(stage), 30)
+        stepped = stage.status()["run"]["steppedAt"]
+        await stage.wait(A_WHILE)
+        assert stage.status()["run"]["steppedAt"] == stepped
+        await annotate(stage, Command.ABORT)
+
+    play(
+        Story(
+            name="sticky",
+            plays=plays,
+            phase="Failed",
+            serves="web:1",
+            never=frozenset({"web:2"}),
+            stage=stage_of("sticky"),
         ),
         lambda _: Recorder(),
     )
@@ -196,7 +224,7 @@ SHARES = Story(
 
 def test_a_gateway_that_cannot_copy_requests_takes_shares() -> None:
     async def plays(stage: Stage) -> None:
-        stage.others.mirrors = False
+        stage.others.lacks = MIRROR
         await begun(stage)
         await push(stage, "web:2")
         await has_traffic(stage, "web:2")
@@ -219,7 +247,7 @@ def test_what_a_gateway_has_against_the_team_s_own_text_keeps_no_split_out(
     """Late, it is heard of the split first: that goes out once, and in again as it was no help."""
 
     async def plays(stage: Stage) -> None:
-        stage.others.mirrors = False
+        stage.others.lacks = MIRROR
         stage.route = with_a_mirror(stage.route)
         stage.others.gateway_up = not is_late
         await stage.team.apply(HTTPROUTES, stage.route)
