@@ -269,44 +269,48 @@ async def _is_treated_alike(team: Team) -> None:
 
 
 async def _are_valid(team: Team) -> None:
-    for kind in RESOURCES:
+    kubectl = team.kubectl
+    for kind, resource in RESOURCES.items():
+        written = made(kind, f"{kind.lower()}.example")
+        written["spec"].pop("tcp", None)  # connections carry shares alone
+        kubectl.apply(written)
+        plain = kubectl.get(resource.plural, "web")
         for shape, traffic in SHAPES.items():
-            await _is_valid(team, kind, traffic, said=shape in SAID[kind])
+            await _is_valid(team, plain, traffic, said=shape in SAID[kind])
+        assert kubectl.get(resource.plural, "web")["spec"] == plain["spec"]
+        kubectl("delete", resource.plural, "web")
 
 
-async def _is_valid(team: Team, kind: str, traffic: Traffic, *, said: bool) -> None:
+async def _is_valid(team: Team, plain: Json, traffic: Traffic, *, said: bool) -> None:
     """What is stored is all that was to be written, and has no field that the schema lacks."""
-    kubectl, router, plural = team.kubectl, AdoptedRoutes(team.analyzer), RESOURCES[kind].plural
-    written = made(kind, f"{kind.lower()}.example")
-    written["spec"].pop("tcp", None)  # connections carry shares alone
-    kubectl.apply(written)
-    plain = kubectl.get(plural, "web")
+    kind, router = plain["kind"], AdoptedRoutes(team.analyzer)
     if said:
         await router.write_split(WEB, STRATEGY, traffic)
     else:
         with pytest.raises(SplitRefused):
             await router.write_split(WEB, STRATEGY, traffic)
-    stored = kubectl.get(plural, "web")
+    stored = team.kubectl.get(RESOURCES[kind].plural, "web")
     assert (stored["spec"] != plain["spec"]) is said
     [dialect] = [it for it in DIALECTS if it.kind == kind]
-    assert missing(dialect, {"kind": kind, **stored}) is None, "a field was dropped"
-    _is_taken(kubectl, stored)
+    assert missing(dialect, stored) is None, "a field was dropped"
     # As it is made, before anybody who stores it could drop anything.
     wanted = Mark().having("web", TargetSplit(stable="web", canary="web-canary", traffic=traffic))
-    _is_taken(kubectl, {**plain, "spec": dialect.with_traffic(plain, wanted).spec})
+    as_made = {**plain, "spec": dialect.with_traffic(plain, wanted).spec}
+    _are_taken(team.kubectl, stored, as_made)
     await router.clean(WEB)
-    assert kubectl.get(plural, "web")["spec"] == plain["spec"]
-    kubectl("delete", plural, "web")
 
 
-def _is_taken(kubectl: Kubectl, obj: Json) -> None:
-    """Have the API server check every field of an object strictly, and store nothing."""
-    volatile = ("managedFields", "resourceVersion", "uid", "generation", "creationTimestamp")
-    metadata = {key: it for key, it in obj["metadata"].items() if key not in volatile}
-    sent = {key: it for key, it in obj.items() if key != "status"}
-    flags = ("--dry-run=server", "--validate=strict", "--force-conflicts")
-    text = json.dumps({**sent, "metadata": metadata})
-    kubectl("apply", "--server-side", *flags, "-f", "-", stdin=text)
+def _are_taken(kubectl: Kubectl, *objects: Json) -> None:
+    """Have the API server check every field of objects strictly, and store nothing."""
+    flags = ("--server-side", "--dry-run=server", "--validate=strict", "--force-conflicts")
+    text = yaml.safe_dump_all([_as_sent(it) for it in objects])
+    kubectl("apply", *flags, "-f", "-", stdin=text)
+
+
+def _as_sent(obj: Json) -> Json:
+    kept = ("name", "namespace", "labels", "annotations", "ownerReferences")
+    metadata = {key: it for key, it in obj["metadata"].items() if key in kept}
+    return {**{key: it for key, it in obj.items() if key != "status"}, "metadata": metadata}
 
 
 async def _is_made(team: Team, strategy: Strategy) -> None:
@@ -314,7 +318,7 @@ async def _is_made(team: Team, strategy: Strategy) -> None:
     assert own is not None
     plural = RESOURCES[own.kind].plural
     await router.ensure(WEB, strategy, OWNER)
-    _is_taken(team.kubectl, route_from_service(WEB, strategy, OWNER))
+    _are_taken(team.kubectl, route_from_service(WEB, strategy, OWNER))
     plain = team.kubectl.get(plural, "web")["spec"]
     await router.write_split(WEB, strategy, Traffic(30))
     assert share(own.kind, team.kubectl.get(plural, "web")) == 30
