@@ -150,7 +150,7 @@ def essence_of_route(route: Json) -> Json:
         },
         "spec": hashlib.sha256(_meaning(route)).hexdigest(),
         "names": _names(route),
-        "against": _against(route) if SPLIT in notes else "",
+        **({"against": _against(route)} if SPLIT in notes else {}),
     }
 
 
