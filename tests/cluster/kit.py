@@ -17,6 +17,7 @@ import aiohttp
 import yaml
 
 from canary.contract import NAMESPACE_ENABLED, NAMESPACE_LABEL
+from tests.cluster.reads import Reader, UnreadError, reader
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -88,18 +89,29 @@ class Kubectl:
 
     def get(self, kind: str, name: str) -> Json:
         """Return one object."""
-        found: Json = json.loads(self("get", kind, name, "-o", "json"))
+        found = self.find(kind, name)
+        if found is None:
+            raise KubectlError(f"{kind} {name} in {self.namespace or 'the cluster'}: not found")
         return found
 
     def find(self, kind: str, name: str) -> Json | None:
         """Return one object, None if there is none."""
-        text = self("get", kind, name, "-o", "json", "--ignore-not-found")
-        return json.loads(text) if text.strip() else None
+        try:
+            return self._reader().find(kind, name, self.namespace)
+        except UnreadError:
+            text = self("get", kind, name, "-o", "json", "--ignore-not-found")
+            return json.loads(text) if text.strip() else None
 
     def items(self, kind: str, *arguments: str) -> list[Json]:
         """Return all objects of a kind in the namespace."""
-        found: list[Json] = json.loads(self("get", kind, "-o", "json", *arguments))["items"]
-        return found
+        try:
+            return self._reader().items(kind, self.namespace, *arguments)
+        except UnreadError:
+            found: list[Json] = json.loads(self("get", kind, "-o", "json", *arguments))["items"]
+            return found
+
+    def _reader(self) -> Reader:
+        return reader(self.kubeconfig, self.kubeconfig.stat().st_mtime_ns)
 
     def within(self, namespace: str) -> "Kubectl":
         """Return the same for another namespace."""
