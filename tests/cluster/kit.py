@@ -119,12 +119,17 @@ class Kubectl:
 
 
 def wait_for(what: str, look: Callable[[], T | None], deadline: float, every: float = 0.2) -> T:
-    """Look until there is something to see; fail with its name when the deadline has passed."""
+    """Look until there is something to see; fail with its name when the deadline has passed.
+
+    The last look begins after the deadline: one that began before and took long, as on a busy
+    machine, has not seen what there was by then.
+    """
     end = time.monotonic() + deadline
     while True:
+        began = time.monotonic()
         if found := look():
             return found
-        if time.monotonic() > end:
+        if began > end:
             raise AssertionError(f"{what}: not within {deadline:g} s")
         time.sleep(every)
 
