@@ -12,6 +12,7 @@ from tests.cluster.kit import (
     phase,
     route,
     service,
+    serving,
     split_of,
     wait_for,
     web,
@@ -152,9 +153,5 @@ def lane(
     kubectl.apply(deployment, service(), route(host), canary)
     kubectl("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
     with Traffic(gateway, host=host, rate=rate) as traffic:
-        wait_for(
-            "answers through the gateway",
-            lambda: traffic.answers and traffic.answers[-1][1] in {200, 500},
-            60,
-        )
+        serving(traffic, statuses={200, 500})
         yield Lane(kubectl, traffic)

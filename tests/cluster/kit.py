@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -460,6 +460,21 @@ class Traffic:
                 self.answers.append((at, response.status, body.strip()))
         except (aiohttp.ClientError, TimeoutError) as error:
             self.answers.append((at, 0, repr(error)))
+
+
+def serving(traffic: Traffic, *, statuses: Collection[int] = (200,)) -> None:
+    """Wait until a gateway serves the route, then forget what was before.
+
+    Each of its threads hears of a route by itself: one answer is no word of the next.
+    """
+    enough = max(5, int(traffic.rate))
+
+    def served() -> bool:
+        last = [status for _, status, _ in traffic.answers[-enough:]]
+        return len(last) == enough and set(last) <= set(statuses)
+
+    wait_for("a second of answers through the gateway", served, 60)
+    traffic.answers.clear()
 
 
 @contextmanager

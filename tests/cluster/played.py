@@ -7,7 +7,17 @@ from dataclasses import dataclass
 
 from canary.contract import EVIDENCE
 from canary.model.hashing import template_hash
-from tests.cluster.kit import Json, Kubectl, Traffic, phase, route, service, wait_for, web
+from tests.cluster.kit import (
+    Json,
+    Kubectl,
+    Traffic,
+    phase,
+    route,
+    service,
+    serving,
+    wait_for,
+    web,
+)
 from tests.cluster.plans import Move
 from tests.cluster.releases import FIRST, Journal, Player, environment
 from tests.cluster.story import Version, figures, told, wrongs
@@ -101,10 +111,6 @@ def deploy(kubectl: Kubectl, host: str, canary: Json, traffic: Traffic) -> Versi
     kubectl.apply(target, service(), route(host), canary)
     kubectl("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
     wait_for("the target is known", lambda: phase(kubectl) == "Initialized", 30)
-    wait_for(
-        "answers through the gateway", lambda: traffic.answers and traffic.answers[-1][1] == 200, 60
-    )
-    # What came before the first answer is the gateway's own start.
-    traffic.answers.clear()
+    serving(traffic)
     stored = kubectl.get("deployment", "web")["spec"]["template"]
     return Version(name=FIRST, good=True, hash=template_hash(stored))

@@ -16,6 +16,7 @@ from tests.cluster.kit import (
     phase,
     route,
     service,
+    serving,
     split_of,
     wait_for,
     web,
@@ -94,9 +95,7 @@ def start(team: Team, host: str, *, replicas: int, **canary: int | str) -> None:
     objects = (web(GOOD, replicas=replicas), service(), route(host), steps)
     team.kubectl.apply(*objects)
     team.kubectl("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
-    answers = team.traffic.answers
-    wait_for("answers", lambda: answers and answers[-1][1] == 200, 60)
-    answers.clear()
+    serving(team.traffic)
     time_of_first = team.traffic.now()
     wait_for("ten seconds of them", lambda: team.traffic.now() - time_of_first > 11, 30)
     team.kubectl.apply(autoscaler(PER_POD))

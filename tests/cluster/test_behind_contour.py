@@ -14,6 +14,7 @@ from tests.cluster.kit import (
     phase,
     proxy,
     service,
+    serving,
     wait_for,
     web,
 )
@@ -38,11 +39,6 @@ def deploy(kubectl: Kubectl, *objects: Json) -> None:
     kubectl.apply(web(GOOD, replicas=1), service(), *objects)
     kubectl("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
     wait_for("the target is known", lambda: phase(kubectl) == "Initialized", 30)
-
-
-def serving(load: Traffic) -> None:
-    wait_for("answers", lambda: load.answers and load.answers[-1][1] == 200, 60)
-    load.answers.clear()
 
 
 def test_a_release_is_promoted_without_a_lost_request(

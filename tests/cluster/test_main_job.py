@@ -20,6 +20,7 @@ from tests.cluster.kit import (
     phase,
     route,
     service,
+    serving,
     split_of,
     unchecked,
     wait_for,
@@ -40,16 +41,6 @@ def deploy(kubectl: Kubectl, host: str, *, with_canary: bool = True, **spec: Any
     kubectl.apply(*objects)
     kubectl("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
     return kubectl.get("httproute", "web")
-
-
-def serving(traffic: Traffic) -> None:
-    """Wait until the gateway serves the route, then forget what was before."""
-    wait_for(
-        "answers through the gateway",
-        lambda: traffic.answers and traffic.answers[-1][1] == 200,
-        60,
-    )
-    traffic.answers.clear()
 
 
 def set_image(kubectl: Kubectl, image: str) -> str:

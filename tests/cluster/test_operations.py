@@ -27,6 +27,7 @@ from tests.cluster.kit import (
     metric_template,
     route,
     service,
+    serving,
     split_of,
     wait_for,
     web,
@@ -189,8 +190,7 @@ def test_uninstall_is_not_felt(
     team("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
     written = team.get("httproute", "web")
     with Traffic(gateway, host=host) as traffic:
-        wait_for("answers", lambda: traffic.statuses.get(200), 60)
-        traffic.answers.clear()
+        serving(traffic)
         team("set", "image", "deployment/web", f"web={BETTER}")
         wait_for("weight 10", lambda: split_of(team.get("httproute", "web")).get("web-canary"), 90)
         done = subprocess.run(  # noqa: S603 - our own module

@@ -11,6 +11,7 @@ from tests.cluster.kit import (
     message,
     phase,
     service,
+    serving,
     wait_for,
     web,
 )
@@ -45,8 +46,7 @@ def test_an_own_route_carries_the_split_and_follows_its_canary(
     namespace("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
     wait_for("the route", lambda: namespace.find("httproute", "web"), 30)
     with Traffic(gateway, host=host) as traffic:
-        wait_for("answers", lambda: traffic.answers and traffic.answers[-1][1] == 200, 60)
-        traffic.answers.clear()
+        serving(traffic)
         assert release(namespace, BETTER) == [0, 50, 0]
         other = f"other-{host}"
         namespace.apply(canary(host, other))

@@ -14,6 +14,7 @@ from tests.cluster.kit import (
     phase,
     route,
     service,
+    serving,
     split_of,
     wait_for,
     web,
@@ -68,8 +69,7 @@ def evict(kubectl: Kubectl, pod: str) -> None:
 def start(kubectl: Kubectl, traffic: Traffic, *objects: Json) -> None:
     kubectl.apply(*objects)
     kubectl("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
-    wait_for("answers", lambda: traffic.answers and traffic.answers[-1][1] == 200, 60)
-    traffic.answers.clear()
+    serving(traffic)
 
 
 def test_evicted_pods_and_a_deleted_canary_are_waited_for(

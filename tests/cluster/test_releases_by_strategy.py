@@ -7,7 +7,6 @@ strategy has a good version, which is promoted, and a bad one, which is refused.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 import pytest
@@ -21,6 +20,7 @@ from tests.cluster.kit import (
     phase,
     route,
     service,
+    serving,
     split_of,
     wait_for,
     web,
@@ -160,14 +160,8 @@ def team(
         Traffic(address, host=host, rate=RATE, headers=INSIDER) as insiders,
     ):
         for one in (users, insiders):
-            wait_for("answers", partial(is_answered, one), 60)
-            one.answers.clear()
+            serving(one)
         yield Team(kubectl=kubectl, form=form, users=users, insiders=insiders)
-
-
-def is_answered(traffic: Traffic) -> bool:
-    """Tell whether requests succeed by now."""
-    return bool(traffic.answers) and traffic.answers[-1][1] == 200
 
 
 def answered(traffic: Traffic, version: str, until: float) -> int:

@@ -18,6 +18,7 @@ from tests.cluster.kit import (
     phase,
     route,
     service,
+    serving,
     split_of,
     wait_for,
     web,
@@ -30,7 +31,6 @@ from tests.cluster.test_main_job import (
     events,
     kill_analyzers,
     no_headgate_failures,
-    serving,
     set_image,
 )
 

@@ -14,6 +14,7 @@ from tests.cluster.kit import (
     phase,
     route,
     service,
+    serving,
     split_of,
     wait_for,
     web,
@@ -70,8 +71,7 @@ def test_no_share_while_the_canary_s_service_has_no_ready_endpoint(
     leader["spec"]["selector"] = {"app": "web", "role": "leader"}
     deploy(namespace, host, web(GOOD), leader)
     namespace("label", "pods", "-l", "app=web", "role=leader")
-    wait_for("answers", lambda: traffic.answers and traffic.answers[-1][1] == 200, 60)
-    traffic.answers.clear()
+    serving(traffic)
     push(namespace)
     said = "has no ready endpoint"
     wait_for("that it has no endpoint is said", lambda: said in message(namespace), 60)

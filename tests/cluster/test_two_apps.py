@@ -14,6 +14,7 @@ from tests.cluster.kit import (
     phase,
     route,
     service,
+    serving,
     wait_for,
     web,
 )
@@ -78,12 +79,6 @@ def has_left(kubectl: Kubectl, name: str) -> bool:
     ]
     assert not (gone and f"{name}-canary" in refs), refs
     return gone
-
-
-def serving(traffic: Traffic) -> None:
-    """Wait until the gateway serves the route, then forget what was before."""
-    wait_for("answers", lambda: traffic.answers and traffic.answers[-1][1] == 200, 60)
-    traffic.answers.clear()
 
 
 def set_image(kubectl: Kubectl, name: str) -> None:
