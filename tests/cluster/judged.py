@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.cluster.kit import (
+    ENDED,
     Kubectl,
     Traffic,
+    begun,
     message,
     phase,
     route,
@@ -19,7 +21,6 @@ from tests.cluster.kit import (
 )
 
 STABLE = "headgate/demo:1.0"
-ENDED = {"Succeeded", "Failed"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +109,7 @@ class Lane:
         version = f"{fault.name}-{self.number}"
         begin = self.traffic.now()
         self.kubectl("set", "env", "deployment/web", *fault.environment(version))
-        wait_for("the run", lambda: phase(self.kubectl) not in {"", *ENDED, "Initialized"}, 30)
+        begun(self.kubectl)
         wait_for("a verdict", lambda: phase(self.kubectl) in ENDED, deadline)
         wait_for("weight 0", lambda: split_of(self._route()).get("web-canary", 0) == 0, 10)
         return self._outcome(version, begin)

@@ -24,6 +24,8 @@ T = TypeVar("T")
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
 HOST = "web.example"
 FLUX = ("--server-side", "--force-conflicts", "--field-manager=kustomize-controller")
+ENDED = {"Succeeded", "Failed"}
+"""Phases of a run that is over."""
 
 
 class KubectlError(Exception):
@@ -357,6 +359,16 @@ def phase(kubectl: Kubectl, name: str = "web") -> str:
     return str((found or {}).get("status", {}).get("phase", ""))
 
 
+def begun(kubectl: Kubectl, name: str = "web", deadline: float = 30) -> None:
+    """Wait until the run of a version that has just been pushed is under way.
+
+    Until then the phase is that of the run before, and so is its end; the message tells of the new
+    version earlier.
+    """
+    at_rest = {"", "Initialized", *ENDED}
+    wait_for("the run", lambda: phase(kubectl, name) not in at_rest, deadline)
+
+
 def message(kubectl: Kubectl, name: str = "web") -> str:
     """Return the message of a Canary's condition."""
     found = kubectl.find("canary", name) or {}
@@ -365,7 +377,10 @@ def message(kubectl: Kubectl, name: str = "web") -> str:
 
 
 class WeightLog:
-    """Records the canary's share on a route as it changes, and the phase with it."""
+    """Records the canary's share on a route as it changes, and the phase with it.
+
+    Have it look before a version is pushed: later it may miss that there was no share.
+    """
 
     def __init__(self, kubectl: Kubectl) -> None:
         self._kubectl = kubectl

@@ -11,9 +11,11 @@ import yaml
 from canary.contract import LOAD_TEST
 from tests.cluster.judged import judged_canary
 from tests.cluster.kit import (
+    ENDED,
     MANIFESTS,
     Json,
     Kubectl,
+    begun,
     message,
     phase,
     route,
@@ -88,9 +90,8 @@ def canary(kubectl: Kubectl, args: str) -> Json:
 def release(kubectl: Kubectl, version: str) -> str:
     """Release a version and return the phase that it ends in."""
     kubectl("set", "env", "deployment/web", f"VERSION={version}")
-    ended = {"Succeeded", "Failed"}
-    wait_for("the run", lambda: phase(kubectl) not in {*ended, "Initialized", ""}, 30)
-    wait_for("a verdict", lambda: phase(kubectl) in ended, 150)
+    begun(kubectl)
+    wait_for("a verdict", lambda: phase(kubectl) in ENDED, 150)
     return phase(kubectl)
 
 

@@ -9,11 +9,13 @@ import pytest
 
 from tests.cluster.conftest import enabled_namespace
 from tests.cluster.kit import (
+    ENDED,
     Json,
     Kubectl,
     KubectlError,
     Traffic,
     WeightLog,
+    begun,
     canary,
     message,
     metric_template,
@@ -90,10 +92,11 @@ def refused(kubectl: Kubectl, image: str, written: Json) -> None:
 def run_good(kubectl: Kubectl, host: str, traffic: Traffic, interval: str, deadline: float) -> None:
     written = deploy(kubectl, host, interval=interval)
     serving(traffic)
+    log = WeightLog(kubectl)
+    log.look()
     warning = set_image(kubectl, BETTER)
     assert "held as a canary" in warning
-    log = WeightLog(kubectl)
-    log.follow({"Succeeded", "Failed"}, deadline)
+    log.follow(ENDED, deadline)
     assert log.shares == [0, 10, 20, 30, 40, 50, 0], (log.statuses, events(kubectl))
     promoted(kubectl, BETTER, written)
     no_headgate_failures(traffic)
@@ -111,8 +114,9 @@ def release_bad(kubectl: Kubectl, traffic: Traffic, written: Json, deadline: flo
     wait_for("an answer of the stable", lambda: traffic.answers, 10)
     with watching(kubectl, "get", "canary", "web", "-w") as lines:
         set_image(kubectl, BAD)
-        WeightLog(kubectl).follow({"Succeeded", "Failed"}, deadline)
-        wait_for("Failed with weight 0", lambda: "Failed        0" in "".join(lines), 10)
+        begun(kubectl)
+        WeightLog(kubectl).follow(ENDED, deadline)
+        wait_for("Failed with weight 0", lambda: "Failed        0" in "".join(lines), 30)
     rows = [line.split()[1:3] for line in lines]
     assert ["Progressing", "10"] in rows
     described = kubectl("describe", "canary", "web")
@@ -148,9 +152,10 @@ def test_the_main_job_as_written(prod: Kubectl, gateway: str) -> None:
     written = prod.get("httproute", "web")
     with Traffic(gateway, host="web.example", rate=20) as traffic:
         serving(traffic)
-        set_image(prod, BETTER)
         log = WeightLog(prod)
-        log.follow({"Succeeded", "Failed"}, 1200)
+        log.look()
+        set_image(prod, BETTER)
+        log.follow(ENDED, 1200)
         assert log.shares == [0, 10, 20, 30, 40, 50, 0], (log.statuses, events(prod))
         promoted(prod, BETTER, written)
         no_headgate_failures(traffic)
@@ -164,10 +169,10 @@ def test_a_label_is_enough(
     written = deploy(namespace, host, with_canary=False)
     serving(traffic)
     log = WeightLog(namespace)
-    log.look()  # before the push: the first weight may come sooner than a canary object is seen
+    log.look()  # the first weight may come sooner than a canary object is seen
     set_image(namespace, image)
     wait_for("a canary object", lambda: namespace.find("canary", "web"), 30)
-    assert log.follow({"Succeeded", "Failed"}, 600) == ending, (log.statuses, events(namespace))
+    assert log.follow(ENDED, 600) == ending, (log.statuses, events(namespace))
     if ending == "Succeeded":
         assert log.shares == [0, 5, 10, 25, 50, 0]
         promoted(namespace, image, written)
@@ -198,7 +203,7 @@ def test_applying_again_changes_nothing(
     if server_side:
         namespace.diff(*objects)
     log = WeightLog(namespace)
-    assert log.follow({"Succeeded", "Failed"}, 600) == "Succeeded", events(namespace)
+    assert log.follow(ENDED, 600) == "Succeeded", events(namespace)
 
 
 def unchanged_by_us(kubectl: Kubectl) -> tuple[Json, int, list[str]]:
@@ -265,12 +270,13 @@ def test_the_analyzer_may_die_at_every_step(exclusive: Kubectl, gateway: str) ->
     with enabled_namespace(exclusive, name) as team, Traffic(gateway, host=host) as traffic:
         written = deploy(team, host)
         serving(traffic)
-        set_image(team, BETTER)
         log, killed = WeightLog(team), set[tuple[str, int]]()
+        log.look()
+        set_image(team, BETTER)
 
         def ended() -> str | None:
             now = log.look()
-            if now in {"Succeeded", "Failed"}:
+            if now in ENDED:
                 return now
             if log.statuses[-1] not in killed:
                 killed.add(log.statuses[-1])

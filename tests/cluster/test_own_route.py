@@ -4,12 +4,13 @@ import pytest
 
 from tests.cluster.judged import judged_canary
 from tests.cluster.kit import (
+    ENDED,
     Json,
     Kubectl,
     Traffic,
     WeightLog,
+    begun,
     message,
-    phase,
     service,
     serving,
     wait_for,
@@ -17,7 +18,6 @@ from tests.cluster.kit import (
 )
 
 pytestmark = pytest.mark.cluster
-ENDINGS = {"Succeeded", "Failed"}
 GOOD, BETTER, BEST = "headgate/demo:1.0", "headgate/demo:1.1", "headgate/demo:1.2"
 
 
@@ -31,11 +31,11 @@ def canary(*hosts: str) -> Json:
 
 
 def release(kubectl: Kubectl, image: str) -> list[int]:
-    kubectl("set", "image", "deployment/web", f"web={image}")
-    # The message tells of a held version before the run's phase does.
-    wait_for("the run", lambda: phase(kubectl) not in {"", "Initialized", *ENDINGS}, 30)
     log = WeightLog(kubectl)
-    assert log.follow(ENDINGS, 300) == "Succeeded", message(kubectl)
+    log.look()
+    kubectl("set", "image", "deployment/web", f"web={image}")
+    begun(kubectl)
+    assert log.follow(ENDED, 300) == "Succeeded", message(kubectl)
     return log.shares
 
 

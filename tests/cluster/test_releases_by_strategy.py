@@ -13,9 +13,11 @@ import pytest
 import requests
 
 from tests.cluster.kit import (
+    ENDED,
     Json,
     Kubectl,
     Traffic,
+    begun,
     message,
     phase,
     route,
@@ -30,7 +32,6 @@ pytestmark = pytest.mark.cluster
 OLD, GOOD, BAD = "old", "good", "bad"
 INSIDER: Final = {"x-canary": "insider"}
 COOKIE: Final = "web-version"
-ENDED: Final = {"Succeeded", "Failed"}
 RATE: Final = 15.0
 MOST: Final = 200.0
 """Seconds that a run may take: three checks or so, 10 s apart, on a machine with other work."""
@@ -114,7 +115,7 @@ class Team:
         none = dict.fromkeys([*ERRORS, *CRASHES], "")
         given = {"VERSION": version, **none, **faults}
         self.kubectl("set", "env", "deployment/web", *(f"{k}={v}" for k, v in given.items()))
-        wait_for("the run", lambda: phase(self.kubectl) not in {"", "Initialized", *ENDED}, 30)
+        begun(self.kubectl)
         looks: list[Look] = []
 
         def ended() -> bool:

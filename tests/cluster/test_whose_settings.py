@@ -129,8 +129,9 @@ def test_edits_in_mid_run_hold_from_the_next_tick_and_no_weight_falls(
 ) -> None:
     namespace.apply(own(stepWeights=[20, 30, 40]))
     deploy(namespace, host)
-    update(namespace)
     log = WeightLog(namespace)
+    log.look()
+    update(namespace)
 
     def seen(weight: int) -> bool:
         log.look()
