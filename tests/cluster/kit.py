@@ -376,6 +376,16 @@ def message(kubectl: Kubectl, name: str = "web") -> str:
     return str(conditions[0].get("message", ""))
 
 
+def message_with(kubectl: Kubectl, *words: str, deadline: float) -> str:
+    """Wait for a message that has these words, and return it: a moment later it may be another."""
+
+    def told() -> str | None:
+        now = message(kubectl)
+        return now if all(word in now for word in words) else None
+
+    return wait_for(f"a message with {words}", told, deadline)
+
+
 class WeightLog:
     """Records the canary's share on a route as it changes, and the phase with it.
 

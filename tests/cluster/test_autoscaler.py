@@ -117,7 +117,7 @@ def test_an_autoscaler_that_shrank_the_stable_grows_it_again_before_it_has_all_o
     assert "and needs about" in noticed
 
     team.kubectl("annotate", "deployment/web", "headgate.dev/abort=now")
-    wait_for("the verdict", lambda: phase(team.kubectl) == "Failed", 10)
+    wait_for("the verdict", lambda: phase(team.kubectl) == "Failed", 30)
     refused = time.monotonic()
     log = WeightLog(team.kubectl)
     log.look()
@@ -132,7 +132,8 @@ def test_an_autoscaler_that_shrank_the_stable_grows_it_again_before_it_has_all_o
     assert time.monotonic() - refused < KEPT_AT_MOST - 20, "by its pods, and not by the clock"
     assert team.replicas() >= 4, "nobody but the autoscaler has written that"
     assert log.shares == sorted(log.shares, reverse=True), log.shares
-    assert "keeps" not in message(team.kubectl)
+    # The share goes before that is written down.
+    wait_for("no word of a share", lambda: "keeps" not in message(team.kubectl), 20)
     wait_for("no canary", lambda: team.kubectl.find("deployment", "web-canary") is None, 90)
     assert set(team.traffic.statuses) == {200}
 

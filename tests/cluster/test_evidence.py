@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 
 from tests.cluster.judged import HEALTHY, Fault, Lane, judged_canary, lane
-from tests.cluster.kit import Kubectl, message, metric_template, phase, split_of, wait_for
+from tests.cluster.kit import (
+    Kubectl,
+    message,
+    message_with,
+    metric_template,
+    phase,
+    split_of,
+    wait_for,
+)
 
 pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,8 +77,8 @@ def test_the_gate_waits_until_enough_was_counted_and_says_how_much_is_missing(
     canary = judged_canary(interval="10s", promotion_gate="non-inferiority")
     with lane(namespace, gateway, host, LOW, canary) as there:
         namespace("set", "env", "deployment/web", "VERSION=gated")
-        wait_for("what is missing", lambda: "requests to the canary" in message(namespace), 90)
-        assert "not yet shown to be no worse than the stable" in message(namespace)
+        missing = ("not yet shown to be no worse than the stable", "requests to the canary")
+        message_with(namespace, *missing, deadline=90)
         there.traffic.rate = 150.0
         wait_for("the promotion", lambda: "Promotion completed" in message(namespace), 240)
 
@@ -81,9 +89,8 @@ def test_a_step_waits_until_it_fits_its_error_budget(
     canary = judged_canary(interval="10s", error_budget="5")
     with lane(namespace, gateway, host, LOW, canary):
         namespace("set", "env", "deployment/web", "VERSION=budgeted")
-        wait_for("the budget", lambda: "over the error budget of 5" in message(namespace), 90)
-        assert "weight 100 may cost" in message(namespace)
-        assert "requests to the canary" in message(namespace)
+        budget = ("over the error budget of 5", "weight 100 may cost", "requests to the canary")
+        message_with(namespace, *budget, deadline=90)
         wait_for("the promotion", lambda: "Promotion completed" in message(namespace), 240)
 
 
@@ -136,7 +143,8 @@ def test_a_version_that_breaks_while_it_rolls_is_taken_back(
         assert "Rolling back" in outcome.message
         assert "chance of an error at most" in outcome.message
         assert outcome.lost == 0
-        assert namespace.get("deployment", "web")["spec"]["paused"] is True
+        # The verdict is stored first, and the target is held again after that.
+        wait_for("the hold", lambda: namespace.get("deployment", "web")["spec"].get("paused"), 20)
         wait_for("the old version alone", lambda: versions_of(namespace) == {None}, 90)
         assert serving_pods(namespace) & old, "some of the old pods were never replaced"
         at = there.traffic.now()

@@ -7,6 +7,7 @@ from tests.cluster.kit import (
     Json,
     Kubectl,
     message,
+    message_with,
     phase,
     route,
     service,
@@ -54,7 +55,8 @@ def test_a_gate_is_opened_by_its_hook_and_by_a_person(namespace: Kubectl, host: 
 
     namespace("scale", "deployment/gate", "--replicas=1")
     wait_for("the second gate", lambda: phase(namespace) == "WaitingPromotion", 180)
-    assert "cannot be asked" in message(namespace)
+    # A name that nobody knows may take longer to be told than the wait itself.
+    message_with(namespace, "cannot be asked", deadline=60)
     status = namespace.get("canary", "web")["status"]
     assert status["canaryWeight"] == share(namespace) > 0
     assert "Confirm-rollout check start passed" in said(namespace, "GatePassed")

@@ -10,6 +10,7 @@ from tests.cluster.kit import (
     Kubectl,
     Traffic,
     message,
+    message_with,
     metric_template,
     phase,
     route,
@@ -99,9 +100,9 @@ def test_queries_that_do_not_read_the_canary_hold_the_run_before_there_is_one(
     unchecked(namespace, lambda: namespace.apply(web(STABLE), service(), route(host), canary))
     namespace("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
     namespace("set", "env", "deployment/web", "VERSION=next")
-    wait_for("a word", lambda: "stays held" in message(namespace), 30)
+    text = message_with(namespace, "stays held", deadline=30)
     for number, said in enumerate(NOT_THE_CANARYS.values()):
-        found = message(namespace).partition(f"metric m{number}: ")[2].partition("; metric m")[0]
+        found = text.partition(f"metric m{number}: ")[2].partition("; metric m")[0]
         assert said in found
         assert "{{ target }}" in found
     assert namespace.find("deployment", "web-canary") is None

@@ -290,7 +290,8 @@ def test_a_run_of_the_release_before_goes_on_by_what_was_in_force(
         # An analyzer that looks in between takes it for a team's run of that release: once more.
         written_by_the_release_before(namespace, former)
         wait_for("it to be renewed", lambda: is_made(namespace), 20)
-        if namespace.get("canary", "web")["status"]["run"]["defaults"]["weights"] == "5,45":
+        known = namespace.get("canary", "web")["status"]["run"].get("defaults") or {}
+        if known.get("weights") == "5,45":
             break
     wait_for("the next weight of what was in force", lambda: share(namespace) == 45, 40)
     run = namespace.get("canary", "web")["status"]["run"]
