@@ -4,6 +4,7 @@ Nobody else's analyzer looks after it, and requests are counted where they arriv
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ from canary.model.strategy import Strategy
 from canary.model.traffic import NOTHING, Traffic
 from canary.model.values import Json, Key
 from runtime.resources import DEPLOYMENTS, SERVICES, Resource
-from tests.cluster.kit import Kubectl, service, web
+from tests.cluster.kit import Kubectl, service, wait_for, web
 from tests.cluster.runtime_kit import own_namespace
 
 STRATEGY = Strategy(
@@ -29,7 +30,7 @@ STRATEGY = Strategy(
     service_name="web",
 )
 STABLE, CANARY = "headgate demo 1.0", "headgate demo 1.1"
-AT_MOST = 20.0
+AT_MOST = 60.0
 """Seconds until a gateway has taken a route: a second or two on a machine at rest."""
 
 
@@ -69,6 +70,18 @@ class Team:
         page = self.kubectl("get", "--raw", path)
         counts = [line for line in page.splitlines() if line.startswith("http_requests_total{")]
         return sum(int(line.rsplit(" ", 1)[1]) for line in counts)
+
+    def served_at_rest(self, name: str) -> int:
+        """Return the same when it is still: nobody waits for copies, some may be on the way."""
+        seen = [self.served(name)]
+
+        def is_still() -> bool:
+            time.sleep(1)
+            seen.append(self.served(name))
+            return seen[-1] == seen[-2]
+
+        wait_for("no more copies", is_still, AT_MOST)
+        return seen[-1]
 
 
 async def _answer(session: aiohttp.ClientSession, address: str) -> str:

@@ -6,7 +6,8 @@ strategy has a good version, which is promoted, and a bad one, which is refused.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 import pytest
@@ -165,6 +166,12 @@ def team(
         yield Team(kubectl=kubectl, form=form, users=users, insiders=insiders)
 
 
+def is_served_by(traffic: Traffic, version: str) -> bool:
+    """Tell whether the answers of the last second are a version's alone."""
+    last = traffic.answers[-int(RATE) :]
+    return all(text.endswith(f" {version}") for _, _, text in last)
+
+
 def answered(traffic: Traffic, version: str, until: float) -> int:
     """Return how many requests that were sent by then were answered by a version."""
     return sum(text.endswith(f" {version}") for at, _, text in traffic.answers if at < until)
@@ -192,9 +199,12 @@ def test_a_strategy_promotes_the_good_and_refuses_the_bad(
         assert looks[-1].phase == "Failed", message(namespace)
         namespace("wait", "canary/web", "--for=condition=Promoted=False", "--timeout=10s")
         ended = there.users.now()
-        wait_for("answers of the other", lambda: there.users.now() > ended + 3, 10)
         for traffic in (there.users, there.insiders):
-            later = [text for at, _, text in traffic.answers if at > ended + 1]
+            wait_for("the gateway follows", partial(is_served_by, traffic, GOOD), 20)
+        settled = there.users.now()
+        wait_for("answers of the other", lambda: there.users.now() > settled + 3, 10)
+        for traffic in (there.users, there.insiders):
+            later = [text for at, _, text in traffic.answers if at > settled]
             assert {text.split()[-1] for text in later} == {GOOD}
             wrong = [text for _, status, text in traffic.answers if status != 200]
             assert {text.split()[-1] for text in wrong} <= {BAD}
@@ -226,7 +236,9 @@ def meets_users_as_its_strategy_says(there: Team, version: str, judged: list[Loo
 def test_a_user_who_has_met_the_canary_stays_with_it(
     namespace: Kubectl, host: str, gateway: str
 ) -> None:
-    with team(namespace, host, gateway, KEPT), requests.Session() as session:
+    # A step that lasts, so that the run does not end while users are looked at.
+    form = replace(KEPT, analysis={**KEPT.analysis, "interval": "60s"})
+    with team(namespace, host, gateway, form), requests.Session() as session:
         namespace("set", "env", "deployment/web", f"VERSION={GOOD}")
         session.headers["Host"] = host
 

@@ -55,7 +55,7 @@ async def test_a_mirrored_request_is_counted_at_the_canary_and_answered_by_the_s
         return team.served("web-canary") > before
 
     await asyncio.to_thread(_send_until, team, is_mirrored)
-    start = team.served("web-canary")
+    start = await asyncio.to_thread(team.served_at_rest, "web-canary")
     assert await team.ask(40) == {STABLE: 40}
     wait_for("all copies", lambda: team.served("web-canary") == start + 40, AT_MOST)
 
