@@ -80,7 +80,7 @@ def metrics_api(kubectl: Kubectl) -> Iterator[Metrics]:
                 kubectl("delete", "apiservice", API, "--ignore-not-found")
                 for obj in _objects(where, address, port, bundle):
                     kubectl("create", "-f", "-", stdin=json.dumps(obj))
-                wait_for("the metrics API", lambda: _is_available(kubectl), 30)
+                wait_for("the metrics API", lambda: _is_available(kubectl), 90)
                 yield metrics
             finally:
                 # A group that nobody serves any more would hold up every namespace's deletion.

@@ -111,7 +111,7 @@ class Lane:
         self.kubectl("set", "env", "deployment/web", *fault.environment(version))
         begun(self.kubectl)
         wait_for("a verdict", lambda: phase(self.kubectl) in ENDED, deadline)
-        wait_for("weight 0", lambda: split_of(self._route()).get("web-canary", 0) == 0, 10)
+        wait_for("weight 0", lambda: split_of(self._route()).get("web-canary", 0) == 0, 30)
         return self._outcome(version, begin)
 
     def answers_of(self, version: str) -> list[float]:

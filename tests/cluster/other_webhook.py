@@ -107,7 +107,7 @@ def _configuration(name: str, namespace: str, url: str, bundle: str) -> Json:
                 "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
                 "failurePolicy": "Fail",
                 "sideEffects": "None",
-                "timeoutSeconds": 5,
+                "timeoutSeconds": 30,
                 "admissionReviewVersions": ["v1"],
             }
         ],

@@ -88,7 +88,7 @@ def webhook(authorities: Authorities, port: int) -> Iterator[None]:
         "HEADGATE_CLIENT_NAMES": NAME,
     }
     with running(folder / "webhook.log", [sys.executable, "-m", "webhook"], env, ROOT):
-        wait_for("the webhook", lambda: _ready(probes), 30)
+        wait_for("the webhook", lambda: _ready(probes), 60)
         yield
 
 

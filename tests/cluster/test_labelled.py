@@ -47,7 +47,7 @@ def half_way(together: Kubectl) -> Iterator[Kubectl]:
 
 def test_a_new_version_is_held_and_the_rollout_stands_where_it_stood(half_way: Kubectl) -> None:
     before = _names(half_way, MIDDLE)
-    wait_for("a push that is held", lambda: _pushed(half_way, NEW), 10)
+    wait_for("a push that is held", lambda: _pushed(half_way, NEW), 30)
     with watching(half_way, *PODS, NAMES) as lines:
         wait_for("its share", lambda: _share(half_way) == 10, 90)
         held = half_way.get("deployment", "web")
@@ -75,7 +75,7 @@ def test_the_rollout_goes_on_where_nothing_is_pushed_and_ends_where_the_old_vers
     half_way: Kubectl,
 ) -> None:
     assert not half_way.get("deployment", "web")["spec"].get("paused")
-    wait_for("a push that is held", lambda: _pushed(half_way, NEW), 10)
+    wait_for("a push that is held", lambda: _pushed(half_way, NEW), 30)
     wait_for("the run", lambda: phase(half_way) == "Progressing", 60)
     # Back to what most pods run: nothing to judge, so that it is let go at once and rolls back.
     half_way("set", "image", "deployment/web", f"web={OLD}")

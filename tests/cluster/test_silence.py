@@ -96,7 +96,7 @@ def test_a_silent_hook_holds_no_refusal_up(namespace: Kubectl, host: str, traffi
     serving(traffic)
     set_image(namespace, BAD)
     wait_for("canary traffic", lambda: canary_weight(namespace), 90)
-    wait_for("a verdict", lambda: phase(namespace) == "Failed", 60)
+    wait_for("a verdict", lambda: phase(namespace) == "Failed", 120)
     assert "error-rate" in message(namespace)
     wait_for("no canary", lambda: namespace.find("deployment", "web-canary") is None, 60)
     back_as_written(namespace, written)

@@ -74,7 +74,7 @@ def webhook(authority: trustme.CA, port: int, folder: Path, stack: ExitStack) ->
     }
     log = folder / "webhook.log"
     stack.enter_context(running(log, [sys.executable, "-m", "webhook"], env, ROOT))
-    wait_for("the webhook", lambda: _ready(probes), 30)
+    wait_for("the webhook", lambda: _ready(probes), 60)
 
 
 @pytest.fixture

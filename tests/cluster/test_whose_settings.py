@@ -106,7 +106,7 @@ def test_a_team_s_apply_takes_over_in_mid_run_and_its_deletion_gives_back(
     log.look()
     text = yaml.safe_dump(own(stepWeights=[40, 60]))
     namespace("apply", *how, "-f", "-", stdin=text)
-    wait_for("no mark and no owner", lambda: is_a_team_s(namespace), 10)
+    wait_for("no mark and no owner", lambda: is_a_team_s(namespace), 20)
     assert log.follow({"Succeeded", "Failed"}, 120) == "Succeeded"
     assert log.shares == [5, 40, 60, 0], log.statuses
     assert in_force(namespace)["stepWeights"] == [40, 60]
@@ -226,7 +226,7 @@ def test_a_typo_is_said_within_seconds_of_the_write_while_the_target_rests(
     with pytest.raises(KubectlError, match="bake"):
         namespace(*spoilt)
     unchecked(namespace, lambda: namespace(*spoilt))
-    wait_for("what would hold", lambda: "would stay held" in understood(namespace), 10)
+    wait_for("what would hold", lambda: "would stay held" in understood(namespace), 30)
     assert said(namespace, "InvalidConfiguration")
     namespace("annotate", "canary", "web", "headgate.dev/bake-")
     wait_for("nothing to be said", lambda: not understood(namespace), 5)
@@ -258,7 +258,7 @@ def test_one_of_the_release_before_is_renewed_and_applied_over(
     wait_for("it to be renewed", lambda: is_made(namespace), 20)
     assert canary_of(namespace)["metadata"]["ownerReferences"]
     namespace.apply(own(stepWeight=20, maxWeight=60))
-    wait_for("no mark and no owner", lambda: is_a_team_s(namespace), 10)
+    wait_for("no mark and no owner", lambda: is_a_team_s(namespace), 20)
     assert canary_of(namespace)["spec"] == own(stepWeight=20, maxWeight=60)["spec"]
 
 
