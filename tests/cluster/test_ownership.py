@@ -88,8 +88,12 @@ def test_a_team_s_own_service_of_the_canary_s_name_is_named_and_stays(
     namespace("delete", "service", "web-canary")
     wait_for("half of the traffic", lambda: share(namespace) == 50, 120)
     # In mid-run as well: the share goes at the next look, and nothing is written over.
-    namespace("delete", "service", "web-canary")
-    namespace("create", "-f", "-", stdin=json.dumps(own))
+
+    def stands() -> bool:  # a look in between makes the canary's own again
+        namespace("delete", "service", "web-canary", "--ignore-not-found")
+        return namespace.run("create", "-f", "-", stdin=json.dumps(own)).returncode == 0
+
+    wait_for("the team's own in its place", stands, 30)
     looked_at(namespace)
     said(namespace, "Service web-canary exists and is not the canary of deployment web")
     assert namespace.get("service", "web-canary")["spec"]["selector"] == own["spec"]["selector"]

@@ -123,11 +123,20 @@ async def a_rollout_ends_with_the_new_pods(place: Place) -> None:
     assert await sizes(place) == {"1": 2, "2": 0}
 
 
+async def _is_counted(place: Place, *, updated: int, available: int) -> bool:
+    """Tell whether the controller has seen the Deployment as it is, and these pods of it."""
+    found = await target(place)
+    status = found.get("status") or {}
+    counts = [status.get(key, 0) for key in ("updatedReplicas", "availableReplicas")]
+    seen = status.get("observedGeneration") == found["metadata"]["generation"]
+    return bool(seen and counts == [updated, available])
+
+
 async def a_rollout_that_does_not_get_ready_stops(place: Place) -> None:
     await _rolled_out(place, replicas=4)
     await change(place, {"template": template("2", NEVER_READY)})
     await sized(place, v1=3, v2=2)
-    await observed(place)
+    await place.until("its status says so", lambda: _is_counted(place, updated=2, available=3))
     await place.rest()
     assert await sizes(place) == {"1": 3, "2": 2}
     found = await target(place)
