@@ -17,13 +17,19 @@ from tests.cluster.kit import Kubectl, wait_for
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
+_GIVEN = set[int]()
+"""Ports that were given, at which whoever has asked may not listen yet."""
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody listens at."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    """Return a port of the loopback that nobody listens at, another one each time."""
+    while True:
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            port = int(one.getsockname()[1])
+        if port not in _GIVEN:
+            _GIVEN.add(port)
+            return port
 
 
 @contextmanager

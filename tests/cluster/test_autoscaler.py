@@ -22,7 +22,7 @@ from tests.cluster.kit import (
     web,
 )
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400, func_only=True)]
 GOOD, BETTER = "headgate/demo:1.0", "headgate/demo:1.1"
 RATE = 25.0
 PER_POD = 6.6

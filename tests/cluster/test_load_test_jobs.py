@@ -24,7 +24,7 @@ from tests.cluster.kit import (
     web,
 )
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400, func_only=True)]
 ASK: Final = (
     "import sys, urllib.request as it; print(it.urlopen(sys.argv[1], timeout=5).read().decode())"
 )

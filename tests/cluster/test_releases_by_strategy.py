@@ -177,7 +177,7 @@ def answered(traffic: Traffic, version: str, until: float) -> int:
     return sum(text.endswith(f" {version}") for at, _, text in traffic.answers if at < until)
 
 
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(500, func_only=True)
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 def test_a_strategy_promotes_the_good_and_refuses_the_bad(
     namespace: Kubectl, host: str, gateway: str, form: Form

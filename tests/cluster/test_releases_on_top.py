@@ -12,7 +12,7 @@ ONE_STEP = (50,)
 
 @pytest.mark.parametrize("form", [BY_EVIDENCE, BY_CHECKS], ids=lambda form: form.name)
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(400, func_only=True)
 def test_ten_releases_on_top_of_each_other_are_judged_rightly(
     namespace: Kubectl, host: str, gateway: str, form: Form
 ) -> None:

@@ -130,7 +130,7 @@ async def test_without_a_history_the_stable_survives(target: Scaled) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(300, func_only=True)
 async def test_at_random_moments_no_other_version_ever_runs(target: Scaled) -> None:
     await scaled_at_random(target, cycles=6, seed=1)
 
