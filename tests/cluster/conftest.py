@@ -160,7 +160,7 @@ def namespace(together: Kubectl) -> Iterator[Kubectl]:
 @pytest.fixture
 def prod(together: Kubectl) -> Iterator[Kubectl]:
     """Return kubectl for the namespace that the main job's own objects name."""
-    together("delete", "namespace", "prod", "--ignore-not-found", deadline=180)
+    together("delete", "namespace", "prod", "--ignore-not-found", deadline=400)
     with enabled_namespace(together, "prod") as kubectl:
         yield kubectl
 

@@ -213,7 +213,7 @@ def test_uninstall_is_not_felt(
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=400,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -229,6 +229,6 @@ def test_uninstall_is_not_felt(
     assert alone.find("mutatingwebhookconfiguration", "headgate") is None
     assert alone.find("validatingadmissionpolicybinding", "headgate-marks") is None
     assert alone.find("validatingadmissionpolicy", "headgate-records") is None
-    wait_for("no namespace", lambda: alone.find("namespace", "headgate-system") is None, 120)
+    wait_for("no namespace", lambda: alone.find("namespace", "headgate-system") is None, 300)
     assert alone.find("clusterrole", "headgate-analyzer") is None
     assert alone.find("priorityclass", "headgate-webhook") is None

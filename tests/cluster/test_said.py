@@ -173,7 +173,7 @@ def test_a_namespace_that_is_deleted_in_mid_run_makes_no_noise(
     deploy(namespace, host)
     push(namespace)
     wait_for("weight 50", lambda: share(namespace) == 50, 60)
-    together("delete", "namespace", namespace.namespace, deadline=180)
+    together("delete", "namespace", namespace.namespace, deadline=400)
     assert noise(together, namespace.namespace) == []
     together("create", "namespace", namespace.namespace)  # the fixture deletes it
 
