@@ -26,7 +26,7 @@ from tests.cluster.both_versions import (
     Team,
     both_versions,
 )
-from tests.cluster.kit import Kubectl, canary, proxy, route, wait_for
+from tests.cluster.kit import Kubectl, canary, proxy, route, serving, wait_for
 from tests.cluster.kit import Traffic as Load
 from tests.cluster.runtime_kit import own_namespace
 
@@ -43,6 +43,7 @@ async def team(cluster_kubeconfig: Path, admin: Kubectl, gateway: str) -> AsyncI
 
 async def test_shares_of_an_http_proxy_are_served_and_no_switch_costs_a_request(team: Team) -> None:
     with Load(team.gateway, host=team.host, rate=20) as load:
+        await asyncio.to_thread(serving, load)
         for traffic, seen in ((Traffic(100), CANARY), (NOTHING, STABLE), (Traffic(100), CANARY)):
             await team.until(traffic, seen, {})
             await asyncio.to_thread(_confirmed, team)
