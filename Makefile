@@ -42,10 +42,10 @@ sandbox-down: $(VENV)/.ready ## Stop it and leave nothing behind
 	$(PYTHON) -m sandbox down
 
 integration: $(VENV)/.ready ## Tests on a real cluster: KUBECONFIG, else the sandbox
-	$(PYTHON) -m pytest -m "cluster and not soak" -n 3 --dist load --maxschedchunk 1
+	$(PYTHON) -m pytest -m "cluster and not soak" -n 4 --dist load --maxschedchunk 1
 
 integration-fast: $(VENV)/.ready ## The same without those that take minutes
-	$(PYTHON) -m pytest -m "cluster and not slow and not soak" -n 3 --dist load --maxschedchunk 1
+	$(PYTHON) -m pytest -m "cluster and not slow and not soak" -n 4 --dist load --maxschedchunk 1
 
 soak: $(VENV)/.ready ## What takes long or disturbs everybody, on the sandbox; its variables are in CONTRIBUTING.md
 	SCALING_CYCLES=$(or $(SCALING_CYCLES),50) $(PYTHON) -m pytest -m soak -s -v

@@ -24,7 +24,7 @@ from tests.cluster.kit import (
 
 pytestmark = pytest.mark.cluster
 GOOD, BETTER = "headgate/demo:1.0", "headgate/demo:1.1"
-AT_ONCE = 10
+AT_ONCE = 5
 """Seconds, where a tick takes minutes; a second or two is what it takes on a machine at rest."""
 
 
