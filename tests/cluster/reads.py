@@ -10,7 +10,6 @@ import http.client
 import json
 import ssl
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -68,7 +67,8 @@ class Reader:
     headers: dict[str, str]
     namespace: str
     _kinds: dict[str, Kind] = field(default_factory=dict)
-    _local: threading.local = field(default_factory=threading.local)
+    _idle: list[http.client.HTTPSConnection] = field(default_factory=list)
+    """Connections that nobody uses: of no thread, for one that ends would leave its own open."""
 
     @classmethod
     def of(cls, kubeconfig: Path) -> Self:
@@ -162,31 +162,28 @@ class Reader:
         try:
             try:
                 text = self._answer(path, accept)
-            except (http.client.HTTPException, ConnectionError):  # the one before was ended
-                self._drop()
+            except (http.client.HTTPException, ConnectionError):  # it was ended while it was idle
                 text = self._answer(path, accept)
             found: Json = json.loads(text)
         except (http.client.HTTPException, OSError, ValueError) as error:
-            self._drop()
             raise UnreadError(str(error)) from error
         return found
 
     def _answer(self, path: str, accept: str) -> bytes:
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
+        try:
+            connection = self._idle.pop()
+        except IndexError:
             connection = http.client.HTTPSConnection(
                 self.host, timeout=DEADLINE, context=self.context
             )
-            self._local.connection = connection
-        connection.request("GET", path, headers={**self.headers, "Accept": accept})
-        text: bytes = connection.getresponse().read()
-        return text
-
-    def _drop(self) -> None:
-        connection = getattr(self._local, "connection", None)
-        if connection is not None:
+        try:
+            connection.request("GET", path, headers={**self.headers, "Accept": accept})
+            text: bytes = connection.getresponse().read()
+        except BaseException:
             connection.close()
-            self._local.connection = None
+            raise
+        self._idle.append(connection)
+        return text
 
 
 @cache
