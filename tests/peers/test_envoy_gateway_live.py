@@ -4,6 +4,7 @@ It has no infrastructure of its own here: it reads an API server, and serves xDS
 of a fixed place, which it finds in a file system of its own.
 """
 
+import base64
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import yaml
 
 from canary.model.traffic import NOTHING, Comparison, Condition, RequestMatch, Traffic
 from canary.model.values import Json
-from sandbox import addons, builds, downloads, paths, pki
+from sandbox import addons, builds, downloads, paths, shell
 from sandbox.gateways import ENVOY_GATEWAY_BUILD
 from sandbox.versions import ENVOY
 from tests.cluster.own_api_server import free_port, running
@@ -60,9 +61,18 @@ exec chroot "$root" "$@"
 
 @contextmanager
 def envoy_gateway(cluster: Shop, folder: Path) -> Iterator[Path]:
-    """Run one that reads the API server of a shop; return where its certificates lie."""
-    certs, root, script = folder / "certs", folder / "root", folder / "with-certs.sh"
-    pki.create(certs, (pki.Identity("tls", "envoy-gateway", names=("127.0.0.1", "localhost")),))
+    """Run one that reads the API server of a shop; return where its proxies' certificates lie."""
+    root, script = folder / "root", folder / "with-certs.sh"
+    program = paths.binary(ENVOY_GATEWAY_BUILD, ENVOY_GATEWAY_BUILD.programs[0])
+    env = {
+        **os.environ,
+        "KUBECONFIG": str(cluster.server.folder / "admin.kubeconfig"),
+        "ENVOY_GATEWAY_NAMESPACE": SYSTEM,
+    }
+    # As its chart does before it is started.
+    make: list[str | Path] = [program, "certgen", "--disable-topology-injector"]
+    shell.output(make, what="certificates of Envoy Gateway", env=env)
+    own, theirs = (certificates(cluster, name, folder) for name in ("envoy-gateway", "envoy"))
     root.mkdir()
     script.write_text(WITH_CERTS)
     kubernetes = {"leaderElection": {"disable": True}}
@@ -78,19 +88,24 @@ def envoy_gateway(cluster: Shop, folder: Path) -> Iterator[Path]:
     file = folder / "envoy-gateway.yaml"
     file.write_text(yaml.safe_dump(config))
     command: list[str | Path] = [
-        *("unshare", "--mount", "--propagation", "private", "sh", script, root, certs),
-        paths.binary(ENVOY_GATEWAY_BUILD, ENVOY_GATEWAY_BUILD.programs[0]),
+        *("unshare", "--mount", "--propagation", "private", "sh", script, root, own),
+        program,
         "server",
         "--config-path",
         file,
     ]
-    env = {
-        **os.environ,
-        "KUBECONFIG": str(cluster.server.folder / "admin.kubeconfig"),
-        "ENVOY_GATEWAY_NAMESPACE": SYSTEM,
-    }
     with running(folder / "envoy-gateway.log", command, env):
-        yield certs
+        yield theirs
+
+
+def certificates(cluster: Shop, name: str, folder: Path) -> Path:
+    """Write the files of a Secret of Envoy Gateway's own; return their folder."""
+    found = folder / f"certs-{name}"
+    found.mkdir()
+    secret = cluster.server.kubectl.within(SYSTEM).get("secret", name)
+    for file, text in secret["data"].items():
+        (found / file).write_bytes(base64.b64decode(text))
+    return found
 
 
 @contextmanager
@@ -114,6 +129,8 @@ def bootstrap(certs: Path) -> Json:
         "private_key": {"filename": str(certs / "tls.key")},
     }
     context = {
+        # It takes nothing less, and an Envoy offers no more than 1.2 by itself.
+        "tls_params": {"tls_maximum_protocol_version": "TLSv1_3"},
         "tls_certificates": [pair],
         "validation_context": {"trusted_ca": {"filename": str(certs / "ca.crt")}},
     }
