@@ -120,6 +120,7 @@ class Paced:
         port: likewise.
         host: whose requests they are.
         rate: requests per second.
+        connections: most that are open at once.
 
     """
 
@@ -127,9 +128,13 @@ class Paced:
     port: int
     host: str
     rate: float
+    connections: int = CONNECTIONS
     sent: list[Sent] = field(default_factory=list)
     _free: list[_Connection] = field(default_factory=list)
-    _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONNECTIONS))
+    _places: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._places = asyncio.Semaphore(self.connections)
 
     async def run(self, stop: asyncio.Event, most: float) -> None:
         """Send until told to stop, or for `most` seconds; return when all are answered."""

@@ -1,4 +1,4 @@
-"""Releases at 500 requests per second, by each kind of route that Contour takes: what is lost.
+"""Releases at 500 requests per second: what is lost, here by each kind of route that Contour takes.
 
 Every request is counted by who answered it: the demo app says its version. Whatever no version
 answered, or a version that is not the bad one answered badly, has failed because of a switch.
@@ -154,17 +154,26 @@ def figures(target: Target, resource: Resource) -> list[Figure]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Stage:
-    """A namespace with the team's objects, watched."""
+class Stage:
+    """A namespace with the team's objects, watched, and where the gateway before it listens."""
 
     kubectl: Kubectl
     gateway: str
     seen: Watches
     resource: Resource
+    host: str
+    port: int = PORT
 
     def figures(self) -> list[Figure]:
-        host = f"{self.kubectl.namespace}.example"
-        with load(self.gateway, PORT, host, rate=RATE, most=MOST) as requests:
+        """Release a good version and then a bad one.
+
+        Raises:
+            LoadError: the requests could not be sent.
+            AssertionError: a release does not end as it should.
+
+        """
+        answering(self.gateway, self.port, self.host)
+        with load(self.gateway, self.port, self.host, rate=RATE, most=MOST) as requests:
             time.sleep(CALM)
             first = self._released(GOOD, "Succeeded")
             second = self._released(BAD, "Failed")
@@ -211,7 +220,7 @@ class _Stage:
 
 
 @contextmanager
-def _stage(target: Target, resource: Resource, gateway: str) -> Iterator[_Stage]:
+def _stage(target: Target, resource: Resource, gateway: str) -> Iterator[Stage]:
     with target.namespace(enabled=True) as kubectl:
         space, host = kubectl.namespace, f"{kubectl.namespace}.example"
         record = canary(space, stepWeight=25, threshold=3, webhooks=[])
@@ -221,13 +230,12 @@ def _stage(target: Target, resource: Resource, gateway: str) -> Iterator[_Stage]
         kubectl.apply(web(STABLE), service(), KINDS[resource](host), metric_template(space), record)
         kubectl("rollout", "status", "deployment/web", "--timeout=60s", deadline=70)
         with watching(target.kubeconfig, space, resource) as seen:
-            _answering(gateway, host)
-            yield _Stage(kubectl=kubectl, gateway=gateway, seen=seen, resource=resource)
+            yield Stage(kubectl=kubectl, gateway=gateway, seen=seen, resource=resource, host=host)
 
 
-def _answering(gateway: str, host: str) -> None:
+def answering(gateway: str, port: int, host: str) -> None:
     """Wait until the gateway has answered well for a second."""
-    with Traffic(f"http://{gateway}", host=host, rate=20) as traffic:
+    with Traffic(f"http://{gateway}:{port}", host=host, rate=20) as traffic:
 
         def settled() -> bool:
             last = [status for _, status, _ in list(traffic.answers)[-20:]]
@@ -238,12 +246,19 @@ def _answering(gateway: str, host: str) -> None:
 
 def share_of(found: Json) -> int:
     """Return the canary's share of a route's first rule, in percent."""
-    spec = found["spec"]
-    backends: Iterable[Json] = (
+    weights = dict(_weights(found["spec"]))
+    ours = sum(weight for name, weight in weights.items() if name.split(".")[0] == "web-canary")
+    return round(100 * ours / (sum(weights.values()) or 1))
+
+
+def _weights(spec: Json) -> Iterable[tuple[str, int]]:
+    if "http" in spec:
+        routes = spec["http"][0]["route"]
+        return [(it["destination"]["host"], it.get("weight", 0)) for it in routes]
+    backends = (
         spec["routes"][0]["services"] if "routes" in spec else spec["rules"][0]["backendRefs"]
     )
-    weights = {str(it["name"]): int(it.get("weight", 1)) for it in backends}
-    return round(100 * weights.get("web-canary", 0) / (sum(weights.values()) or 1))
+    return [(str(it["name"]), int(it.get("weight", 1))) for it in backends]
 
 
 def _is_in(phase: str, change: Change) -> bool:

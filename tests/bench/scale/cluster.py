@@ -93,7 +93,14 @@ def versions() -> list[str]:
 
 @contextmanager
 def scale_cluster(folder: Path) -> Iterator[Scale]:
-    """Start one, with Headgate's objects in it and its webhook in front of it."""
+    """Start one whose pods kwok plays."""
+    with control_plane(folder) as scale, _kwok(folder, scale.kubectl):
+        yield scale
+
+
+@contextmanager
+def control_plane(folder: Path) -> Iterator[Scale]:
+    """Start one without a node, with Headgate's objects in it and its webhook in front of it."""
     kubectl_program = str(downloads.tool_path(KUBECTL))
     log = folder / "audit.log"
     flags = [
@@ -110,7 +117,6 @@ def scale_cluster(folder: Path) -> Iterator[Scale]:
         stack.enter_context(
             running(folder / "controllers.log", _controllers(own.kubectl), _plain_lists())
         )
-        stack.enter_context(_kwok(folder, own.kubectl))
         own.kubectl("create", "namespace", SYSTEM_NAMESPACE)
         for name in APPLIED:
             flag = "-k" if (MANIFESTS / name).is_dir() else "-f"
