@@ -382,16 +382,22 @@ async def _is_followed_in_a_mesh(team: Team, kind: str) -> None:
     kubectl, router = team.kubectl, AdoptedRoutes(team.analyzer)
     plural = RESOURCES[kind].plural
     kubectl.apply(in_a_mesh(made(kind, "web.example")))
+    current = {"observedGeneration": kubectl.get(plural, "web")["metadata"]["generation"]}
+    _says(kubectl, plural, {**current, "status": "False"})
+    with pytest.raises(SplitRefused, match="the mesh does not follow it"):
+        await router.write_split(WEB, STRATEGY, Traffic(30))
+    assert share(kind, kubectl.get(plural, "web")) == 0
+    _says(kubectl, plural, {**current, "status": "True"})
     await router.write_split(WEB, STRATEGY, Traffic(30))
     for seen, status in ((None, "True"), (0, "True"), (1, "True"), (1, "False")):
         generation = kubectl.get(plural, "web")["metadata"]["generation"]
         behind = {} if seen is None else {"observedGeneration": generation - 1 + seen}
         _says(kubectl, plural, {**behind, "status": status})
         assert (await router.read_split(WEB, STRATEGY)).confirmed is bool(seen)
-    with pytest.raises(SplitRefused, match="the mesh does not follow it"):
+    with pytest.raises(SplitRefused, match=r"Service web says Accepted: False \(Why\)"):
         await router.write_split(WEB, STRATEGY, Traffic(60))
-    await router.clean(WEB)
     assert share(kind, kubectl.get(plural, "web")) == 0
+    await router.clean(WEB)
     kubectl("delete", plural, "web")
 
     bare = in_a_mesh(made(kind, "web.example"))
