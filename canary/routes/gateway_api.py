@@ -58,7 +58,7 @@ class HttpRoutes(RuledRoutes):
         return unsplit_rules(route, split)
 
     def refused(self, route: Json, mark: Mark) -> Mapping[str, str]:
-        """Say by target what a route cannot carry, or what a mesh does not follow it for."""
+        """Say by target what a route cannot carry, or what its parents do not follow it for."""
         return {**unheeded_by(route, mark), **super().refused(route, mark)}
 
     def accepted(self, route: Json) -> bool:

@@ -17,6 +17,14 @@ from canary.routes.mark import Mark, TargetSplit
 
 LINKERD: Final = "linkerd.io/policy-controller"
 """How Linkerd signs what it says of a route: `controllerName`."""
+TRAEFIK: Final = "traefik.io/gateway-controller"
+"""How Traefik does. It says that it accepts a route with a mirror (3.7, tried): `_NO_COPIES`."""
+_NO_COPIES: Final = {
+    LINKERD: "Linkerd copies no requests, and passes over a route that asks for it",
+    TRAEFIK: "Traefik copies no requests of such a route: it answers all of them with 500, and "
+    "says that it accepts the route",
+}
+"""What those do who do not copy requests, and never say so in a route's status."""
 _CORE: Final = frozenset({"", "core"})
 _SERVICE: Final = "Service"
 _ACCEPTED: Final = "Accepted"
@@ -28,6 +36,7 @@ _OF_THE_PARENT: Final = frozenset(
 )
 """Reasons that no rule of a route gives: they are about the parent and its listeners."""
 _NOT_HEARD_OF: Final = "BackendNotFound"
+_MIRROR: Final = "RequestMirror"
 _ANSWERS: Final = frozenset({"RequestRedirect", "ExtensionRef"})
 """Filters by which a rule needs no backend."""
 
@@ -106,18 +115,21 @@ def unled(route: Json, service: str) -> bool:
     return is_parent(route, service) and _without_backends(route)
 
 
-def never_copied(traffic: Traffic) -> str:
-    """Say that Linkerd copies no requests, "" where none are to be copied."""
-    if not traffic.mirror:
+def never_copied(traffic: Traffic, who: str = LINKERD) -> str:
+    """Say that somebody copies no requests, "" where none are to be copied, or he may do it.
+
+    Args:
+        traffic: what is asked for.
+        who: how he signs what he says of a route.
+
+    """
+    if not traffic.mirror or who not in _NO_COPIES:
         return ""
-    return (
-        "analysis.mirror: Linkerd copies no requests, and passes over a route that asks for it; "
-        "remove it"
-    )
+    return f"analysis.mirror: {_NO_COPIES[who]}; remove it"
 
 
 def unheeded_by(route: Json, mark: Mark) -> dict[str, str]:
-    """Say by target why a mesh gives its canary nothing by a route, whatever is written there.
+    """Say by target why its canary is to have nothing by a route: who follows it would not do so.
 
     By what is said in its status: who follows a route does not stand in its spec.
 
@@ -132,7 +144,7 @@ def unheeded_by(route: Json, mark: Mark) -> dict[str, str]:
 
 def _unheeded(route: Json, split: TargetSplit) -> str:
     told = list(_told(route))
-    if (why := never_copied(split.traffic)) and any(who == LINKERD for who, _, _ in told):
+    if why := next(filter(None, (never_copied(split.traffic, who) for who, _, _ in told)), ""):
         return why
     mesh = [conditions for _, parent, conditions in told if _is_named(parent, route, split.stable)]
     if not is_for_a_mesh(route) or not mesh or any(map(_is_taken, mesh)):
@@ -163,7 +175,8 @@ def is_seen(route: Json) -> bool:
 def word_of(route: Json) -> Word:
     """Return what the parents say of the stored generation: of one before they may say anything.
 
-    Who never says of which generation he speaks, as Linkerd, says nothing here.
+    Who never says of which generation he speaks, as Linkerd, says nothing here. That Traefik
+    accepts a route with a mirror is no good word: see `TRAEFIK`.
     """
     entries = (route.get("status") or {}).get("parents") or ()
     told = [
@@ -176,7 +189,7 @@ def word_of(route: Json) -> Word:
         troubles=tuple(
             _trouble(entry, condition)
             for entry, condition, is_of_now in told
-            if is_of_now and _is_bad(condition)
+            if is_of_now and (_is_bad(condition) or _is_hollow(condition, entry, route))
         ),
         whole=bool(told) and all(is_of_now for _, _, is_of_now in told),
     )
@@ -224,13 +237,30 @@ def _is_bad(condition: Json) -> bool:
     return bad and condition.get("reason") not in _OF_THE_PARENT
 
 
+def _is_hollow(condition: Json, entry: Json, route: Json) -> bool:
+    """Tell whether a parent says that it accepts a route, and answers errors by it."""
+    return (
+        condition["type"] == _ACCEPTED
+        and entry.get("controllerName") == TRAEFIK
+        and any(it.get("type") == _MIRROR for rule in rules_of(route) for it in _filters(rule))
+    )
+
+
+def _filters(rule: Json) -> list[Json]:
+    backends = rule.get("backendRefs") or ()
+    return [it for part in (rule, *backends) for it in part.get("filters") or ()]
+
+
 def _trouble(entry: Json, condition: Json) -> Trouble:
     parent, about = entry.get("parentRef") or {}, condition["type"]
     why = ": ".join(str(condition[it]) for it in ("reason", "message") if condition.get(it))
     name = f"{parent.get('kind') or 'Gateway'} {parent.get('name', '')}"
+    said = f"{name} says {about}: {condition['status']} ({why})"
+    if not _is_bad(condition):
+        said = f"{name}: {_NO_COPIES[TRAEFIK]}"
     return Trouble(
         who=digest([entry.get("controllerName"), parent, about], 8),
-        said=f"{name} says {about}: {condition['status']} ({why})",
+        said=said,
         passing=about == "ResolvedRefs" and condition.get("reason") == _NOT_HEARD_OF,
     )
 

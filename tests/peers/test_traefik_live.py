@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from analyzer.ports import SplitRefused
 from canary.counting.derive import Ratio, derive
 from canary.model.strategy import Builtin
 from canary.model.traffic import NOTHING, Comparison, Condition, RequestMatch, Traffic
@@ -218,6 +219,23 @@ def test_what_matches_an_http_route_comes_to_the_canary_and_is_confirmed(
     cluster.clean()
     kubectl("delete", "httproutes", "--all")
     until_alone(gateway.port, "404")
+
+
+@pytest.mark.parametrize("led", ["HTTPRoute"], indirect=True)
+def test_no_copy_is_asked_for_by_an_http_route(cluster: Shop, gateway: Gateway, led: str) -> None:
+    """Traefik answers 500 where a mirror is asked for, and says that it accepts the route."""
+    with pytest.raises(SplitRefused, match="Traefik copies no requests"):
+        cluster.split(Traffic(mirror=100))
+    assert answers(gateway.port, 50) == {"web": 50}
+
+    mirror = {"type": "RequestMirror", "requestMirror": {"backendRef": service("other")}}
+    kubectl = cluster.server.kubectl.within("prod")
+    kubectl.apply(http_route({"filters": [mirror], "backendRefs": [service("web")]}))
+    until_alone(gateway.port, "500")
+    found = kubectl.get(led, "shop")
+    [said] = found["status"]["parents"]
+    known = [(it["status"], it["observedGeneration"]) for it in said["conditions"]]
+    assert set(known) == {("True", found["metadata"]["generation"])}
 
 
 @pytest.mark.parametrize("led", OWN_KINDS, indirect=True)

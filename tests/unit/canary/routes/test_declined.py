@@ -14,6 +14,7 @@ from canary.routes.contour import HttpProxies
 from canary.routes.declined import MOST_SAID, asked, declines, is_passing, shape_of
 from canary.routes.dialect import Dialect
 from canary.routes.mark import NO_MARK, Mark, TargetSplit, load_mark, mark_of, marked
+from canary.routes.parents import TRAEFIK
 from tests.unit.canary.routes.rules import HTTP, TRAFFIC, ref, route
 
 RUN = "0123456789abcdef"
@@ -55,12 +56,17 @@ def to(name: str) -> Json:
 
 
 def says(
-    it: Json, *conditions: Json, of: int | None = None, by: str = "public", more: Any = ()
+    it: Json,
+    *conditions: Json,
+    of: int | None = None,
+    by: str = "public",
+    who: str = "a",
+    more: Any = (),
 ) -> Json:
     """Return a route of which a gateway says this, of the stored generation or of another one."""
     generation = it["metadata"]["generation"] if of is None else of
     told = [{**one, "observedGeneration": generation} for one in conditions]
-    entry = {"controllerName": "a", "parentRef": {"name": by}, "conditions": told}
+    entry = {"controllerName": who, "parentRef": {"name": by}, "conditions": told}
     return {**it, "status": {"parents": [entry, *more]}}
 
 
@@ -145,6 +151,19 @@ def test_of_two_gateways_one_is_enough_whichever_it_is() -> None:
     assert why(says(mirrored(), REFUSED, more=of_two(TAKEN))) == WORDS
     silent = [{"controllerName": "b", "parentRef": {"name": "other"}, "conditions": []}]
     assert why(says(mirrored(), REFUSED, more=silent)) == WORDS
+
+
+def test_a_traefik_that_accepts_a_mirror_is_not_believed() -> None:
+    """It answers 500 to all requests of the route; as it had said nothing before, nobody knew."""
+    silent = ask(plain(), ALL_MIRRORED)
+    taken = says(silent, TAKEN, who=TRAEFIK)
+    assert why(taken).startswith("Gateway public: Traefik copies no requests of such a route")
+    out = ask(taken, ALL_MIRRORED)
+    assert out["spec"] == plain()["spec"]
+    assert not is_in(ask(says(out, TAKEN, who=TRAEFIK), ALL_MIRRORED))
+    assert why(says(silent, TAKEN, who=TRAEFIK, of=1)) == ""
+    assert why(says(silent, TAKEN)) == ""
+    assert why(says(ask(plain(), Traffic(20, run=RUN)), TAKEN, who=TRAEFIK)) == ""
 
 
 def test_what_is_declined_goes_out_and_leaves_the_team_s_own_text() -> None:

@@ -14,7 +14,7 @@ from canary.routes.grants import granted
 from canary.routes.grpc import GrpcRoutes
 from canary.routes.mark import Mark, TargetSplit, load_mark, marked
 from canary.routes.meshes import mesh_of, passed_over, way_in
-from canary.routes.parents import LINKERD, contends, is_for_a_mesh, other_ports
+from canary.routes.parents import LINKERD, TRAEFIK, contends, is_for_a_mesh, other_ports
 from tests.unit.canary.routes.kinds import virtual
 from tests.unit.canary.routes.rules import mark, ref, weights_of
 from tests.unit.canary.routes.rules import route as written
@@ -123,13 +123,24 @@ def mirrored() -> Mark:
 
 
 @pytest.mark.parametrize(
-    ("who", "refused"), [(LINKERD, True), (ISTIO, False)], ids=["Linkerd", "Istio"]
+    ("who", "of", "said"),
+    [
+        (LINKERD, WEB, "analysis.mirror: Linkerd copies no requests, and passes over"),
+        (TRAEFIK, GATEWAY, "analysis.mirror: Traefik copies no requests of such a route: it answ"),
+        (ISTIO, WEB, ""),
+        (ISTIO, GATEWAY, ""),
+    ],
+    ids=["Linkerd", "Traefik", "Istio", "Istio's gateway"],
 )
-def test_linkerd_copies_no_requests(who: str, *, refused: bool) -> None:
-    found = of_status(route(), told(("Accepted", "True", None), who=who))
-    assert (
-        "Linkerd copies no" in HttpRoutes().refused(found, mirrored()).get("web", "")
-    ) is refused
+def test_who_copies_no_requests_is_asked_for_no_copy(who: str, of: Json, said: str) -> None:
+    accepted = told(("Accepted", "True", 3), who=who, of=of)
+    seen = told(("Accepted", "True", 3), of=GATEWAY)
+    for statuses in ((accepted,), (seen, accepted)):
+        found = of_status(route(parents=(of, GATEWAY)), *statuses)
+        refused = HttpRoutes().refused(found, mirrored()).get("web", "")
+        assert refused.startswith(said)
+        assert bool(refused) is bool(said)
+        assert HttpRoutes().refused(found, mark(web=30)) == {}
 
 
 @each_dialect
