@@ -50,7 +50,7 @@ integration-fast: $(VENV)/.ready ## The same without those that take minutes
 soak: $(VENV)/.ready ## What takes long or disturbs everybody, on the sandbox; its variables are in CONTRIBUTING.md
 	SCALING_CYCLES=$(or $(SCALING_CYCLES),50) $(PYTHON) -m pytest -m soak -s -v
 
-peers: $(VENV)/.ready ## Real programs of others beside ours: k6 and ghz in the load tester, what Istio admits, Traefik, Istio and Envoy Gateway with traffic; built once with Go
+peers: $(VENV)/.ready ## Real programs of others beside ours: k6 and ghz in the load tester, what Istio admits, Traefik, Istio and Envoy Gateway with traffic, what Knative makes; built once with Go
 	$(PYTHON) -m pytest -m "peer and not soak" -v
 
 mutate: $(VENV)/.ready ## Change what decides and see whether a unit test fails; SAMPLE, SEED, ONLY, FOLDER; all takes hours

@@ -1,6 +1,7 @@
 """Add-ons that run as pods: cluster DNS, Gateway API with Contour and Envoy, Prometheus."""
 
 import json
+import re
 import string
 import subprocess
 from collections.abc import Sequence
@@ -10,7 +11,12 @@ from typing import Any
 import yaml
 
 from sandbox import builds, control_plane, dns, images, network, shell
-from sandbox.gateways import ENVOY_GATEWAY_BUILD, TRAEFIK_BUILD, TRAEFIK_GATEWAY_API
+from sandbox.gateways import (
+    ENVOY_GATEWAY_BUILD,
+    KNATIVE_BUILD,
+    TRAEFIK_BUILD,
+    TRAEFIK_GATEWAY_API,
+)
 from sandbox.report import step
 from sandbox.versions import (
     CONTOUR_BUILD,
@@ -114,6 +120,37 @@ def traefik_crds() -> list[dict[str, Any]]:
     module = Path(builds.module(TRAEFIK_BUILD.module, TRAEFIK_BUILD.version)["Dir"])
     folder = module / "docs/content/reference/dynamic-configuration"
     return parse((folder / "kubernetes-crd-definition-v1.yml").read_text(encoding="utf-8"))
+
+
+def knative_crds() -> list[dict[str, Any]]:
+    """CRDs of Knative Serving, and of what it is made with; nothing here installs them."""
+    serving, networking, caching = _knative_modules()
+    files = [
+        *sorted((serving / "config/core/300-resources").glob("*.yaml")),
+        *sorted((networking / "config").glob("*.yaml")),
+        caching / "config/image.yaml",
+    ]
+    found = [item for file in files for item in parse(file.read_text(encoding="utf-8"))]
+    return [item for item in found if item["kind"] == "CustomResourceDefinition"]
+
+
+def knative_settings() -> list[dict[str, Any]]:
+    """ConfigMaps without which Knative Serving does not start, as its own release has them."""
+    serving, networking, _ = _knative_modules()
+    files = [
+        *sorted((serving / "config/core/configmaps").glob("*.yaml")),
+        networking / "config/config-network.yaml",
+    ]
+    return [item for file in files for item in parse(file.read_text(encoding="utf-8"))]
+
+
+def _knative_modules() -> list[Path]:
+    """Where Knative's serving, networking and caching lie, as the first one names the others."""
+    serving = builds.module(KNATIVE_BUILD.module, KNATIVE_BUILD.version)
+    needed = Path(serving["GoMod"]).read_text(encoding="utf-8")
+    others = re.findall(r"^\t(knative\.dev/(?:networking|caching)) (\S+)", needed, re.MULTILINE)
+    found = [builds.module(*it) for it in sorted(others, reverse=True)]
+    return [Path(it["Dir"]) for it in (serving, *found)]
 
 
 def contour_roles() -> list[dict[str, Any]]:

@@ -78,3 +78,13 @@ ENVOY_GATEWAY_BUILD: Final = GoProgram(
     programs=("envoy-gateway",),
     expected_seconds=600,
 )
+# Makes a Deployment for each Revision of its Services: it is asked why they are not split here.
+# Of newer releases the modules that they are made with are not all published.
+KNATIVE_BUILD: Final = GoProgram(
+    name="knative-controller",
+    module="knative.dev/serving",
+    version="v0.48.0",
+    packages=("knative.dev/serving/cmd/controller",),
+    programs=("controller",),
+    expected_seconds=300,
+)
