@@ -24,7 +24,7 @@ import yaml
 from analyzer.routers.adopted import AdoptedRoutes
 from canary.model.steps import Step
 from canary.model.strategy import Strategy
-from canary.model.traffic import Traffic
+from canary.model.traffic import Affinity, Traffic
 from canary.model.values import Json, Key
 from runtime.kube import Cluster
 from sandbox import downloads
@@ -235,6 +235,36 @@ def until_share(cluster: Shop, port: int, share: int) -> None:
         return abs(100 * canary / (stable + canary) - share) <= _NEAR
 
     until(f"{share} %", holds)
+
+
+def see_users_kept(cluster: Shop, port: int) -> None:
+    """Check that a user who has met a version stays with it, and no longer than for a run."""
+    affinity = Affinity(cookie="kept", primary_cookie="kept-too", path="/")
+    first, second = (Traffic(50, affinity=affinity).of_run(f"web candidate@{it}") for it in (1, 2))
+    assert first.affinity is not None
+    assert second.affinity is not None
+    of_first, of_second = f"kept={first.affinity.value}", f"kept={second.affinity.value}"
+    cluster.split(first)
+    until("a run's users", lambda: answers(port, 50, Cookie=of_first) == {"web-canary": 50})
+    users = dict(_new_user(port) for _ in range(40))
+    assert users == {"web-canary": of_first, "web": f"kept-too={first.affinity.value}"}
+    for name, cookie in users.items():
+        assert answers(port, 50, Cookie=cookie) == {name: 50}
+    cluster.split(second)
+    until("another run's", lambda: answers(port, 50, Cookie=of_second) == {"web-canary": 50})
+    assert answers(port, 100, Cookie=of_first).keys() == {"web", "web-canary"}
+
+
+def _new_user(port: int) -> tuple[str, str]:
+    """Return who has answered one without a cookie, and the cookie that came with it."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", "/", headers={"Host": HOST})
+        found = connection.getresponse()
+        said = found.headers.get_all("Set-Cookie") or []
+        return found.read().decode(), "; ".join(it.partition(";")[0] for it in said)
+    finally:
+        connection.close()
 
 
 _NEAR = 5

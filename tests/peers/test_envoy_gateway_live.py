@@ -25,6 +25,7 @@ from tests.peers.gateways import (
     Visitor,
     answer,
     answers,
+    see_users_kept,
     shop,
     until,
     until_alone,
@@ -244,3 +245,7 @@ def test_a_mirror_is_taken_and_the_stable_answers(cluster: Shop, led: int) -> No
     before = cluster.asked("web-canary")
     assert answers(led, 100) == {"web": 100}
     until("copies", lambda: cluster.asked("web-canary") - before >= 100)
+
+
+def test_users_are_kept(cluster: Shop, led: int) -> None:
+    see_users_kept(cluster, led)

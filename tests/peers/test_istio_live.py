@@ -14,6 +14,7 @@ from tests.peers.gateways import (
     Visitor,
     answer,
     answers,
+    see_users_kept,
     shop,
     until,
     until_alone,
@@ -127,3 +128,8 @@ def test_a_canary_is_treated_as_its_stable(cluster: Shop, port: int) -> None:
     until("TLS", lambda: set(answers(port, 20)) == {"503"})
     kubectl("delete", "destinationrules", "--all")
     until_alone(port, "web-canary")
+
+
+@pytest.mark.usefixtures("led")
+def test_users_are_kept(cluster: Shop, port: int) -> None:
+    see_users_kept(cluster, port)

@@ -29,6 +29,7 @@ from tests.peers.gateways import (
     Visitor,
     answer,
     answers,
+    see_users_kept,
     shop,
     until,
     until_alone,
@@ -219,6 +220,12 @@ def test_what_matches_an_http_route_comes_to_the_canary_and_is_confirmed(
     cluster.clean()
     kubectl("delete", "httproutes", "--all")
     until_alone(gateway.port, "404")
+
+
+@pytest.mark.parametrize("led", ["HTTPRoute"], indirect=True)
+def test_users_of_an_http_route_are_kept(cluster: Shop, gateway: Gateway, led: str) -> None:
+    del led
+    see_users_kept(cluster, gateway.port)
 
 
 @pytest.mark.parametrize("led", ["HTTPRoute"], indirect=True)
