@@ -20,6 +20,20 @@ _AT_ONCE: Final = 5.0
 """Seconds in which a rollback hook that agreed has ended the run."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Hold:
+    """A hold that has ended, of which the analyzer may not have heard yet.
+
+    Since when its answers count, of metrics and of hooks; which gates stood then, and what people
+    said of it.
+    """
+
+    since: int
+    asked_of_hooks: int
+    gates: frozenset[HookType]
+    told: set[Command]
+
+
 @dataclass
 class Judged(Ledger):
     """A ledger that also says why a candidate may be released, and when all is over.
@@ -35,6 +49,7 @@ class Judged(Ledger):
     _asked_of_hooks: int = 0
     _gates: frozenset[HookType] = frozenset()
     _told: set[Command] = field(default_factory=set)
+    _before: dict[str, _Hold] = field(default_factory=dict)
 
     def heard(self, change: Change) -> None:
         """Take in one write."""
@@ -43,6 +58,8 @@ class Judged(Ledger):
         if obj["metadata"].get("namespace") != SPACE:
             return
         ours = change.writer.user == ANALYZER_USER and change.old is not None
+        if change.resource == CANARIES and ours:
+            self._before.clear()
         if change.resource == REPLICASETS and ours and change.old and change.new:
             self._is_spared(change.old, change.new)
         if change.resource == DEPLOYMENTS and change.new is not None:
@@ -61,10 +78,27 @@ class Judged(Ledger):
         held = image_of(target["spec"]["template"]) if HOLD in notes else ""
         retried = Command.RETRY in notes and self.stage.refused_image() == held
         if held != self._held or retried:
-            self._held, self._since = held, len(self.stage.answers.asked)
+            self._turn_to(held, again=retried)
+        self._told |= {command for command in Command if command in notes}
+
+    def _turn_to(self, held: str, *, again: bool) -> None:
+        """Begin with another hold, or go on with one of before: its run may never have ended.
+
+        A version that was taken back and comes again before the analyzer has stored anything of
+        that is in the run that it was in.
+        """
+        if self._held:
+            ended = _Hold(self._since, self._asked_of_hooks, self._gates, self._told)
+            self._before[self._held] = ended
+        back = None if again else self._before.get(held)
+        if back is not None:
+            self._since, self._asked_of_hooks = back.since, back.asked_of_hooks
+            self._gates, self._told = back.gates, set(back.told)
+        else:
+            self._since = len(self.stage.answers.asked)
             self._asked_of_hooks = len(self.hooks.given) if self.hooks else 0
             self._gates, self._told = self._kinds(), set()
-        self._told |= {command for command in Command if command in notes}
+        self._held = held
 
     def _kinds(self) -> frozenset[HookType]:
         """Return the kinds of hooks that the Canary names."""

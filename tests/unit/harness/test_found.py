@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from canary.contract import Command
 from tests.harness.controllers import Health
+from tests.harness.faults import Fault
 from tests.harness.machine import GATES, Machine, hooks
 
 Event = Callable[[Machine], None]
@@ -104,4 +107,21 @@ def test_a_refused_canary_keeps_what_a_shrunken_stable_lacks_and_gives_it_back_i
         lambda it: it.lose_pod(which=0, canarys=True),
         lambda it: it.wait(pause=700.0),
         replicas=4,
+    )
+
+
+@pytest.mark.parametrize("number", range(7, 10))
+def test_a_version_that_comes_back_before_anybody_saw_it_go_is_in_the_run_that_it_was_in(
+    number: int,
+) -> None:
+    """A case of the oracle: what the gate said of that run a moment ago holds."""
+    happens(
+        lambda it: it.write_canary(analysis={"iterations": 2, **hooks(*GATES)}),
+        lambda it: it.push(image="web:2"),
+        lambda it: it.push(image="web:1"),
+        lambda it: it.trap(number=number, fault=Fault.THROTTLED, times=2),
+        lambda it: it.push(image="web:3"),
+        lambda it: it.push(image="web:1"),
+        lambda it: it.push(image="web:3"),
+        lambda it: it.wait(pause=61.0),
     )
