@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from canary.contract import ANALYZER_USER, HOLD, STABLE, Command
+from canary.contract import ANALYZER_USER, HOLD, PROMOTING, STABLE, Command
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
 from canary.model.strategy import HookType
@@ -12,7 +12,7 @@ from runtime.resources import CANARIES, DEPLOYMENTS, REPLICASETS
 from tests.harness.api import Change
 from tests.harness.controllers import image_of, is_ready
 from tests.harness.hooks import Given, Hooks
-from tests.harness.ledger import Ledger
+from tests.harness.shares import Shares
 from tests.harness.stage import CANARY, NAME, PLACE, SPACE
 
 _ENDED: Final = frozenset({"Initialized", "Succeeded", "Failed"})
@@ -35,7 +35,7 @@ class _Hold:
 
 
 @dataclass
-class Judged(Ledger):
+class Judged(Shares):
     """A ledger that also says why a candidate may be released, and when all is over.
 
     Args:
@@ -46,10 +46,12 @@ class Judged(Ledger):
     hooks: Hooks | None = None
     _held: str = ""
     _since: int = 0
+    _step: int = 0
     _asked_of_hooks: int = 0
     _gates: frozenset[HookType] = frozenset()
     _told: set[Command] = field(default_factory=set)
     _before: dict[str, _Hold] = field(default_factory=dict)
+    _rolls: dict[str, _Hold] = field(default_factory=dict)
 
     def heard(self, change: Change) -> None:
         """Take in one write."""
@@ -77,6 +79,10 @@ class Judged(Ledger):
         notes = target["metadata"].get("annotations") or {}
         held = image_of(target["spec"]["template"]) if HOLD in notes else ""
         retried = Command.RETRY in notes and self.stage.refused_image() == held
+        if PROMOTING in notes and self._held:
+            self._rolls = {self._held: self._kept()}
+        elif PROMOTING not in notes and not held:
+            self._rolls = {}
         if held != self._held or retried:
             self._turn_to(held, again=retried)
         self._told |= {command for command in Command if command in notes}
@@ -85,12 +91,11 @@ class Judged(Ledger):
         """Begin with another hold, or go on with one of before: its run may never have ended.
 
         A version that was taken back and comes again before the analyzer has stored anything of
-        that is in the run that it was in.
+        that is in the run that it was in, and so is one that was paused while it rolled.
         """
         if self._held:
-            ended = _Hold(self._since, self._asked_of_hooks, self._gates, self._told)
-            self._before[self._held] = ended
-        back = None if again else self._before.get(held)
+            self._before[self._held] = self._kept()
+        back = None if again else self._before.get(held) or self._rolls.get(held)
         if back is not None:
             self._since, self._asked_of_hooks = back.since, back.asked_of_hooks
             self._gates, self._told = back.gates, set(back.told)
@@ -99,6 +104,9 @@ class Judged(Ledger):
             self._asked_of_hooks = len(self.hooks.given) if self.hooks else 0
             self._gates, self._told = self._kinds(), set()
         self._held = held
+
+    def _kept(self) -> _Hold:
+        return _Hold(self._since, self._asked_of_hooks, self._gates, self._told)
 
     def _kinds(self) -> frozenset[HookType]:
         """Return the kinds of hooks that the Canary names."""
@@ -154,6 +162,19 @@ class Judged(Ledger):
             return "nothing was asked of it"
         return "" if own[-1] is not None and own[-1] <= 1 else "its last check did not pass"
 
+    def _unearned(self, image: str) -> str:
+        """Say why a version may have no more than it has: its own checks since the last step."""
+        asked = [value for whose, value in self.stage.answers.asked[self._step :] if whose == image]
+        found = self.stage.api.look(CANARIES, *PLACE) or {}
+        if not (found.get("spec") or {}).get("analysis", {}).get("metrics"):
+            return ""
+        if not asked:
+            return "nothing was asked of it since its last step"
+        return "" if asked[-1] is not None and asked[-1] <= 1 else "its last check did not pass"
+
+    def _stepped(self) -> None:
+        self._step = len(self.stage.answers.asked)
+
     def _is_given_back(self, image: str) -> bool:
         """Tell whether a rollback hook agreed a while ago and has not said no since.
 
@@ -179,11 +200,15 @@ class Judged(Ledger):
         return not sizes.keys() - {image} or {it for it in sizes if sizes[it]} == {image}
 
     def _is_confirmed(self, old: Json | None, new: Json) -> None:
-        """No canary is made, or made another one, before its rollout is confirmed."""
+        """No canary is made, or made another one, unconfirmed or of what was refused."""
         image = image_of(new["spec"]["template"])
         anew = old is None or image_of(old["spec"]["template"]) != image
         if anew and self._is_shut(HookType.CONFIRM_ROLLOUT, image):
             self.wrong.append(f"{image} has a canary that nobody confirmed")
+        # One that was let roll by a person is made whole as any other.
+        by_people = self._told & {Command.RETRY, Command.PROMOTE} or image != self._held
+        if anew and image == self.stage.refused_image() and not by_people:
+            self.wrong.append(f"{image} was refused and is tried again")
 
     def _share(self) -> None:
         before = self.weights[-1] if self.weights else 0

@@ -7,7 +7,9 @@ and the API server is the one in memory.
 import asyncio
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
+from enum import Enum
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -22,7 +24,7 @@ from tests.harness.elder import NEWER, elder
 from tests.harness.faults import Fault, Trap
 from tests.harness.hooks import NEVER, Says
 from tests.harness.namespace import Namespace
-from tests.harness.stage import ADMIN, SPACE
+from tests.harness.stage import ADMIN, LAG, SPACE
 
 IMAGES: Final = st.sampled_from([f"web:{number}" for number in range(1, 5)])
 VALUES: Final[tuple[float | ProviderError | None, ...]] = (
@@ -35,6 +37,7 @@ VALUES: Final[tuple[float | ProviderError | None, ...]] = (
     ProviderError("the metrics server does not answer"),
 )
 PAUSES: Final = st.sampled_from([0.3, 1.0, 3.0, 11.0, 11.0, 31.0, 61.0, 700.0])
+SLEEPS: Final = st.sampled_from([15.0, 15.0, 120.0])
 
 
 def hooks(*kinds: HookType) -> dict[str, Any]:
@@ -71,6 +74,15 @@ ANALYSES: Final[tuple[Mapping[str, Any], ...]] = (
 GIVEN_BACK: Final = [it for it in ANALYSES if "rollback" in str(it)]
 A_WHILE: Final = 60.0
 """Seconds in which all that has happened is seen, also where writes fail first."""
+
+
+class Turn(Enum):
+    """What becomes of a promotion that is half-way."""
+
+    SUPERSEDED = "another version is pushed"
+    ABORTED = "it is aborted"
+    ASLEEP = "the target is scaled to 0"
+    REFUSED = "its checks fail"
 
 
 class Machine(Namespace):
@@ -119,11 +131,11 @@ class Machine(Namespace):
         """Scale by hand or by an autoscaler."""
         self.do(self.team.scales(replicas))
 
-    @rule(replicas=st.integers(1, 4))
-    def sleep_and_wake(self, replicas: int) -> None:
+    @rule(replicas=st.integers(1, 4), pause=SLEEPS)
+    def sleep_and_wake(self, replicas: int, pause: float) -> None:
         """Scale to nothing and up again."""
         self.do(self.team.scales(0))
-        self.do(asyncio.sleep(15))
+        self.do(asyncio.sleep(pause))
         self.do(self.team.scales(replicas))
 
     @rule(image=IMAGES, again=st.booleans())
@@ -218,6 +230,33 @@ class Machine(Namespace):
         self.hooks.says[HookType.ROLLBACK] = Says(ok=True)
         self.do(asyncio.sleep(pause))
         self.hooks.says[HookType.ROLLBACK] = Says(ok=False)
+
+    @rule(image=IMAGES, turn=st.sampled_from(Turn), other=IMAGES, pause=PAUSES)
+    def half_way(self, image: str, turn: Turn, other: str, pause: float) -> None:
+        """Have a promotion get stuck with some of its pods, and another turn taken then."""
+        self.do(self.team.writes_canary(threshold=1, stepWeights=[50]))
+        self.do(self._stuck(image))
+        match turn:
+            case Turn.SUPERSEDED:
+                self.do(self.team.push(other))
+            case Turn.ABORTED:
+                self.do(self.team.annotates(str(Command.ABORT), "now"))
+            case Turn.ASLEEP:
+                self.do(self.team.scales(0))
+            case Turn.REFUSED:
+                self.stage.answers.values[image] = 5.0
+        self.do(asyncio.sleep(pause))
+        self.stage.bad.pop(image, None)
+
+    async def _stuck(self, image: str) -> None:
+        """Push what is good until it rolls, if it ever does."""
+        self.stage.bad.pop(image, None)
+        self.stage.answers.values[image] = 0.0
+        await self.team.push(image)
+        with suppress(AssertionError):  # it never does
+            await self.stage.until("it", lambda: self.stage.phase() == "Promoting", A_WHILE)
+            self.stage.bad[image] = Health.NEVER_READY
+        await asyncio.sleep(2 * LAG)
 
     @rule(node=st.integers(0, NODES - 1), evicted=st.booleans())
     def lose_node(self, node: int, *, evicted: bool) -> None:

@@ -58,6 +58,7 @@ class Namespace(RuleBasedStateMachine):
         async def happen() -> None:
             await event
             await asyncio.sleep(0.1)
+            self.judged.look()
 
         Namespace.steps += 1
         self.loop.run_until_complete(happen())

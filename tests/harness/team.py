@@ -156,6 +156,9 @@ class Team:
         if found is None:
             await _may(self._client.create(CANARIES, wanted))
             return
+        # Whole: what is left out is to go, or each analysis would be all of those before it.
+        before = (found["spec"] or {}).get("analysis") or {}
+        wanted["spec"]["analysis"] = {**dict.fromkeys(before), **wanted["spec"]["analysis"]}
         patch = {"spec": wanted["spec"], "metadata": {"annotations": {EVIDENCE: "off"}}}
         await _may(self._client.merge_patch(CANARIES, *PLACE, patch))
 

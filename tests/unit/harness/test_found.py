@@ -8,7 +8,7 @@ import pytest
 from canary.contract import Command
 from tests.harness.controllers import Health
 from tests.harness.faults import Fault
-from tests.harness.machine import GATES, Machine, hooks
+from tests.harness.machine import GATES, Machine, Turn, hooks
 
 Event = Callable[[Machine], None]
 
@@ -89,7 +89,7 @@ def test_the_only_version_there_is_comes_up_again_although_its_hold_was_aborted(
         lambda it: it.delete_canary(),
         lambda it: it.put_back(image="web:2"),
         lambda it: it.command(command=Command.ABORT, value="now"),
-        lambda it: it.sleep_and_wake(replicas=2),
+        lambda it: it.sleep_and_wake(replicas=2, pause=15.0),
         lambda it: it.apply(image="web:4"),
         lambda it: it.wait(pause=61.0),
     )
@@ -124,4 +124,14 @@ def test_a_version_that_comes_back_before_anybody_saw_it_go_is_in_the_run_that_i
         lambda it: it.push(image="web:1"),
         lambda it: it.push(image="web:3"),
         lambda it: it.wait(pause=61.0),
+    )
+
+
+def test_a_promotion_that_the_team_pauses_and_resumes_is_the_one_that_was_checked() -> None:
+    """A case of the oracle: a resume is held, and released again."""
+    happens(
+        lambda it: it.half_way(image="web:2", turn=Turn.REFUSED, other="web:1", pause=0.3),
+        lambda it: it.pause(paused=True),
+        lambda it: it.wait(pause=61.0),
+        replicas=4,
     )

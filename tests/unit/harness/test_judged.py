@@ -7,20 +7,21 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 import pytest
 import structlog
 
-from canary.contract import HOLD, REFUSED, STABLE
+from canary.contract import HOLD, REFUSED, STABLE, Command
 from canary.model.hashing import template_hash
 from canary.model.strategy import HookType
 from canary.model.values import Json
-from runtime.resources import DEPLOYMENTS
+from runtime.resources import DEPLOYMENTS, HTTPROUTES, REPLICASETS, SERVICES, Resource
 from tests.fakes.loop import ImpatientLoop
 from tests.harness.client import ANALYZER, Client
 from tests.harness.controllers import Health, image_of
 from tests.harness.faults import Fault, Trap
 from tests.harness.hooks import NEVER, Given, Hooks, Says
 from tests.harness.judged import Judged
-from tests.harness.ledger import KEPT
+from tests.harness.ledger import ANSWERED, KEPT
 from tests.harness.machine import hooks
-from tests.harness.stage import PLACE, Stage
+from tests.harness.shares import SWEPT
+from tests.harness.stage import CANARY, NAME, PLACE, SPACE, Stage, deployment
 from tests.harness.team import Team
 
 RELEASE: Json = {"metadata": {"annotations": {HOLD: None, STABLE: None}}, "spec": {"paused": None}}
@@ -201,3 +202,234 @@ def test_a_canary_that_gets_more_traffic_although_a_hook_had_it_rolled_back(
 
     said = {"web:2 has more traffic although a hook had it rolled back"} if wrong else set()
     assert set(in_no_time(act())) == said
+
+
+# --- what is the team's, and whose traffic it is --------------------------------------------------
+
+
+async def by_hand(stage: Stage, patch: Json) -> None:
+    """Write to the target as a wrong analyzer would."""
+    await Client(stage.api, ANALYZER).merge_patch(DEPLOYMENTS, *PLACE, patch)
+
+
+async def sent(stage: Stage, share: int) -> None:
+    """Give the canary a share, in percent, as a wrong analyzer would that goes past its mark."""
+    stage.webhook.routes_up = False
+    names = ((NAME, 100 - share), (CANARY, share))
+    refs = [{"name": name, "port": 80, "weight": weight} for name, weight in names]
+    patch = {"spec": {"rules": [{"backendRefs": refs}]}}
+    await Client(stage.api, ANALYZER).merge_patch(HTTPROUTES, *PLACE, patch)
+
+
+async def stuck(stage: Stage) -> None:
+    """Have an analyzer that does nothing any more."""
+    stage.installation.gate(Trap(0, Fault.BROKEN, stage.installation.kill, times=MANY))
+
+
+async def taken_away(stage: Stage, resource: Resource, name: str) -> None:
+    """Delete what is there, as a wrong analyzer would."""
+    await Client(stage.api, ANALYZER).delete(resource, SPACE, name)
+
+
+def test_a_target_of_another_size() -> None:
+    async def play(stage: Stage, team: Team) -> None:
+        await team.push("web:2")
+        await by_hand(stage, {"spec": {"replicas": 1}})
+
+    assert found_wrong(play) == ["not its own: web was changed beyond its pause and its marks"]
+
+
+def test_a_pause_of_the_team_s_that_is_ended() -> None:
+    async def play(stage: Stage, team: Team) -> None:
+        await team.pauses(paused=True)
+        await by_hand(stage, {"spec": {"paused": None}})
+
+    assert found_wrong(play) == ["not its own: a pause of the team's was ended"]
+
+
+def test_a_pause_of_nobody_s() -> None:
+    async def play(stage: Stage, team: Team) -> None:
+        del team
+        await by_hand(stage, {"spec": {"paused": True}})
+
+    said = "not its own: web was paused, and nothing of Headgate's rolled"
+    assert found_wrong(play) == [said]
+
+
+def test_a_replica_set_of_the_history_that_is_deleted() -> None:
+    names = list[str]()
+
+    async def play(stage: Stage, team: Team) -> None:
+        await team.pauses(paused=True)
+        names.append(stage.revisions()[0]["metadata"]["name"])
+        await taken_away(stage, REPLICASETS, names[0])
+
+    assert found_wrong(play)[0] == f"not its own: {names[0]} was deleted and is not parked"
+
+
+@pytest.mark.parametrize("resource", [DEPLOYMENTS, SERVICES], ids=str)
+def test_a_canary_that_goes_with_its_traffic(resource: Resource) -> None:
+    async def play(stage: Stage, team: Team) -> None:
+        await has_a_share(stage, team)
+        await taken_away(stage, resource, CANARY)
+
+    assert f"the canary's {resource.kind} was deleted while it had 20 %" in found_wrong(play)
+
+
+@pytest.mark.parametrize(("seconds", "wrong"), [(1, True), (5, False)])
+def test_a_canary_that_goes_before_its_last_requests_are_answered(
+    seconds: int, *, wrong: bool
+) -> None:
+    async def play(stage: Stage, team: Team) -> None:
+        await has_a_share(stage, team)
+        await stuck(stage)
+        await sent(stage, 0)
+        await stage.wait(seconds)
+        await taken_away(stage, DEPLOYMENTS, CANARY)
+
+    said = ["the canary was deleted before its last requests were answered"] if wrong else []
+    assert found_wrong(play) == said
+
+
+def test_a_canary_of_another_version_that_has_the_share_of_the_one_before() -> None:
+    async def play(stage: Stage, team: Team) -> None:
+        await has_a_share(stage, team)
+        await stuck(stage)
+        template = {"spec": {"containers": [{"name": "app", "image": "web:3"}]}}
+        patch = {"spec": {"template": template}}
+        await Client(stage.api, ANALYZER).merge_patch(DEPLOYMENTS, SPACE, CANARY, patch)
+
+    assert found_wrong(play) == ["web:3 has 20 % before its first step"]
+
+
+def test_a_canary_of_a_version_that_was_refused() -> None:
+    async def play(stage: Stage, team: Team) -> None:
+        await stuck(stage)
+        await team.push("web:2")
+        await refused(stage)
+        canary = deployment("web:2", 1)
+        canary["metadata"]["name"] = CANARY
+        await Client(stage.api, ANALYZER).create(DEPLOYMENTS, canary)
+
+    assert found_wrong(play) == ["web:2 was refused and is tried again"]
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        (50, "web:2 has 50 % although nothing was asked of it since its last step"),
+        (60, "web:2 has 60 %, and its next step is 50 %"),
+        (FIRST, ""),
+    ],
+)
+def test_a_step_that_is_not_the_next_or_was_not_earned(share: int, said: str) -> None:
+    async def play(stage: Stage, team: Team) -> None:
+        await has_a_share(stage, team)
+        await stuck(stage)
+        await sent(stage, share)
+
+    assert (found_wrong(play) or [""])[0] == said
+
+
+def test_a_canary_that_gets_traffic_and_has_no_ready_pod() -> None:
+    async def play(stage: Stage, team: Team) -> None:
+        stage.bad["web:2"] = Health.NEVER_READY
+        await team.push("web:2")
+        await stage.until("a canary", lambda: stage.canary_image() == "web:2")
+        await stuck(stage)
+        await sent(stage, FIRST)
+
+    assert found_wrong(play) == ["web:2 has 20 %, and none of its pods is ready"]
+
+
+# --- what may be for a moment, and does not end ---------------------------------------------------
+
+
+async def superseded(stage: Stage, team: Team) -> None:
+    await has_a_share(stage, team)
+    await stuck(stage)
+    await team.push("web:3")
+
+
+async def asleep(stage: Stage, team: Team) -> None:
+    await has_a_share(stage, team)
+    await stuck(stage)
+    await team.scales(0)
+
+
+async def half_way(stage: Stage, team: Team) -> None:
+    """Hold what rolls, and leave the pods that it has."""
+    await team.push("web:2")
+    await stage.until("its promotion", lambda: stage.phase() == "Promoting")
+    stage.bad["web:2"] = Health.NEVER_READY
+    await stage.until("its first pod", lambda: bool(stage.sizes().get("web:2")))
+    await stuck(stage)
+    await team.push("web:3")
+
+
+async def rolls_on(stage: Stage, team: Team) -> None:
+    """Its state says that it was refused, and nobody holds it."""
+    await team.push("web:2")
+    await stage.until("a canary", lambda: stage.canary_image() == "web:2")
+    await team.annotates(str(Command.ABORT), "now")
+    await stage.until("its end", lambda: stage.refused_image() == "web:2")
+    await stuck(stage)
+    await released(stage)
+
+
+async def more_than_is_lacked(stage: Stage, team: Team) -> None:
+    """The stable has become smaller and larger again, and its refused canary keeps its share."""
+    await has_a_share(stage, team)
+    await stuck(stage)
+    await team.scales(1)
+    await refused(stage)
+    await stage.wait(1)
+    await team.scales(2)
+
+
+async def unmarked(stage: Stage, team: Team) -> None:
+    """The verdict is in the status, and nowhere else."""
+    await team.push("web:2")
+    await stage.until("a canary", lambda: stage.canary_image() == "web:2")
+    await team.annotates(str(Command.ABORT), "now")
+    await stage.until("its end", lambda: stage.phase() == "Failed")
+    await stuck(stage)
+    await by_hand(stage, {"metadata": {"annotations": {REFUSED: None}}})
+
+
+async def abandoned(stage: Stage, team: Team) -> None:
+    await has_a_share(stage, team)
+    await stuck(stage)
+    await team.deletes()
+
+
+@pytest.mark.parametrize(
+    ("begins", "said"),
+    [
+        (superseded, "web:2 has traffic, and web:3 is asked for"),
+        (asleep, "web:2 has a canary, and the target sleeps"),
+        (half_way, "web:2 was not taken back, half-way"),
+        (rolls_on, "web:2 was refused, and rolls on"),
+        (more_than_is_lacked, "web:2 was refused and has more than the stable lacks"),
+        (unmarked, "web:2 was refused, and no mark remembers it"),
+        (abandoned, "traffic goes to a canary that is not there"),
+    ],
+)
+def test_what_does_not_end(begins: Callable[[Stage, Team], Awaitable[None]], said: str) -> None:
+    most = (SWEPT if begins is abandoned else ANSWERED).total_seconds()
+
+    async def act() -> list[str]:
+        stage = Stage()
+        judged = Judged(stage)
+        async with stage.playing():
+            await asyncio.sleep(3)
+            await begins(stage, Team(stage))
+            judged.look()
+            await stage.wait(most - 10)
+            judged.look()
+            assert not any(one.startswith("for more than") for one in judged.wrong)
+            await stage.wait(20)
+            judged.look()
+        return judged.wrong
+
+    assert f"for more than {most:.0f} s: {said}" in in_no_time(act())

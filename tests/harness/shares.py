@@ -1,0 +1,237 @@
+"""Whose traffic it is: what a canary must not be sent, and what must not last."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+from analyzer.loop.sweeper import EVERY
+from canary.contract import ANALYZER_USER, HOLD, PROMOTING, STABLE, Reason
+from canary.model.former import Identities
+from canary.model.hashing import template_hash
+from canary.model.values import FULL, Json
+from canary.model.world import Timing
+from canary.objects.status import CONDITION
+from canary.rules.capacity import HEADROOM
+from runtime.resources import CANARIES, DEPLOYMENTS, PODS, SERVICES
+from tests.harness.api import Change
+from tests.harness.controllers import image_of, is_ready
+from tests.harness.hands import overreach
+from tests.harness.ledger import ANSWERED, Ledger, is_held
+from tests.harness.stage import CANARY, NAME, PLACE, SPACE
+
+SWEPT: Final = EVERY + ANSWERED
+"""In which what a run has left is taken back although its target or its Canary has gone."""
+DRAINED: Final = Timing().drain.total_seconds() - 1
+"""Seconds without traffic after which a canary may go; the API server's times are whole ones."""
+_CLOCK: Final = 120.0
+"""Seconds in which a step of the API server's clock is made up for."""
+
+
+@dataclass
+class Shares(Ledger):
+    """A ledger that knows what a share of the traffic rests on, step by step."""
+
+    _sent_at: float = -DRAINED
+    _skew: timedelta = timedelta(0)
+    _skewed_at: float = -_CLOCK
+    _most: int = 0
+    _steps: tuple[int, ...] = ()
+    _lasts: dict[str, float] = field(default_factory=dict)
+    _half_way: str = ""
+
+    def heard(self, change: Change) -> None:
+        """Take in one write."""
+        if change.resource in {DEPLOYMENTS, SERVICES, self.stage.routes}:
+            self._goes(change)
+        super().heard(change)
+        if change.writer.user == ANALYZER_USER:
+            if why := overreach(change):
+                self.wrong.append(f"not its own: {why}")
+            self._is_made(change)
+        if change.resource in {DEPLOYMENTS, CANARIES, self.stage.routes}:
+            self.look()
+
+    # --- at one moment ----------------------------------------------------------------------------
+
+    def _goes(self, change: Change) -> None:
+        """A canary is deleted once it has no traffic, and its last requests are answered."""
+        now, old = self.stage.seconds(), change.old
+        if self.stage.skew != self._skew:
+            self._skew, self._skewed_at = self.stage.skew, now
+        if self.stage.weight():
+            self._sent_at = now
+        if change.writer.user != ANALYZER_USER or change.new is not None or old is None:
+            return
+        if change.resource not in {DEPLOYMENTS, SERVICES} or old["metadata"]["name"] != CANARY:
+            return
+        kind = change.resource.kind
+        if weight := self.stage.weight():
+            self.wrong.append(f"the canary's {kind} was deleted while it had {weight} %")
+        drains = now - self._sent_at < DRAINED and now - self._skewed_at > _CLOCK
+        if drains and change.resource == DEPLOYMENTS and self._is_of_the_target(old):
+            self.wrong.append("the canary was deleted before its last requests were answered")
+
+    def _is_of_the_target(self, canary: Json) -> bool:
+        target = self.stage.api.look(DEPLOYMENTS, *PLACE)
+        owners = canary["metadata"].get("ownerReferences") or ()
+        uid = None if target is None else target["metadata"]["uid"]
+        return any(it["uid"] == uid for it in owners)
+
+    def _is_made(self, change: Change) -> None:
+        """Another version in the canary has no share yet."""
+        old, new = change.old, change.new
+        if change.resource != DEPLOYMENTS or new is None or new["metadata"]["name"] != CANARY:
+            return
+        image = image_of(new["spec"]["template"])
+        if old is not None and image_of(old["spec"]["template"]) == image:
+            return
+        self._most, self._steps = 0, self._asked_for()
+        if weight := self.stage.weight():
+            self.wrong.append(f"{image} has {weight} % before its first step")
+
+    def _asked_for(self) -> tuple[int, ...]:
+        """Return the shares that the Canary asks for one after the other, () where it has none."""
+        found = self.stage.api.look(CANARIES, *PLACE) or {}
+        analysis = (found.get("spec") or {}).get("analysis") or {}
+        return () if "iterations" in analysis else tuple(analysis.get("stepWeights") or ())
+
+    def _share(self) -> None:
+        before = self.weights[-1] if self.weights else 0
+        super()._share()
+        weight, image = self.stage.weight(), self.stage.canary_image()
+        if weight <= before or weight <= self._most:
+            return
+        if image and not self._ready():
+            self.wrong.append(f"{image} has {weight} %, and none of its pods is ready")
+        # Edited in mid-run, it goes on by other steps.
+        if self._steps and self._steps == self._asked_for():
+            self._is_next(image, weight)
+        self._most = weight
+        self._stepped()
+
+    def _is_next(self, image: str, weight: int) -> None:
+        """A step is the next one, and was earned at the one before."""
+        further = [it for it in self._steps if it > self._most]
+        if further and weight > further[0]:
+            self.wrong.append(f"{image} has {weight} %, and its next step is {further[0]} %")
+        if self._most and (why := self._unearned(image)):
+            self.wrong.append(f"{image} has {weight} % although {why}")
+
+    def _unearned(self, image: str) -> str:
+        """Say why a version may have no more than it has; who asks no checks does not know."""
+        del image
+        return ""
+
+    def _stepped(self) -> None:
+        """Keep what is to be kept at the beginning of a step."""
+
+    def _ready(self) -> int:
+        return sum(
+            is_ready(pod)
+            for pod in self.stage.api.peek(PODS)
+            if pod["metadata"]["namespace"] == SPACE
+            and pod["metadata"]["name"].startswith(f"{CANARY}-")
+        )
+
+    # --- what must not last -----------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Look at what may be for a moment, and for no longer."""
+        now = self.stage.seconds()
+        found = self._lasting()
+        self._lasts = {what: self._lasts.get(what, now) for what in found}
+        for what, most in found.items():
+            if now - max(self._lasts[what], self.stage.writable_since) > most.total_seconds():
+                self.wrong.append(f"for more than {most.total_seconds():.0f} s: {what}")
+
+    def _lasting(self) -> dict[str, timedelta]:
+        """Return what is to be over soon, and after how long."""
+        stage, found = self.stage, dict[str, timedelta]()
+        weight, image = stage.weight(), stage.canary_image()
+        target = stage.api.look(DEPLOYMENTS, *PLACE)
+        if weight and not image:
+            found["traffic goes to a canary that is not there"] = SWEPT
+        if target is None:
+            return found
+        self._follow_rollout(target)
+        if not stage.is_labelled() or stage.api.look(CANARIES, *PLACE) is None:
+            return found
+        asked, refused = image_of(target["spec"]["template"]), stage.refused_image()
+        if weight and image and image != asked:
+            found[f"{image} has traffic, and {asked} is asked for"] = ANSWERED
+        if image and image == refused and weight > self._lacks():
+            found[f"{image} was refused and has more than the stable lacks"] = ANSWERED
+        if not is_held(target) and self._has_failed(target) and stage.sizes().get(asked):
+            found[f"{asked} was refused, and rolls on"] = ANSWERED
+        if is_held(target):
+            found |= dict.fromkeys(self._while_held(target, image, refused), ANSWERED)
+        return found
+
+    def _while_held(self, target: Json, image: str, refused: str) -> list[str]:
+        """Return what a hold is to end soon."""
+        found = list[str]()
+        asked, wanted = image_of(target["spec"]["template"]), target["spec"].get("replicas", 1)
+        if not wanted and image and image != refused:
+            found.append(f"{image} has a canary, and the target sleeps")
+        if self._is_forgotten(target):
+            found.append(f"{asked} was refused, and no mark remembers it")
+        if self._is_half_way(target):
+            found.append(f"{self._half_way} was not taken back, half-way")
+        return found
+
+    def _lacks(self) -> int:
+        """Return the share that the stable's ready pods cannot take, in percent (ADR 14)."""
+        refused, serving = self.stage.refused_image(), self.stage.serving()
+        ready = sum(size for image, size in serving.items() if image != refused)
+        return max(0, FULL - int(FULL * HEADROOM * ready / max(self._size, 1)))
+
+    def _has_failed(self, target: Json) -> bool:
+        """Tell whether the status says of what is asked for that its run has ended without it."""
+        status, template = self.stage.status(), target["spec"]["template"]
+        if self.stage.phase() != "Failed":
+            return False
+        known = Identities((template,)).current(status.get("lastAppliedSpec") or "")
+        return known == template_hash(template)
+
+    def _is_forgotten(self, target: Json) -> bool:
+        """Tell whether a verdict stands in the status alone."""
+        conditions = self.stage.status().get("conditions") or ()
+        verdicts = [it for it in conditions if it["type"] == CONDITION]
+        judged = any(it["reason"] != Reason.PROGRESS_DEADLINE for it in verdicts)
+        return judged and self._has_failed(target) and not self.stage.refused_image()
+
+    def _follow_rollout(self, target: Json) -> None:
+        """Keep which version Headgate has let roll until that is over, or taken back."""
+        notes = target["metadata"].get("annotations") or {}
+        if PROMOTING in notes and not is_held(target):
+            self._half_way = image_of(target["spec"]["template"])
+        elif not is_held(target) or not self.stage.sizes().get(self._half_way):
+            self._half_way = ""
+
+    def _is_half_way(self, target: Json) -> bool:
+        """Tell whether what rolled when it was held has pods beside the stable's."""
+        notes, sizes = target["metadata"].get("annotations") or {}, self.stage.sizes()
+        if not sizes.get(self._half_way):
+            return False
+        stable = [
+            image_of(one["spec"]["template"])
+            for one in self.stage.revisions()
+            if template_hash(one["spec"]["template"])
+            == Identities((one["spec"]["template"],)).current(notes.get(STABLE, ""))
+        ]
+        serves = any(sizes.get(it) for it in stable)
+        return serves and self._half_way not in stable
+
+    def settle(self) -> None:
+        """Look at what is left once a run has ended.
+
+        Raises:
+            AssertionError: something is wrong, or was.
+
+        """
+        target = self.stage.api.look(DEPLOYMENTS, *PLACE)
+        if target is not None and not is_held(target):
+            notes = target["metadata"].get("annotations") or {}
+            left = [mark for mark in (HOLD, STABLE, PROMOTING) if mark in notes]
+            self.wrong += [f"{NAME} carries {mark} still" for mark in left]
+        super().settle()
