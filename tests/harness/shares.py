@@ -103,6 +103,9 @@ class Shares(Ledger):
             return
         if image and not self._ready():
             self.wrong.append(f"{image} has {weight} %, and none of its pods is ready")
+        target = self.stage.api.look(DEPLOYMENTS, *PLACE)
+        if target is not None and is_held(target) and self._is_half_way(target):
+            self.wrong.append(f"{image} has {weight} %, and {self._half_way} is half-way still")
         # Edited in mid-run, it goes on by other steps.
         if self._steps and self._steps == self._asked_for():
             self._is_next(image, weight)

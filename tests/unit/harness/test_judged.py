@@ -226,6 +226,13 @@ async def stuck(stage: Stage) -> None:
     stage.installation.gate(Trap(0, Fault.BROKEN, stage.installation.kill, times=MANY))
 
 
+async def turned_to(stage: Stage, image: str) -> None:
+    """Have the canary run another version."""
+    template = {"spec": {"containers": [{"name": "app", "image": image}]}}
+    patch = {"spec": {"template": template}}
+    await Client(stage.api, ANALYZER).merge_patch(DEPLOYMENTS, SPACE, CANARY, patch)
+
+
 async def taken_away(stage: Stage, resource: Resource, name: str) -> None:
     """Delete what is there, as a wrong analyzer would."""
     await Client(stage.api, ANALYZER).delete(resource, SPACE, name)
@@ -295,9 +302,7 @@ def test_a_canary_of_another_version_that_has_the_share_of_the_one_before() -> N
     async def play(stage: Stage, team: Team) -> None:
         await has_a_share(stage, team)
         await stuck(stage)
-        template = {"spec": {"containers": [{"name": "app", "image": "web:3"}]}}
-        patch = {"spec": {"template": template}}
-        await Client(stage.api, ANALYZER).merge_patch(DEPLOYMENTS, SPACE, CANARY, patch)
+        await turned_to(stage, "web:3")
 
     assert found_wrong(play) == ["web:3 has 20 % before its first step"]
 
@@ -340,6 +345,16 @@ def test_a_canary_that_gets_traffic_and_has_no_ready_pod() -> None:
         await sent(stage, FIRST)
 
     assert found_wrong(play) == ["web:2 has 20 %, and none of its pods is ready"]
+
+
+def test_a_first_step_while_the_version_before_is_half_way() -> None:
+    async def play(stage: Stage, team: Team) -> None:
+        await half_way(stage, team)
+        await sent(stage, 0)
+        await turned_to(stage, "web:3")
+        await sent(stage, FIRST)
+
+    assert "web:3 has 20 %, and web:2 is half-way still" in found_wrong(play)
 
 
 # --- what may be for a moment, and does not end ---------------------------------------------------
