@@ -41,7 +41,7 @@ def played_node(kubectl: Kubectl, folder: Path) -> Iterator[None]:
 
     """
     with ExitStack() as stack:
-        _route("add")
+        _route("replace")  # one that was killed may have left it
         stack.callback(_route, "delete")
         kubectl.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
         command: list[str | Path] = [

@@ -141,6 +141,7 @@ def led(cluster: Shop, gateway: Gateway, request: pytest.FixtureRequest) -> Iter
     yield request.param
     cluster.clean()
     kubectl("delete", "ingressroutes,traefikservices,httproutes", "--all")
+    cluster.serves("web-canary")  # also where the test has failed, which is nobody else's fault
     until_alone(gateway.port, "404")
 
 
@@ -170,7 +171,6 @@ def test_no_request_is_lost_when_shares_change(cluster: Shop, gateway: Gateway, 
         cluster.clean()
         before = one.seen.total()
         until("more requests", lambda: one.seen.total() > before + 200)
-    cluster.serves("web-canary")
     seen = one.seen + other.seen
     assert seen["web-canary"] > 0
     assert not one.failed + other.failed, f"{seen.total()} requests"
@@ -262,7 +262,6 @@ def test_a_canary_without_pods_costs_its_own_share_alone_where_traefik_allows_fo
         cluster.split(NOTHING)
         for it in (gateway, strict):
             until_alone(it.port, "web")
-    cluster.serves("web-canary")
 
 
 @pytest.mark.parametrize("led", OWN_KINDS, indirect=True)
