@@ -257,7 +257,11 @@ def test_a_canary_without_pods_costs_its_own_share_alone_where_traefik_allows_fo
             until_met(it.port, "web-canary")
         cluster.serves("web-canary", ready=False)
         until("no canary", lambda: "web-canary" not in answers(gateway.port, 50))
-        assert answers(gateway.port, 200) == {"web": 160, "503": 40}
+        found = answers(gateway.port, 200)
+        assert found.keys() == {"web", "503"}
+        # Traefik takes the earliest of times that it sums up in floating point: one is early or
+        # late now and then, so that of any 200 in a row 39 to 41 are the canary's.
+        assert abs(found["503"] - 40) <= 1
         until_alone(strict.port, "404")
         cluster.split(NOTHING)
         for it in (gateway, strict):
