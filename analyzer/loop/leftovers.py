@@ -7,7 +7,7 @@ resourceVersion).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, Never, Protocol
@@ -129,6 +129,8 @@ class Leftovers:
         router: the routes.
         actor: writes to the target.
         timing: the admin's times.
+        draining: until when the last requests of a canary may be answered, whoever wakes its
+            target meanwhile; what takes its traffic off does so at once.
 
     """
 
@@ -136,6 +138,7 @@ class Leftovers:
     router: Router
     actor: Actor
     timing: Timing
+    draining: dict[Key, datetime] = field(default_factory=dict)
 
     async def take_off(self, key: Key, target: Json | None, now: datetime) -> bool:
         """Take a split off that no run has: its run died with its target or Canary, or was forged.
@@ -171,7 +174,10 @@ class Leftovers:
         if await self._is_another_s(key, target):
             return self.timing.poll  # the informer is about to tell
         if await self.take_off(key, target, now):
-            return self.timing.drain
+            self.draining[key] = now + self.timing.drain
+        if (left := self.draining.get(key, now) - now) > timedelta(0):
+            return left
+        self.draining.pop(key, None)
         gone = [f"{resource.kind} {obj['metadata']['name']}" for resource, obj in found]
         # Said first: after a death in between, what is left is said again.
         for subject in _subjects(target, found):

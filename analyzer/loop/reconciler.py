@@ -105,7 +105,7 @@ class Reconciler:
 
     @property
     def _leftovers(self) -> Leftovers:
-        return Leftovers(self.cluster, self.router, self.actor, self.timing)
+        return Leftovers(self.cluster, self.router, self.actor, self.timing, self.index.draining)
 
     @property
     def _notices(self) -> Notices:

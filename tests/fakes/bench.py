@@ -122,6 +122,7 @@ class Bench:
     find: Find | None = None
     questions: Questions = Questions()
     doubts: frozenset[Key] = frozenset()
+    draining: dict[Key, datetime] = field(default_factory=dict)
     made_after: timedelta = timedelta(0)
     missed_after: timedelta = timedelta(0)
 

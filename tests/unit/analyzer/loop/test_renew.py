@@ -225,6 +225,10 @@ class Index:
         del key
         return ()
 
+    @property
+    def draining(self) -> dict[Key, datetime]:
+        return {}
+
     def doubt(self, key: Key) -> None:
         del key
 
