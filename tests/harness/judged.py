@@ -147,6 +147,14 @@ class Judged(Shares):
             return
         if self._serves_already(image):
             return
+        self._is_sound(image, named=named)
+
+    def _is_sound(self, image: str, *, named: bool) -> None:
+        """A candidate is released awake, checked, confirmed, and not given back."""
+        if self._slept:
+            self.wrong.append(f"{image} was promoted while the target slept")
+        if self._steps == self._asked_for() and self._most < max(self._steps, default=0):
+            self.wrong.append(f"{image} was promoted at {self._most} %, before its last step")
         if named and (why := self._unchecked(image)):
             self.wrong.append(f"{image} was promoted although {why}")
         if self._is_shut(HookType.CONFIRM_PROMOTION, image):

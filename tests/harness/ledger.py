@@ -71,6 +71,7 @@ class Ledger:
     _asks_for: str = ""
     _asks_since: float = 0.0
     _size: int = 0
+    _shrunk: bool = False
     _beside: str = ""
     _refused: str = ""
     _refused_at: float = 0.0
@@ -207,18 +208,17 @@ class Ledger:
         made = change.resource == DEPLOYMENTS and change.old is None
         anew = made or image != self._beside
         self._size, self._beside = size if anew else max(self._size, size), image
+        self._shrunk = size < self._size or (self._shrunk and not anew)
 
     def _keeps(self, refused: str, weight: int) -> bool:
         """Tell whether a refused canary may have a share still: what a shrunken stable lacks.
 
         It is never more than before, ends after a while, and a candidate that rolls has none (ADR
-        14).
+        14). One that grows again is short of what is not ready yet.
         """
-        target = self.stage.target()
-        shrunk = int(target["spec"].get("replicas", 1)) < self._size
         in_time = self.stage.seconds() - self._refused_at <= KEPT.total_seconds()
         rolls = bool(self.stage.sizes().get(refused))
-        return shrunk and in_time and not rolls and weight <= self._refused_with
+        return self._shrunk and in_time and not rolls and weight <= self._refused_with
 
     def _release(self, change: Change, old: Json, new: Json) -> None:
         ours = change.writer.user == ANALYZER_USER and new["metadata"]["name"] == NAME

@@ -1,5 +1,6 @@
 """Whose traffic it is: what a canary must not be sent, and what must not last."""
 
+import math
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -23,6 +24,10 @@ SWEPT: Final = EVERY + ANSWERED
 """In which what a run has left is taken back although its target or its Canary has gone."""
 DRAINED: Final = Timing().drain.total_seconds() - 1
 """Seconds without traffic after which a canary may go; the API server's times are whole ones."""
+_KNOWN: Final = 2.0
+"""Seconds after which the analyzer has heard of what happens to a target."""
+_AT_ONCE: Final = 0.1
+"""Seconds that are less than controllers take to see a change, and more than a look takes."""
 _CLOCK: Final = 120.0
 """Seconds in which a step of the API server's clock is made up for."""
 
@@ -38,18 +43,46 @@ class Shares(Ledger):
     _steps: tuple[int, ...] = ()
     _lasts: dict[str, float] = field(default_factory=dict)
     _half_way: str = ""
+    _slept_at: float = math.inf
+    _empty_at: float = math.inf
+    _slept: bool = False
 
     def heard(self, change: Change) -> None:
         """Take in one write."""
         if change.resource in {DEPLOYMENTS, SERVICES, self.stage.routes}:
             self._goes(change)
         super().heard(change)
+        self._fall_asleep(change)
         if change.writer.user == ANALYZER_USER:
             if why := overreach(change):
                 self.wrong.append(f"not its own: {why}")
             self._is_made(change)
+            self._is_complete(change)
         if change.resource in {DEPLOYMENTS, CANARIES, self.stage.routes}:
             self.look()
+
+    def _fall_asleep(self, change: Change) -> None:
+        """Keep since when a held target is to have no pods."""
+        new = change.new
+        if change.resource != DEPLOYMENTS or new is None or new["metadata"]["name"] != NAME:
+            return
+        if new["metadata"]["namespace"] != SPACE:
+            return
+        self._slept = self._sleeps()
+        asleep, now = not new["spec"].get("replicas", 1), self.stage.seconds()
+        self._empty_at = min(self._empty_at, now) if asleep else math.inf
+        self._slept_at = min(self._slept_at, now) if asleep and is_held(new) else math.inf
+
+    def _is_complete(self, change: Change) -> None:
+        """A rollout of no pods at all is none, but of what a person has promoted."""
+        old, new = ((it or {}).get("status") or {} for it in (change.old, change.new))
+        if change.resource != CANARIES or new.get("phase") != "Finalising":
+            return
+        if old.get("phase") == "Finalising":
+            return
+        forced = (new.get("run") or {}).get("forced")
+        if self.stage.seconds() - self._empty_at > _AT_ONCE and not forced:
+            self.wrong.append("a rollout of no pods was taken for complete")
 
     # --- at one moment ----------------------------------------------------------------------------
 
@@ -106,11 +139,17 @@ class Shares(Ledger):
         target = self.stage.api.look(DEPLOYMENTS, *PLACE)
         if target is not None and is_held(target) and self._is_half_way(target):
             self.wrong.append(f"{image} has {weight} %, and {self._half_way} is half-way still")
+        if self._sleeps():
+            self.wrong.append(f"{image} has {weight} %, and the target sleeps")
         # Edited in mid-run, it goes on by other steps.
         if self._steps and self._steps == self._asked_for():
             self._is_next(image, weight)
         self._most = weight
         self._stepped()
+
+    def _sleeps(self) -> bool:
+        """Tell whether the target has been held at no pods for so long that it is known."""
+        return self.stage.seconds() - self._slept_at > _KNOWN
 
     def _is_next(self, image: str, weight: int) -> None:
         """A step is the next one, and was earned at the one before."""
@@ -160,10 +199,10 @@ class Shares(Ledger):
         if not stage.is_labelled() or stage.api.look(CANARIES, *PLACE) is None:
             return found
         asked, refused = image_of(target["spec"]["template"]), stage.refused_image()
-        if weight and image and image != asked:
+        if weight and image not in {"", asked}:
             found[f"{image} has traffic, and {asked} is asked for"] = ANSWERED
-        if image and image == refused and weight > self._lacks():
-            found[f"{image} was refused and has more than the stable lacks"] = ANSWERED
+        if image and image == refused and (not weight or weight > self._lacks()):
+            found[f"{image} was refused and {_too_much(weight)}"] = ANSWERED
         if not is_held(target) and self._has_failed(target) and stage.sizes().get(asked):
             found[f"{asked} was refused, and rolls on"] = ANSWERED
         if is_held(target):
@@ -238,3 +277,7 @@ class Shares(Ledger):
             left = [mark for mark in (HOLD, STABLE, PROMOTING) if mark in notes]
             self.wrong += [f"{NAME} carries {mark} still" for mark in left]
         super().settle()
+
+
+def _too_much(weight: int) -> str:
+    return "has more than the stable lacks" if weight else "has a canary"

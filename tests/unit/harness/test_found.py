@@ -135,3 +135,28 @@ def test_a_promotion_that_the_team_pauses_and_resumes_is_the_one_that_was_checke
         lambda it: it.wait(pause=61.0),
         replicas=4,
     )
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_canary_whose_record_is_deleted_answers_its_last_requests(*, labelled: bool) -> None:
+    """Taking its traffic off woke its target, and the next look deleted it at once."""
+    happens(
+        lambda it: it.push_and_wait(image="web:2", pause=11.0),
+        lambda it: it.label(on=labelled),
+        lambda it: it.delete_canary(),
+        lambda it: it.wait(pause=11.0),
+    )
+
+
+def test_a_stable_that_grows_again_is_short_until_its_pods_are_ready() -> None:
+    """A case of the oracle: what is asked for does not serve yet."""
+    happens(
+        lambda it: it.write_canary(analysis={"stepWeights": [20, 50, 60], "threshold": 1}),
+        lambda it: it.push_and_wait(image="web:2", pause=15.0),
+        lambda it: it.scale(replicas=1),
+        lambda it: it.metrics(image="web:2", value=5.0),
+        lambda it: it.wait(pause=11.0),
+        lambda it: it.scale(replicas=4),
+        lambda it: it.wait(pause=61.0),
+        replicas=4,
+    )

@@ -11,7 +11,7 @@ from canary.contract import HOLD, REFUSED, STABLE, Command
 from canary.model.hashing import template_hash
 from canary.model.strategy import HookType
 from canary.model.values import Json
-from runtime.resources import DEPLOYMENTS, HTTPROUTES, REPLICASETS, SERVICES, Resource
+from runtime.resources import CANARIES, DEPLOYMENTS, HTTPROUTES, REPLICASETS, SERVICES, Resource
 from tests.fakes.loop import ImpatientLoop
 from tests.harness.client import ANALYZER, Client
 from tests.harness.controllers import Health, image_of
@@ -124,7 +124,10 @@ def test_a_candidate_whose_checks_are_not_due_yet() -> None:
         assert stage.canary_image() == "web:2"
         await released(stage)
 
-    assert found_wrong(play) == ["web:2 was promoted although nothing was asked of it"]
+    assert found_wrong(play) == [
+        "web:2 was promoted at 20 %, before its last step",
+        "web:2 was promoted although nothing was asked of it",
+    ]
 
 
 def test_a_candidate_beside_a_stable_of_which_no_pod_is_ready() -> None:
@@ -347,6 +350,34 @@ def test_a_canary_that_gets_traffic_and_has_no_ready_pod() -> None:
     assert found_wrong(play) == ["web:2 has 20 %, and none of its pods is ready"]
 
 
+def test_a_step_and_a_promotion_while_the_target_sleeps() -> None:
+    async def play(stage: Stage, team: Team) -> None:
+        await has_a_share(stage, team)
+        await stuck(stage)
+        await team.scales(0)
+        await stage.wait(5)
+        await sent(stage, FIRST + 10)
+        await released(stage)
+
+    said = found_wrong(play)
+    assert "web:2 has 30 %, and the target sleeps" in said
+    assert "web:2 was promoted while the target slept" in said
+
+
+def test_a_rollout_of_no_pods_that_is_taken_for_complete() -> None:
+    async def play(stage: Stage, team: Team) -> None:
+        await team.push("web:2")
+        await stage.until("its promotion", lambda: stage.phase() == "Promoting")
+        await stuck(stage)
+        await team.scales(0)
+        await stage.wait(5)
+        patch = {"status": {"phase": "Finalising"}}
+        analyzer = Client(stage.api, ANALYZER)
+        await analyzer.merge_patch(CANARIES, *PLACE, patch, subresource="status")
+
+    assert "a rollout of no pods was taken for complete" in found_wrong(play)
+
+
 def test_a_first_step_while_the_version_before_is_half_way() -> None:
     async def play(stage: Stage, team: Team) -> None:
         await half_way(stage, team)
@@ -392,6 +423,14 @@ async def rolls_on(stage: Stage, team: Team) -> None:
     await released(stage)
 
 
+async def left_standing(stage: Stage, team: Team) -> None:
+    """Refused and without traffic, and its canary stays."""
+    await has_a_share(stage, team)
+    await team.annotates(str(Command.ABORT), "now")
+    await stage.until("its end", lambda: stage.refused_image() == "web:2")
+    await stuck(stage)
+
+
 async def more_than_is_lacked(stage: Stage, team: Team) -> None:
     """The stable has become smaller and larger again, and its refused canary keeps its share."""
     await has_a_share(stage, team)
@@ -425,6 +464,7 @@ async def abandoned(stage: Stage, team: Team) -> None:
         (asleep, "web:2 has a canary, and the target sleeps"),
         (half_way, "web:2 was not taken back, half-way"),
         (rolls_on, "web:2 was refused, and rolls on"),
+        (left_standing, "web:2 was refused and has a canary"),
         (more_than_is_lacked, "web:2 was refused and has more than the stable lacks"),
         (unmarked, "web:2 was refused, and no mark remembers it"),
         (abandoned, "traffic goes to a canary that is not there"),
