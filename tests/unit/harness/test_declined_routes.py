@@ -1,5 +1,6 @@
 """Whole runs behind a gateway that does not follow a route with the split in it."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -84,6 +85,25 @@ async def declined(stage: Stage, lacks: str = MIRROR) -> Mirrors:
     return mirrors
 
 
+def mirrored(
+    name: str,
+    plays: Callable[[Stage], Awaitable[None]],
+    serves: str,
+    never: frozenset[str] = frozenset(),
+) -> None:
+    """Play a run that asks for copies, and is promoted in the end."""
+    story = Story(
+        name=name,
+        plays=plays,
+        phase="Succeeded",
+        serves=serves,
+        released={serves: 1},
+        never=never,
+        stage=stage_of(MIRRORED),
+    )
+    play(story, lambda _: Recorder())
+
+
 def test_the_split_goes_out_at_once_and_the_run_holds_until_the_canary_asks_for_another() -> None:
     async def plays(stage: Stage) -> None:
         mirrors = await declined(stage)
@@ -99,17 +119,7 @@ def test_the_split_goes_out_at_once_and_the_run_holds_until_the_canary_asks_for_
         assert len(told(stage)) == 2, "once on the Canary, once on its target"
         await edit(stage, analysis={"mirror": None})
 
-    play(
-        Story(
-            name="declined",
-            plays=plays,
-            phase="Succeeded",
-            serves="web:2",
-            released={"web:2": 1},
-            stage=stage_of(MIRRORED),
-        ),
-        lambda _: Recorder(),
-    )
+    mirrored("declined", plays, "web:2")
 
 
 def test_a_death_forgets_nothing_and_the_next_run_asks_again() -> None:
@@ -127,18 +137,7 @@ def test_a_death_forgets_nothing_and_the_next_run_asks_again() -> None:
         assert len(mirrors.put_in) == 2, "a gateway says nowhere that it has learned it"
         await push(stage, "web:4")
 
-    play(
-        Story(
-            name="again",
-            plays=plays,
-            phase="Succeeded",
-            serves="web:4",
-            released={"web:4": 1},
-            never=frozenset({"web:2", "web:3"}),
-            stage=stage_of(MIRRORED),
-        ),
-        lambda _: Recorder(),
-    )
+    mirrored("again", plays, "web:4", never=frozenset({"web:2", "web:3"}))
 
 
 def test_the_team_s_own_edit_of_the_route_has_it_asked_again() -> None:
@@ -152,17 +151,7 @@ def test_the_team_s_own_edit_of_the_route_has_it_asked_again() -> None:
         stage.route = {**stage.route, "spec": edited}
         await stage.team.apply(HTTPROUTES, stage.route)
 
-    play(
-        Story(
-            name="edited",
-            plays=plays,
-            phase="Succeeded",
-            serves="web:2",
-            released={"web:2": 1},
-            stage=stage_of(MIRRORED),
-        ),
-        lambda _: Recorder(),
-    )
+    mirrored("edited", plays, "web:2")
 
 
 def test_a_step_that_asks_for_the_same_as_before_is_not_taken_anew() -> None:
