@@ -5,6 +5,8 @@ from typing import Protocol
 
 from canary.model.values import Json, Key
 from canary.objects.desired import canary_name
+from runtime.resources import DEPLOYMENTS
+from runtime.writes import Gettable, stored
 
 
 class Index(Protocol):
@@ -65,3 +67,23 @@ def beside(key: Key) -> Key:
 
     """
     return Key(namespace=key.namespace, name=canary_name(key.name))
+
+
+async def heard_of(index: Index, cluster: Gettable, key: Key) -> Json | None:
+    """Return a target by what is kept of it, or as it is stored where that is too little.
+
+    Namespaces that have just been labelled are read so, and targets that are too large to keep.
+
+    Args:
+        index: what the informers know.
+        cluster: the API server.
+        key: the target.
+
+    Raises:
+        ApiError: it cannot be read.
+
+    """
+    known = index.target(key)
+    if known is None and index.has_target(key):
+        return await stored(cluster, DEPLOYMENTS, key.namespace, key.name)
+    return known

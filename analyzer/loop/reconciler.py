@@ -9,7 +9,7 @@ import structlog
 
 from analyzer.loop.act import Actor
 from analyzer.loop.first import First
-from analyzer.loop.known import Index, beside
+from analyzer.loop.known import Index, beside, heard_of
 from analyzer.loop.leftovers import Leftovers, is_marked
 from analyzer.loop.losses import Losses
 from analyzer.loop.notices import Notices
@@ -180,7 +180,7 @@ class Reconciler:
             raise
 
     async def _looked(self, key: Key, *, doubted: bool) -> Result:
-        known, canary = await self._heard(key), self.index.canary(key)
+        known, canary = await heard_of(self.index, self.cluster, key), self.index.canary(key)
         if canary is not None:
             await self._notices.of_rivals(key, canary, self.clock())
         if known is not None:
@@ -225,13 +225,17 @@ class Reconciler:
         self._forget(key)
         if not doubted and not self.index.has_target(beside(key)):
             await self.router.clean(key)
-            left = await self._notices.without_target(key, canary, self.clock())
-            return Result(requeue_after=left or None)
-        return await self._taken_back(key, None)
+        else:
+            result = await self._taken_back(key, None)
+            # What is deleted now is told of in a moment; what has gone meanwhile, never again.
+            if result.requeue_after is not None or self.index.has_target(beside(key)):
+                return result
+        left = await self._notices.without_target(key, canary, self.clock())
+        return Result(requeue_after=left or None)
 
     async def _without_run(self, key: Key, target: Json, *, doubted: bool) -> Result:
         """Take back what is there of a target that no Canary speaks of, if anything may be."""
-        found = await self._heard(beside(key))
+        found = await heard_of(self.index, self.cluster, beside(key))
         stands = found is not None and ownership(found, target) is not Ownership.STRANGERS
         if doubted or stands or is_marked(target) or self.index.split(key):
             return await self._taken_back(key, target)
@@ -245,16 +249,6 @@ class Reconciler:
         if after is not None:  # whatever the informers tell, there is more
             self.index.doubt(key)
         return Result(requeue_after=after)
-
-    async def _heard(self, key: Key) -> Json | None:
-        """Return a target by what the informer keeps of it, or as stored where that is too little.
-
-        Namespaces that have just been labelled are read so, and targets that are too large to keep.
-        """
-        known = self.index.target(key)
-        if known is None and self.index.has_target(key):
-            return await stored(self.cluster, DEPLOYMENTS, key.namespace, key.name)
-        return known
 
     async def _record(self, key: Key, canary: Json) -> Json:
         """Return a target's Canary, with what is known of the target."""
