@@ -96,8 +96,9 @@ def test_a_team_s_own_service_of_the_canary_s_name_is_named_and_stays(
     wait_for("the team's own in its place", stands, 30)
     looked_at(namespace)
     said(namespace, "Service web-canary exists and is not the canary of deployment web")
+    # It was said before as well: that it was looked at once more is seen by the share alone.
+    wait_for("no share for it", lambda: not share(namespace), SOON)
     assert namespace.get("service", "web-canary")["spec"]["selector"] == own["spec"]["selector"]
-    assert not share(namespace)
 
 
 def test_a_copy_of_the_canary_s_deployment_is_neither_taken_for_it_nor_deleted(
