@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from analyzer.loop.absences import Absences
@@ -49,7 +49,6 @@ class ClusterIndex:
             of none.
         absences: whose Canary was deleted a moment ago.
         gone: which targets were.
-        draining: until when a canary that has lost its run answers its last requests.
         beside: informers that are run with these, and tell of nothing here.
 
     """
@@ -60,7 +59,6 @@ class ClusterIndex:
     routes: tuple[Informer, ...] = ()
     absences: Absences = field(default_factory=Absences)
     gone: Absences = field(default_factory=Absences)
-    draining: dict[Key, datetime] = field(default_factory=dict)
     beside: tuple[Informer, ...] = ()
     _canary_names: dict[Key, set[str]] = field(init=False, default_factory=dict)
     _signs: dict[Key, Sign] = field(init=False, default_factory=dict)

@@ -1,6 +1,6 @@
 """What a reconcile asks of the informers, so that idle targets cost no call."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Protocol
 
 from canary.model.values import Json, Key
@@ -50,10 +50,6 @@ class Index(Protocol):
 
     def doubt(self, key: Key) -> None:
         """Have the next look at a target read what there is."""
-
-    @property
-    def draining(self) -> dict[Key, datetime]:
-        """Until when a canary that has lost its run answers its last requests."""
 
     def doubted(self, key: Key) -> bool:
         """Tell whether there may be more of a target than is known; told once."""

@@ -7,7 +7,7 @@ resourceVersion).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, Never, Protocol
@@ -138,7 +138,7 @@ class Leftovers:
     router: Router
     actor: Actor
     timing: Timing
-    draining: dict[Key, datetime] = field(default_factory=dict)
+    draining: dict[Key, datetime]
 
     async def take_off(self, key: Key, target: Json | None, now: datetime) -> bool:
         """Take a split off that no run has: its run died with its target or Canary, or was forged.

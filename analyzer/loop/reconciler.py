@@ -78,6 +78,7 @@ class Reconciler:
         clock: the time.
         metrics: where events are counted.
         losses: what all runs tell of pods they lost.
+        draining: until when a canary that has lost its run answers its last requests.
         questions: makes the decisions' questions ready to be put.
         announcer: has announcements sent.
         reporter: has event hooks told of events.
@@ -95,6 +96,7 @@ class Reconciler:
     clock: Callable[[], datetime]
     metrics: RunMetrics
     losses: Losses = field(default_factory=Losses)
+    draining: dict[Key, datetime] = field(default_factory=dict)
     questions: Questions = Questions()
     announcer: Announcer = field(default_factory=Silence)
     reporter: Reporter = field(default_factory=Silence)
@@ -105,7 +107,7 @@ class Reconciler:
 
     @property
     def _leftovers(self) -> Leftovers:
-        return Leftovers(self.cluster, self.router, self.actor, self.timing, self.index.draining)
+        return Leftovers(self.cluster, self.router, self.actor, self.timing, self.draining)
 
     @property
     def _notices(self) -> Notices:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Self
 
 from prometheus_client import CollectorRegistry
@@ -137,7 +137,6 @@ class Scaled:
     versions: set[str] = field(default_factory=set)
     beside: Beside = field(init=False)
     router: OneRoute = field(default_factory=OneRoute)
-    draining: dict[Key, datetime] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _ends: bool = False
     _analyzer: "asyncio.Task[None] | None" = None

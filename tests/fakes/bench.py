@@ -215,6 +215,7 @@ class Bench:
             clock=lambda: self.now,
             metrics=RunMetrics.create(CollectorRegistry()),
             losses=self.losses,
+            draining=self.draining,
             questions=self.questions,
             announcer=self.announcer,
             reporter=self.reporter,

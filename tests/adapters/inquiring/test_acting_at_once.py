@@ -207,10 +207,6 @@ class Analyzer:
         del key
         return ()
 
-    @property
-    def draining(self) -> dict[Key, datetime]:
-        return {}
-
     def doubt(self, key: Key) -> None:
         del key
 

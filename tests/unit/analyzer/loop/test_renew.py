@@ -225,10 +225,6 @@ class Index:
         del key
         return ()
 
-    @property
-    def draining(self) -> dict[Key, datetime]:
-        return {}
-
     def doubt(self, key: Key) -> None:
         del key
 
