@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from canary.model.traffic import Comparison, Condition, RequestMatch, Traffic
 from canary.model.values import FULL, Json
+from canary.routes.conditions import is_of_now, who_of, why_of
 from canary.routes.dialect import Trouble, Word
 from canary.routes.http_added import Bared, without_ours
 from canary.routes.http_kept import Splits, split_of
@@ -86,26 +87,15 @@ class HttpProxies(RuledRoutes):
 
     def accepted(self, route: Json) -> bool:
         """Tell whether Contour serves the stored generation."""
-        generation = route["metadata"].get("generation", 0)
         status = route.get("status") or {}
-        seen = (
-            condition.get("observedGeneration", 0) >= generation
-            for condition in status.get("conditions") or ()
-            if condition.get("type") == "Valid"
-        )
-        return status.get("currentStatus") == _VALID and any(seen)
+        return status.get("currentStatus") == _VALID and bool(_told(route))
 
     def word(self, route: Json) -> Word:
         """Return what Contour says of the stored generation. Whose proxy includes it is not ours.
 
         An included proxy that nobody includes is an orphan, whatever stands in it.
         """
-        generation = route["metadata"].get("generation", 0)
-        told = [
-            it
-            for it in (route.get("status") or {}).get("conditions") or ()
-            if it.get("type") == "Valid" and it.get("observedGeneration", 0) >= generation
-        ]
+        told = _told(route)
         errors = [
             error
             for it in told
@@ -119,11 +109,16 @@ class HttpProxies(RuledRoutes):
 # --- between its words and the arithmetic's -----------------------------------------------------
 
 
+def _told(route: Json) -> list[Json]:
+    """Return what Contour says of the stored generation."""
+    conditions = (route.get("status") or {}).get("conditions") or ()
+    return [it for it in conditions if it.get("type") == "Valid" and is_of_now(it, route)]
+
+
 def _trouble(error: Json) -> Trouble:
-    why = ": ".join(str(error[it]) for it in ("reason", "message") if error.get(it))
     return Trouble(
-        who=digest([error.get("type"), error.get("reason")], 8),
-        said=f"Contour says Valid: False ({why})",
+        who=who_of(error.get("type"), error.get("reason")),
+        said=f"Contour says Valid: False ({why_of(error)})",
         passing=error.get("reason") == _NOT_HEARD_OF,
     )
 

@@ -11,8 +11,9 @@ from typing import Final
 
 from canary.model.traffic import Traffic
 from canary.model.values import Json
+from canary.routes.conditions import is_of_now, who_of, why_of
 from canary.routes.dialect import Trouble, Word
-from canary.routes.http_parts import digest, refs_of, rules_of, seen_from, space_of
+from canary.routes.http_parts import refs_of, rules_of, seen_from, space_of
 from canary.routes.mark import Mark, TargetSplit
 
 LINKERD: Final = "linkerd.io/policy-controller"
@@ -150,8 +151,7 @@ def _unheeded(route: Json, split: TargetSplit) -> str:
     if not is_for_a_mesh(route) or not mesh or any(map(_is_taken, mesh)):
         return ""
     told_why = next(it for conditions in mesh for it in conditions if it.get("type") == _ACCEPTED)
-    said = ": ".join(str(told_why[it]) for it in ("reason", "message") if told_why.get(it))
-    return f"the mesh does not follow it ({said})"
+    return f"the mesh does not follow it ({why_of(told_why)})"
 
 
 def is_seen(route: Json) -> bool:
@@ -161,10 +161,9 @@ def is_seen(route: Json) -> bool:
     long as nobody has, nothing says what its clients' proxies do. Linkerd never says which
     generation it has seen.
     """
-    generation = route["metadata"].get("generation", 0)
     told = list(_told(route))
     seen = all(
-        condition.get("observedGeneration", 0) >= generation
+        is_of_now(condition, route)
         for _, parent, conditions in told
         for condition in conditions
         if condition.get("type") in (_TOLD if parent else {_ACCEPTED})
@@ -180,7 +179,7 @@ def word_of(route: Json) -> Word:
     """
     entries = (route.get("status") or {}).get("parents") or ()
     told = [
-        (entry, condition, _is_of_now(condition, route))
+        (entry, condition, is_of_now(condition, route))
         for entry in entries
         for condition in entry.get("conditions") or ()
         if condition.get("type") in _BAD
@@ -188,10 +187,10 @@ def word_of(route: Json) -> Word:
     return Word(
         troubles=tuple(
             _trouble(entry, condition)
-            for entry, condition, is_of_now in told
-            if is_of_now and (_is_bad(condition) or _is_hollow(condition, entry, route))
+            for entry, condition, now in told
+            if now and (_is_bad(condition) or _is_hollow(condition, entry, route))
         ),
-        whole=bool(told) and all(is_of_now for _, _, is_of_now in told),
+        whole=bool(told) and all(now for _, _, now in told),
     )
 
 
@@ -227,11 +226,6 @@ def _told(route: Json) -> Iterator[tuple[str, ServiceParent | None, list[Json]]]
         yield str(entry.get("controllerName", "")), parent, list(entry.get("conditions") or ())
 
 
-def _is_of_now(condition: Json, route: Json) -> bool:
-    generation = route["metadata"].get("generation", 0)
-    return bool(condition.get("observedGeneration", 0) >= generation)
-
-
 def _is_bad(condition: Json) -> bool:
     bad = condition.get("status") == _BAD[str(condition["type"])]
     return bad and condition.get("reason") not in _OF_THE_PARENT
@@ -253,13 +247,12 @@ def _filters(rule: Json) -> list[Json]:
 
 def _trouble(entry: Json, condition: Json) -> Trouble:
     parent, about = entry.get("parentRef") or {}, condition["type"]
-    why = ": ".join(str(condition[it]) for it in ("reason", "message") if condition.get(it))
     name = f"{parent.get('kind') or 'Gateway'} {parent.get('name', '')}"
-    said = f"{name} says {about}: {condition['status']} ({why})"
+    said = f"{name} says {about}: {condition['status']} ({why_of(condition)})"
     if not _is_bad(condition):
         said = f"{name}: {_NO_COPIES[TRAEFIK]}"
     return Trouble(
-        who=digest([entry.get("controllerName"), parent, about], 8),
+        who=who_of(entry.get("controllerName"), parent, about),
         said=said,
         passing=about == "ResolvedRefs" and condition.get("reason") == _NOT_HEARD_OF,
     )
