@@ -235,11 +235,14 @@ def _narrowed(rule: Json, match: Iterable[RequestMatch], plain: list[Json]) -> J
             f"a route has the syntax {rule['syntax']}, and only that of Traefik 3 can be joined "
             "with a match; write its match in that one, or do without match in the Canary"
         )
+    if not rule.get("matches"):  # admission comes before the schema, which asks for it
+        raise UnsaidError("a route has no match, which Traefik does not follow; give it one")
     priority = _priority(rule) + 1
     if priority > _MOST_PRIORITY:
         raise UnsaidError("a route has the highest priority that there is; give it a lower one")
     ours = " || ".join(_all_of(it) for it in match)
-    theirs = [f"!({it['matches']})" for it in plain if _priority(it) == priority]
+    told = [it["matches"] for it in plain if it.get("matches") and _priority(it) == priority]
+    theirs = [f"!({it})" for it in told]
     said = " && ".join([f"({rule['matches']})", f"({ours})", *theirs])
     return {**rule, "matches": said, "priority": priority}
 

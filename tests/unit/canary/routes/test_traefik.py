@@ -194,6 +194,8 @@ def test_any_value_can_be_asked_for(value: str, said: str) -> None:
     [
         ({"syntax": "v2"}, "only that of Traefik 3"),
         ({"priority": 9223372036854774807}, "the highest priority"),
+        ({"match": ""}, "has no match"),
+        ({"match": None, "priority": 20}, "has no match"),
     ],
 )
 def test_what_cannot_be_narrowed_is_refused(rule: Json, said: str) -> None:
@@ -202,6 +204,15 @@ def test_what_cannot_be_narrowed_is_refused(rule: Json, said: str) -> None:
     assert said in ROUTES.refused(written, mark)["web"]
     assert ROUTES.with_traffic(written, mark).spec == written["spec"]
     assert ROUTES.refused(written, asked(web=AT_20)) == {}
+
+
+def test_a_route_that_comes_without_a_match_at_all_is_refused_in_words() -> None:
+    """Its schema would refuse it, and is asked after admission."""
+    written = ingress_route({"services": [service("web")]}, {"services": [service("api")]})
+    for route in written["spec"]["routes"]:
+        del route["match"]
+    assert "has no match" in ROUTES.refused(written, asked(web=ONLY_INSIDERS))["web"]
+    assert ROUTES.with_traffic(written, asked(web=ONLY_INSIDERS)).spec == written["spec"]
 
 
 @pytest.mark.parametrize(
