@@ -19,6 +19,7 @@ from canary.model.steps import Step
 from canary.model.strategy import Strategy
 from canary.model.traffic import NOTHING, Traffic
 from canary.model.values import Json, Key
+from runtime.kube import Cluster
 from runtime.resources import DEPLOYMENTS, SERVICES, Resource
 from tests.cluster.kit import Kubectl, service, wait_for, web
 from tests.cluster.runtime_kit import own_namespace
@@ -105,13 +106,7 @@ async def both_versions(
     """
     async with own_namespace(kubeconfig) as (cluster, name):
         kubectl, host = admin.within(name), f"{name}.example"
-        for app, version in (("web", "1.0"), ("web-canary", "1.1")):
-            app_of = web(f"headgate/demo:{version}", replicas=1, name=app)
-            await cluster.create(DEPLOYMENTS, _in(name, app_of))
-            await cluster.create(SERVICES, _in(name, service(app)))
-        stored = await cluster.create(resource, _in(name, made(host)))
-        for app in ("web", "web-canary"):
-            kubectl("rollout", "status", f"deployment/{app}", "--timeout=120s", deadline=130)
+        stored = await deployed(cluster, kubectl, resource, made(host))
         found = Team(
             router=AdoptedRoutes(cluster),
             key=Key(namespace=name, name="web"),
@@ -126,5 +121,42 @@ async def both_versions(
         assert kubectl.get(resource.plural, "web")["spec"] == found.plain
 
 
-def _in(namespace: str, made: Json) -> Json:
-    return {**made, "metadata": {**made["metadata"], "namespace": namespace}}
+def plain_app(image: str, name: str) -> Json:
+    """Return a version of the demo app with one pod."""
+    return web(image, replicas=1, name=name)
+
+
+async def deployed(
+    cluster: Cluster,
+    kubectl: Kubectl,
+    resource: Resource,
+    route: Json,
+    *,
+    app: Callable[[str, str], Json] = plain_app,
+    service: Callable[[str], Json] = service,
+) -> Json:
+    """Make both versions with their Services and the team's route, and wait for their pods.
+
+    Args:
+        cluster: with an admin's rights.
+        kubectl: the same, of the namespace.
+        resource: the kind of the route.
+        route: the team's.
+        app: returns a Deployment by its image and name.
+        service: returns a Service by its name.
+
+    Returns:
+        The route as it was stored.
+
+    """
+
+    def placed(made: Json) -> Json:
+        return {**made, "metadata": {**made["metadata"], "namespace": kubectl.namespace}}
+
+    for name, version in (("web", "1.0"), ("web-canary", "1.1")):
+        await cluster.create(DEPLOYMENTS, placed(app(f"headgate/demo:{version}", name)))
+        await cluster.create(SERVICES, placed(service(name)))
+    stored = await cluster.create(resource, placed(route))
+    for name in ("web", "web-canary"):
+        kubectl("rollout", "status", f"deployment/{name}", "--timeout=120s", deadline=130)
+    return stored

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -21,10 +20,17 @@ import yaml
 from analyzer.routers.adopted import AdoptedRoutes
 from canary.model.traffic import NOTHING, Traffic
 from canary.model.values import Json, Key
-from runtime.resources import DEPLOYMENTS, GRPCROUTES, SERVICES
+from runtime.resources import GRPCROUTES
 from sandbox.images import ENVOY_IMAGE
-from tests.cluster.both_versions import AT_MOST, CANARY, STABLE, STRATEGY
-from tests.cluster.kit import Kubectl, route, service, web
+from tests.cluster.both_versions import (
+    AT_MOST,
+    CANARY,
+    STABLE,
+    STRATEGY,
+    deployed,
+    plain_app,
+)
+from tests.cluster.kit import Kubectl, route, service
 from tests.cluster.runtime_kit import own_namespace
 
 pytestmark = pytest.mark.cluster
@@ -70,9 +76,9 @@ def speaking_grpc() -> str:
     return yaml.safe_dump({"static_resources": {"listeners": [listener], "clusters": [cluster]}})
 
 
-def behind_grpc(version: str, name: str) -> Json:
+def behind_grpc(image: str, name: str) -> Json:
     """Return a version of the demo app that takes calls of gRPC."""
-    made = web(f"headgate/demo:{version}", replicas=1, name=name)
+    made = plain_app(image, name)
     envoy = {
         "name": "grpc",
         "image": ENVOY_IMAGE,
@@ -160,14 +166,10 @@ async def shop(cluster_kubeconfig: Path, admin: Kubectl, gateway: str) -> AsyncI
         through(gateway, f"{name}.example") as call,
     ):
         kubectl = admin.within(name)
-        placed = partial(_in, name)
-        for app, version in (("web", "1.0"), ("web-canary", "1.1")):
-            await cluster.create(DEPLOYMENTS, placed(behind_grpc(version, app)))
-            await cluster.create(SERVICES, placed(of_grpc(app)))
         made = {**route(f"{name}.example"), "kind": "GRPCRoute"}
-        stored = await cluster.create(GRPCROUTES, placed(made))
-        for app in ("web", "web-canary"):
-            kubectl("rollout", "status", f"deployment/{app}", "--timeout=120s", deadline=130)
+        stored = await deployed(
+            cluster, kubectl, GRPCROUTES, made, app=behind_grpc, service=of_grpc
+        )
         found = Shop(
             router=AdoptedRoutes(cluster),
             key=Key(namespace=name, name="web"),
@@ -189,10 +191,6 @@ async def through(
     where = f"{address.hostname}:{address.port or 80}"
     async with grpc.aio.insecure_channel(where, options=options) as channel:
         yield channel.unary_unary(METHOD)
-
-
-def _in(namespace: str, made: Json) -> Json:
-    return {**made, "metadata": {**made["metadata"], "namespace": namespace}}
 
 
 async def test_shares_of_calls_are_carried_and_no_switch_costs_one(shop: Shop) -> None:

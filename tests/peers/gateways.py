@@ -171,6 +171,26 @@ def _service(name: str) -> Json:
     }
 
 
+# --- what a team writes for a gateway of the Gateway API ---------------------------------------
+
+
+def of_gateway_api(kind: str, name: str, spec: Json) -> Json:
+    """Return an object of the Gateway API."""
+    api_version = "gateway.networking.k8s.io/v1"
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def http_route(*rules: Json) -> Json:
+    """Return an HTTPRoute of Gateway public."""
+    spec = {"parentRefs": [{"name": "public"}], "hostnames": [HOST], "rules": list(rules)}
+    return of_gateway_api("HTTPRoute", "shop", spec)
+
+
+def service(name: str, **more: object) -> Json:
+    """Return a backend of a route."""
+    return {"name": name, "port": 80, **more}
+
+
 # --- who asks -----------------------------------------------------------------------------------
 
 

@@ -25,14 +25,16 @@ from tests.peers.gateways import (
     Visitor,
     answer,
     answers,
+    http_route,
+    of_gateway_api,
     see_users_kept,
+    service,
     shop,
     until,
     until_alone,
     until_met,
     until_share,
 )
-from tests.peers.test_traefik_live import http_route, of_gateway_api, service
 
 pytestmark = [pytest.mark.peer, pytest.mark.timeout(3600)]
 CONTROLLER: Final = "gateway.envoyproxy.io/gatewayclass-controller"

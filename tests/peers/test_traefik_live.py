@@ -29,7 +29,10 @@ from tests.peers.gateways import (
     Visitor,
     answer,
     answers,
+    http_route,
+    of_gateway_api,
     see_users_kept,
+    service,
     shop,
     until,
     until_alone,
@@ -99,20 +102,6 @@ def gateway(cluster: Shop) -> Iterator[Gateway]:
         spec = {"gatewayClassName": CLASS, "listeners": [listener]}
         cluster.server.kubectl.within("prod").apply(of_gateway_api("Gateway", "public", spec))
         yield found
-
-
-def of_gateway_api(kind: str, name: str, spec: Json) -> Json:
-    api_version = "gateway.networking.k8s.io/v1"
-    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, "spec": spec}
-
-
-def http_route(*rules: Json) -> Json:
-    spec = {"parentRefs": [{"name": "public"}], "hostnames": [HOST], "rules": list(rules)}
-    return of_gateway_api("HTTPRoute", "shop", spec)
-
-
-def service(name: str, **more: object) -> Json:
-    return {"name": name, "port": 80, **more}
 
 
 def written(kind: str, name: str, spec: Json) -> Json:
