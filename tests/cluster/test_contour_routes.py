@@ -116,6 +116,7 @@ async def test_users_are_not_kept_by_an_http_proxy_and_it_is_said(team: Team) ->
         await team.router.write_split(team.key, STRATEGY, traffic)
 
 
+@pytest.mark.usefixtures("together")  # it has a Canary, whose kind comes with the installation
 async def test_an_own_http_proxy_is_what_its_crd_takes_and_is_served_where_it_is_included(
     team: Team,
 ) -> None:
