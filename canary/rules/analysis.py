@@ -97,8 +97,9 @@ def _undo_first(tick: Tick) -> Decision | None:
             wait(ctx, Reason.UNDOING, message, ctx.timing.poll),
             actions=(ScaleDownRevision(undoing),),
         )
-    stable = [r for r in ctx.observed.revisions if r.template_hash == ctx.state.stable]
-    if any(r.ready < r.replicas or r.replicas < ctx.observed.target.replicas for r in stable):
+    # Of the stable and of what a team's own rollout has left beside it, each as many as it has.
+    back = [r for r in ctx.observed.revisions if r.template_hash not in {undoing, ctx.candidate}]
+    if back and sum(r.ready for r in back) < ctx.observed.target.replicas:
         return wait(ctx, Reason.UNDOING, "waiting for the stable pods to be back", ctx.timing.poll)
     return None
 

@@ -11,12 +11,12 @@ from canary.contract import Reason
 from canary.model.state import Phase, State
 from canary.rules.actions import Decision, Emit, SaveState
 from canary.rules.context import RECHECK, Context
+from canary.rules.half_way import undo_promotion
 from canary.rules.transitions import (
     clean_up,
     from_the_start,
     promote,
     to_stable,
-    undo_promotion,
 )
 
 
@@ -75,7 +75,9 @@ def held_again(ctx: Context) -> Decision | None:
     decision = _fall_asleep(ctx)
     stable = to_stable(ctx)
     said = decision.actions[len(stable) :]
-    return replace(decision, actions=(*stable, *undo_promotion(ctx.state), *said))
+    return replace(
+        decision, actions=(*stable, *undo_promotion(ctx.state, ctx.state.candidate), *said)
+    )
 
 
 def _sleeps(state: State) -> bool:

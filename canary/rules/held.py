@@ -27,6 +27,7 @@ from canary.rules.approvals import approve
 from canary.rules.asleep import alone, asleep, awake
 from canary.rules.context import IDLE_PHASES, RECHECK, Context, Tick, wait, warned
 from canary.rules.denied import denied_too_long
+from canary.rules.half_way import to_undo
 from canary.rules.hooks import after_rollout
 from canary.rules.notices import passed_over
 from canary.rules.parking import serving
@@ -78,8 +79,14 @@ def command(ctx: Context) -> Decision | None:
 
 
 def _of_the_run(ctx: Context) -> Decision | None:
-    """What leaves a run what it is; what asks for nothing any more is taken off."""
+    """What leaves a run what it is; what asks for nothing any more is taken off.
+
+    Of a version whose run has not begun, or was refused before, that is said first: the record of
+    the version before would speak of this one.
+    """
     commands = ctx.observed.target.commands
+    if not ctx.same_candidate or ctx.state.phase in IDLE_PHASES:
+        return None
     if Command.PAUSE in commands:
         return _pause(ctx)
     if commands == {Command.APPROVE}:
@@ -200,17 +207,15 @@ def _start(ctx: Context, why: str) -> Decision:
     message = f"New revision detected! {verb} {ctx.observed.key}: {ctx.candidate} ({why})"
     if text := in_the_way(ctx):
         message += f"; {text}"
-    half_way = before.phase is Phase.PROMOTING
     once_more = ctx.same_candidate and before.phase is Phase.FAILED
     ignored = passed_over(ctx.observed.strategy)
     reopen = (ReopenProgress(),) if before.phase is Phase.FAILED else ()
-    stable, undoing = serving(ctx), before.candidate if half_way else before.undoing
+    stable = serving(ctx)
     state = State(
         phase=Phase.PROGRESSING,
         candidate=ctx.candidate,
         stable=stable,
-        # What serves alone is not taken back: there was nothing before it to go back to.
-        undoing="" if undoing == stable else undoing,
+        undoing=to_undo(ctx, stable),
         started_at=ctx.now,
         changed_at=ctx.now,
         tries=before.tries if once_more else 0,

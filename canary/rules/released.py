@@ -21,6 +21,7 @@ from canary.rules.actions import (
 )
 from canary.rules.asleep import held_again
 from canary.rules.context import IDLE_PHASES, RECHECK, Context, Tick, wait
+from canary.rules.half_way import undo_promotion
 from canary.rules.hooks import after_rollout
 from canary.rules.polls import rolled_back
 from canary.rules.ticks import tick_while_promoting
@@ -36,7 +37,6 @@ from canary.rules.transitions import (
     stand,
     to_share,
     to_stable,
-    undo_promotion,
 )
 
 _HELD_FOR: Final = frozenset({Reason.SUSPENDED, Reason.INVALID})
@@ -81,7 +81,7 @@ def undo_goes_on(ctx: Context) -> Decision | None:
         return None
     return replace(
         wait(ctx, state.reason, state.message, ctx.timing.poll),
-        actions=(*to_stable(ctx), *undo_promotion(state)),
+        actions=(*to_stable(ctx), *undo_promotion(state, state.candidate)),
     )
 
 

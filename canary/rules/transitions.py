@@ -37,10 +37,10 @@ from canary.rules.actions import (
     MarkTarget,
     Pause,
     SaveState,
-    ScaleDownRevision,
 )
 from canary.rules.capacity import LONGEST, missing, share_to_keep
 from canary.rules.context import Context, wait
+from canary.rules.half_way import to_undo, undo_promotion
 from canary.rules.routed import to_traffic
 from canary.rules.routed import with_share as traffic_with
 
@@ -75,7 +75,7 @@ def gone_on(ctx: Context) -> State:
 
 
 def refuse(ctx: Context, reason: Reason, why: str, state: State | None = None) -> Decision:
-    """End a run against its candidate; a half-way promotion is undone.
+    """End a run against its candidate; a half-way promotion is undone, also one of another before.
 
     Args:
         ctx: the world.
@@ -89,9 +89,9 @@ def refuse(ctx: Context, reason: Reason, why: str, state: State | None = None) -
     key = ctx.observed.key
     verb = "Aborting" if reason is Reason.ABORTED else "Rolling back"
     message = f"{verb} {key} {why}"
-    undoing = ctx.candidate if promoting else state.undoing
+    undoing = to_undo(ctx, state.stable)
     ended = replace(_failed(ctx, state, reason, message), undoing=undoing)
-    undo: tuple[Action, ...] = undo_promotion(ended) if promoting else ()
+    undo: tuple[Action, ...] = undo_promotion(ended, undoing) if promoting else ()
     kept = ended if promoting else _with_share(ctx, state, ended)
     return Decision(
         state=kept,
@@ -222,12 +222,6 @@ def made_whole(ctx: Context) -> tuple[Action, ...]:
     said = f"{' and '.join(gone)} of {ctx.observed.key} was deleted: it is made again"
     event = Emit(str(Reason.MADE_AGAIN), said, warning=True)
     return (event, EnsureRoute(), EnsureCanary(canary.replicas))
-
-
-def undo_promotion(state: State) -> tuple[Action, ...]:
-    """Return the writes that make the old ReplicaSet grow back to its full size."""
-    marks = {HOLD: state.candidate, STABLE: state.stable, PROMOTING: None}
-    return (MarkTarget(marks, Pause.SET), ScaleDownRevision(state.candidate))
 
 
 def release(state: State) -> MarkTarget:

@@ -29,7 +29,8 @@ from canary.rules.actions import (
     ScaleDownRevision,
     SetTraffic,
 )
-from canary.rules.transitions import clear, release, undo_promotion
+from canary.rules.half_way import undo_promotion
+from canary.rules.transitions import clear, release
 from runtime.resources import CANARIES, DEPLOYMENTS, REPLICASETS, SERVICES, Resource
 from runtime.writes import Overtaken
 from tests.fakes.objects import annotated, canary, deployment
@@ -41,7 +42,7 @@ NEW = template_hash(deployment(image="web:2")["spec"]["template"])
 OLD = template_hash(deployment(image="web:1")["spec"]["template"])
 HELD = annotated(deployment(image="web:2", paused=True), {HOLD: NEW, STABLE: OLD})
 STATE = State(phase=Phase.PROGRESSING, candidate=NEW, stable=OLD)
-HOLD_AGAIN, _ = undo_promotion(STATE)
+HOLD_AGAIN, _ = undo_promotion(STATE, STATE.candidate)
 
 
 @dataclass

@@ -43,7 +43,8 @@ from canary.rules.actions import (
 )
 from canary.rules.context import Observed
 from canary.rules.decide import decide
-from canary.rules.transitions import release, settle, undo_promotion
+from canary.rules.half_way import undo_promotion
+from canary.rules.transitions import release, settle
 from tests.fakes.objects import Json, annotated, changed, deployment
 from tests.fakes.world import KEY, STRATEGY
 
@@ -375,7 +376,7 @@ def test_what_these_situations_come_to() -> None:
     assert EnsureCanary not in kinds(progressing(short_hash).decide())
     assert rolling(short_hash).decide().state.phase is Phase.PROMOTING
     assert release(State(candidate=L2, stable=L1)) in not_released(short_hash).decide().actions
-    held_again, scaled_down = undo_promotion(State(candidate=L2, stable=L1))
+    held_again, scaled_down = undo_promotion(State(candidate=L2, stable=L1), L2)
     undone = undo_not_written(short_hash).decide().actions
     assert (held_again in undone, scaled_down in undone) == (True, True)
     assert ScaleDownRevision(L2) in undoing(short_hash).decide().actions
