@@ -34,8 +34,11 @@ def admit_route(write: RouteWrite) -> RouteAnswer:
     """Decide one write to a route that has, had or gets splits.
 
     A mark that cannot be read is another version's, which leads or will: it stays as it is, and so
-    do the weights.
+    do the weights. A copy that was saved in another run, or at another step, is read as what its
+    team wrote.
     """
+    if text_of(write.new) and not text_of(write.old) and not write.by_analyzer:
+        return _without_mark(write.new, "is written from")
     route = _with_standing_mark(write)
     before, asked, dialect = mark_of(write.old), mark_of(route), dialect_of(route)
     if asked is None or dialect is None:
@@ -59,13 +62,18 @@ def admit_route_creation(new: Json, *, by_analyzer: bool) -> RouteAnswer:
         by_analyzer: whether the analyzer makes it.
 
     """
-    brought, dialect = mark_of(new), dialect_of(new)
     if by_analyzer or not text_of(new):
         return RouteAnswer(outcome="created", route=new)
+    return _without_mark(new, "is made from")
+
+
+def _without_mark(new: Json, how: str) -> RouteAnswer:
+    """Take off what no run has put there, and say so."""
+    brought, dialect = mark_of(new), dialect_of(new)
     taken = marked(new, "")
     name = new["metadata"].get("name") or new["metadata"].get("generateName", "")
     route = f"{new.get('kind', 'route')} {name}"
-    said = f"headgate: {route} is made from a copy that was saved in a run: its split was"
+    said = f"headgate: {route} {how} a copy that was saved in a run: its split was"
     if brought is None or dialect is None:
         warning = f"{said} taken off, and what its weights were before cannot be read"
         return RouteAnswer(outcome="copied", route=taken, warnings=(warning,))
@@ -82,7 +90,17 @@ def _with_standing_mark(write: RouteWrite) -> Json:
     """
     old, new = mark_of(write.old), mark_of(write.new)
     same = old and new and new.splits and new.splits in (old.splits, old.staying)
-    return write.new if write.by_analyzer or same else marked(write.new, text_of(write.old))
+    if write.by_analyzer or same:
+        return write.new
+    return marked(_as_the_team_wrote(write.new), text_of(write.old))
+
+
+def _as_the_team_wrote(route: Json) -> Json:
+    """Return a route without the split of the mark that it brings along, if it brings one."""
+    brought, dialect = mark_of(route), dialect_of(route)
+    if brought is None or dialect is None or not brought.splits:
+        return route
+    return {**route, "spec": dialect.without_traffic(route, brought)}
 
 
 def _brought(write: RouteWrite, standing: Mark) -> Mark:

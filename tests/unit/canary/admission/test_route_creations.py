@@ -1,14 +1,20 @@
-"""What the creation of a route means that brings a split along."""
+"""What a write of a route means that brings a split along from a saved copy."""
 
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 
-from canary.admission.routes import admit_route_creation
+from canary.admission.routes import (
+    RouteAnswer,
+    RouteWrite,
+    admit_route,
+    admit_route_creation,
+)
 from canary.model.traffic import Traffic
 from canary.model.values import Json
 from canary.routes.gateway_api import HttpRoutes
-from canary.routes.mark import Mark, TargetSplit, marked
+from canary.routes.mark import Mark, TargetSplit, mark_of, marked
 
 HTTP = HttpRoutes()
 
@@ -114,3 +120,48 @@ def test_what_brings_nothing_is_left_alone(*, by_analyzer: bool) -> None:
 def test_what_the_analyzer_makes_is_its_own_affair() -> None:
     made = marked(PLAIN["two rules"], Mark(splits=SPLITS["one"]).dump())
     assert admit_route_creation(made, by_analyzer=True).route is made
+
+
+# --- and a copy that is written over a route that stands ------------------------------------------
+
+
+def written_over(standing: Json, copy: Json) -> RouteAnswer:
+    return admit_route(RouteWrite(old=standing, new=copy, by_analyzer=False))
+
+
+@pytest.mark.parametrize("splits", SPLITS)
+@pytest.mark.parametrize("plain", PLAIN)
+def test_a_copy_over_a_route_without_a_run_is_what_its_team_wrote(plain: str, splits: str) -> None:
+    mark = Mark(splits=SPLITS[splits])
+    written = HTTP.with_traffic(PLAIN[plain], mark)
+    saved = {**marked(PLAIN[plain], replace(mark, kept=written.mark.kept).dump())}
+    saved["spec"] = written.spec
+    answer = written_over(PLAIN[plain], saved)
+    assert (answer.outcome, answer.route) == ("copied", PLAIN[plain])
+    assert "HTTPRoute shop" in answer.warnings[0]
+
+
+@pytest.mark.parametrize("plain", PLAIN)
+def test_a_copy_of_another_step_gets_the_share_that_stands_and_its_own_weights_back(
+    plain: str,
+) -> None:
+    def at(weight: int) -> Json:
+        mark = Mark(splits={"web": target("web", weight)})
+        written = HTTP.with_traffic(PLAIN[plain], mark)
+        return {
+            **marked(PLAIN[plain], replace(mark, kept=written.mark.kept).dump()),
+            "spec": written.spec,
+        }
+
+    answer = written_over(at(20), at(70))
+    assert answer.route == at(20)
+    stands = mark_of(answer.route)
+    assert stands is not None
+    assert HTTP.without_traffic(answer.route, stands) == PLAIN[plain]["spec"]
+
+
+def test_a_copy_with_a_mark_that_cannot_be_read_says_so() -> None:
+    plain = PLAIN["two rules"]
+    answer = written_over(plain, marked(plain, "{"))
+    assert answer.route == plain
+    assert "cannot be read" in answer.warnings[0]
