@@ -17,6 +17,7 @@ import structlog
 from analyzer.guards import told
 from analyzer.loop.act import Actor
 from analyzer.loop.listing import gathered
+from analyzer.loop.observe import Scene
 from analyzer.loop.records import target_of
 from analyzer.loop.sweeper import EVERY, again_and_again
 from analyzer.ports import Cluster, Router
@@ -30,11 +31,12 @@ from canary.contract import (
     Reason,
 )
 from canary.model.names import target_label
+from canary.model.state import RUNNING_PHASES
 from canary.model.values import Json, Key
 from canary.model.world import Timing
 from canary.objects.ownership import canary_deployment_of, canary_service_owner
 from canary.objects.workloads import annotations
-from canary.rules.actions import Emit
+from canary.rules.actions import Decision, Emit
 from canary.rules.transitions import settle
 from runtime.errors import TooLarge
 from runtime.resources import CANARIES, DEPLOYMENTS, SERVICES, Resource
@@ -173,7 +175,9 @@ class Leftovers:
         # Only now: what is made from here on is another version of these, or none of them.
         if await self._is_another_s(key, target):
             return self.timing.poll  # the informer is about to tell
-        if await self.take_off(key, target, now):
+        serves = any(resource == DEPLOYMENTS for resource, _ in found)
+        # A process that ended before may have taken the traffic off just now.
+        if await self.take_off(key, target, now) or (serves and key not in self.draining):
             self.draining[key] = now + self.timing.drain
         if (left := self.draining.get(key, now) - now) > timedelta(0):
             return left
@@ -206,6 +210,15 @@ class Leftovers:
             return there is not None and "deletionTimestamp" not in there["metadata"]
         canaries = (await self.cluster.list(CANARIES, key.namespace)).items
         return any(target_of(canary) == key for canary in canaries)
+
+
+def has_no_run(scene: Scene, decision: Decision) -> bool:
+    """Tell whether a split that stands is of no run: it has ended, nothing is left of its canary.
+
+    Such as of a copy of a route that was saved in that run, and put back since.
+    """
+    ended = decision.state.phase not in RUNNING_PHASES and not decision.actions
+    return ended and scene.canary_deployment is None
 
 
 def _owner(owner_of: Callable[[Json], str], obj: Json) -> Key | None:

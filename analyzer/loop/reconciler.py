@@ -10,7 +10,7 @@ import structlog
 from analyzer.loop.act import Actor
 from analyzer.loop.first import First
 from analyzer.loop.known import Index, beside, heard_of
-from analyzer.loop.leftovers import Leftovers, is_marked
+from analyzer.loop.leftovers import Leftovers, has_no_run, is_marked
 from analyzer.loop.losses import Losses
 from analyzer.loop.notices import Notices
 from analyzer.loop.observe import Observer, Scene
@@ -354,6 +354,8 @@ class Reconciler:
                 return Result(requeue_after=timedelta(0))
             scene, decision = await sight.decided(scene, now, self.actor.take_traffic)
             await self.actor.run(scene, decision, now)
+            if self.index.split(key) and has_no_run(scene, decision):
+                await self._leftovers.take_off(key, target, now)
         except Overtaken as overtaken:
             # Its questions are about another template; the next look, at once, says which stand.
             log.info("overtaken", why=str(overtaken))

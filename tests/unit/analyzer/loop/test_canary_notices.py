@@ -8,6 +8,7 @@ from analyzer.announcing.rooms import Rooms
 from canary.contract import HOLD, Reason
 from canary.model.state import Phase, State
 from canary.model.values import Json
+from canary.model.world import Timing
 from canary.objects.status import state_from_status, status_from_state
 from canary.rules.context import RECHECK
 from runtime.errors import Invalid, Unavailable
@@ -284,7 +285,9 @@ async def test_a_run_whose_target_was_deleted_is_under_way_no_more() -> None:
         await bench.reconcile()
     assert status(bench)["phase"] == "Progressing"
     bench.cluster.remove(DEPLOYMENTS, KEY.namespace, KEY.name)
-    for _ in range(3):
+    await bench.reconcile()
+    bench.now += Timing().drain
+    for _ in range(2):
         await bench.reconcile()
     told = status(bench)
     assert (told["phase"], told["canaryWeight"], told["lastAppliedSpec"]) == ("Initializing", 0, "")
