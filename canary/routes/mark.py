@@ -159,7 +159,9 @@ def load_mark(text: str) -> Mark | None:
         found = _read(from_text(text))
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
         return None
-    return None if len(found.splits) > MOST_TARGETS or _go_round(found.splits.values()) else found
+    if len(found.splits) > MOST_TARGETS or _is_tangled(found.splits.values()):
+        return None
+    return found
 
 
 def _read(value: Json) -> Mark:
@@ -224,12 +226,14 @@ def _kept(rule: Any) -> Json:
     return rule
 
 
-def _go_round(splits: Iterable[TargetSplit]) -> bool:
-    """Tell whether Services are each other's canaries, or one is its own.
+def _is_tangled(splits: Iterable[TargetSplit]) -> bool:
+    """Tell whether Services are each other's canaries, one is its own, or that of two.
 
     None of our names do that, and it could neither be put in nor be taken out again.
     """
     left = tuple(splits)
+    if len({it.canary for it in left}) < len({(it.canary, it.stable) for it in left}):
+        return True
     while left:
         stables = {split.stable for split in left}
         further = tuple(split for split in left if split.canary in stables)
