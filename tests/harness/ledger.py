@@ -68,6 +68,7 @@ class Ledger:
     weights: list[int] = field(default_factory=list)
     _held_at: dict[str, datetime] = field(default_factory=dict)
     _served: frozenset[str] = frozenset()
+    _by_headgate: bool = True
     _asks_for: str = ""
     _asks_since: float = 0.0
     _size: int = 0
@@ -87,6 +88,7 @@ class Ledger:
         if change.resource == PODS and change.old is None and change.new is not None:
             self._pod(change.new)
         if change.resource in {DEPLOYMENTS, REPLICASETS}:
+            self._keep_who_holds(change)
             self._serve()
         if change.resource in {DEPLOYMENTS, CANARIES}:
             self._speak()
@@ -112,6 +114,15 @@ class Ledger:
         gone = change.new is None and metadata["name"] in _NEVER_DELETED
         if metadata.get("namespace") != SPACE or not ours or gone:
             self.wrong.append(f"foreign: {kind.plural} {metadata['name']} of {change.version}")
+
+    def _keep_who_holds(self, change: Change) -> None:
+        """Keep whether Headgate is where a hold begins, which a saved copy may have brought."""
+        old, new = change.old, change.new
+        if change.resource != DEPLOYMENTS or new is None or new["metadata"]["name"] != NAME:
+            return
+        same = old is not None and old["spec"]["template"] == new["spec"]["template"]
+        if not (same and old is not None and is_held(old)):
+            self._by_headgate = self.stage.is_labelled()
 
     def _serve(self) -> None:
         """Keep which images had pods in the target when it was held with none last."""
@@ -173,7 +184,7 @@ class Ledger:
         others: the analyzer finds out.
         """
         target = self.stage.api.look(DEPLOYMENTS, *PLACE)
-        if target is None or not target["spec"].get("paused"):
+        if target is None or not target["spec"].get("paused") or not self._by_headgate:
             return False
         notes = target["metadata"].get("annotations") or {}
         if HOLD not in notes or image_of(target["spec"]["template"]) != image:

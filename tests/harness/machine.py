@@ -175,6 +175,17 @@ class Machine(Namespace):
         """Apply the route."""
         self.do(self.team.applies_route(weight))
 
+    @rule()
+    def save_route(self) -> None:
+        """Save a copy of the route."""
+        self.team.saves_route()
+
+    @rule(pause=PAUSES)
+    def restore_route(self, pause: float) -> None:
+        """Bring the saved copy of the route back, with whatever share it had."""
+        self.do(self.team.restores_route())
+        self.do(asyncio.sleep(pause))
+
     @rule(analysis=st.sampled_from(ANALYSES))
     def write_canary(self, analysis: Mapping[str, Any]) -> None:
         """Write the Canary."""
@@ -257,6 +268,26 @@ class Machine(Namespace):
             await self.stage.until("it", lambda: self.stage.phase() == "Promoting", A_WHILE)
             self.stage.bad[image] = Health.NEVER_READY
         await asyncio.sleep(2 * LAG)
+
+    @rule(image=IMAGES, small=st.integers(1, 2), short=PAUSES, pause=PAUSES)
+    def shrink(self, image: str, small: int, short: float, pause: float) -> None:
+        """Have the stable shrink in mid-run, the candidate fail, and the stable grow again."""
+        self.do(self.team.writes_canary(threshold=1, stepWeights=[50, 60]))
+        self.do(self.team.scales(4))
+        self.do(self._has_share(image))
+        self.do(self.team.scales(small))
+        self.stage.answers.values[image] = 5.0
+        self.do(asyncio.sleep(short))
+        self.do(self.team.scales(4))
+        self.do(asyncio.sleep(pause))
+
+    async def _has_share(self, image: str) -> None:
+        """Push what is good until it has a share, if it ever does."""
+        self.stage.bad.pop(image, None)
+        self.stage.answers.values[image] = 0.0
+        await self.team.push(image)
+        with suppress(AssertionError):  # it never does
+            await self.stage.until("it", lambda: self.stage.weight() > 0, A_WHILE)
 
     @rule(node=st.integers(0, NODES - 1), evicted=st.booleans())
     def lose_node(self, node: int, *, evicted: bool) -> None:

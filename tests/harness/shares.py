@@ -123,10 +123,14 @@ class Shares(Ledger):
             self.wrong.append(f"{image} has {weight} % before its first step")
 
     def _asked_for(self) -> tuple[int, ...]:
-        """Return the shares that the Canary asks for one after the other, () where it has none."""
+        """Return the shares that the Canary asks for one after the other, () where it has none.
+
+        Where visitors are bound to a version, the route's weights say more than a step's share.
+        """
         found = self.stage.api.look(CANARIES, *PLACE) or {}
         analysis = (found.get("spec") or {}).get("analysis") or {}
-        return () if "iterations" in analysis else tuple(analysis.get("stepWeights") or ())
+        bound = analysis.keys() & {"iterations", "sessionAffinity"}
+        return () if bound else tuple(analysis.get("stepWeights") or ())
 
     def _share(self) -> None:
         before = self.weights[-1] if self.weights else 0

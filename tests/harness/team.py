@@ -26,6 +26,7 @@ class Team:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.saved: Json | None = None
+        self.saved_route: tuple[Json, Json] | None = None
         self._client = stage.team
 
     async def push(self, image: str) -> None:
@@ -149,6 +150,28 @@ class Team:
             return
         await _may(self._client.apply(HTTPROUTES, manifest))
         self.stage.route = manifest
+
+    def saves_route(self) -> None:
+        """`kubectl get httproute -o yaml > saved`."""
+        found = self.stage.api.look(HTTPROUTES, *PLACE)
+        if found is not None:
+            self.saved_route = (found, self.stage.route)
+
+    async def restores_route(self) -> None:
+        """`kubectl replace` of the saved copy, with the marks and weights that it had."""
+        if self.saved_route is None or self.stage.api.look(HTTPROUTES, *PLACE) is None:
+            return
+        saved, written = self.saved_route
+        metadata = {key: saved["metadata"].get(key) for key in _KEPT}
+        kept = {key: value for key, value in metadata.items() if value}
+        copy = {
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "HTTPRoute",
+            "metadata": {"name": NAME, "namespace": SPACE, **kept},
+            "spec": saved["spec"],
+        }
+        await _may(self._client.replace(HTTPROUTES, copy))
+        self.stage.route = written
 
     async def writes_canary(self, **analysis: Any) -> None:
         """Apply a Canary with another analysis."""

@@ -1,5 +1,6 @@
 """What the random events have found, each by as few of them as show it."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -158,5 +159,78 @@ def test_a_stable_that_grows_again_is_short_until_its_pods_are_ready() -> None:
         lambda it: it.wait(pause=11.0),
         lambda it: it.scale(replicas=4),
         lambda it: it.wait(pause=61.0),
+        replicas=4,
+    )
+
+
+def test_what_is_half_way_is_taken_back_where_a_refused_version_comes_in_its_place() -> None:
+    happens(
+        lambda it: it.half_way(image="web:3", other="web:4", pause=3.0, turn=Turn.ABORTED),
+        lambda it: it.half_way(image="web:4", other="web:3", pause=120.0, turn=Turn.SUPERSEDED),
+        replicas=3,
+    )
+
+
+def test_a_stable_of_which_a_rollout_of_its_own_is_half_way_is_back_with_all_its_pods() -> None:
+    """Its ReplicaSets share the size: neither has as many pods as the target asks for."""
+    happens(
+        lambda it: it.restart(when=1),
+        lambda it: it.half_way(image="web:2", other="web:4", pause=11.0, turn=Turn.SUPERSEDED),
+        own=False,
+    )
+
+
+@pytest.mark.parametrize("webhook", [True, False])
+def test_a_saved_copy_of_a_route_brings_no_share_back(*, webhook: bool) -> None:
+    happens(
+        lambda it: it.push_and_wait(image="web:3", pause=11.0),
+        lambda it: it.save_route(),
+        lambda it: it.push_and_wait(image="web:1", pause=61.0),
+        lambda it: it.route_webhook(up=webhook),
+        lambda it: it.restore_route(pause=700.0),
+    )
+
+
+def test_a_saved_copy_of_a_route_is_whole_again_while_what_was_refused_is_held() -> None:
+    happens(
+        lambda it: it.route_webhook(up=False),
+        lambda it: it.metrics(image="web:3", value=5.0),
+        lambda it: it.push_and_wait(image="web:3", pause=11.0),
+        lambda it: it.save_route(),
+        lambda it: it.wait(pause=700.0),
+        lambda it: it.restore_route(pause=700.0),
+    )
+
+
+def test_a_command_to_a_version_that_was_refused_before_is_not_its_verdict() -> None:
+    happens(
+        lambda it: it.metrics(image="web:3", value=5.0),
+        lambda it: it.push_and_wait(image="web:3", pause=700.0),
+        lambda it: it.delete_canary(),
+        lambda it: it.kill(),
+        lambda it: it.delete_canary(),
+        lambda it: it.write_canary(analysis={}),
+    )
+
+
+def test_a_run_that_is_paused_before_anybody_saw_its_push_is_paused() -> None:
+    async def push_and_pause(it: Machine) -> None:
+        await it.team.push("web:3")
+        await it.team.annotates(str(Command.PAUSE), "now")
+        await asyncio.sleep(300)
+
+    def stands(it: Machine) -> None:
+        it.do(push_and_pause(it))
+        assert (it.stage.phase(), it.stage.weight()) == ("Progressing", 0)
+
+    assert happens(stands).stage.serving() == {"web:3": 2}
+
+
+def test_a_canary_whose_record_is_deleted_drains_also_where_the_analyzer_ends_meanwhile() -> None:
+    happens(
+        lambda it: it.half_way(image="web:4", other="web:4", pause=0.3, turn=Turn.SUPERSEDED),
+        lambda it: it.undo(),
+        lambda it: it.delete_canary(),
+        lambda it: it.kill(),
         replicas=4,
     )
