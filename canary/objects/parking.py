@@ -52,8 +52,12 @@ def number_of(replica_set: Json) -> int:
 def parking(replica_set: Json, target: Json) -> Json | None:
     """Return the merge patch that parks a ReplicaSet, None if no label can hide it.
 
+    Pods of which none is ready yet go with it: nobody is served by them, and nobody is to be. A
+    target at 0 that gets another version and a size in one write makes them before anybody hears of
+    it.
+
     Args:
-        replica_set: the ReplicaSet; one without pods.
+        replica_set: the ReplicaSet.
         target: the Deployment that it belongs to.
 
     """
@@ -63,12 +67,19 @@ def parking(replica_set: Json, target: Json) -> Json | None:
         return None
     before = {key: labels.get(key) for key in change}
     note = {"deployment": target["metadata"]["name"], "labels": before}
-    return {
+    patch: Json = {
         "metadata": {
             "labels": {**change, PARKED: target["metadata"]["uid"]},
             "annotations": {PARKED_FROM: orjson.dumps(note, option=orjson.OPT_SORT_KEYS).decode()},
         }
     }
+    return {**patch, "spec": {"replicas": 0}} if _starts(replica_set) else patch
+
+
+def _starts(replica_set: Json) -> bool:
+    """Tell whether a ReplicaSet is to have pods, and none of them is ready."""
+    spec, status = (replica_set.get(part) or {} for part in ("spec", "status"))
+    return bool(spec.get("replicas", 1)) and not status.get("readyReplicas", 0)
 
 
 def putting_back(replica_set: Json) -> Json | None:

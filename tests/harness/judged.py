@@ -230,9 +230,10 @@ class Judged(Shares):
             self.wrong.append(f"{image} has more traffic although a hook had it rolled back")
 
     def _is_spared(self, old: Json, new: Json) -> None:
-        """Pods of the target are taken down, or left alone, only where others are to serve."""
+        """Pods that serve are taken down, or left alone, only where others are to serve."""
         fewer = new["spec"]["replicas"] < old["spec"]["replicas"]
-        if not fewer or not self.stage.has_target():
+        serves = (old.get("status") or {}).get("readyReplicas")
+        if not fewer or not serves or not self.stage.has_target():
             return
         wanted = int(self.stage.target()["spec"].get("replicas", 1))
         others = sum(self.stage.sizes().values())

@@ -69,6 +69,7 @@ class Ledger:
     _held_at: dict[str, datetime] = field(default_factory=dict)
     _served: frozenset[str] = frozenset()
     _by_headgate: bool = True
+    _woken: bool = False
     _asks_for: str = ""
     _asks_since: float = 0.0
     _size: int = 0
@@ -121,17 +122,24 @@ class Ledger:
         if change.resource != DEPLOYMENTS or new is None or new["metadata"]["name"] != NAME:
             return
         same = old is not None and old["spec"]["template"] == new["spec"]["template"]
-        if not (same and old is not None and is_held(old)):
-            self._by_headgate = self.stage.is_labelled()
+        if same and old is not None and is_held(old):
+            return
+        self._by_headgate = self.stage.is_labelled()
+        was, size = (it and it["spec"].get("replicas", 1) for it in (old, new))
+        self._woken = was == 0 and bool(size)
 
     def _serve(self) -> None:
-        """Keep which images had pods in the target when it was held with none last."""
+        """Keep which images had pods in the target when it was held with none last.
+
+        One that is scaled to nothing loses those of one version before those of the other.
+        """
         target = self.stage.api.look(DEPLOYMENTS, *PLACE)
         if target is None:
             self._served = frozenset()
         elif not is_held(target):
             now = frozenset(image for image, size in self.stage.sizes().items() if size)
-            self._served = now or self._served
+            asleep = not target["spec"].get("replicas", 1)
+            self._served = self._served | now if asleep else now or self._served
 
     def _speak(self) -> None:
         """A condition that is True or False speaks of the version that is held, or goes soon."""
@@ -177,14 +185,19 @@ class Ledger:
             self.wrong.append(f"{pod['metadata']['name']} is in the target's selector")
 
     def _waits(self, image: str) -> bool:
-        """Tell whether an image is held: it may have no pod then.
+        """Tell whether an image is held: it may have no pod then, or for no longer than it starts.
+
+        A target at 0 that gets another version and a size in one write has pods before anybody
+        hears of it, if it had that version before (ADR 15).
 
         Where the namespace's label is gone, a hold can be ended past the webhook. What served alone
         before its hold is no candidate. A hold without a stable mark may be of what served among
         others: the analyzer finds out.
         """
         target = self.stage.api.look(DEPLOYMENTS, *PLACE)
-        if target is None or not target["spec"].get("paused") or not self._by_headgate:
+        if target is None or not target["spec"].get("paused"):
+            return False
+        if self._woken or not self._by_headgate:
             return False
         notes = target["metadata"].get("annotations") or {}
         if HOLD not in notes or image_of(target["spec"]["template"]) != image:

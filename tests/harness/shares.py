@@ -219,6 +219,8 @@ class Shares(Ledger):
         asked, wanted = image_of(target["spec"]["template"]), target["spec"].get("replicas", 1)
         if not wanted and image and image != refused:
             found.append(f"{image} has a canary, and the target sleeps")
+        if self._woken and self._by_headgate and self.stage.serving().get(asked):
+            found.append(f"{asked} is held, and serves since it was woken")
         if self._is_forgotten(target):
             found.append(f"{asked} was refused, and no mark remembers it")
         if self._is_half_way(target):

@@ -234,3 +234,23 @@ def test_a_canary_whose_record_is_deleted_drains_also_where_the_analyzer_ends_me
         lambda it: it.kill(),
         replicas=4,
     )
+
+
+def test_a_version_that_came_up_with_its_hold_from_nothing_never_serves() -> None:
+    """Another template and a size, in one write to a target at 0 that had that template before."""
+    served: set[str] = set()
+
+    def watch(it: Machine) -> None:
+        it.stage.api.watchers.append(lambda _: served.update(it.stage.serving()))
+        it.restore(anew=False)
+        it.wait(pause=3.0)
+        assert served == {"web:2"}
+
+    happens(
+        lambda it: it.save(),
+        lambda it: it.push_and_wait(image="web:2", pause=700.0),
+        lambda it: it.scale(replicas=0),
+        lambda it: it.wait(pause=11.0),
+        watch,
+        replicas=1,
+    )

@@ -128,6 +128,18 @@ def test_one_label_is_changed_and_no_more(selector: Json, change: Json) -> None:
     assert patch["metadata"]["labels"] == {**change, PARKED: "u1"}
 
 
+@pytest.mark.parametrize(
+    ("replicas", "ready", "left"), [(0, 0, 0), (3, 0, 0), (3, 1, 3), (3, 3, 3)]
+)
+def test_pods_that_serve_stay_and_those_that_only_start_go(
+    replicas: int, ready: int, left: int
+) -> None:
+    found = replica_set("web-1", WEB, version="1.1", number=2)
+    found["spec"]["replicas"] = replicas
+    found["status"] = {"replicas": replicas, "readyReplicas": ready}
+    assert parked(found, WEB)["spec"]["replicas"] == left
+
+
 def test_another_deployments_is_neither_its_own_nor_parked_for_it() -> None:
     later = deepcopy(WEB)
     later["metadata"]["uid"] = "u2"
