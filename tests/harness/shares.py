@@ -130,7 +130,8 @@ class Shares(Ledger):
         found = self.stage.api.look(CANARIES, *PLACE) or {}
         analysis = (found.get("spec") or {}).get("analysis") or {}
         bound = analysis.keys() & {"iterations", "sessionAffinity"}
-        return () if bound else tuple(analysis.get("stepWeights") or ())
+        steps = analysis.get("stepWeights") or ()
+        return () if bound else tuple(min(it, FULL) for it in steps)
 
     def _share(self) -> None:
         before = self.weights[-1] if self.weights else 0
