@@ -46,9 +46,12 @@ _USUAL: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
 
 
 def is_ready(canary: CanaryPresent, strategy: Strategy) -> bool:
-    """Tell whether so many pods are ready as the Canary wants before it gets traffic."""
+    """Tell whether so many pods are ready as the Canary wants before it gets traffic.
+
+    Its Deployment counts those of the template before, too, while it rolls: they do not serve it.
+    """
     # Rounded up: a threshold under 100 % must not turn one pod into none.
-    return canary.ready * 100 >= canary.replicas * strategy.ready_percent and canary.ready > 0
+    return canary.ready * 100 >= canary.replicas * strategy.ready_percent and canary.serves
 
 
 def broken(tick: Tick) -> Decision | None:

@@ -254,3 +254,17 @@ def test_a_version_that_came_up_with_its_hold_from_nothing_never_serves() -> Non
         watch,
         replicas=1,
     )
+
+
+def test_a_canary_that_rolls_has_no_share_until_its_own_pods_serve() -> None:
+    """Its Deployment said that the pods of before were ready: its share went to and fro at once."""
+    found = happens(
+        lambda it: it.delete(image="web:2", again=True),
+        lambda it: it.restart(when=3),
+        lambda it: it.shrink(image="web:1", small=2, short=0.3, pause=0.3),
+        lambda it: it.delete_canary(),
+        lambda it: it.shrink(image="web:1", small=2, short=0.3, pause=11.0),
+        lambda it: it.replace(image="web:1"),
+        replicas=1,
+    )
+    assert found.stage.said().count("PodsLost") < 5
