@@ -88,6 +88,23 @@ def test_a_split_that_belongs_to_no_run_is_taken_off_and_said(
     assert "belongs to no run" in events[0]["message"]
 
 
+def test_a_copy_of_a_route_that_was_saved_in_a_run_is_what_its_team_wrote_before(
+    namespace: Kubectl, host: str
+) -> None:
+    deploy(namespace, host)
+    plain = namespace.get("httproute", "web")["spec"]
+    start(namespace)
+    saved = namespace.get("httproute", "web")
+    for field in ("resourceVersion", "uid", "managedFields", "creationTimestamp", "generation"):
+        saved["metadata"].pop(field, None)
+    namespace("set", "image", "deployment/web", f"web={GOOD}")
+    wait_for("the end of the run", lambda: share(namespace) is None, 60)
+    namespace("replace", "-f", "-", stdin=json.dumps(saved))
+    found = namespace.get("httproute", "web")
+    assert found["spec"] == plain
+    assert SPLIT not in (found["metadata"].get("annotations") or {})
+
+
 def test_a_target_that_is_made_again_in_mid_run_gets_all_of_its_traffic_back(
     namespace: Kubectl, host: str
 ) -> None:
