@@ -4,7 +4,7 @@ The analyzer writes the mark only, and this rule writes the weights, so that the
 applied stay owned by the team's field manager.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from canary.model.values import Json
 from canary.routes.dialect import Dialect
@@ -43,7 +43,7 @@ def admit_route(write: RouteWrite) -> RouteAnswer:
     before, asked, dialect = mark_of(write.old), mark_of(route), dialect_of(route)
     if asked is None or dialect is None:
         return RouteAnswer(outcome="no-split", route=route)
-    wanted = _wanted(before or NO_MARK, asked) if write.by_analyzer else _brought(write, asked)
+    wanted = _wanted(before or NO_MARK, asked) if write.by_analyzer else asked
     if not wanted.splits:
         return RouteAnswer(outcome="no-split", route=route)
     written = dialect.with_traffic(_read(write, route, wanted, dialect), wanted)
@@ -69,16 +69,14 @@ def admit_route_creation(new: Json, *, by_analyzer: bool) -> RouteAnswer:
 
 def _without_mark(new: Json, how: str) -> RouteAnswer:
     """Take off what no run has put there, and say so."""
-    brought, dialect = mark_of(new), dialect_of(new)
-    taken = marked(new, "")
     name = new["metadata"].get("name") or new["metadata"].get("generateName", "")
     route = f"{new.get('kind', 'route')} {name}"
-    said = f"headgate: {route} {how} a copy that was saved in a run: its split was"
-    if brought is None or dialect is None:
-        warning = f"{said} taken off, and what its weights were before cannot be read"
-        return RouteAnswer(outcome="copied", route=taken, warnings=(warning,))
-    plain = {**taken, "spec": dialect.without_traffic(new, brought)}
-    warning = f"{said} taken off, and its weights are those of before"
+    said = f"headgate: {route} {how} a copy that was saved in a run: its split was taken off"
+    plain = _as_the_team_wrote(new)
+    if plain is None:
+        warning = f"{said}, and what its weights were before cannot be read"
+        return RouteAnswer(outcome="copied", route=marked(new, ""), warnings=(warning,))
+    warning = f"{said}, and its weights are those of before"
     return RouteAnswer(outcome="copied", route=plain, warnings=(warning,))
 
 
@@ -92,22 +90,18 @@ def _with_standing_mark(write: RouteWrite) -> Json:
     same = old and new and new.splits and new.splits in (old.splits, old.staying)
     if write.by_analyzer or same:
         return write.new
-    return marked(_as_the_team_wrote(write.new), text_of(write.old))
+    plain = _as_the_team_wrote(write.new)
+    return marked(write.new if plain is None else plain, text_of(write.old))
 
 
-def _as_the_team_wrote(route: Json) -> Json:
-    """Return a route without the split of the mark that it brings along, if it brings one."""
-    brought, dialect = mark_of(route), dialect_of(route)
-    if brought is None or dialect is None or not brought.splits:
+def _as_the_team_wrote(route: Json) -> Json | None:
+    """Return a route without a mark that it brings, and its split; None if that cannot be read."""
+    if not text_of(route):
         return route
-    return {**route, "spec": dialect.without_traffic(route, brought)}
-
-
-def _brought(write: RouteWrite, standing: Mark) -> Mark:
-    """Return the standing mark, with what a copy from another run has brought to be taken out."""
-    brought = mark_of(write.new) or NO_MARK
-    more = (it for it in brought.added if it not in standing.added)
-    return replace(standing, added=(*standing.added, *more))
+    brought, dialect = mark_of(route), dialect_of(route)
+    if brought is None or dialect is None:
+        return None
+    return {**marked(route, ""), "spec": dialect.without_traffic(route, brought)}
 
 
 def _read(write: RouteWrite, route: Json, wanted: Mark, dialect: Dialect) -> Json:

@@ -1,7 +1,7 @@
 """What a write of a route means that brings a split along from a saved copy."""
 
+from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import replace
 
 import pytest
 
@@ -57,12 +57,17 @@ SPLITS = {
 }
 
 
+def saved_with(splits: Mapping[str, TargetSplit], plain: str) -> Json:
+    """Return a copy of a plain route as it is while these splits are on it."""
+    written = HTTP.with_traffic(PLAIN[plain], Mark(splits=splits))
+    standing = Mark(splits=splits, kept=written.mark.kept)
+    return {**marked(PLAIN[plain], standing.dump()), "spec": written.spec}
+
+
 @pytest.mark.parametrize("splits", SPLITS)
 @pytest.mark.parametrize("plain", PLAIN)
 def test_a_copy_that_was_saved_in_mid_run_is_what_its_team_wrote(plain: str, splits: str) -> None:
-    written = HTTP.with_traffic(PLAIN[plain], Mark(splits=SPLITS[splits]))
-    standing = Mark(splits=SPLITS[splits], kept=written.mark.kept)
-    saved = {**marked(PLAIN[plain], standing.dump()), "spec": written.spec}
+    saved = saved_with(SPLITS[splits], plain)
     before = deepcopy(saved)
     answer = admit_route_creation(saved, by_analyzer=False)
     assert saved == before
@@ -132,11 +137,7 @@ def written_over(standing: Json, copy: Json) -> RouteAnswer:
 @pytest.mark.parametrize("splits", SPLITS)
 @pytest.mark.parametrize("plain", PLAIN)
 def test_a_copy_over_a_route_without_a_run_is_what_its_team_wrote(plain: str, splits: str) -> None:
-    mark = Mark(splits=SPLITS[splits])
-    written = HTTP.with_traffic(PLAIN[plain], mark)
-    saved = {**marked(PLAIN[plain], replace(mark, kept=written.mark.kept).dump())}
-    saved["spec"] = written.spec
-    answer = written_over(PLAIN[plain], saved)
+    answer = written_over(PLAIN[plain], saved_with(SPLITS[splits], plain))
     assert (answer.outcome, answer.route) == ("copied", PLAIN[plain])
     assert "HTTPRoute shop" in answer.warnings[0]
 
@@ -146,12 +147,7 @@ def test_a_copy_of_another_step_gets_the_share_that_stands_and_its_own_weights_b
     plain: str,
 ) -> None:
     def at(weight: int) -> Json:
-        mark = Mark(splits={"web": target("web", weight)})
-        written = HTTP.with_traffic(PLAIN[plain], mark)
-        return {
-            **marked(PLAIN[plain], replace(mark, kept=written.mark.kept).dump()),
-            "spec": written.spec,
-        }
+        return saved_with({"web": target("web", weight)}, plain)
 
     answer = written_over(at(20), at(70))
     assert answer.route == at(20)
