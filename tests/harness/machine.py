@@ -6,8 +6,7 @@ and the API server is the one in memory.
 
 import asyncio
 import math
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from enum import Enum
 from typing import Any, Final
@@ -260,34 +259,33 @@ class Machine(Namespace):
         self.stage.bad.pop(image, None)
 
     async def _stuck(self, image: str) -> None:
-        """Push what is good until it rolls, if it ever does."""
+        """Push what is good until it rolls, and have it roll no further."""
+        if await self._pushed(image, lambda: self.stage.phase() == "Promoting"):
+            self.stage.bad[image] = Health.NEVER_READY
+        await asyncio.sleep(2 * LAG)
+
+    async def _pushed(self, image: str, seen: Callable[[], bool]) -> bool:
+        """Push what is good until something is seen of it; tell whether it ever was."""
         self.stage.bad.pop(image, None)
         self.stage.answers.values[image] = 0.0
         await self.team.push(image)
-        with suppress(AssertionError):  # it never does
-            await self.stage.until("it", lambda: self.stage.phase() == "Promoting", A_WHILE)
-            self.stage.bad[image] = Health.NEVER_READY
-        await asyncio.sleep(2 * LAG)
+        try:
+            await self.stage.until("it", seen, A_WHILE)
+        except AssertionError:
+            return False
+        return True
 
     @rule(image=IMAGES, small=st.integers(1, 2), short=PAUSES, pause=PAUSES)
     def shrink(self, image: str, small: int, short: float, pause: float) -> None:
         """Have the stable shrink in mid-run, the candidate fail, and the stable grow again."""
         self.do(self.team.writes_canary(threshold=1, stepWeights=[50, 60]))
         self.do(self.team.scales(4))
-        self.do(self._has_share(image))
+        self.do(self._pushed(image, lambda: self.stage.weight() > 0))
         self.do(self.team.scales(small))
         self.stage.answers.values[image] = 5.0
         self.do(asyncio.sleep(short))
         self.do(self.team.scales(4))
         self.do(asyncio.sleep(pause))
-
-    async def _has_share(self, image: str) -> None:
-        """Push what is good until it has a share, if it ever does."""
-        self.stage.bad.pop(image, None)
-        self.stage.answers.values[image] = 0.0
-        await self.team.push(image)
-        with suppress(AssertionError):  # it never does
-            await self.stage.until("it", lambda: self.stage.weight() > 0, A_WHILE)
 
     @rule(node=st.integers(0, NODES - 1), evicted=st.booleans())
     def lose_node(self, node: int, *, evicted: bool) -> None:

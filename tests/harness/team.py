@@ -7,7 +7,7 @@ from typing import Any, Final
 from canary.contract import EVIDENCE
 from canary.model.values import Json
 from runtime.errors import ApiError
-from runtime.resources import CANARIES, DEPLOYMENTS, HTTPROUTES, PODS, REPLICASETS
+from runtime.resources import CANARIES, DEPLOYMENTS, HTTPROUTES, PODS, REPLICASETS, Resource
 from tests.harness.rollouts import REVISION
 from tests.harness.stage import NAME, PLACE, SPACE, Stage, canary, deployment
 
@@ -97,14 +97,7 @@ class Team:
         """Bring the saved copy back, over what is there or in its place."""
         if self.saved is None:
             return
-        metadata = {key: self.saved["metadata"].get(key) for key in _KEPT}
-        kept = {key: value for key, value in metadata.items() if value}
-        copy = {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": NAME, "namespace": SPACE, **kept},
-            "spec": self.saved["spec"],
-        }
+        copy = _copy_of(DEPLOYMENTS, self.saved)
         if anew:
             await self.deletes()
         if self._found() is None:
@@ -162,15 +155,7 @@ class Team:
         if self.saved_route is None or self.stage.api.look(HTTPROUTES, *PLACE) is None:
             return
         saved, written = self.saved_route
-        metadata = {key: saved["metadata"].get(key) for key in _KEPT}
-        kept = {key: value for key, value in metadata.items() if value}
-        copy = {
-            "apiVersion": "gateway.networking.k8s.io/v1",
-            "kind": "HTTPRoute",
-            "metadata": {"name": NAME, "namespace": SPACE, **kept},
-            "spec": saved["spec"],
-        }
-        await _may(self._client.replace(HTTPROUTES, copy))
+        await _may(self._client.replace(HTTPROUTES, _copy_of(HTTPROUTES, saved)))
         self.stage.route = written
 
     async def writes_canary(self, **analysis: Any) -> None:
@@ -206,6 +191,18 @@ async def _may(write: Awaitable[object]) -> None:
     """Write, and take it as it is if that is denied."""
     with suppress(ApiError):
         await write
+
+
+def _copy_of(resource: Resource, saved: Json) -> Json:
+    """Return what is written back of a saved object: all but what the API server gives."""
+    metadata = {key: saved["metadata"].get(key) for key in _KEPT}
+    kept = {key: value for key, value in metadata.items() if value}
+    return {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {"name": NAME, "namespace": SPACE, **kept},
+        "spec": saved["spec"],
+    }
 
 
 def _without_hash(template: Json) -> Json:
