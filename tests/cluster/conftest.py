@@ -151,6 +151,13 @@ def together(installed: Kubectl) -> Iterator[Kubectl]:
 
 
 @pytest.fixture
+def undisturbed() -> Iterator[None]:
+    """Keep off an uninstall, which takes Headgate's marks from every namespace."""
+    with _cluster_use(fcntl.LOCK_SH):
+        yield
+
+
+@pytest.fixture
 def namespace(together: Kubectl) -> Iterator[Kubectl]:
     """Return kubectl for a namespace of its own that is enabled, with the load tester in it."""
     with enabled_namespace(together, f"prod-{uuid.uuid4().hex[:6]}") as kubectl:

@@ -26,7 +26,11 @@ from tests.cluster.scaling_kit import IMAGE, Scaled
 from tests.cluster.scaling_steps import in_phase, until
 from tests.fakes import objects
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.slow,
+    pytest.mark.usefixtures("undisturbed"),
+]
 LABELS = {"app": "web", "tier": "front"}
 STABLE, CANARY = "headgate demo 1.0", "headgate demo 1.1"
 ENOUGH = 300

@@ -31,7 +31,7 @@ from tests.cluster.kit import Traffic as Load
 from tests.cluster.runtime_kit import own_namespace
 
 STATS = "/api/v1/namespaces/projectcontour/services/envoy:metrics/proxy/stats/prometheus"
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("undisturbed")]
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from tests.cluster.both_versions import (
 from tests.cluster.kit import Kubectl, route, service
 from tests.cluster.runtime_kit import own_namespace
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("undisturbed")]
 PORT: Final = 9000
 METHOD: Final = "/shop.Cart/Get"
 CALLS: Final = 400

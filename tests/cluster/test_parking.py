@@ -6,6 +6,7 @@ ReplicaSet whose `spec.replicas` is raised.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 from analyzer.loop.parked import park, put_back
 from analyzer.loop.revisions import replica_sets
-from analyzer.loop.sweeper import Anywhere, Sweeper
+from analyzer.loop.sweeper import Sweeper
 from canary.model.hashing import template_hash
 from canary.model.world import Place, Revision
 from canary.objects.workloads import read_revisions
@@ -23,7 +24,7 @@ from runtime.resources import DEPLOYMENTS, REPLICASETS
 from tests.cluster.runtime_kit import own_namespace
 from tests.fakes.deployment_controller import chosen
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("undisturbed")]
 Json = dict[str, Any]
 DEADLINE = 30.0
 BY_LABEL: Json = {"matchLabels": {"app": "web"}}
@@ -66,6 +67,19 @@ async def until(what: str, look: Callable[[], Awaitable[bool]]) -> None:
                 await asyncio.sleep(0.05)
     except TimeoutError as late:
         raise AssertionError(f"{what}: not within {DEADLINE:g} s") from late
+
+
+@dataclass(frozen=True)
+class Only:
+    """One namespace is to be looked at: what other tests have parked meanwhile is theirs."""
+
+    namespace: str
+
+    def unmanaged(self, namespace: str) -> bool:
+        return namespace != self.namespace
+
+    async def synced(self) -> None:
+        """Wait for nothing."""
 
 
 class Target:
@@ -274,5 +288,5 @@ async def test_what_a_deployment_left_parked_is_swept(place: tuple[Cluster, str]
         return len((await cluster.list(REPLICASETS, namespace)).items) == count
 
     await until("nothing but what is parked", lambda: left(1))
-    await Sweeper(cluster, Anywhere(), lambda _: None).sweep()
+    await Sweeper(cluster, Only(namespace), lambda _: None).sweep()
     await until("nothing", lambda: left(0))

@@ -13,7 +13,7 @@ from tests.cluster.runtime_kit import own_namespace
 from tests.cluster.scaling_kit import Scaled
 from tests.cluster.scaling_steps import half_way_undone, held, in_phase, scaled_at_random, until
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("undisturbed")]
 
 
 @pytest.fixture

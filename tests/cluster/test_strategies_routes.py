@@ -13,7 +13,7 @@ from runtime.resources import HTTPROUTES
 from tests.cluster.both_versions import AT_MOST, CANARY, STABLE, Team, both_versions
 from tests.cluster.kit import Kubectl, route, wait_for
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("undisturbed")]
 
 
 @pytest.fixture
