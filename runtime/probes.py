@@ -2,9 +2,9 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -19,7 +19,13 @@ CLOSING_SECONDS: Final = 5.0
 LINGERING_SECONDS: Final = 1.0
 HANDSHAKE_SECONDS: Final = 5.0
 BACKLOG: Final = 128
+# Of the loop, from a connection that is accepted to a handler that waits for its first request.
+_TURNS_TO_MEET: Final = 4
 Guard = Callable[[Callable[[], asyncio.Protocol]], Callable[[], asyncio.Protocol]]
+
+
+class _Socket(Protocol):
+    def fileno(self) -> int: ...
 
 
 class Checks:
@@ -125,5 +131,26 @@ async def serve(
     try:
         yield int(listener.sockets[0].getsockname()[1])
     finally:
-        listener.close()
-        await runner.cleanup()
+        try:
+            await accept_no_more(listener.sockets)
+        finally:
+            listener.close()
+            await runner.cleanup()
+
+
+async def accept_no_more(sockets: Iterable[_Socket]) -> None:
+    """Stop to accept, and let what has been accepted become known: its server may close then.
+
+    Where a server has closed before a connection that was accepted has its transport, `asyncio`
+    (3.11) gives up on it and leaves it open; and what a protocol has not been told of, it cannot
+    close.
+
+    Args:
+        sockets: those that listen.
+
+    """
+    loop = asyncio.get_running_loop()
+    for listening in sockets:
+        loop.remove_reader(listening.fileno())
+    for _ in range(_TURNS_TO_MEET):
+        await asyncio.sleep(0)

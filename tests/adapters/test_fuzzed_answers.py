@@ -22,6 +22,7 @@ from canary.model.strategy import Hook, HookType
 from canary.queries.provider import ProviderSpec
 from tests.adapters.metric_providers.prometheus_api import MINUTE
 from tests.fakes.fuzzed import DEEP, VALUES, Property, cut_or_changed, disturbed
+from tests.fakes.listening import LOCAL, listening
 
 # --- answers as values ----------------------------------------------------------------------------
 
@@ -228,8 +229,8 @@ class Team:
         self.answer = b""
         self.loop = asyncio.new_event_loop()
         self.run = self.loop.run_until_complete
-        self._server = self.run(asyncio.start_server(self._serve, "127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/x"
+        self._listening = listening(self._serve)
+        self.url = f"http://{LOCAL}:{self.run(self._listening.__aenter__())}/x"
         self.provider = PrometheusProvider(EVERYWHERE, timeout=timedelta(seconds=20))
         self._opened = open_scraper(timedelta(seconds=20))
         self.scraper: PodScraper = self.run(self._opened.__aenter__())
@@ -249,8 +250,7 @@ class Team:
         """End all of it."""
         await self.provider.aclose()
         await self._opened.__aexit__(None, None, None)
-        self._server.close()
-        await self._server.wait_closed()
+        await self._listening.__aexit__(None, None, None)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from tests.fakes.listening import listening
+
 CHUNK = 65536
 DEADLINE = 10.0
 
@@ -77,7 +79,5 @@ async def _shake_hands(
 async def silent(tls: ssl.SSLContext | None = None) -> AsyncIterator[Silent]:
     """Run a server that never answers."""
     server = Silent(tls)
-    listening = await asyncio.start_server(server.meet, "127.0.0.1", 0, backlog=512)
-    server.port = listening.sockets[0].getsockname()[1]
-    async with listening:
+    async with listening(server.meet, backlog=512) as server.port:
         yield server

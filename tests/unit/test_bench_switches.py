@@ -11,8 +11,7 @@ from tests.bench.load import LoadError
 from tests.bench.paced import CONNECTIONS, UNANSWERED, Paced, Sent, load
 from tests.bench.switches import Tally, rows, share_of
 from tests.cluster.kit import proxy, route, virtual_service, wait_for
-
-LOCAL = "127.0.0.1"
+from tests.fakes.listening import LOCAL, listening
 
 
 def answer(status: int, text: str, *more: str) -> bytes:
@@ -55,9 +54,7 @@ class App:
 async def sent_to(
     app: App, requests: int, rate: float = 1000.0, connections: int = CONNECTIONS
 ) -> list[Sent]:
-    server = await asyncio.start_server(app.serve, LOCAL, 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
+    async with listening(app.serve) as port:
         paced = Paced(LOCAL, port, "web.example", rate, connections)
         await paced.run(asyncio.Event(), requests / rate)
         await app.ended()
@@ -93,10 +90,8 @@ async def test_what_is_not_answered_is_told_and_not_sent_again() -> None:
 
 
 async def test_a_gateway_that_is_not_there_answers_nothing() -> None:
-    server = await asyncio.start_server(App({}).serve, LOCAL, 0)
-    port = server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
+    async with listening(App({}).serve) as port:
+        pass
     paced = Paced(LOCAL, port, "web.example", 100.0)
     await paced.run(asyncio.Event(), 0.1)
     assert [one.status for one in paced.sent] == [UNANSWERED] * 10
@@ -104,16 +99,15 @@ async def test_a_gateway_that_is_not_there_answers_nothing() -> None:
 
 async def test_a_process_of_its_own_sends_until_the_end_and_tells_all() -> None:
     app = App({})
-    server = await asyncio.start_server(app.serve, LOCAL, 0)
-    port, began = server.sockets[0].getsockname()[1], time.monotonic()
+    began = time.monotonic()
 
-    def loaded() -> list[Sent]:
+    def loaded(port: int) -> list[Sent]:
         with load(LOCAL, port, "web.example", rate=100.0, most=60.0) as requests:
             wait_for("requests", lambda: app.requests > 20, 30)
         return requests.sent
 
-    async with server:
-        sent = await asyncio.to_thread(loaded)
+    async with listening(app.serve) as port:
+        sent = await asyncio.to_thread(loaded, port)
         await app.ended()
     assert len(sent) == app.requests
     assert {one.status for one in sent} == {200}

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import unused_port
 
 from analyzer.adapters import services
 from analyzer.addresses import EVERYWHERE, Guard
 from analyzer.ports import AlertError, AlertService
 from analyzer.posting import Poster
 from canary.model.announcement import Announcement, Room, Severity
+from tests.fakes.listening import TestServer
 from tests.fakes.receiver import silent
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from prometheus_client import CollectorRegistry
 
 from analyzer.gathering.calibrator import Calibrator
@@ -20,6 +19,7 @@ from canary.model.values import Key
 from runtime.resources import ListResult, Resource
 from tests.fakes.cluster import Untouched
 from tests.fakes.evidence import BEGAN, SUCCESS, counted, pod, watch
+from tests.fakes.listening import TestServer
 
 WELL = Key(namespace="prod", name="web")
 SICK = Key(namespace="blue", name="api")

@@ -16,6 +16,7 @@ from analyzer.ports import ProviderError
 from canary.model.strategy import Hook, HookType
 from canary.queries.provider import ProviderSpec
 from tests.adapters.metric_providers.prometheus_api import MINUTE
+from tests.fakes.listening import listening
 
 LITERALS = (
     *("127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "localhost"),
@@ -47,9 +48,8 @@ async def receiver(host: str, port: int = 0, **headers: str) -> AsyncIterator[tu
     lines = [f"{name}: {value}" for name, value in headers.items()]
     head = "\r\n".join([f"HTTP/1.1 {status}", *lines, f"Content-Length: {len(ANSWER)}", "", ""])
     it = Receiver(head.encode() + ANSWER)
-    server = await asyncio.start_server(it.serve, host, port)
-    async with server:
-        yield it, server.sockets[0].getsockname()[1]
+    async with listening(it.serve, host, port) as at:
+        yield it, at
 
 
 async def call_hook(guard: Guard, url: str) -> str:

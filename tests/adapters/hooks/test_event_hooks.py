@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import unused_port
 from prometheus_client import CollectorRegistry
 
 from analyzer.addresses import EVERYWHERE, Guard
@@ -22,6 +22,7 @@ from canary.model.strategy import Hook, HookType
 from canary.model.values import Json
 from canary.spec.hooks import listeners_of
 from runtime.resources import EVENTS
+from tests.fakes.listening import TestServer
 from tests.fakes.stored import Stored
 from tests.harness.stage import canary
 

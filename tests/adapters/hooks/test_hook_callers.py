@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 import trustme
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import unused_port
 
 from analyzer.addresses import EVERYWHERE
 from analyzer.hooks.http import HttpHookCaller
 from analyzer.ports import HookCaller
 from canary.model.strategy import Hook, HookType
 from tests.fakes.hook_caller import FakeHookCaller
+from tests.fakes.listening import TestServer
 
 PAYLOAD = {"name": "web", "namespace": "prod", "phase": "Progressing", "checksum": "abc"}
 HOOK = Hook(

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import trustme
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from analyzer.addresses import EVERYWHERE
 from analyzer.hooks.http import HttpHookCaller
 from canary.model.strategy import Hook, HookType
+from tests.fakes.listening import TestServer
 from tests.fakes.receiver import silent
 
 PAYLOAD = {"name": "web", "namespace": "prod", "phase": "Progressing", "checksum": "abc"}

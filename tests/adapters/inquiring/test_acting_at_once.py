@@ -14,7 +14,6 @@ from typing import Never
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from prometheus_client import CollectorRegistry
 
 from analyzer.addresses import EVERYWHERE
@@ -56,6 +55,7 @@ from runtime.resources import (
     Resource,
 )
 from tests.fakes import objects
+from tests.fakes.listening import TestServer
 from tests.fakes.stored import Stored
 
 KEY = Key(namespace="prod", name="web")

@@ -8,7 +8,6 @@ from datetime import timedelta
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from prometheus_client import CollectorRegistry
 
 from analyzer.addresses import EVERYWHERE
@@ -28,6 +27,7 @@ from canary.queries.metric import Query
 from canary.queries.provider import ProviderSpec
 from tests.adapters.metric_providers.prometheus_api import Prometheus
 from tests.fakes.cluster import Untouched
+from tests.fakes.listening import TestServer
 from tests.fakes.receiver import silent
 
 DEADLINE = 20.0

@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from canary.contract import NAMESPACE_ENABLED, NAMESPACE_LABEL
 from tests.fakes import objects
+from tests.fakes.listening import TestServer
 
 _NUMBER = b"#####"
 

@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from tests.adapters.memory.attacked import LIMIT, attack
+from tests.fakes.listening import TestServer
 
 MIB = 2**20
 TEXT = "text/plain; version=0.0.4; charset=utf-8"

@@ -9,7 +9,6 @@ from functools import cache
 from typing import Any, Final
 
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -24,6 +23,7 @@ from analyzer.ports import MetricProvider
 from canary.queries.provider import ProviderSpec
 from tests.adapters.metric_providers.prometheus_api import Reply
 from tests.fakes.cluster import Untouched
+from tests.fakes.listening import TestServer
 
 NOW: Final = datetime(2026, 11, 26, 9, 0, 30, tzinfo=UTC)
 SECRET: Final = "s3cr3t-of-the-team"  # noqa: S105 - of these tests

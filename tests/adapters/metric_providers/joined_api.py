@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from canary.counting.dealing import Dealer
 from canary.counting.joining import PART
 from canary.counting.reads import reads_of
 from canary.counting.series import SeriesSelector
+from tests.fakes.listening import TestServer
 
 _PARTS: Final = re.compile(r'label_replace\((.*?),"' + PART + r'","(\d+)","",""\)', re.DOTALL)
 _VECTOR: Final = re.compile(r"vector\((scalar\(.*\))\)")

@@ -9,7 +9,8 @@ from datetime import timedelta
 from typing import Any, Final
 
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+
+from tests.fakes.listening import TestServer
 
 MINUTE: Final = timedelta(minutes=1)
 """The interval of a metric, unless it says another."""

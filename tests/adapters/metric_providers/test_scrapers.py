@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 import trustme
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import unused_port
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
@@ -21,6 +21,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from analyzer.pod_pages.scraper import PodScraper, open_scraper
 from analyzer.ports import ProviderError, Scraper
 from canary.counting.series import Series
+from tests.fakes.listening import TestServer
 from tests.fakes.scraper import FakeScraper
 
 Reply = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -18,7 +18,7 @@ import pytest
 import trustme
 import yaml
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import unused_port
 
 from analyzer.adapters import vendors
 from analyzer.addresses import EVERYWHERE, Guard
@@ -46,6 +46,7 @@ from tests.adapters.metric_providers.vendor_apis import (
     serve,
     text,
 )
+from tests.fakes.listening import TestServer
 
 ROOT = Path(__file__).parents[3]
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from analyzer.fetching import Fetcher
 from analyzer.metric_providers.datadog import DatadogProvider
@@ -18,6 +17,7 @@ from analyzer.metric_providers.newrelic import NewRelicProvider
 from analyzer.ports import MetricProvider
 from canary.queries.provider import ProviderSpec
 from tests.adapters.metric_providers.prometheus_api import Reply, replies
+from tests.fakes.listening import TestServer
 
 NOW: Final = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 STAMP: Final = NOW.timestamp()

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from runtime.kube import Cluster
+from tests.fakes.listening import TestServer
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import trustme
 import yaml
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from runtime.kube import Cluster
 from runtime.resources import PODS
+from tests.fakes.listening import TestServer
 
 
 @dataclass

@@ -1,9 +1,18 @@
 """The probes say which condition fails; metrics come from the registry that was passed in."""
 
-from aiohttp import ClientSession
+import asyncio
+import gc
+import socket
+import warnings
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+from aiohttp import ClientSession, web
 from prometheus_client import CollectorRegistry, Counter
 
 from runtime.probes import Checks, application, serve
+from tests.fakes.listening import LOCAL, TestServer, listening
 
 
 async def test_ready_only_while_all_conditions_hold_and_says_which_fails() -> None:
@@ -57,3 +66,43 @@ async def test_metrics_of_the_registry() -> None:
     ):
         assert "reviews_total 3.0" in await answer.text()
         assert answer.headers["Content-Type"].startswith("text/plain")
+
+
+def of_the_product() -> AbstractAsyncContextManager[int]:
+    return serve(web.Application(), host=LOCAL, port=0)
+
+
+def of_streams() -> AbstractAsyncContextManager[int]:
+    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.read()
+        finally:
+            writer.close()
+
+    return listening(meet)
+
+
+@asynccontextmanager
+async def of_a_test() -> AsyncIterator[int]:
+    async with TestServer(web.Application()) as server:
+        assert server.port is not None
+        yield server.port
+
+
+@pytest.mark.parametrize("listener", [of_the_product, of_streams, of_a_test])
+@pytest.mark.parametrize("turns", range(5))
+def test_a_connection_that_comes_as_its_server_closes_is_not_left_open(
+    listener: Callable[[], AbstractAsyncContextManager[int]], turns: int
+) -> None:
+    async def connected_at_the_end() -> None:
+        async with listener() as port:
+            client = socket.create_connection((LOCAL, port))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        client.close()
+
+    with warnings.catch_warnings(record=True) as left:
+        warnings.simplefilter("always", ResourceWarning)
+        asyncio.run(connected_at_the_end())
+        gc.collect()
+    assert [str(one.message) for one in left] == []

@@ -9,13 +9,13 @@ import pytest
 import trustme
 import yaml
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from runtime.connection import load_access
 from runtime.errors import ConfigurationError
 from runtime.kube import Cluster
 from runtime.proxies import proxy_for
 from runtime.resources import PODS
+from tests.fakes.listening import TestServer
 from tests.unit.runtime.scripted_api import ScriptedApi, ok
 from tests.unit.runtime.tunnel import Tunnel
 

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from tests.fakes.listening import LOCAL, listening
+
 
 @dataclass
 class Tunnel:
@@ -16,9 +18,8 @@ class Tunnel:
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator["Tunnel"]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with server:
+        async with listening(self._serve) as port:
+            self.url = f"http://{LOCAL}:{port}"
             yield self
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

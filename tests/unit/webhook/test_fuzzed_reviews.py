@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import jsonpatch
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
@@ -18,6 +18,7 @@ from canary.contract import HOLD, PROMOTING, REFUSED, SPLIT, STABLE, Command
 from canary.model.traffic import Traffic
 from canary.model.values import Json
 from canary.routes.mark import Mark, TargetSplit
+from tests.fakes.listening import TestServer
 from tests.fakes.objects import annotated, canary, changed, deployment
 from webhook.server import Metrics, create_app
 from webhook.settings import read_settings

@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 from prometheus_client import CollectorRegistry
 
 from canary.model.values import Json
 from canary.validation.objects import KINDS, check
 from canary.validation.verdict import Terms, Verdict
+from tests.fakes.listening import TestServer
 from tests.fakes.objects import canary, deployment
 from webhook.objects import MOST_BYTES, MOST_SAID, MOST_WAITING, Objects
 from webhook.server import Metrics, create_app
