@@ -325,7 +325,7 @@ def clean_up(ctx: Context) -> tuple[tuple[Action, ...], timedelta | None]:
     if not isinstance(ctx.observed.canary, CanaryPresent) and not ctx.observed.left_over:
         return (), None
     since = ctx.since_change()
-    if not split.confirmed and since < timing.confirm:
+    if split.lag or (not split.confirmed and since < timing.confirm):
         return (), timing.poll
     if since < timing.drain:
         return (), timing.drain - since
