@@ -79,3 +79,10 @@ def test_what_is_not_analysed_waits_for_no_gateway() -> None:
     world.run(LONG)
     assert (world.state.phase, world.pods) == (Phase.FINALISING, {"v2": 4})
     assert world.canary == "v2", "requests may come to it yet"
+
+
+def test_a_target_at_0_keeps_no_pod_for_a_gateway() -> None:
+    world = behind(at_weight(20))
+    world.replicas = 0
+    world.run(timedelta(minutes=2))
+    assert (world.canary, world.weight) == ("", 0)
