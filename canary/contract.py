@@ -199,7 +199,6 @@ class Reason(StrEnum):
     NO_TARGET = "TargetNotFound"
     NO_ROUTE = "NoRoute"
     ROUTE_REFUSED = "RouteRefused"
-    GATEWAY_BEHIND = "GatewayBehind"
     NO_ENDPOINT = "NoReadyEndpoint"
     MADE_AGAIN = "MadeAgain"
     EXCLUSIVE = "PodsInTheWay"

@@ -33,7 +33,6 @@ from canary.rules.gates import (
     incident,
     lasting,
     looks_back,
-    not_carried,
     recorded,
     stable_short,
     stay,
@@ -61,7 +60,6 @@ _PASSING: Final = _HELD_UP | {
     Reason.PODS_LOST,
     Reason.CLUSTER_INCIDENT,
     Reason.LOOKS_BACK,
-    Reason.GATEWAY_BEHIND,
 }
 """Reasons that are over with the tick that passes."""
 
@@ -343,7 +341,6 @@ RULES_TICK: Final[tuple[Callable[[Tick], Decision | None], ...]] = (
     _on_course,
     _paused,
     _moved,
-    not_carried,
     _not_followed,
     stable_short,
     gate,
