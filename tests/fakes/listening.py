@@ -52,5 +52,7 @@ async def listening(
     """
     server = await asyncio.start_server(meet, host, port, backlog=backlog)
     async with server:
-        yield int(server.sockets[0].getsockname()[1])
-        await accept_no_more(server.sockets)
+        try:
+            yield int(server.sockets[0].getsockname()[1])
+        finally:
+            await accept_no_more(server.sockets)
