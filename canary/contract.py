@@ -199,6 +199,7 @@ class Reason(StrEnum):
     NO_TARGET = "TargetNotFound"
     NO_ROUTE = "NoRoute"
     ROUTE_REFUSED = "RouteRefused"
+    GATEWAY_BEHIND = "GatewayBehind"
     NO_ENDPOINT = "NoReadyEndpoint"
     MADE_AGAIN = "MadeAgain"
     EXCLUSIVE = "PodsInTheWay"

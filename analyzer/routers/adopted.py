@@ -7,13 +7,15 @@ not called, or another version), the weights are written here, together with the
 """
 
 import asyncio
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import structlog
 
 from analyzer.ports import Cluster, SplitRefused
 from analyzer.routers.kinds import BESIDE, RESOURCES, Kinds
+from analyzer.routers.lags import Lags
 from analyzer.routers.let_in import LetIn, Places, nowhere
 from analyzer.routers.policies import treat_alike
 from analyzer.routers.refusals import Refusals
@@ -31,11 +33,12 @@ from analyzer.routers.standing import (
     missing,
     name_of,
     name_on,
+    note_of,
+    rest_of,
     split_on,
     standing,
     uneven,
 )
-from canary.contract import SPLIT
 from canary.model.strategy import Strategy
 from canary.model.traffic import NOTHING, Traffic, by_size
 from canary.model.values import Json, Key
@@ -43,7 +46,7 @@ from canary.model.world import Split
 from canary.objects.desired import canary_name, owner_reference
 from canary.objects.ownership import Ownership, owned_by, whose_it_is
 from canary.routes.declined import asked
-from canary.routes.dialect import Dialect, Written
+from canary.routes.dialect import Dialect
 from canary.routes.from_service import beside_own, route_from_service
 from canary.routes.known import DIALECTS
 from canary.routes.mark import Mark, TargetSplit, text_of
@@ -68,6 +71,7 @@ class AdoptedRoutes:
         dialects: the kinds of routes that are looked at.
         marked: tells which routes carry a target's split, as far as it is heard of.
         reads: what is read where it need not be what is stored this very moment.
+        clock: a monotonic one, in seconds.
 
     """
 
@@ -77,12 +81,13 @@ class AdoptedRoutes:
         dialects: Iterable[Dialect] = DIALECTS,
         marked: Places = nowhere,
         reads: Readable | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cluster = cluster
         self._dialects = tuple(dialects)
         self._kinds = Kinds(cluster, reads=reads)
         self._let_in = LetIn(cluster, self._kinds, marked)
-        self._refusals = Refusals()
+        self._refusals, self._lags = Refusals(clock), Lags(clock)
 
     async def read_split(self, key: Key, strategy: Strategy) -> Split:
         """Return the split as it stands on every route that has traffic for the stable Service.
@@ -107,6 +112,7 @@ class AdoptedRoutes:
             confirmed=all(dialect.accepted(route) for dialect, route in routes),
             problem=problem,
             declined=self._refusals.said(key, routes),
+            lag=self._lags.said(key, routes),
         )
 
     async def write_split(self, key: Key, strategy: Strategy, traffic: Traffic) -> None:
@@ -321,11 +327,11 @@ class AdoptedRoutes:
         def mark(current: Json) -> Json | None:
             text = mark_wanted(key, dialect, current, change).dump()
             done = text == text_of(current) and missing(dialect, current) is None
-            return None if done else _note(text)
+            return None if done else note_of(text)
 
         def weights(current: Json) -> Json | None:
             lacks = missing(dialect, current)
-            return None if lacks is None else _rest_of(lacks, current)
+            return None if lacks is None else rest_of(lacks, current)
 
         resource = RESOURCES[dialect.kind]
         await self._bring_companions(dialect, route, mark_wanted(key, dialect, route, change))
@@ -349,18 +355,6 @@ class AdoptedRoutes:
         kind, namespace, name = place
         resource = RESOURCES[kind]
         return resource, wanted, await stored(self._cluster, resource, namespace, name)
-
-
-def _note(text: str) -> Json:
-    return {"metadata": {"annotations": {SPLIT: text or None}}}
-
-
-def _rest_of(lacks: Written, route: Json) -> Json:
-    """Return the patch for what a route lacks: its mark, and the fields of its spec that differ."""
-    patch = _note(lacks.mark.dump())
-    before = route["spec"]
-    changed = {field: it for field, it in lacks.spec.items() if it != before.get(field)}
-    return {**patch, "spec": changed} if changed else patch
 
 
 def _is_asked_for(dialect: Dialect, kinds: tuple[str, ...]) -> bool:

@@ -1,5 +1,6 @@
 """One router of all: what carries a run's traffic is chosen by its strategy and what is there."""
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -31,6 +32,7 @@ class Chosen:
         prefix: what the annotations of ingress-nginx begin with.
         marked: tells which routes carry a target's split, as far as it is heard of.
         reads: what is read where it need not be what is stored this very moment.
+        clock: a monotonic one, in seconds.
 
     """
 
@@ -40,8 +42,9 @@ class Chosen:
         prefix: str = PREFIX,
         marked: Places = nowhere,
         reads: Readable | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._routes = AdoptedRoutes(cluster, marked=marked, reads=reads)
+        self._routes = AdoptedRoutes(cluster, marked=marked, reads=reads, clock=clock)
         self._ingresses = BesideIngresses(cluster, prefix, reads)
         self._pods = ByPods(cluster, reads)
         self._withheld = Withheld(Kinds(cluster, reads=reads), marked)
@@ -128,6 +131,7 @@ def together(*ways: Split) -> Split:
         confirmed=all(one.confirmed for one in ways),
         problem=_problems(ways),
         declined="; ".join(one.declined for one in ways if one.declined),
+        lag="; ".join(one.lag for one in ways if one.lag),
     )
 
 

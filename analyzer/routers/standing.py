@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from canary.contract import SPLIT
 from canary.model.traffic import NOTHING, Traffic, by_size
 from canary.model.values import Json, Key
 from canary.routes.declined import shape_of
@@ -138,3 +139,16 @@ def uneven(carried: Mapping[str, frozenset[Traffic]]) -> str:
         if found
     )
     return f"the canary's share is not the same on all routes: {', '.join(said)}"
+
+
+def note_of(text: str) -> Json:
+    """Return the patch by which a route has a mark's text; none by an empty one."""
+    return {"metadata": {"annotations": {SPLIT: text or None}}}
+
+
+def rest_of(lacks: Written, route: Json) -> Json:
+    """Return the patch for what a route lacks: its mark, and the fields of its spec that differ."""
+    patch = note_of(lacks.mark.dump())
+    before = route["spec"]
+    changed = {field: it for field, it in lacks.spec.items() if it != before.get(field)}
+    return {**patch, "spec": changed} if changed else patch

@@ -153,7 +153,8 @@ class Split:
     `routes` counts the routes that lead to the stable Service; with none, nothing can be shifted.
     `even` is whether every route carries the same, else it is the largest; `confirmed` whether the
     gateway has taken the last write. `declined` says which routes a gateway does not follow with
-    the canary in them, so that it has to come out or stays out. Without a route, `joining` has the
+    the canary in them, so that it has to come out or stays out; `lag` which gateways have not seen
+    the last write, and are waited for. Without a route, `joining` has the
     canary's pods that are in the Service itself, or may be; it counts as one route then.
     """
 
@@ -163,6 +164,7 @@ class Split:
     confirmed: bool = True
     problem: str = ""
     declined: str = ""
+    lag: str = ""
     joining: Joining | None = None
 
     @property

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from canary.model.traffic import Comparison, Condition, RequestMatch, Traffic
 from canary.model.values import FULL, Json
-from canary.routes.conditions import is_of_now, who_of, why_of
+from canary.routes.conditions import is_of_now, late, seen_before, who_of, why_of
 from canary.routes.dialect import Trouble, Word
 from canary.routes.http_added import Bared, without_ours
 from canary.routes.http_kept import Splits, split_of
@@ -38,6 +38,7 @@ _MIRROR: Final = "mirror"
 _SHARE: Final = "share"
 _PATHS: Final = ("prefix", "exact", "regex")
 _VALID: Final = "valid"
+_TYPE: Final = "Valid"
 _ORPHANED: Final = "Orphaned"
 _NOT_HEARD_OF: Final = "ServiceUnresolvedReference"
 _DIGITS: Final = 16
@@ -90,6 +91,11 @@ class HttpProxies(RuledRoutes):
         status = route.get("status") or {}
         return status.get("currentStatus") == _VALID and bool(_told(route))
 
+    def lag(self, route: Json) -> str:
+        """Say that Contour has seen an older generation, and not the stored one."""
+        seen = max((seen_before(it, route) for it in _conditions(route)), default=0)
+        return f"Contour {late(route, seen)}" if seen else ""
+
     def word(self, route: Json) -> Word:
         """Return what Contour says of the stored generation. Whose proxy includes it is not ours.
 
@@ -111,8 +117,12 @@ class HttpProxies(RuledRoutes):
 
 def _told(route: Json) -> list[Json]:
     """Return what Contour says of the stored generation."""
+    return [it for it in _conditions(route) if is_of_now(it, route)]
+
+
+def _conditions(route: Json) -> list[Json]:
     conditions = (route.get("status") or {}).get("conditions") or ()
-    return [it for it in conditions if it.get("type") == "Valid" and is_of_now(it, route)]
+    return [it for it in conditions if it.get("type") == _TYPE]
 
 
 def _trouble(error: Json) -> Trouble:

@@ -85,6 +85,9 @@ class Dialect(Protocol):
     def accepted(self, route: Json) -> bool:
         """Tell whether every gateway has taken the route as it is stored."""
 
+    def lag(self, route: Json) -> str:
+        """Say who tells which generation he has seen, and has not seen the stored one; else ""."""
+
     def word(self, route: Json) -> Word:
         """Return what the gateways say of the route as it is stored, as far as its kind tells."""
 

@@ -13,7 +13,7 @@ from canary.routes.http_kept import Splits
 from canary.routes.http_matches import both
 from canary.routes.http_parts import rules_of, space_of, with_names, with_rules, without_names
 from canary.routes.mark import Mark, TargetSplit
-from canary.routes.parents import is_seen, unheeded_by, unsplit_rules, word_of
+from canary.routes.parents import is_seen, lag_of, unheeded_by, unsplit_rules, word_of
 from canary.routes.ruled import RuledRoutes, put_each
 from canary.routes.variants import Put, variants_of
 
@@ -64,6 +64,10 @@ class HttpRoutes(RuledRoutes):
     def accepted(self, route: Json) -> bool:
         """Tell whether every parent has seen the stored generation."""
         return is_seen(route)
+
+    def lag(self, route: Json) -> str:
+        """Say which parent has seen an older generation, and not the stored one."""
+        return lag_of(route)
 
     def word(self, route: Json) -> Word:
         """Return what its parents say of the stored generation."""

@@ -11,7 +11,7 @@ from typing import Final
 
 from canary.model.traffic import Traffic
 from canary.model.values import Json
-from canary.routes.conditions import is_of_now, who_of, why_of
+from canary.routes.conditions import is_of_now, late, seen_before, who_of, why_of
 from canary.routes.dialect import Trouble, Word
 from canary.routes.http_parts import refs_of, rules_of, seen_from, space_of
 from canary.routes.mark import Mark, TargetSplit
@@ -171,6 +171,25 @@ def is_seen(route: Json) -> bool:
     return seen and set(parents_of(route)) <= {parent for _, parent, _ in told}
 
 
+def lag_of(route: Json) -> str:
+    """Say which parents have seen an older generation of a route, and not the stored one, else "".
+
+    Who names no generation says nothing here, nor what one has left behind that is no parent any
+    more.
+    """
+    asked = {_named(ref, route) for ref in route["spec"].get("parentRefs") or ()}
+    seen = {
+        name: number
+        for entry in (route.get("status") or {}).get("parents") or ()
+        for condition in entry.get("conditions") or ()
+        if (name := _named(entry.get("parentRef") or {}, route)) in asked
+        and condition.get("type") == _ACCEPTED
+        and (number := seen_before(condition, route))
+    }
+    said = (f"{kind} {name} {late(route, it)}" for (kind, _, name), it in sorted(seen.items()))
+    return "; ".join(said)
+
+
 def word_of(route: Json) -> Word:
     """Return what the parents say of the stored generation: of one before they may say anything.
 
@@ -200,6 +219,12 @@ def word_of(route: Json) -> Word:
 def _read(parent: Json, space: str) -> ServiceParent:
     namespace = str(parent.get("namespace") or space)
     return ServiceParent(namespace, str(parent.get("name")), parent.get("port"))
+
+
+def _named(ref: Json, route: Json) -> tuple[str, str, str]:
+    """Return kind, namespace and name of a parent."""
+    space = str(ref.get("namespace") or space_of(route))
+    return str(ref.get("kind") or "Gateway"), space, str(ref.get("name", ""))
 
 
 def _own(route: Json, service: str) -> list[ServiceParent]:

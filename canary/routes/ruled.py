@@ -79,6 +79,11 @@ class RuledRoutes(ABC):
     def accepted(self, route: Json) -> bool:
         """Tell whether every gateway has taken the route as it is stored."""
 
+    def lag(self, route: Json) -> str:
+        """Return "": most kinds say nowhere which generation a gateway has seen."""
+        del route
+        return ""
+
     def word(self, route: Json) -> Word:
         """Return nothing: most kinds say nowhere what becomes of them."""
         del route

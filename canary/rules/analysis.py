@@ -111,9 +111,8 @@ def _make_canary(tick: Tick) -> Decision | None:
     size = canary_pods(ctx.state, tick.strategy, ctx.observed.target.replicas, canary)
     match canary:
         case CanaryPresent(template_hash=found) if found != ctx.candidate:
-            # Pods of the candidate before may still have connections to finish.
-            if (left := ctx.timing.drain - ctx.since_change()) > timedelta(0):
-                return wait(ctx, Reason.SUPERSEDED, "draining the previous canary", left)
+            if kept := _drained(ctx):
+                return kept
         case CanaryPresent(replicas=replicas) if replicas == size:
             return None
         case CanaryAbsent() if ctx.state.begun:
@@ -132,6 +131,16 @@ def _make_canary(tick: Tick) -> Decision | None:
     # answers 503 until it has it.
     made = (EnsureRoute(), EnsureCanary(size), SetTraffic(NOTHING))
     return replace(decision, actions=(*decision.actions, *made))
+
+
+def _drained(ctx: Context) -> Decision | None:
+    """Pods of the candidate before may still have connections to finish, and requests to come."""
+    if (left := ctx.timing.drain - ctx.since_change()) > timedelta(0):
+        return wait(ctx, Reason.SUPERSEDED, "draining the previous canary", left)
+    if lag := ctx.observed.split.lag:
+        message = f"the previous canary stays for a while: {lag}"
+        return wait(ctx, Reason.GATEWAY_BEHIND, message, ctx.timing.poll)
+    return None
 
 
 def _canary_not_ready(tick: Tick) -> Decision | None:
@@ -211,15 +220,16 @@ def _before(tick: Tick) -> Decision | None:
 
 
 def _kept_waiting(tick: Tick) -> Decision | None:
-    """All has passed: a person, or pods of the stable, may still be waited for."""
+    """All has passed: a person, pods of the stable or a gateway may still be waited for."""
     ctx = tick.ctx
     if tick.state.paused:
         return wait(ctx, Reason.PAUSED, "paused before the first weight", RECHECK)
-    short = short_of(ctx, tick.strategy)
-    if not short:
-        return None
-    message = f"{ctx.observed.key} gets no traffic yet: {short}"
-    return warned(ctx, wait(ctx, Reason.STABLE_NOT_READY, message, RECHECK))
+    message = f"{ctx.observed.key} gets no traffic yet:"
+    if short := short_of(ctx, tick.strategy):
+        return warned(ctx, wait(ctx, Reason.STABLE_NOT_READY, f"{message} {short}", RECHECK))
+    if lag := ctx.observed.split.lag:
+        return wait(ctx, Reason.GATEWAY_BEHIND, f"{message} {lag}", ctx.timing.poll)
+    return None
 
 
 def _pre_rollout(tick: Tick) -> Decision:

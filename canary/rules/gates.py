@@ -168,6 +168,15 @@ def lasting(tick: Tick) -> Decision | None:
     return stay(tick, Reason.BAKING, message)
 
 
+def not_carried(tick: Tick) -> Decision | None:
+    """A gateway has not taken this step yet: what was judged is not its share."""
+    lag = tick.ctx.observed.split.lag
+    if not lag:
+        return None
+    message = f"{tick.ctx.observed.key} stays at weight {tick.state.weight}: {lag}"
+    return stay(tick, Reason.GATEWAY_BEHIND, message)
+
+
 def stable_short(tick: Tick) -> Decision | None:
     """Fewer of the target's pods are ready than its Canary wants before a step: it waits for them.
 

@@ -33,6 +33,7 @@ from canary.rules.gates import (
     incident,
     lasting,
     looks_back,
+    not_carried,
     recorded,
     stable_short,
     stay,
@@ -60,6 +61,7 @@ _PASSING: Final = _HELD_UP | {
     Reason.PODS_LOST,
     Reason.CLUSTER_INCIDENT,
     Reason.LOOKS_BACK,
+    Reason.GATEWAY_BEHIND,
 }
 """Reasons that are over with the tick that passes."""
 
@@ -341,6 +343,7 @@ RULES_TICK: Final[tuple[Callable[[Tick], Decision | None], ...]] = (
     _on_course,
     _paused,
     _moved,
+    not_carried,
     _not_followed,
     stable_short,
     gate,

@@ -325,7 +325,9 @@ def clean_up(ctx: Context) -> tuple[tuple[Action, ...], timedelta | None]:
     if not isinstance(ctx.observed.canary, CanaryPresent) and not ctx.observed.left_over:
         return (), None
     since = ctx.since_change()
-    if not split.confirmed and since < timing.confirm:
+    # Of a target at 0 nothing serves anyhow, and nothing is to.
+    behind = split.lag and ctx.observed.target.replicas
+    if behind or (not split.confirmed and since < timing.confirm):
         return (), timing.poll
     if since < timing.drain:
         return (), timing.drain - since

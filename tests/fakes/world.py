@@ -121,6 +121,7 @@ class World:
     routes: int = 1
     joined: frozenset[str] = frozenset()
     confirmed: bool = True
+    lag: str = ""
     values: dict[str, float | None] = field(default_factory=dict)
     refuse_hooks: set[str] = field(default_factory=set)
     state: State = State()
@@ -240,6 +241,7 @@ class World:
             traffic=self.traffic if self.routes else NOTHING,
             routes=self.routes,
             confirmed=self.confirmed,
+            lag=self.lag,
         )
 
     def joining(self) -> Joining | None:

@@ -34,7 +34,7 @@ KUBELET: Final = Writer("system:node:one", "kubelet")
 GATEWAY: Final = Writer("system:serviceaccount:gateway:gateway", "gateway")
 COLLECTOR: Final = Writer("system:serviceaccount:kube-system:generic-garbage-collector", "kcm")
 NODES: Final = 3
-PARENT: Final = {"name": "public"}
+PARENT: Final = {"name": "gateway"}
 _OWNED: Final = (
     *(CANARIES, DEPLOYMENTS, REPLICASETS, PODS, SERVICES, SECRETS),
     *WATCHED.values(),

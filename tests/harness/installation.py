@@ -62,7 +62,8 @@ class Analyzer:
         heard = hear(self.listens or self.client, index)
         cluster = Noting(self.client, heard)
         reads = Reading(cluster, heard)
-        records, router = Records(cluster), Chosen(cluster, marked=index.marked, reads=reads)
+        records = Records(cluster)
+        router = Chosen(cluster, marked=index.marked, reads=reads, clock=_loop_time)
         sampler = Sampler(reads, self.providers, "http://metrics")
         inquirer = Inquirer(self.hooks, sampler, registry=registry, clock=_loop_time)
         index.absences.clock = index.gone.clock = _loop_time

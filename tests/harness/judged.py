@@ -222,7 +222,8 @@ class Judged(Shares):
         before = self.weights[-1] if self.weights else 0
         super()._share()
         image = self.stage.canary_image()
-        if self.stage.weight() <= before:
+        # A copy of the route that is put back may have a share, and nobody has it.
+        if self.stage.weight() <= before or not image:
             return
         if self._is_shut(HookType.CONFIRM_TRAFFIC_INCREASE, image):
             self.wrong.append(f"{image} has more traffic than anybody confirmed")

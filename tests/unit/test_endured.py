@@ -21,6 +21,7 @@ from tests.cluster.soak.endured import (
     Victim,
     deaths,
     growths,
+    joined,
     measured,
     releases,
     slope,
@@ -156,3 +157,10 @@ def test_a_short_life_is_told_and_held_to_nothing() -> None:
 
 def test_what_came_before_the_window_does_not_count() -> None:
     assert wrongly(lived(0.01, 900), since=700) == []
+
+
+def test_an_absence_and_the_lag_that_follows_it_are_one() -> None:
+    outage, lag, later = (10.0, 20.0), (21.5, 60.0), (70.0, 75.0)
+    assert joined([later, lag, outage]) == ((10.0, 60.0), later)
+    assert joined([(10.0, 60.0), (20.0, 30.0)]) == ((10.0, 60.0),)
+    assert joined([]) == ()

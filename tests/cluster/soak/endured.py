@@ -13,9 +13,11 @@ from statistics import median
 from typing import Final
 
 BOUND: Final = 10.0
-"""Seconds after a refusal, or after the API server's return, by which a split is carried out."""
+"""Seconds after a refusal, or after the gateway's return, by which a split is carried out."""
 SLACK: Final = 15.0
-"""Seconds around an absence of the API server in which gateways may know of pods too late."""
+"""Seconds around an absence in which gateways may know of pods too late."""
+LAG: Final = 3.0
+"""Seconds from which on a gateway that has not seen a write is behind."""
 WARM: Final = 120.0
 """Seconds of a life that tell nothing: caches fill, and the allocator takes what it needs."""
 LONG: Final = 240.0
@@ -126,8 +128,8 @@ def wrong_answers(
     Args:
         ended: a team's releases.
         answers: when each request was sent, its status (0: no answer) and the version.
-        outages: when the API server was away: pods of a rollout may be gone meanwhile without
-            the gateway knowing.
+        outages: when the API server was away, or the gateway behind: pods of a rollout may be gone
+            meanwhile without the gateway knowing.
 
     """
     bad = {one.name for one in ended if not one.release.good}
@@ -145,6 +147,15 @@ def wrong_answers(
         f"{len(times)} times {what}, {times[0]:.1f} to {times[-1]:.1f} s"
         for what, times in seen.items()
     ]
+
+
+def joined(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Return spans in their order; those between which a gateway was not seen to follow are one."""
+    found: list[Span] = []
+    for span in sorted(spans):
+        before = found.pop() if found and span[0] - found[-1][1] <= LAG else span
+        found.append((before[0], max(before[1], span[1])))
+    return tuple(found)
 
 
 def _away(at: float, outages: Sequence[Span]) -> bool:
@@ -189,8 +200,8 @@ class Death:
 
 
 _DECK: Final = (
-    *(4 * (Victim.API_SERVER,)),
-    *(4 * (Victim.PROMETHEUS,)),
+    *(2 * (Victim.API_SERVER,)),
+    *(6 * (Victim.PROMETHEUS,)),
     *(2 * (Victim.WEBHOOK,)),
     Victim.ANALYZER,
     Victim.STANDBY,

@@ -4,12 +4,13 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 from canary.contract import EVIDENCE
 from canary.model.hashing import template_hash
+from canary.routes.gateway_api import HttpRoutes
 from runtime.errors import ApiError
 from runtime.kube import Cluster
 from runtime.resources import CANARIES, DEPLOYMENTS, HTTPROUTES
@@ -26,13 +27,15 @@ from tests.cluster.kit import (
     web,
 )
 from tests.cluster.releases import environment
-from tests.cluster.soak.endured import Ended, Kind, Release, Verdict
+from tests.cluster.soak.endured import LAG, Ended, Kind, Release, Span, Verdict
 
 RATE: Final = 10.0
 """Requests per second of each team's users."""
-PATIENCE: Final = 240.0
+PATIENCE: Final = 420.0
 """Seconds within which every release comes to something, whatever has ended meanwhile."""
+BEACON: Final = "beacon"
 FIRST: Final = "first"
+HTTP: Final = HttpRoutes()
 _LATENCY_MS: Final = "900"
 
 
@@ -92,6 +95,48 @@ class Board:
         condition: Json = next(iter(status.get("conditions") or ()), {})
         said = f"{condition.get('reason', '')}: {condition.get('message', '')}"
         return status.get("phase", ""), status.get("lastAppliedSpec", ""), said
+
+
+@dataclass
+class Beacon:
+    """A route that is written every second: by it is seen when its gateway is behind.
+
+    `spans` are in seconds of `time.monotonic`: from the first write that was not seen for `LAG` to
+    when the gateway had the last.
+    """
+
+    cluster: Cluster
+    namespace: str
+    spans: list[Span] = field(default_factory=list)
+    _late: float | None = None
+
+    async def run(self) -> None:
+        """Write and look until cancelled."""
+        made = route(f"0.{BEACON}.example", BEACON)
+        metadata = {"name": BEACON, "namespace": self.namespace}
+        await self.cluster.create(HTTPROUTES, {**made, "metadata": metadata})
+        number = 0
+        while True:
+            number += 1
+            with suppress(ApiError):
+                await self._looked(number)
+            await asyncio.sleep(1)
+
+    async def _looked(self, number: int) -> None:
+        """Note whether the write before was seen, and write the next one."""
+        found, now = await self.cluster.get(HTTPROUTES, self.namespace, BEACON), time.monotonic()
+        if not HTTP.lag(found):
+            self.end(now)
+            hosts = {"spec": {"hostnames": [f"{number}.{BEACON}.example"]}}
+            await self.cluster.merge_patch(HTTPROUTES, self.namespace, BEACON, hosts)
+        elif self._late is None:
+            self._late = now
+
+    def end(self, now: float) -> None:
+        """Note that a lag is over, or that nobody looks any more."""
+        if self._late is not None and now - self._late >= LAG:
+            self.spans.append((self._late, now))
+        self._late = None
 
 
 @dataclass

@@ -13,7 +13,7 @@ import random
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,10 +21,18 @@ import structlog
 
 from runtime.kube import Cluster
 from tests.cluster.kit import Kubectl
-from tests.cluster.soak.endured import Span, deaths, growths, measured, releases, wrong_answers
+from tests.cluster.soak.endured import (
+    Span,
+    deaths,
+    growths,
+    joined,
+    measured,
+    releases,
+    wrong_answers,
+)
 from tests.cluster.soak.endured_deaths import Deaths, is_ours
 from tests.cluster.soak.endured_lives import Lives
-from tests.cluster.soak.endured_teams import Board, Team, namespaces, plans, set_up, users
+from tests.cluster.soak.endured_teams import Beacon, Board, Team, namespaces, plans, set_up, users
 
 MINUTES = float(os.environ.get("ENDURANCE_MINUTES", "20"))
 RELEASES = int(os.environ.get("ENDURANCE_RELEASES", "500"))
@@ -66,15 +74,18 @@ async def test_releases_are_judged_rightly_and_nothing_grows_whatever_ends_meanw
             group.create_task(asyncio.to_thread(set_up, kubectl, number, gateway))
     names = [one.namespace for one in teams_of]
     async with Cluster.connect(cluster_kubeconfig) as cluster:
-        board, lives = Board(cluster), Lives(cluster)
+        board, lives, beacon = Board(cluster), Lives(cluster), Beacon(cluster, names[0])
         ending = Deaths(cluster, random.Random(SEED))  # noqa: S311 - to be found again
         async with users(cluster, board, names, gateway) as teams:
             try:
-                await _played(teams, board, lives, ending)
+                await _played(teams, [board.run(), lives.run(), beacon.run()], ending)
             finally:
+                beacon.end(time.monotonic())
                 _report(teams, lives, ending)
+                _say(_lags(beacon.spans))
             left = {one.namespace: await one.leftovers() for one in teams}
-    wrong = [f"{one.namespace}: {line}" for one in teams for line in _wrongs(one, ending)]
+    away = joined([*ending.outages, *beacon.spans])
+    wrong = [f"{one.namespace}: {line}" for one in teams for line in _wrongs(one, away)]
     wrong += [f"{name}: {line}" for name, lines in left.items() for line in lines]
     grown = growths(lives.samples, _since(lives))
     wrong += [str(one) for one in grown if one.wrong]
@@ -84,12 +95,14 @@ async def test_releases_are_judged_rightly_and_nothing_grows_whatever_ends_meanw
     assert sum(len(one.ended) for one in teams) == RELEASES
 
 
-async def _played(teams: list[Team], board: Board, lives: Lives, ending: Deaths) -> None:
+async def _played(
+    teams: list[Team], beside: Sequence[Coroutine[None, None, None]], ending: Deaths
+) -> None:
     """Play all plans, and end what is to end meanwhile."""
     chance = random.Random(SEED)  # noqa: S311 - to be found again
     planned = plans(SEED, len(teams), RELEASES, releases)
-    async with asyncio.TaskGroup() as beside:
-        running = [beside.create_task(one.run()) for one in (board, lives)]
+    async with asyncio.TaskGroup() as others:
+        running = [others.create_task(one) for one in beside]
         async with asyncio.TaskGroup() as group:
             group.create_task(ending.run(tuple(deaths(chance, 60 * MINUTES))))
             for team, plan in zip(teams, planned, strict=True):
@@ -103,11 +116,17 @@ def _since(lives: Lives) -> float:
     return last - WINDOW
 
 
-def _wrongs(team: Team, ending: Deaths) -> list[str]:
+def _lags(spans: Sequence[Span]) -> str:
+    """Say how long the gateway was behind."""
+    took = sorted(end - begin for begin, end in spans) or [0.0]
+    return f"the gateway was behind {len(spans)} times, {sum(took):.0f} s, longest {took[-1]:.0f} s"
+
+
+def _wrongs(team: Team, away: Sequence[Span]) -> list[str]:
     """Return everything that is wrong with a team's releases, in words."""
     # Both clocks are monotonic; they differ in where they begin.
     begin = time.monotonic() - team.traffic.now()
-    outages: list[Span] = [(one - begin, end - begin) for one, end in ending.outages]
+    outages: list[Span] = [(one - begin, end - begin) for one, end in away]
     answers = (
         (at, status, text.rpartition(" ")[2] if status else text)
         for at, status, text in team.traffic.answers

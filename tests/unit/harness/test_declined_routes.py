@@ -114,7 +114,7 @@ def test_the_split_goes_out_at_once_and_the_run_holds_until_the_canary_asks_for_
         await stage.wait(A_WHILE)
         assert len(mirrors.put_in) == 1, "it is not put in again"
         assert (stage.phase(), is_the_team_s(stage)) == ("Progressing", True)
-        assert "Gateway public" in says(stage)
+        assert "Gateway gateway" in says(stage)
         assert all(REFUSED in it for it in told(stage))
         assert len(told(stage)) == 2, "once on the Canary, once on its target"
         await edit(stage, analysis={"mirror": None})

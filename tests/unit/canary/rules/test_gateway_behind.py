@@ -1,0 +1,88 @@
+"""A gateway that has not seen what was written: what waits for it, and what does not."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from canary.contract import Reason
+from canary.model.state import Phase
+from tests.fakes.world import STRATEGY, World
+from tests.unit.canary.rules.test_reach import at_weight, held, until
+
+LAG = "HTTPRoute web: Gateway edge has seen its generation 3 of 5"
+LONG = timedelta(minutes=10)
+
+
+def behind(world: World) -> World:
+    world.lag, world.confirmed = LAG, False
+    return world
+
+
+def caught_up(world: World) -> World:
+    world.lag, world.confirmed = "", True
+    return world
+
+
+def test_no_weight_before_the_gateway_has_the_canary_and_it_is_said() -> None:
+    world = behind(held())
+    world.run(LONG)
+    assert (world.state.phase, world.state.weight, world.weights) == (Phase.PROGRESSING, 0, [])
+    assert world.state.reason == Reason.GATEWAY_BEHIND
+    assert world.state.message.endswith(f"gets no traffic yet: {LAG}")
+    assert world.next_look(world.reconcile()) <= timedelta(seconds=1)
+    caught_up(world).run()
+    assert world.state.phase is Phase.SUCCEEDED
+    assert world.weights == [10, 20, 30, 40, 50, 0]
+
+
+def test_no_step_is_taken_on_a_share_that_nobody_had() -> None:
+    world = behind(at_weight(20))
+    world.run(LONG)
+    assert (world.state.phase, world.state.weight) == (Phase.PROGRESSING, 20)
+    assert world.state.message == f"web.prod stays at weight 20: {LAG}"
+    caught_up(world).run()
+    assert world.weights == [10, 20, 30, 40, 50, 0]
+
+
+def test_no_pod_of_the_stable_is_replaced_meanwhile() -> None:
+    world = behind(at_weight(50))
+    world.run(LONG)
+    assert world.pods == {"v1": 4}
+    caught_up(world).run()
+    assert world.pods == {"v2": 4}
+
+
+def test_a_candidate_that_fails_is_refused_all_the_same_and_its_pods_stay_for_its_requests() -> (
+    None
+):
+    world = behind(at_weight(20))
+    world.values["v2"] = 50.0
+    until(world, lambda it: it.state.phase is Phase.FAILED)
+    assert world.weight == 0
+    world.run(LONG)
+    assert world.canary == "v2"
+    caught_up(world).run()
+    assert world.canary == ""
+
+
+def test_pods_of_the_candidate_before_are_not_replaced_while_they_may_be_sent_requests() -> None:
+    world = behind(at_weight(20))
+    world.update("v3")
+    world.run(LONG)
+    assert (world.canary, world.weight) == ("v2", 0)
+    assert world.state.message == f"the previous canary stays for a while: {LAG}"
+    caught_up(world).run()
+    assert (world.state.phase, world.pods) == (Phase.SUCCEEDED, {"v3": 4})
+
+
+def test_what_is_not_analysed_waits_for_no_gateway() -> None:
+    world = behind(held(strategy=replace(STRATEGY, skip_analysis=True)))
+    world.run(LONG)
+    assert (world.state.phase, world.pods) == (Phase.FINALISING, {"v2": 4})
+    assert world.canary == "v2", "requests may come to it yet"
+
+
+def test_a_target_at_0_keeps_no_pod_for_a_gateway() -> None:
+    world = behind(at_weight(20))
+    world.replicas = 0
+    world.run(timedelta(minutes=2))
+    assert (world.canary, world.weight) == ("", 0)
