@@ -74,7 +74,8 @@ class Lags:
             return why if now - since < MOST else ""
         if lag is None:
             return ""
-        felt = lag.felt if lag.since is None else max(lag.felt, now + _felt(now - lag.since))
+        # What is known of how long it was: a look that sees it gone may come long after its end.
+        felt = lag.felt if lag.since is None else max(lag.felt, now + _felt(lag.seen - lag.since))
         if now < felt:
             self._known[place] = _Lag(None, now, felt)
             return "its gateway has just caught up, and may not have all endpoints yet"

@@ -89,11 +89,13 @@ def test_a_gateway_is_waited_for_and_no_longer_than_it_may_take() -> None:
 def test_one_that_caught_up_may_lack_endpoints_for_a_part_of_what_it_took() -> None:
     looks = Looks()
     looks.after(0, 3)
-    assert looks.after(20, 5) == f"HTTPRoute web: {JUST}"
+    looks.after(20, 3)
+    assert looks.after(1, 5) == f"HTTPRoute web: {JUST}"
     assert looks.after(4.9, 5) == f"HTTPRoute web: {JUST}"
     assert looks.after(0.1, 5) == ""
     looks.after(0, 3)
-    assert looks.after(160, 5) == f"HTTPRoute web: {JUST}"
+    looks.after(160, 3)
+    assert looks.after(1, 5) == f"HTTPRoute web: {JUST}"
     assert looks.after(SETTLES - 0.1, 5) == f"HTTPRoute web: {JUST}"
     assert looks.after(0.1, 5) == ""
 
@@ -101,13 +103,21 @@ def test_one_that_caught_up_may_lack_endpoints_for_a_part_of_what_it_took() -> N
 def test_what_is_seen_within_moments_is_not_waited_for_afterwards() -> None:
     looks = Looks()
     looks.after(0, 3)
-    assert looks.after(SHORT - 0.1, 5) == ""
+    looks.after(SHORT - 0.1, 3)
+    assert looks.after(1, 5) == ""
+
+
+def test_time_in_which_nobody_looked_is_nobodys_lag() -> None:
+    looks = Looks()
+    looks.after(0, 3)
+    assert looks.after(60, 5) == "", "looked at as it was written, and an interval later"
 
 
 def test_a_write_of_ours_while_endpoints_come_is_a_lag_of_its_own() -> None:
     looks = Looks()
     looks.after(0, 3)
-    assert looks.after(40, 5)
+    looks.after(40, 3)
+    assert looks.after(0, 5)
     assert looks.after(1, 4), "the next write, which it has not seen"
     assert looks.after(1, 5) == f"HTTPRoute web: {JUST}"
     assert looks.after(8, 5) == ""
