@@ -4,10 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from canary.counting.derive import Quantile
 from canary.counting.series import Series, named_in
 from canary.evidence.counted import CountEvidence
-from canary.evidence.counters import Arm, Counters, Pod, Reading, Scrape, Stratum, count
+from canary.evidence.counters import Arm, Pod, Reading, Scrape, Stratum, count
 from canary.evidence.dispersion import Calibration
 from canary.evidence.judge import Judge, JudgeState
 from canary.evidence.latency import Frozen
@@ -20,6 +19,7 @@ from canary.evidence.scalar import Scalars
 from canary.evidence.verdict import Continue
 from canary.measuring.countable import Comparable, Countable, Place, Uncountable, Way
 from canary.measuring.pods import ArmPod
+from canary.measuring.scraped import Scraped
 from canary.measuring.settling import (
     Settled,
     frozen_bounds,
@@ -31,7 +31,7 @@ from canary.measuring.settling import (
     without_bucket,
 )
 from canary.measuring.sound import is_measure, sound, sound_pages
-from canary.measuring.watch import Lesson, Tally, Watch
+from canary.measuring.watch import Lesson, Tally, Watch, tallies_of
 from canary.measuring.windowed import WindowCount, Windows
 
 
@@ -55,6 +55,7 @@ class Run:
     weighing: Weighing | None = None
     trouble: str = ""
     taught: set[str] = field(default_factory=set)
+    scraped: Scraped = field(default_factory=Scraped)
 
     @classmethod
     def start(cls, watch: Watch, now: float, lag: float) -> Self:
@@ -85,7 +86,7 @@ class Run:
             watch=watch.begun,
             judge=judge,
             state=state,
-            tallies=tuple(_tallies(watch, began, past=not recalled)),
+            tallies=tuple(tallies_of(watch, began, past=not recalled)),
             lag=lag,
             windows=Windows(began=watch.began, lag=lag),
             taught=taught,
@@ -200,24 +201,33 @@ class Run:
             canary = {name for name, arm in pods.items() if arm is Arm.CANARY}
             past = [one for one in series if not named_in(one.labels, canary)]
             self._find(Place.SERVER, series, past, metrics)
+        doubted = self._doubted(series, time)
         for tally, settled in self._at(Place.SERVER):
             if tally.metric.metric.name in metrics:
-                readings = self._own(server_readings(settled, tally.position, series, pods), time)
+                readings = server_readings(settled, tally.position, series, pods)
+                readings = self._own(tally, readings, doubted - self.scraped.sure)
                 self._meet(tally, {reading.pod for reading in readings} - pods.keys(), time)
                 self._count(tally, settled, readings, time)
         asked = {name: found for name, found in self.settled.items() if name in metrics}
-        self.windows.read_server(asked, series, self.known, time)
+        self.windows.read_server(asked, series, self.known, doubted, time)
 
-    def _own(self, readings: list[Reading], time: float) -> list[Reading]:
-        """Leave out what is counted for the canary as a whole while it may be another's.
-
-        What is read then may have been scraped before the canary of before was gone: the rest of
-        what was sent to that one would be counted as this one's.
-        """
+    def _doubted(self, series: Iterable[Series], time: float) -> frozenset[str]:
+        """Return the sources whose counts for a whole side may still be of the canary of before."""
         former = self.watch.former_until
-        if former is None or time >= former + self.lag:
-            return readings
-        return [one for one in readings if not one.pod.startswith(side_name(Arm.CANARY, ""))]
+        if former is None:
+            return frozenset()
+        known = self.known
+        sides = [one for one in series if not named_in(one.labels, known)]
+        return self.scraped.doubted(sides, former, time)
+
+    def _own(self, tally: Tally, readings: list[Reading], doubted: Iterable[str]) -> list[Reading]:
+        """Leave out what is counted for the canary as a whole while it may be another's."""
+        names = {side_name(Arm.CANARY, where) for where in doubted}
+        for name in names:
+            # Met before: it counts from where it stands once it is not doubted any more.
+            pod = Pod(arm=Arm.CANARY, born=tally.counters.began - 1)
+            self.sides.setdefault(name, pod)
+        return [one for one in readings if one.pod not in names] if names else readings
 
     def counts(self, now: float) -> tuple[WindowCount, ...]:
         """Return what its metrics' queries would come to, from the run's own counters."""
@@ -372,20 +382,6 @@ def _afresh(
         return new
     kept = new.bursty is not None and old.bursty is not None
     return new._replace(bursty=old.bursty) if kept else new
-
-
-def _tallies(watch: Watch, began: float, *, past: bool) -> Iterable[Tally]:
-    for metric in watch.metrics:
-        latency = any(isinstance(way.canary, Quantile) for way in metric.ways)
-        for position, plan in enumerate(metric.plans):
-            counters = Counters(
-                began=began,
-                warmup=watch.policy.warmup if latency else watch.policy.error_warmup,
-                alone=metric.alone,
-                start=0.0 if latency else watch.policy.start,
-                past=past,
-            )
-            yield Tally(plan=plan.name, position=position, metric=metric, counters=counters)
 
 
 def _plain(judge: Judge) -> tuple[Policy, list[Plan]]:

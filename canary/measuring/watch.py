@@ -1,9 +1,10 @@
 """What a run is to be judged by, and what is kept of each plan while it is."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from canary.counting.derive import Quantile
 from canary.evidence.counters import Counters, Stratum
 from canary.evidence.policy import Policy
 from canary.measuring.countable import Comparable, Countable, Counted, Uncountable
@@ -74,3 +75,25 @@ class Tally:
     metric: Countable
     counters: Counters
     pending: Stratum | None = None
+
+
+def tallies_of(watch: Watch, began: float, *, past: bool) -> Iterable[Tally]:
+    """Make what is counted of each metric of a run.
+
+    Args:
+        watch: the run.
+        began: since when it is counted, in seconds since the epoch.
+        past: whether what the stable had counted before is still to be told.
+
+    """
+    for metric in watch.metrics:
+        latency = any(isinstance(way.canary, Quantile) for way in metric.ways)
+        for position, plan in enumerate(metric.plans):
+            counters = Counters(
+                began=began,
+                warmup=watch.policy.warmup if latency else watch.policy.error_warmup,
+                alone=metric.alone,
+                start=0.0 if latency else watch.policy.start,
+                past=past,
+            )
+            yield Tally(plan=plan.name, position=position, metric=metric, counters=counters)

@@ -11,7 +11,7 @@ counters over the query's own window, and from no earlier than their first traff
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -22,6 +22,7 @@ from canary.evidence.counters import Arm, gained, is_count
 from canary.measuring.countable import Place, Way
 from canary.measuring.parts import Parts, increase, parts_of, value_of
 from canary.measuring.pods import SKEW, ArmPod
+from canary.measuring.scraped import source
 from canary.measuring.settling import Settled, identity, side_name
 from canary.measuring.watch import Watch
 from canary.model.asking import OwnCount, Sample
@@ -207,6 +208,7 @@ class Windows:
         settled: Mapping[str, Settled],
         series: Sequence[Series],
         pods: Mapping[str, ArmPod],
+        doubted: Container[str],
         time: float,
     ) -> None:
         """Count what a metrics server has of some metrics.
@@ -215,11 +217,12 @@ class Windows:
             settled: the metrics that it was asked for.
             series: its answer.
             pods: those of both versions by name.
+            doubted: sources whose counts may still be of a canary of before.
             time: of the reading, in seconds since the epoch.
 
         """
         for _, window in self._at(Place.SERVER, settled):
-            window.read(list(self._entries(window, series, pods)), (), time)
+            window.read(list(self._entries(window, series, pods, doubted)), (), time)
 
     def counts(
         self, settled: Mapping[str, Settled], watch: Watch, pods: Iterable[ArmPod], now: float
@@ -252,8 +255,7 @@ class Windows:
         at_server = way.place is Place.SERVER
         since = watch.traffic_since or 0.0
         if at_server and watch.former_until is not None:
-            # What is counted of a whole side may have been scraped before the others were gone.
-            since = max(since, watch.former_until + self.lag)
+            since = max(since, watch.former_until)
         slack = _FRESH + (2 * self.lag if at_server else 0.0)
         over = window.over(since, now, slack)
         is_whole = window.tells_bad_ones and self._is_complete(window, serving, now - slack)
@@ -290,7 +292,11 @@ class Windows:
         return pod.created >= self.began - SKEW and not pod.former
 
     def _entries(
-        self, window: Window, series: Sequence[Series], pods: Mapping[str, ArmPod]
+        self,
+        window: Window,
+        series: Sequence[Series],
+        pods: Mapping[str, ArmPod],
+        doubted: Container[str],
     ) -> Iterator[_Entry]:
         ours, theirs = window.way.canary, window.way.stable
         for one in series:
@@ -307,7 +313,9 @@ class Windows:
                 continue
             else:
                 arm, fresh = Arm.CANARY if of_canary else Arm.STABLE, bool(window.points)
-                name = side_name(arm, one.labels.get("instance", ""))
+                where = source(one.labels)
+                name = side_name(arm, where)
+                parts = {} if arm is Arm.CANARY and where in doubted else parts
             yield _Entry(name, arm, identity(one.labels), one.value, parts, fresh)
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -213,7 +214,7 @@ def test_the_judge_does_not_count_them_either() -> None:
     asked(
         run,
         [
-            (BEGAN + 11, gateway((0, 500), 1000)),
+            (BEGAN + 15, gateway((0, 500), 1000)),
             # Scraped after the last of the requests to the canary before.
             (BEGAN + 26, gateway((0, 900), 1100)),
             (BEGAN + 41, gateway((150, 900), 1300)),
@@ -223,6 +224,60 @@ def test_the_judge_does_not_count_them_either() -> None:
     (evidence,) = run.state.metrics
     assert isinstance(evidence, CountEvidence)
     assert (evidence.canary_bad, evidence.canary_all) == (0, 300)
+
+
+def away(former: float, interval: float, back: float) -> list[tuple[float, list[Series]]]:
+    """Return what a server answers that was not there while the canary before was refused.
+
+    It scrapes after `back` and every `interval` from then on; until then it answers with what it
+    had scraped before the last 400 errors of that canary.
+    """
+    asked_at = [back + 15 * n for n in range(20)]
+    scraped = [back + 1 + interval * n for n in range(20)]
+    ours = [max((at for at in scraped if at <= time), default=0.0) for time in asked_at]
+    return [
+        (time, gateway((10 * (at - former), 900), 10 * at) if at else gateway((0, 500), 10))
+        for time, at in zip(asked_at, ours, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("interval", [5, 15, 60])
+@pytest.mark.parametrize("later", [0.0, 40.0])
+def test_an_answer_of_before_a_servers_death_is_no_beginning(interval: float, later: float) -> None:
+    run = started(former=BEGAN + 10)
+    for time, series in away(BEGAN + 10, interval, TRAFFIC + later):
+        asked(run, [(time, series)])
+        assert all(value[0] == 100.0 for value in values(run, time).values()), time
+    (evidence,) = run.state.metrics
+    assert isinstance(evidence, CountEvidence)
+    assert evidence.canary_bad == 0
+    assert evidence.canary_all > 0
+
+
+def test_a_gateway_that_is_shown_to_be_scraped_later_counts_from_there_only() -> None:
+    def two(one: tuple[float, float], other: tuple[float, float]) -> list[Series]:
+        second = [
+            Series({**it.labels, "instance": "envoy-2"}, it.value) for it in gateway(other, 50)
+        ]
+        return gateway(one, 10 + one[0]) + second
+
+    run = started(former=BEGAN + 10)
+    asked(
+        run,
+        [
+            (BEGAN + 16, two((0, 500), (0, 500))),
+            (BEGAN + 31, two((10, 900), (0, 500))),
+            (BEGAN + 46, two((110, 900), (0, 500))),
+            (BEGAN + 61, two((210, 900), (10, 900))),
+            (BEGAN + 76, two((310, 900), (110, 900))),
+            (BEGAN + 91, two((410, 900), (210, 900))),
+        ],
+    )
+    assert values(run, BEGAN + 92) == {"request-success-rate": (100.0, 100.0)}
+    (evidence,) = run.state.metrics
+    assert isinstance(evidence, CountEvidence)
+    assert evidence.canary_bad == 0
+    assert evidence.canary_all > 0
 
 
 def test_a_gateway_that_is_met_later_counts_from_0() -> None:
