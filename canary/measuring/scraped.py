@@ -15,6 +15,8 @@ from canary.measuring.settling import identity
 
 DELIVERED: Final = 5.0
 """Seconds after its scrape by which a sample is there to be asked for."""
+LOOKBACK: Final = 300.0
+"""Seconds that a sample is answered with, unless a newer one is there: Prometheus' own."""
 
 
 def source(labels: Mapping[str, str]) -> str:
@@ -47,6 +49,8 @@ class Scraped:
             time: of the answer.
 
         """
+        if time >= after + LOOKBACK + DELIVERED:
+            return frozenset()
         if after != self.after:
             self.after, self.sure, self.stood = after, set(), {}
         found: dict[str, dict[str, float]] = {}

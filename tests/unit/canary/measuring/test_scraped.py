@@ -1,7 +1,7 @@
 """Whose samples are known to be of after a moment."""
 
 from canary.counting.series import Series
-from canary.measuring.scraped import DELIVERED, Scraped
+from canary.measuring.scraped import DELIVERED, LOOKBACK, Scraped
 
 AFTER = 1000.0
 
@@ -42,3 +42,9 @@ def test_pods_of_before_that_are_still_there_make_another_moment() -> None:
     scraped.doubted(answer(a=2), AFTER, AFTER + 20)
     assert scraped.doubted(answer(a=2), AFTER, AFTER + 30) == frozenset()
     assert scraped.doubted(answer(a=2), AFTER + 35, AFTER + 50) == {"a"}
+
+
+def test_nothing_is_answered_with_that_is_older_than_the_servers_lookback() -> None:
+    scraped = Scraped()
+    assert scraped.doubted(answer(a=1), AFTER, AFTER + LOOKBACK) == {"a"}
+    assert scraped.doubted(answer(a=1), AFTER, AFTER + LOOKBACK + DELIVERED) == frozenset()
