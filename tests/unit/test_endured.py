@@ -112,6 +112,14 @@ def test_every_part_ends_and_the_last_half_minute_is_left_to_mend() -> None:
     assert found == list(deaths(random.Random(1), 1200))  # noqa: S311 - the same seed
 
 
+def test_a_life_of_an_analyzer_is_long_enough_to_be_measured() -> None:
+    for seed in range(50):
+        found = deaths(random.Random(seed), 1200)  # noqa: S311 - a seed
+        ours = [one.at for one in found if one.victim in {Victim.ANALYZER, Victim.STANDBY}]
+        assert len(ours) == 3
+        assert 1200 - max(ours) >= 600 + WARM
+
+
 def test_a_slope_is_that_of_most_pairs() -> None:
     line = [(float(at), 2.0 * at) for at in range(20)]
     assert slope([*line, (20.0, 5000.0)]) == pytest.approx(2.0)

@@ -149,10 +149,17 @@ def _report(teams: list[Team], lives: Lives, ending: Deaths) -> None:
     _say(f"{len(ended)} releases: {', '.join(f'{n} {what}' for what, n in sorted(counts.items()))}")
     _say(f"seconds to an end: median {took[len(took) // 2]:.1f}, longest {took[-1]:.1f}")
     _say(f"answers by status: {dict(sorted(statuses.items()))}; status 0: none came")
+    _say("\n".join(line for team in teams for line in _errors(team)))
     _say(f"pushes that had to be sent again: {writes.total()}")
     for text, times in writes.most_common(5):
         _say(f"  {times} x {text}")
     _say("\n".join(str(one) for one in growths(lives.samples, _since(lives))))
+
+
+def _errors(team: Team) -> list[str]:
+    """Say in which minutes a team's gateway had nobody to send to."""
+    minutes = Counter(int(at // 60) for at, status, _ in team.traffic.answers if status == 503)
+    return [f"  {team.namespace}: {n} x 503 in minute {at}" for at, n in sorted(minutes.items())]
 
 
 def _say(text: str) -> None:
