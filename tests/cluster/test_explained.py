@@ -38,7 +38,8 @@ def test_two_refused_candidates_in_a_row_are_told_apart(
     where = ("--last", "8m", *server[-2:])
     # What was refused after seconds has a scrape or two, which may be too few for a replay.
     replayed = plugin(namespace, "replay", "web", "--alpha", "1", *where, refused=None)
-    assert bad_share(replayed) == pytest.approx(0.5, abs=0.05)
+    # Half of them, of a dozen; with those of the one before it would be a tenth.
+    assert bad_share(replayed) > 0.25
     (own,) = hashes(replayed)
     (note,) = (one for one in replayed["remarks"] if "left out" in one)
     other = note.split(": ")[1].split()[0]
