@@ -1,5 +1,6 @@
 """What was read, as readings: the way that was found for a metric, and what each series counts."""
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -200,7 +201,7 @@ def _side(
 
 def side_name(arm: Arm, where: str) -> str:
     """Name what counts for a whole side: a gateway, by where it was scraped."""
-    return f"{arm}@{where}"
+    return sys.intern(f"{arm}@{where}")
 
 
 def identity(labels: Mapping[str, str]) -> str:

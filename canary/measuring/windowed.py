@@ -10,6 +10,7 @@ counters over the query's own window, and from no earlier than their first traff
   then the query is asked.
 """
 
+from array import array
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,9 +64,11 @@ class _Entry(NamedTuple):
 
 
 class _Point(NamedTuple):
+    """Where the sums stood at a reading, in the order in which their parts were met."""
+
     time: float
-    canary: Parts
-    stable: Parts
+    canary: "array[float]"
+    stable: "array[float]"
 
 
 @dataclass(slots=True)
@@ -131,7 +134,9 @@ class Window:
             heard.add(one.owner)
             self._count(one)
         self.heard |= dict.fromkeys(heard, time)
-        self.points.append(_Point(time, dict(self.sums[Arm.CANARY]), dict(self.sums[Arm.STABLE])))
+        ours, theirs = self.sums[Arm.CANARY], self.sums[Arm.STABLE]
+        # A point has 8 bytes for each: as mappings, those of a minute were half of a run's memory.
+        self.points.append(_Point(time, array("d", ours.values()), array("d", theirs.values())))
         # What is older than the window is never looked at again.
         while len(self.points) > 1 and self.points[1].time < time - self.way.window:
             del self.points[0]
@@ -153,6 +158,13 @@ class Window:
         sums = self.sums[one.arm]
         for part, times in one.parts.items():
             sums[part] = sums.get(part, 0.0) + times * delta
+
+    def gained(self, arm: Arm, first: _Point, last: _Point) -> Parts:
+        """Return what a side's parts have counted from one reading to another."""
+        begin, end = (one.canary if arm is Arm.CANARY else one.stable for one in (first, last))
+        # What was met later is missing at the end of an earlier point.
+        names = self.sums[arm]
+        return increase(dict(zip(names, begin, strict=False)), dict(zip(names, end, strict=False)))
 
     def over(self, since: float, now: float, slack: float) -> tuple[_Point, _Point] | None:
         """Return where the sums stood at the beginning and stand now, None where that is not known.
@@ -262,10 +274,10 @@ class Windows:
         if over is None or not is_whole:
             return None
         first, last = over
-        value = value_of(way.canary, increase(first.canary, last.canary))
+        value = value_of(way.canary, window.gained(Arm.CANARY, first, last))
         if value is None:
             return None
-        baseline = value_of(way.stable, increase(first.stable, last.stable))
+        baseline = value_of(way.stable, window.gained(Arm.STABLE, first, last))
         return WindowCount(metric=name, value=value, baseline=baseline, way=way, since=first.time)
 
     def _is_complete(self, window: Window, serving: list[ArmPod], since: float) -> bool:
