@@ -88,14 +88,15 @@ class CanaryPod:
     """A pod of the target's canary, of whatever template.
 
     `newest` is whether it is of the template that the canary was made from last, `leaving` whether
-    it is being deleted, `ended` whether it will never run again: the API server keeps such pods for
-    hours.
+    it is being deleted, and `left_at` since when, `ended` whether it will never run again: the API
+    server keeps such pods for hours.
     """
 
     name: str
     created: datetime
     newest: bool = True
     leaving: bool = False
+    left_at: datetime | None = None
     ended: bool = False
 
     def since(self, began: datetime) -> bool:

@@ -186,6 +186,13 @@ def _is_stored(pod: Json) -> bool:
     return bool(pod["metadata"].get("creationTimestamp"))
 
 
+def _left_at(metadata: Json) -> datetime | None:
+    """Return when a pod was asked to go: the API server writes when its time to do so is over."""
+    over = recorded.moment(metadata.get("deletionTimestamp"))
+    grace = timedelta(seconds=recorded.whole(metadata.get("deletionGracePeriodSeconds")))
+    return None if over is None else over - grace
+
+
 def _canary_pod(pod: Json, newest: list[Json]) -> CanaryPod:
     metadata = pod["metadata"]
     return CanaryPod(
@@ -193,6 +200,7 @@ def _canary_pod(pod: Json, newest: list[Json]) -> CanaryPod:
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
         newest=pod in newest,
         leaving=bool(metadata.get("deletionTimestamp")),
+        left_at=_left_at(metadata),
         ended=(pod.get("status") or {}).get("phase") in ENDED,
     )
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from canary.model.state import RUNNING_PHASES, Phase, State
-from canary.model.world import CanaryPod, CanaryPresent
+from canary.model.world import CanaryAbsent, CanaryPod, CanaryPresent
 from canary.rules.actions import Action, Decision, DeleteCanary, SaveState
 from canary.rules.context import Context
 
@@ -13,6 +13,9 @@ _MOST_GONE: Final = 200
 """Names of a run's pods that are remembered when the API server has forgotten them."""
 _STORED_EVERY: Final = timedelta(seconds=5)
 """How old what is stored of pods that are still there may be."""
+UNLEARNED: Final = timedelta(seconds=15)
+"""How long after a pod was asked to go a gateway may still send to it; those who stay for longer
+finish what they have. Contour had endpoints up to 12 s late (ADR 55)."""
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -30,6 +33,23 @@ def takes_over(canary: CanaryPresent, state: State) -> bool:
     return any(
         pod.newest and not (pod.ended or pod.leaving) and pod not in own for pod in canary.pods
     )
+
+
+def ending(canary: CanaryAbsent | CanaryPresent, now: datetime) -> str:
+    """Name a pod of another version that may answer still, as gateways learn late that it goes.
+
+    Args:
+        canary: with the pods that have the canary's labels.
+        now: the time.
+
+    """
+    pods = canary.pods if isinstance(canary, CanaryPresent) else ()
+    late = (
+        pod.name
+        for pod in pods
+        if pod.left_at and not (pod.newest or pod.ended) and now - pod.left_at < UNLEARNED
+    )
+    return next(late, "")
 
 
 def remembered(ctx: Context, decision: Decision) -> Decision:

@@ -102,6 +102,7 @@ class World:
     replicas: int = 4
     uid: str = ""
     pods_denied: str = ""
+    ending: tuple[CanaryPod, ...] = ()
     rolling: str = ""
     made_at: datetime | None = None
     pods_at: datetime = START
@@ -193,7 +194,8 @@ class World:
             pods=tuple(
                 CanaryPod(name=f"web-canary-{self.canary}-{number}", created=self.pods_at)
                 for number in range(self.canary_size)
-            ),
+            )
+            + self.ending,
         )
         return Observed(
             key=KEY,

@@ -9,7 +9,7 @@ from canary.model.state import Phase, State
 from canary.model.world import CanaryAbsent, CanaryPod, CanaryPresent, Timing
 from canary.rules.actions import Decision, DeleteCanary, Emit, SaveState
 from canary.rules.context import Context
-from canary.rules.former import own_pods, remembered, takes_over
+from canary.rules.former import UNLEARNED, ending, own_pods, remembered, takes_over
 from tests.fakes.world import START, World
 
 BEFORE, AFTER = START - timedelta(minutes=5), START + timedelta(seconds=3)
@@ -111,3 +111,24 @@ def test_others_that_stay_are_not_stored_at_every_look() -> None:
     assert decision.actions == (SaveState(),)
     again = replace(decision.state, former_until=NOW - timedelta(seconds=3))
     assert looked(canary(NEW, OLD), again).actions == ()
+
+
+GOING = replace(OLD, leaving=True, left_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("pod", "after", "may_answer"),
+    [
+        (GOING, timedelta(0), True),
+        (GOING, UNLEARNED - timedelta(seconds=1), True),
+        (GOING, UNLEARNED, False),
+        (replace(GOING, ended=True), timedelta(0), False),
+        (replace(GOING, newest=True), timedelta(0), False),
+        (OLD, timedelta(0), False),
+    ],
+)
+def test_a_pod_of_the_version_before_that_goes_may_answer_for_a_while(
+    pod: CanaryPod, after: timedelta, *, may_answer: bool
+) -> None:
+    assert ending(canary(NEW, pod), NOW + after) == ("old" if may_answer else "")
+    assert ending(CanaryAbsent(), NOW + after) == ""

@@ -5,11 +5,14 @@ from datetime import timedelta
 
 from canary.contract import Reason
 from canary.model.state import Phase
+from canary.model.world import CanaryPod
+from canary.rules.former import UNLEARNED
 from tests.fakes.world import STRATEGY, World
 from tests.unit.canary.rules.test_reach import at_weight, held, until
 
 LAG = "HTTPRoute web: Gateway edge has seen its generation 3 of 5"
 LONG = timedelta(minutes=10)
+MINUTE = timedelta(minutes=1)
 
 
 def behind(world: World) -> World:
@@ -32,6 +35,20 @@ def test_no_weight_before_the_gateway_has_the_canary_and_it_is_said() -> None:
     caught_up(world).run()
     assert world.state.phase is Phase.SUCCEEDED
     assert world.weights == [10, 20, 30, 40, 50, 0]
+
+
+def test_no_weight_while_a_pod_of_the_version_before_may_be_sent_to() -> None:
+    world = held()
+    left = CanaryPod(
+        name="old", created=world.now, newest=False, leaving=True, left_at=world.now + MINUTE
+    )
+    world.ending = (left,)
+    world.run(MINUTE)
+    assert (world.state.phase, world.weights) == (Phase.PROGRESSING, [])
+    assert world.state.message.endswith("pod old of the version before is still ending")
+    assert world.next_look(world.reconcile()) <= timedelta(seconds=1)
+    world.run(UNLEARNED + timedelta(seconds=2))
+    assert world.weights == [10], "it is not sent to any more, and finishes what it has"
 
 
 def test_no_step_is_taken_on_a_share_that_nobody_had() -> None:
