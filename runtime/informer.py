@@ -40,7 +40,13 @@ _LONGEST_DELAY: Final = 30.0
 BEHIND: Final = 5.0
 """Seconds in which a watch tells of what was stored; one that takes longer is not believed."""
 SILENCE: Final = 90.0
-"""Seconds after which a watch that says nothing is no longer believed: bookmarks come every 60."""
+"""Seconds after which a watch that says nothing is no longer believed."""
+WHOLE: Final = 30.0
+"""Seconds after which a server that ends a watch does so in its own time, and has told all by then.
+
+Bookmarks come every 60 s, but not of a kind of which an API server has heard nothing since its
+start: etcd tells it how far it is once in ten minutes (apiserver, storage/cacher, dispatchEvents).
+"""
 NOT_FOUND: Final = "NotFound"
 """The API's reason where it does not serve a kind."""
 
@@ -227,7 +233,7 @@ class Informer:
 
     async def _follow(self) -> bool:
         """Watch until the server ends it; return whether it said anything."""
-        heard = False
+        heard, began = False, time.monotonic()
         stream = self._cluster.watch(
             self.resource,
             resource_version=self._version,
@@ -243,6 +249,9 @@ class Informer:
                 self._told(change)
                 self._version = change.version
                 del change
+        if not heard and time.monotonic() - began >= WHOLE:
+            self._hear()
+            return True
         return heard
 
     def _hear(self) -> None:

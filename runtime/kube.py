@@ -23,7 +23,8 @@ from runtime.resources import ListResult, Resource, WatchEvent
 
 # How long a watch lives at the server. An expired one costs one request, thanks to bookmarks;
 # a connection that died without a word is noticed no later than this.
-WATCH_SECONDS: Final = 240.0
+WATCH_SECONDS: Final = 60.0
+"""One that says nothing is believed for a while longer, as its end tells that it was there."""
 _WATCH_GRACE: Final = 10.0
 
 

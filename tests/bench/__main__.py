@@ -15,6 +15,7 @@ from tests.bench import (
     machine,
     refusals,
     releases,
+    run_memory,
     switches,
     webhook_alone,
 )
@@ -55,6 +56,7 @@ def sections(options: argparse.Namespace) -> Iterator[Section]:
     alone: dict[str, Callable[[], list[Figure]]] = {
         "the judge alone": judge_cost.figures,
         "evidence, gathered": evidence_cost.figures,
+        "memory of a run": run_memory.figures,
         "refusals among many runs": refusals.figures,
         "webhook alone": partial(webhook_alone.figures, seconds=options.seconds),
     }

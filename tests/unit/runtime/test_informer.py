@@ -6,10 +6,11 @@ import random
 from typing import Any
 
 import pytest
+from aiohttp import web
 from structlog.testing import capture_logs
 
 from runtime.backoff import Backoff
-from runtime.informer import Informer
+from runtime.informer import WHOLE, Informer
 from runtime.kept import Packed
 from runtime.resources import PODS
 from tests.unit.runtime.scripted_api import Answer, ScriptedApi, events, hang_up, ok, raw, status
@@ -273,3 +274,30 @@ async def test_an_object_that_cannot_be_kept_is_told_and_known_by_its_name(
     assert informer.get("shop", "a") == pod("a", 3)
     assert watcher.seen == [("shop", "a", None, "3")]
     assert [line["name"] for line in lines if line["event"] == "object_not_kept"] == ["a"]
+
+
+class Clock:
+    """Stands in for `time` in the informer."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(("lasted", "told"), [(WHOLE, True), (WHOLE - 1, False)])
+async def test_a_silent_watch_that_ends_in_its_own_time_has_told_all_by_then(
+    watcher: Watcher, monkeypatch: pytest.MonkeyPatch, *, lasted: float, told: bool
+) -> None:
+    """Nobody sends bookmarks of a kind that has not changed since the API server was started."""
+    clock = Clock()
+    monkeypatch.setattr("runtime.informer.time", clock)
+
+    async def silent(request: web.Request) -> web.StreamResponse:
+        clock.now += lasted
+        return await events()(request)
+
+    informer = await watcher.run(listed(5), silent, hang_up())
+    assert informer.heard == (1000 + lasted if told else 1000)
+    asked = [request.query.get("resourceVersion") for request in watcher.api.requests]
+    assert asked[:3] == [None, "5", "5"]
