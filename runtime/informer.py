@@ -232,7 +232,7 @@ class Informer:
         self.synced.set()
 
     async def _follow(self) -> bool:
-        """Watch until the server ends it; return whether it said anything."""
+        """Watch until the server ends it; return whether it said anything or lasted."""
         heard, began = False, time.monotonic()
         stream = self._cluster.watch(
             self.resource,
@@ -249,10 +249,10 @@ class Informer:
                 self._told(change)
                 self._version = change.version
                 del change
-        if not heard and time.monotonic() - began >= WHOLE:
-            self._hear()
-            return True
-        return heard
+        if time.monotonic() - began < WHOLE:
+            return heard
+        self._hear()
+        return True
 
     def _hear(self) -> None:
         self.heard = time.monotonic()

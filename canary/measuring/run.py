@@ -1,6 +1,6 @@
 """The evidence of one run in memory: what was read is counted and judged, nothing is fetched."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -201,23 +201,26 @@ class Run:
             canary = {name for name, arm in pods.items() if arm is Arm.CANARY}
             past = [one for one in series if not named_in(one.labels, canary)]
             self._find(Place.SERVER, series, past, metrics)
-        doubted = self._doubted(series, time)
+        doubted = self._doubted(series, pods, time)
+        # The answer that shows a source to have been scraped is where the judge begins to count.
+        left_out = doubted - self.scraped.sure
         for tally, settled in self._at(Place.SERVER):
             if tally.metric.metric.name in metrics:
                 readings = server_readings(settled, tally.position, series, pods)
-                readings = self._own(tally, readings, doubted - self.scraped.sure)
+                readings = self._own(tally, readings, left_out)
                 self._meet(tally, {reading.pod for reading in readings} - pods.keys(), time)
                 self._count(tally, settled, readings, time)
         asked = {name: found for name, found in self.settled.items() if name in metrics}
         self.windows.read_server(asked, series, self.known, doubted, time)
 
-    def _doubted(self, series: Iterable[Series], time: float) -> frozenset[str]:
+    def _doubted(
+        self, series: Iterable[Series], pods: Container[str], time: float
+    ) -> frozenset[str]:
         """Return the sources whose counts for a whole side may still be of the canary of before."""
         former = self.watch.former_until
         if former is None:
             return frozenset()
-        known = self.known
-        sides = [one for one in series if not named_in(one.labels, known)]
+        sides = (one for one in series if not named_in(one.labels, pods))
         return self.scraped.doubted(sides, former, time)
 
     def _own(self, tally: Tally, readings: list[Reading], doubted: Iterable[str]) -> list[Reading]:

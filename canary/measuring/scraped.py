@@ -11,17 +11,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from canary.counting.series import Series
-from canary.measuring.settling import identity
+from canary.measuring.settling import identity, source
 
 DELIVERED: Final = 5.0
 """Seconds after its scrape by which a sample is there to be asked for."""
 LOOKBACK: Final = 300.0
 """Seconds that a sample is answered with, unless a newer one is there: Prometheus' own."""
-
-
-def source(labels: Mapping[str, str]) -> str:
-    """Name where a series is scraped: all that one page says is of one time."""
-    return labels.get("instance", "")
 
 
 @dataclass(slots=True)

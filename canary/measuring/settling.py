@@ -191,12 +191,17 @@ def server_readings(
 def _side(
     one: Series, ours: tuple[int, int], theirs: tuple[int, int]
 ) -> tuple[str, tuple[int, int]]:
-    where = one.labels.get("instance", "")
+    where = source(one.labels)
     if any(ours) and not any(theirs):
         return side_name(Arm.CANARY, where), ours
     if any(theirs) and not any(ours):
         return side_name(Arm.STABLE, where), theirs
     return "", (0, 0)
+
+
+def source(labels: Mapping[str, str]) -> str:
+    """Name where a series is scraped: all that one page says is of one time."""
+    return labels.get("instance", "")
 
 
 def side_name(arm: Arm, where: str) -> str:

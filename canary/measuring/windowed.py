@@ -23,8 +23,7 @@ from canary.evidence.counters import Arm, gained, is_count
 from canary.measuring.countable import Place, Way
 from canary.measuring.parts import Parts, increase, parts_of, value_of
 from canary.measuring.pods import SKEW, ArmPod
-from canary.measuring.scraped import source
-from canary.measuring.settling import Settled, identity, side_name
+from canary.measuring.settling import Settled, identity, side_name, source
 from canary.measuring.watch import Watch
 from canary.model.asking import OwnCount, Sample
 from canary.queries.metric import Query
@@ -135,7 +134,7 @@ class Window:
             self._count(one)
         self.heard |= dict.fromkeys(heard, time)
         ours, theirs = self.sums[Arm.CANARY], self.sums[Arm.STABLE]
-        # A point has 8 bytes for each: as mappings, those of a minute were half of a run's memory.
+        # A point has 8 bytes for each: as mappings, those of a minute were 40 % of a run's.
         self.points.append(_Point(time, array("d", ours.values()), array("d", theirs.values())))
         # What is older than the window is never looked at again.
         while len(self.points) > 1 and self.points[1].time < time - self.way.window:
@@ -159,12 +158,11 @@ class Window:
         for part, times in one.parts.items():
             sums[part] = sums.get(part, 0.0) + times * delta
 
-    def gained(self, arm: Arm, first: _Point, last: _Point) -> Parts:
-        """Return what a side's parts have counted from one reading to another."""
-        begin, end = (one.canary if arm is Arm.CANARY else one.stable for one in (first, last))
+    def increase(self, arm: Arm, first: "array[float]", last: "array[float]") -> Parts:
+        """Return what a side's parts have counted from one point to another."""
         # What was met later is missing at the end of an earlier point.
-        names = self.sums[arm]
-        return increase(dict(zip(names, begin, strict=False)), dict(zip(names, end, strict=False)))
+        before, after = (dict(zip(self.sums[arm], one, strict=False)) for one in (first, last))
+        return increase(before, after)
 
     def over(self, since: float, now: float, slack: float) -> tuple[_Point, _Point] | None:
         """Return where the sums stood at the beginning and stand now, None where that is not known.
@@ -274,10 +272,10 @@ class Windows:
         if over is None or not is_whole:
             return None
         first, last = over
-        value = value_of(way.canary, window.gained(Arm.CANARY, first, last))
+        value = value_of(way.canary, window.increase(Arm.CANARY, first.canary, last.canary))
         if value is None:
             return None
-        baseline = value_of(way.stable, window.gained(Arm.STABLE, first, last))
+        baseline = value_of(way.stable, window.increase(Arm.STABLE, first.stable, last.stable))
         return WindowCount(metric=name, value=value, baseline=baseline, way=way, since=first.time)
 
     def _is_complete(self, window: Window, serving: list[ArmPod], since: float) -> bool:

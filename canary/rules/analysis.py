@@ -221,7 +221,7 @@ def _before(tick: Tick) -> Decision | None:
 
 
 def _kept_waiting(tick: Tick) -> Decision | None:
-    """All has passed: a person, pods of the stable or a gateway may still be waited for."""
+    """All has passed: a person, pods or a gateway may still be waited for."""
     ctx = tick.ctx
     if tick.state.paused:
         return wait(ctx, Reason.PAUSED, "paused before the first weight", RECHECK)

@@ -17,16 +17,14 @@ from typing import Final
 
 from analyzer.pod_pages.scraper import open_scraper
 from canary.counting.series import Series, merged
-from canary.evidence.counters import Arm
 from canary.measuring.demand import Demand, Wanted, shares, together
-from canary.measuring.pods import ArmPod
 from canary.measuring.run import Run
 from canary.measuring.settling import server_selectors
-from canary.model.values import Key
 from tests.bench.figures import Figure
+from tests.bench.gateway import requests, run_of
 from tests.bench.load import LoadError
 from tests.bench.machine import ROOT
-from tests.fakes.evidence import BEGAN, SERVER, SUCCESS, counted, watch
+from tests.fakes.evidence import BEGAN, SERVER, SUCCESS
 
 PAGES: Final = 400
 AT_ONCE: Final = 4
@@ -170,31 +168,11 @@ def _of_an_answer(number: int) -> float:
 
 
 def _following(number: int) -> Following:
-    key = Key(namespace=f"team-{number % 30}", name=f"web-{number}")
-    run = Run.start(watch(counted(SUCCESS, key=key), key=key), BEGAN, 5.0)
-    run.pods = tuple(
-        ArmPod(name=f"{key.name}{middle}-5d9f-a", arm=arm, born=BEGAN, created=BEGAN, url=None)
-        for middle, arm in (("-canary", Arm.CANARY), ("", Arm.STABLE))
-    )
-    return Following(run)
+    return Following(run_of(number, SUCCESS))
 
 
 def _answer(runs: list[Following], count: float) -> list[Series]:
-    """Return what a gateway counts of all runs: three codes of each side."""
-    name = "envoy_cluster_upstream_rq"
-    return [
-        Series(
-            {
-                "__name__": name,
-                "envoy_cluster_name": f"{one.run.watch.key.namespace}_{service}_80",
-                "envoy_response_code": code,
-            },
-            count if code == "200" else count / 100,
-        )
-        for one in runs
-        for service in (one.run.watch.key.name, f"{one.run.watch.key.name}-canary")
-        for code in ("200", "404", "500")
-    ]
+    return [one for it in runs for one in requests(it.run.watch.key, count)]
 
 
 def _tick(runs: list[Following], answer: list[Series], at: float) -> None:

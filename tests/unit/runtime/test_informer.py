@@ -285,6 +285,20 @@ class Clock:
         return self.now
 
 
+async def test_a_watch_that_falls_silent_is_told_of_by_its_end_too(
+    watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("runtime.informer.time", clock)
+
+    def on_change(*_: Any) -> None:
+        clock.now += WHOLE  # after the word was taken for one of now
+
+    monkeypatch.setattr(watcher, "on_change", on_change)
+    informer = await watcher.run(listed(5), events(event("ADDED", pod("a", 6))), hang_up())
+    assert informer.heard == clock.now
+
+
 @pytest.mark.parametrize(("lasted", "told"), [(WHOLE, True), (WHOLE - 1, False)])
 async def test_a_silent_watch_that_ends_in_its_own_time_has_told_all_by_then(
     watcher: Watcher, monkeypatch: pytest.MonkeyPatch, *, lasted: float, told: bool
