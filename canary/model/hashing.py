@@ -6,19 +6,21 @@ absence (`canary.model.defaulted`). Why so, and how old marks are read: docs/adr
 """
 
 import hashlib
-from functools import lru_cache
 from typing import Final
 
 import orjson
 
 from canary.contract import IGNORED_TEMPLATE_ANNOTATIONS, POD_TEMPLATE_HASH
 from canary.model.defaulted import without_defaults
+from canary.model.once import Once
 from canary.model.values import Json
 
 DIGITS: Final = 32
 """128 bits: two versions of one target do not meet by chance, nor by search."""
 SHORT_DIGITS: Final = 10
 """What marks had before."""
+_KEPT_BYTES: Final = 400
+"""What a remembered identity takes, with what it is found by."""
 
 
 def template_hash(template: Json) -> str:
@@ -29,13 +31,16 @@ def template_hash(template: Json) -> str:
             ReplicaSet, ignored annotations, defaults and empty values do not count.
 
     """
-    return _identity(_canonical(template))
+    return _identity(template)
 
 
-@lru_cache(maxsize=1024)
-def _identity(stored: bytes) -> str:
-    """Remember what a template came to: the same few are asked about at every look at a target."""
-    return _digest(without_defaults(orjson.loads(stored)))[:DIGITS]
+def _read(template: Json) -> str:
+    return _digest(without_defaults(template))[:DIGITS]
+
+
+_identity: Final = Once(_read, room=2 << 20, size=lambda *_: _KEPT_BYTES)
+"""The same few templates are asked about at every look at a target. There is room for some 5,000,
+those of a thousand runs, however long they are."""
 
 
 def short_hash(template: Json) -> str:

@@ -1,6 +1,8 @@
 """What counts for the identity of a template, and what means the same as its absence."""
 
+import gc
 import json
+import tracemalloc
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -213,6 +215,20 @@ def same(one: Any, other: Any) -> bool:
 def test_an_identity_has_128_bits() -> None:
     assert len(template_hash(rich())) == 32
     assert int(template_hash(rich()), 16) < 2**128
+
+
+def test_what_is_remembered_of_a_template_does_not_grow_with_its_length() -> None:
+    templates = [rich() for _ in range(100)]
+    for number, template in enumerate(templates):
+        template["metadata"]["annotations"]["note"] = f"{number:05}" * 3000
+    tracemalloc.start()
+    try:
+        assert len({template_hash(one) for one in templates}) == len(templates)
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 100 * 1000  # each is of 15 kB
 
 
 def test_a_hash_leaves_the_template_as_it_is() -> None:
