@@ -139,7 +139,10 @@ def least_of_canary(canary: Json) -> Json:
 
 
 def essence_of_route(route: Json) -> Json:
-    """Return what is kept of a route: the mark of its splits, and digests of all that matters."""
+    """Return what is kept of a route: the mark of its splits, and digests of all that matters.
+
+    Of one that is split it is news, too, what gateways have against it, and that they have it.
+    """
     metadata, notes = route["metadata"], annotations(route)
     kept = ("namespace", "name", "resourceVersion")
     return {
@@ -150,14 +153,17 @@ def essence_of_route(route: Json) -> Json:
         },
         "spec": hashlib.sha256(_meaning(route)).hexdigest(),
         "names": _names(route),
-        **({"against": _against(route)} if SPLIT in notes else {}),
+        **({"told": _told(route)} if SPLIT in notes else {}),
     }
 
 
-def _against(route: Json) -> str:
-    """Return what gateways have against a route that is split, as digests; else they tell much."""
+def _told(route: Json) -> str:
+    """Return what counts of what gateways tell of a route, as digests; they tell much else."""
     dialect = dialect_of(route)
-    return "" if dialect is None else " ".join(it.who for it in dialect.word(route).troubles)
+    if dialect is None:
+        return ""
+    behind = ("behind",) if dialect.lag(route) else ()
+    return " ".join((*behind, *(it.who for it in dialect.word(route).troubles)))
 
 
 def _names(route: Json) -> str:

@@ -309,5 +309,5 @@ def _names_the_same(old: Json | None, new: Json | None) -> bool:
 
 
 def _meaning(route: Json) -> tuple[object, object, Mapping[str, str]]:
-    """Return a route with no more of what its gateways write than what they have against it."""
-    return route.get("spec"), route.get("against"), annotations(route)
+    """Return a route with no more of what its gateways write than what counts of it."""
+    return route.get("spec"), route.get("told"), annotations(route)

@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from analyzer.ports import Cluster, SplitRefused
+from analyzer.routers.carrying import Carrying
 from analyzer.routers.kinds import BESIDE, RESOURCES, Kinds
 from analyzer.routers.lags import Lags
 from analyzer.routers.let_in import LetIn, Places, nowhere
@@ -38,6 +39,7 @@ from analyzer.routers.standing import (
     split_on,
     standing,
     uneven,
+    unheard,
 )
 from canary.model.strategy import Strategy
 from canary.model.traffic import NOTHING, Traffic, by_size
@@ -87,7 +89,7 @@ class AdoptedRoutes:
         self._dialects = tuple(dialects)
         self._kinds = Kinds(cluster, reads=reads)
         self._let_in = LetIn(cluster, self._kinds, marked)
-        self._refusals, self._lags = Refusals(clock), Lags(clock)
+        self._refusals, self._lags, self._carrying = Refusals(clock), Lags(clock), Carrying(clock)
 
     async def read_split(self, key: Key, strategy: Strategy) -> Split:
         """Return the split as it stands on every route that has traffic for the stable Service.
@@ -96,15 +98,13 @@ class AdoptedRoutes:
         """
         split = _split(strategy)
         routes = await self._leading(key, split, strategy.routed_by, strategy.service_port)
-        shares = [(it, carried_by(dialect, it, key, split)) for dialect, it in routes]
-        counted = [
-            (it, found) for it, found in shares if found and not self._let_in.is_aside(key, it)
-        ]
-        own = [found for it, found in counted if is_of(it, key)]
-        deciding = frozenset[Traffic]().union(*(own or (found for _, found in counted)))
-        all_of_it = deciding.union(*(found for _, found in counted))
+        shares = [(dialect, it, carried_by(dialect, it, key, split)) for dialect, it in routes]
+        counted = [one for one in shares if one[2] and not self._let_in.is_aside(key, one[1])]
+        own = [one for one in counted if is_of(one[1], key)] or counted
+        deciding = frozenset[Traffic]().union(*(found for _, _, found in own))
+        all_of_it = deciding.union(*(found for _, _, found in counted))
         even = len(deciding) <= 1
-        problem = "" if even else uneven({called(it, key): found for it, found in counted})
+        problem = "" if even else uneven({called(it, key): found for _, it, found in counted})
         return Split(
             traffic=max(all_of_it, key=by_size, default=NOTHING),
             routes=len(counted),
@@ -113,6 +113,8 @@ class AdoptedRoutes:
             problem=problem,
             declined=self._refusals.said(key, routes),
             lag=self._lags.said(key, routes),
+            unheard="; ".join(filter(None, (unheard(it, route, key) for it, route in routes))),
+            carried_for=self._carrying.lasted(key, own),
         )
 
     async def write_split(self, key: Key, strategy: Strategy, traffic: Traffic) -> None:

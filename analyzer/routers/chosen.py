@@ -132,6 +132,8 @@ def together(*ways: Split) -> Split:
         problem=_problems(ways),
         declined="; ".join(one.declined for one in ways if one.declined),
         lag="; ".join(one.lag for one in ways if one.lag),
+        unheard="; ".join(one.unheard for one in ways if one.unheard),
+        carried_for=min((it for one in ways if (it := one.carried_for) is not None), default=None),
     )
 
 

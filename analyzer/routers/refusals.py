@@ -1,20 +1,21 @@
 """Routes of which a gateway does not take a target's split, and for how long that may be passing.
 
 A gateway that has not heard of the canary's Service yet says so, and a moment later it has. What
-lasts is no such moment. That is known here alone: after a death it has to last again.
+lasts is no such moment: the canary loses its share. Without one it is waited for, however long it
+takes. That is known here alone: after a death it has to last again.
 """
 
 import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from analyzer.routers.standing import called, kept_out, name_on, standing
+from analyzer.routers.standing import called, is_quiet, kept_out, name_on, standing
 from canary.model.values import Json, Key
 from canary.routes.declined import declines, is_passing
 from canary.routes.dialect import Dialect
 
 LASTS: Final = 10.0
-"""Seconds after which a gateway has heard of a Service, if it ever will."""
+"""Seconds after which a gateway that is not behind has heard of a Service."""
 _FORGOTTEN: Final = 600.0
 """Seconds after which nobody asks any more for what has passed by."""
 _Place = tuple[Key, str, str, str]
@@ -47,7 +48,8 @@ class Refusals:
     def has_lasted(self, key: Key, dialect: Dialect, route: Json) -> bool:
         """Tell whether what may be over by itself is not over after all."""
         since = self._since.get(_place(key, dialect, route))
-        return since is not None and self._clock() - since >= LASTS
+        lasts = since is not None and self._clock() - since >= LASTS
+        return lasts and not is_quiet(route, key)
 
     def _declines(self, key: Key, dialect: Dialect, route: Json) -> str:
         mark, name, place = standing(route), name_on(route, key), _place(key, dialect, route)

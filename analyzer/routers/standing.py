@@ -6,7 +6,7 @@ from dataclasses import replace
 from canary.contract import SPLIT
 from canary.model.traffic import NOTHING, Traffic, by_size
 from canary.model.values import Json, Key
-from canary.routes.declined import shape_of
+from canary.routes.declined import declines, is_passing, shape_of
 from canary.routes.dialect import Dialect, Written
 from canary.routes.http_parts import seen_from, space_of
 from canary.routes.mark import NO_MARK, Mark, TargetSplit, mark_of, text_of
@@ -108,6 +108,20 @@ def declined_on(route: Json, key: Key, traffic: Traffic) -> str:
     if traffic.is_nothing and it.shape != shape_of(NOTHING):
         return ""
     return kept_out(route, key)
+
+
+def is_quiet(route: Json, key: Key) -> bool:
+    """Tell whether a target's split is in a route with no share: nobody comes by it."""
+    mine = standing(route).in_rules.get(name_on(route, key))
+    return mine is not None and mine.traffic.is_nothing
+
+
+def unheard(dialect: Dialect, route: Json, key: Key) -> str:
+    """Say which gateway of a route has not heard of the canary's Service, "" where none says so."""
+    mark, name = standing(route), name_on(route, key)
+    if not is_passing(dialect, route, mark, name):
+        return ""
+    return f"{called(route, key)}: {declines(dialect, route, mark, name, lasting=True)}"
 
 
 def kept_out(route: Json, key: Key) -> str:

@@ -154,9 +154,11 @@ class Split:
     `routes` counts the routes that lead to the stable Service; with none, nothing can be shifted.
     `even` is whether every route carries the same, else it is the largest; `confirmed` whether the
     gateway has taken the last write. `declined` says which routes a gateway does not follow with
-    the canary in them, so that it has to come out or stays out; `lag` which gateways have not seen
-    the last write, and are waited for. Without a route, `joining` has the
-    canary's pods that are in the Service itself, or may be; it counts as one route then.
+    the canary in them, so that it has to come out or stays out; `unheard` which have not heard of
+    its Service, so that its share is nobody's; `lag` which gateways have not seen the last write,
+    and are waited for. `carried_for` is how long all that tell have had this traffic, None where
+    none does. Without a route, `joining` has the canary's pods that are in the Service itself, or
+    may be; it counts as one route then.
     """
 
     traffic: Traffic = NOTHING
@@ -165,7 +167,9 @@ class Split:
     confirmed: bool = True
     problem: str = ""
     declined: str = ""
+    unheard: str = ""
     lag: str = ""
+    carried_for: timedelta | None = None
     joining: Joining | None = None
 
     @property

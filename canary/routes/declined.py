@@ -7,6 +7,9 @@ text of the team it is not put in again, whoever dies meanwhile.
 A gateway is heard of the stored generation alone, and what it has against the route without us is
 the team's. Of several targets of a route the one is to blame whose split is new to the gateways;
 of several that are, one after the other goes out, until it is told what helped.
+
+What is over by itself, such as a Service that a gateway has not heard of, is not remembered: the
+split stays in the rules, without a share, for as long as that is said.
 """
 
 from dataclasses import replace
@@ -76,14 +79,15 @@ def asked(
 
     """
     before = mark.staying.get(target)
-    if before is None:
-        return _heard(dialect, route, mark).having(target, split)
-    if before.declined is not None:
-        if _stays(dialect, route, mark, before.declined, split.traffic):
+    if before is None or before.declined is not None:
+        if before and before.declined and _stays(dialect, route, mark, before.declined, split):
             return mark
         return _heard(dialect, route, mark).having(target, split)
     said = declines(dialect, route, mark, target, lasting=lasting)
     same = shape_of(before.traffic) == shape_of(split.traffic)
+    if is_passing(dialect, route, mark, target) and (lasting or before.traffic.is_nothing):
+        # In the rules without a share nobody comes by it, and the gateway says when it is over.
+        return mark.having(target, replace(split, traffic=NOTHING))
     if said and (same or split.traffic.is_nothing):
         return mark.having(target, _out(dialect, route, mark, target, split, said))
     if (before.stable, before.traffic) == (split.stable, split.traffic):
@@ -107,12 +111,15 @@ def _out(
     return replace(split, traffic=NOTHING, declined=declined)
 
 
-def _stays(dialect: Dialect, route: Json, mark: Mark, declined: Declined, traffic: Traffic) -> bool:
+def _stays(
+    dialect: Dialect, route: Json, mark: Mark, declined: Declined, split: TargetSplit
+) -> bool:
     """Tell whether what was declined is not to be put in again.
 
     A gateway that has something against the route without anything new of ours declines the
     team's own text; and where another split was as new, it may have been that one.
     """
+    traffic = split.traffic
     if traffic.is_nothing:
         return True
     if (declined.shape, declined.run) != (shape_of(traffic), traffic.run):

@@ -231,8 +231,8 @@ def _kept_waiting(tick: Tick) -> Decision | None:
     if pod := ending(ctx.observed.canary, ctx.now):
         why = f"{message} pod {pod} of the version before is still ending"
         return wait(ctx, Reason.WAITING_FOR_CANARY, why, ctx.timing.poll)
-    if lag := ctx.observed.split.lag:
-        return wait(ctx, Reason.GATEWAY_BEHIND, f"{message} {lag}", ctx.timing.poll)
+    if behind := ctx.observed.split.lag or ctx.observed.split.unheard:
+        return wait(ctx, Reason.GATEWAY_BEHIND, f"{message} {behind}", ctx.timing.poll)
     return None
 
 

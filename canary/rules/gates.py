@@ -169,12 +169,24 @@ def lasting(tick: Tick) -> Decision | None:
 
 
 def not_carried(tick: Tick) -> Decision | None:
-    """A gateway has not taken this step yet: what was judged is not its share."""
-    lag = tick.ctx.observed.split.lag
-    if not lag:
+    """A gateway has not taken this step yet, or only just: what was judged is not its share."""
+    split = tick.ctx.observed.split
+    why = split.lag or split.unheard or _just_carried(tick)
+    if not why:
         return None
-    message = f"{tick.ctx.observed.key} stays at weight {tick.state.weight}: {lag}"
+    message = f"{tick.ctx.observed.key} stays at weight {tick.state.weight}: {why}"
     return stay(tick, Reason.GATEWAY_BEHIND, message)
+
+
+def _just_carried(tick: Tick) -> str:
+    """Say for how long the gateways have had this share, where that is half an interval at most."""
+    lasted, interval = tick.ctx.observed.split.carried_for, tick.strategy.interval
+    if lasted is None or lasted >= interval / 2:
+        return ""
+    return (
+        f"the gateway has had this share for {lasted.total_seconds():.0f} of the "
+        f"{interval.total_seconds():.0f} s that a check looks back"
+    )
 
 
 def stable_short(tick: Tick) -> Decision | None:

@@ -16,9 +16,11 @@ def not_taken(tick: Tick) -> Decision | None:
     """A gateway does not follow a route with the split in it: no step is judged without that.
 
     It is taken out by the write that would put it in: the route's mark remembers why. A Canary that
-    asks for other traffic meanwhile has its step taken anew with that.
+    asks for other traffic meanwhile has its step taken anew with that. Of a gateway that has not
+    heard of the canary's Service it has no share, and the same write gives it back.
     """
-    ctx, why = tick.ctx, tick.ctx.observed.split.declined
+    ctx, split = tick.ctx, tick.ctx.observed.split
+    why = split.declined or split.unheard
     moved = to_traffic(ctx, wanted(ctx, tick.state))
     if tick.strategy.skip_analysis or not (why and moved):
         back = tick.state.begun and tick.state.reason == Reason.ROUTE_REFUSED

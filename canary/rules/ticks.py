@@ -40,6 +40,7 @@ from canary.rules.gates import (
 )
 from canary.rules.hooks import called, checks_of, hooks_of, names_out, waited_for
 from canary.rules.pods import broken, lost, some_lost
+from canary.rules.reach import MENDED
 from canary.rules.rounds import (
     asked,
     began,
@@ -75,7 +76,9 @@ def due_in(tick: Tick) -> timedelta:
 
 def resync(tick: Tick, after: timedelta) -> Decision:
     """Between two ticks: the routes carry what the state says, and the status what was counted."""
-    return _between(tick, *_to_route(tick), after=after)
+    # A share of a Service that a gateway has not heard of is nobody's, and goes once that lasts.
+    soon = min(after, MENDED) if tick.ctx.observed.split.unheard else after
+    return _between(tick, *_to_route(tick), after=soon)
 
 
 def _between(

@@ -123,6 +123,8 @@ class World:
     joined: frozenset[str] = frozenset()
     confirmed: bool = True
     lag: str = ""
+    unheard: str = ""
+    carried_for: timedelta | None = None
     values: dict[str, float | None] = field(default_factory=dict)
     refuse_hooks: set[str] = field(default_factory=set)
     state: State = State()
@@ -244,6 +246,8 @@ class World:
             routes=self.routes,
             confirmed=self.confirmed,
             lag=self.lag,
+            unheard=self.unheard,
+            carried_for=self.carried_for,
         )
 
     def joining(self) -> Joining | None:

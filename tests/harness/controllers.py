@@ -60,7 +60,8 @@ class Surroundings:
 
     `health` says what an image does; `gateway_up` whether routes are taken over, but for those of
     the `untaken` kinds; `lacks` a word that the gateway of HTTPRoutes does not know, "" for none:
-    it follows no route that has it; `lost` are the nodes that are not heard of.
+    it follows no route that has it; `heard` the Services that it has heard of, None for all;
+    `lost` are the nodes that are not heard of.
     """
 
     api: ApiServer
@@ -68,6 +69,7 @@ class Surroundings:
     gateway_up: bool = True
     untaken: set[Resource] = field(default_factory=set)
     lacks: str = ""
+    heard: frozenset[str] | None = None
     lost: set[int] = field(default_factory=set)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -273,14 +275,31 @@ class Surroundings:
         if resource == HTTPROUTES and self.lacks and self.lacks in str(route["spec"]):
             why = {"reason": "UnsupportedValue", "message": f"no {self.lacks} here"}
             taken = {**taken, "status": "False", **why}
+        conditions = [taken, *self._unresolved(resource, route)]
         status: Json = {
-            "parents": [{"controllerName": "gateway", "parentRef": PARENT, "conditions": [taken]}]
+            "parents": [
+                {"controllerName": "gateway", "parentRef": PARENT, "conditions": conditions}
+            ]
         }
         if resource == HTTPPROXIES:
             status = {"currentStatus": "valid", "conditions": [{**taken, "type": "Valid"}]}
         if route.get("status") != status:
             place = (metadata["namespace"], metadata["name"])
             self.api.merge_patch(resource, place, {"status": status}, GATEWAY, "status")
+
+    def _unresolved(self, resource: Resource, route: Json) -> Iterator[Json]:
+        if resource != HTTPROUTES or self.heard is None:
+            return
+        rules = route["spec"].get("rules") or ()
+        names = {ref["name"] for rule in rules for ref in rule.get("backendRefs") or ()}
+        for name in sorted(names - self.heard):
+            yield {
+                "type": "ResolvedRefs",
+                "status": "False",
+                "reason": "BackendNotFound",
+                "message": f"service {name} not found",
+                "observedGeneration": route["metadata"]["generation"],
+            }
 
 
 def image_of(obj: Json) -> str:

@@ -102,7 +102,7 @@ def test_what_may_be_over_by_itself_counts_once_it_has_lasted() -> None:
     store, _ = stored("one")
     now = 100.0
     refusals = Refusals(lambda: now)
-    mark = '{"rules":[],"targets":{"web":{"canary":"web-canary","stable":"web","weight":0}}}'
+    mark = '{"rules":[],"targets":{"web":{"canary":"web-canary","stable":"web","weight":5}}}'
     one = deepcopy(store.now("one"))
     one["metadata"]["annotations"] = {"headgate.dev/split": mark}
     written = HTTP.with_traffic(one, _mark(one))
@@ -125,6 +125,42 @@ def test_what_may_be_over_by_itself_counts_once_it_has_lasted() -> None:
     assert refusals.are_new(WEB, saying(TAKEN, NOT_FOUND))
     assert "BackendNotFound" in refusals.said(WEB, saying(TAKEN, NOT_FOUND))
     assert refusals.has_lasted(WEB, HTTP, one)
+
+
+async def test_a_gateway_that_has_not_heard_of_the_service_keeps_the_share_from_it() -> None:
+    now = 100.0
+    store, _ = stored("one")
+    router = AdoptedRoutes(store, clock=lambda: now)
+    await router.write_split(WEB, STRATEGY, NOTHING)
+    says(store, "one", TAKEN, NOT_FOUND)
+    for _ in range(5):
+        now += 10 * LASTS
+        found = await router.read_split(WEB, STRATEGY)
+        assert (found.declined, found.lag) == ("", "")
+        assert found.unheard.startswith("HTTPRoute one: Gateway public says ResolvedRefs: False")
+        await router.write_split(WEB, STRATEGY, Traffic(50, run="r1"))
+        assert (is_in(store, "one"), split_of(store, "one")) == (True, 0)
+    says(store, "one", TAKEN)
+    assert (await router.read_split(WEB, STRATEGY)).unheard == ""
+    await router.write_split(WEB, STRATEGY, Traffic(50, run="r1"))
+    assert split_of(store, "one") == 50
+    says(store, "one", TAKEN, NOT_FOUND)
+    found = await router.read_split(WEB, STRATEGY)
+    assert (found.declined, found.lacks(Traffic(50))) == ("", False)
+    assert found.unheard, "nobody is judged by what does not come to it"
+    now += LASTS
+    found = await router.read_split(WEB, STRATEGY)
+    assert found.lacks(Traffic(50)), "nobody is to come by it"
+    await router.write_split(WEB, STRATEGY, Traffic(50, run="r1"))
+    says(store, "one", TAKEN, NOT_FOUND)
+    assert (is_in(store, "one"), split_of(store, "one")) == (True, 0)
+    assert (await router.read_split(WEB, STRATEGY)).unheard
+
+
+def split_of(store: RouteStore, name: str) -> int:
+    mark = mark_of(store.now(name))
+    assert mark is not None
+    return mark.splits["web"].weight
 
 
 def _mark(it: Json) -> Mark:

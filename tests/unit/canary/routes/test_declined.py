@@ -337,16 +337,41 @@ def test_where_both_are_to_blame_both_stay_out() -> None:
 
 # --- what may be over by itself -----------------------------------------------------------------
 
+SHARE = Traffic(5, run=RUN)
+
+
+def weights(it: Json) -> dict[str, int]:
+    [rule] = it["spec"]["rules"]
+    return {ref["name"]: ref.get("weight", 1) for ref in rule["backendRefs"]}
+
 
 def test_a_service_that_is_not_heard_of_yet_counts_once_it_lasts() -> None:
-    it = says(ask(says(plain(), TAKEN), Traffic(5, run=RUN)), TAKEN, NOT_FOUND)
+    it = says(ask(says(plain(), TAKEN), SHARE), TAKEN, NOT_FOUND)
     assert is_passing(HTTP, it, mark_on(it), "web")
     assert why(it) == ""
     assert "BackendNotFound" in why(it, lasting=True)
-    assert is_in(ask(it, Traffic(5, run=RUN)))
-    assert not is_in(ask(it, Traffic(5, run=RUN), lasting=True))
+    assert weights(ask(it, SHARE)) == {"web": 95, "web-canary": 5}
+    quiet = says(ask(it, SHARE, lasting=True), TAKEN, NOT_FOUND)
+    assert weights(quiet) == {"web": 100, "web-canary": 0}, "the gateway says when it is over"
+    assert mark_on(quiet).splits["web"].declined is None
     refused = says(it, REFUSED, NOT_FOUND)
     assert not is_passing(HTTP, refused, mark_on(refused), "web"), "something else is not"
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+def test_without_a_share_a_service_is_waited_for_and_then_has_what_is_asked_for(
+    *, lasting: bool
+) -> None:
+    quiet = says(ask(says(plain(), TAKEN), NOTHING), TAKEN, NOT_FOUND)
+    for traffic in (NOTHING, SHARE, ALL_MIRRORED):
+        again = ask(quiet, traffic, lasting=lasting)
+        assert (again["spec"], mark_on(again)) == (quiet["spec"], mark_on(quiet))
+    assert weights(ask(says(quiet, TAKEN), SHARE)) == {"web": 95, "web-canary": 5}
+
+
+def test_what_is_not_over_by_itself_goes_out_though_a_service_is_not_heard_of_either() -> None:
+    quiet = says(ask(says(plain(), TAKEN), NOTHING), REFUSED, NOT_FOUND)
+    assert not is_in(ask(quiet, NOTHING))
 
 
 # --- HTTPProxies --------------------------------------------------------------------------------

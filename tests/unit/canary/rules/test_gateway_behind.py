@@ -5,11 +5,14 @@ from datetime import timedelta
 
 from canary.contract import Reason
 from canary.model.state import Phase
+from canary.model.traffic import NOTHING
 from canary.model.world import CanaryPod
+from canary.rules.actions import SetTraffic
 from canary.rules.former import UNLEARNED
 from tests.fakes.world import STRATEGY, World
 from tests.unit.canary.rules.test_reach import at_weight, held, until
 
+UNHEARD = "HTTPRoute web: Gateway edge says ResolvedRefs: False (BackendNotFound)"
 LAG = "HTTPRoute web: Gateway edge has seen its generation 3 of 5"
 LONG = timedelta(minutes=10)
 MINUTE = timedelta(minutes=1)
@@ -58,6 +61,61 @@ def test_no_step_is_taken_on_a_share_that_nobody_had() -> None:
     assert world.state.message == f"web.prod stays at weight 20: {LAG}"
     caught_up(world).run()
     assert world.weights == [10, 20, 30, 40, 50, 0]
+
+
+def test_no_weight_before_the_gateway_has_heard_of_the_canary_s_service() -> None:
+    world = held()
+    world.unheard = UNHEARD
+    world.run(LONG)
+    assert (world.state.phase, world.state.weight, world.weights) == (Phase.PROGRESSING, 0, [])
+    assert world.state.reason == Reason.GATEWAY_BEHIND
+    assert world.state.message.endswith(f"gets no traffic yet: {UNHEARD}")
+    world.unheard = ""
+    world.run()
+    assert world.weights == [10, 20, 30, 40, 50, 0]
+
+
+def test_a_run_whose_service_a_gateway_knows_no_more_holds_and_goes_on() -> None:
+    world = at_weight(20)
+    world.unheard, world.traffic = UNHEARD, NOTHING  # as the router has it then
+    decision = world.reconcile()
+    assert decision.state.reason == Reason.ROUTE_REFUSED
+    assert decision.state.message == f"web.prod is held at weight 20: {UNHEARD}"
+    assert any(isinstance(it, SetTraffic) for it in decision.actions), "given back by this"
+    world.unheard = ""
+    world.run()
+    assert world.state.phase is Phase.SUCCEEDED
+
+
+def test_no_step_is_taken_on_a_share_of_a_service_that_the_gateway_does_not_know() -> None:
+    world = at_weight(50)
+    world.unheard = UNHEARD
+    world.run(LONG)
+    assert (world.state.phase, world.state.weight) == (Phase.PROGRESSING, 50)
+    assert world.state.message == f"web.prod stays at weight 50: {UNHEARD}"
+
+
+def test_a_check_that_looks_back_on_less_than_half_an_interval_of_its_share_takes_no_step() -> None:
+    world = at_weight(20)
+    half = STRATEGY.interval / 2
+    world.carried_for = half - timedelta(seconds=1)
+    world.run(LONG)
+    assert (world.state.phase, world.state.weight) == (Phase.PROGRESSING, 20)
+    assert world.state.reason == Reason.GATEWAY_BEHIND
+    assert world.state.message == (
+        "web.prod stays at weight 20: the gateway has had this share for 29 of the 60 s that a "
+        "check looks back"
+    )
+    world.carried_for = half
+    world.run()
+    assert world.weights == [10, 20, 30, 40, 50, 0]
+
+
+def test_a_failed_check_counts_however_short_the_gateway_has_had_the_share() -> None:
+    world = at_weight(20)
+    world.carried_for, world.values = timedelta(0), {"v2": 99.0}
+    world.run(LONG)
+    assert world.state.phase is Phase.FAILED
 
 
 def test_no_pod_of_the_stable_is_replaced_meanwhile() -> None:
