@@ -160,7 +160,7 @@ def essence_of_route(route: Json) -> Json:
 def _told(route: Json) -> str:
     """Return what counts of what gateways tell of a route, as digests; they tell much else."""
     dialect = dialect_of(route)
-    if dialect is None:
+    if dialect is None or not isinstance(route.get("spec"), dict):
         return ""
     behind = ("behind",) if dialect.lag(route) else ()
     return " ".join((*behind, *(it.who for it in dialect.word(route).troubles)))

@@ -8,6 +8,7 @@ windows where that changes nothing but their length; else the check waits.
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -95,7 +96,7 @@ def _asked(text: SourceQuery, past: Past, now: datetime) -> SourceQuery:
     except NotCounts:
         return late_texts((text,), past, now)[0]
     if not any(_touches(one, past, now) for one in reads):
-        return text
+        return _from_first_traffic(text, reads, past, now)
     written = _by_name(text.query, past.pods)
     named = text.query if written is None else written
     mixed = [
@@ -106,6 +107,26 @@ def _asked(text: SourceQuery, past: Past, now: datetime) -> SourceQuery:
     if not mixed:
         return replace(text, query=named)
     return _looking_back_less(replace(text, query=named), mixed, past, now)
+
+
+def _from_first_traffic(
+    text: SourceQuery, reads: Sequence[Read], past: Past, now: datetime
+) -> SourceQuery:
+    """Shorten rates to what lies after the first traffic, however long ago the canary before was.
+
+    A rate is extrapolated to the beginning of its window, but not below 0. A bucket of a histogram
+    in which that canary had all its requests is so, one in which it had none is not: of good
+    requests that come late in a window a tenth seems to be as slow as those of before.
+    """
+    began = past.traffic_since
+    if began is None or not any(
+        can_be_shortened(one)
+        and now - began < (one.reach(past.recorded) or timedelta.max)
+        and _finds_former(one, past, named=True)
+        for one in reads
+    ):
+        return text
+    return _shorter(text, began, past, now) or text
 
 
 def _touches(one: Read, past: Past, now: datetime) -> bool:
@@ -133,19 +154,30 @@ def _looking_back_less(
 ) -> SourceQuery:
     """Shorten rates to what lies after the first traffic; wait for whatever is no rate."""
     former = past.former_until or now
-    least = _SCRAPES * past.scrape
-    since = now - max(former, past.traffic_since or former)
-    window = max(least, timedelta(seconds=math.floor(since.total_seconds())))
-    query = None
+    began = max(former, past.traffic_since or former)
+    shorter = None
     if all(can_be_shortened(one) for one in mixed):
-        query = _shortened(text.query, window)
+        shorter = _shorter(text, began, past, now)
+    if shorter is not None:
+        return shorter
+    reaches = [one.reach(past.recorded) for one in mixed]
+    known = [reach for reach in reaches if reach is not None]
+    until = _after(former, max(known)) if len(known) == len(reaches) else NEVER
+    return replace(text, waits_until=until)
+
+
+def _shorter(text: SourceQuery, began: datetime, past: Past, now: datetime) -> SourceQuery | None:
+    """Return a query whose rates look back on what has come since; it waits for two scrapes of it.
+
+    None where its rates cannot be shortened.
+    """
+    least = _SCRAPES * past.scrape
+    window = max(least, timedelta(seconds=math.floor((now - began).total_seconds())))
+    query = _shortened(text.query, window)
     if query is None:
-        reaches = [one.reach(past.recorded) for one in mixed]
-        known = [reach for reach in reaches if reach is not None]
-        until = _after(former, max(known)) if len(known) == len(reaches) else NEVER
-        return replace(text, waits_until=until)
-    if now - window < former:
-        return replace(text, waits_until=former + least)
+        return None
+    if now - window < began:
+        return replace(text, waits_until=began + least)
     return replace(text, query=query)
 
 

@@ -57,6 +57,8 @@ _KEEP_EVERY: Final = timedelta(seconds=30)
 """How often evidence is stored between two ticks."""
 _GRACE: Final = timedelta(seconds=5)
 """How long a question may be out before the status says so: most are answered long before."""
+_MOMENT: Final = timedelta(seconds=2)
+"""What all gateways take."""
 _HELD_UP: Final = frozenset({Reason.WAITING_FOR_HOOK, Reason.QUEUED})
 _PASSING: Final = _HELD_UP | {
     Reason.PODS_LOST,
@@ -151,6 +153,7 @@ def tick_while_promoting(tick: Tick) -> Decision:
 
 def check(tick: Tick) -> Decision:
     """One check: ask what it needs, and decide once what has come is enough."""
+    tick = _since_carried(tick)
     hooks = hooks_of(tick.strategy, HookType.ROLLOUT) if is_running(tick.state) else ()
     tick = replace(tick, state=called(tick.ctx, tick.state, hooks))
     ask = question(tick)
@@ -165,6 +168,18 @@ def check(tick: Tick) -> Decision:
     seen = _seen(tick, ask, checks)
     state = mended(seen, tick.strategy) if is_moved(tick) else seen
     return _VERDICTS[outcome](replace(tick, state=state))
+
+
+def _since_carried(tick: Tick) -> Tick:
+    """The first traffic is not what was written, but what the gateways have had since."""
+    state, lasted = tick.state, tick.ctx.observed.split.carried_for
+    before = (step.traffic.is_nothing for step in tick.strategy.steps[: max(0, state.step)])
+    if lasted is None or state.traffic_since is None or not all(before):
+        return tick
+    since = tick.ctx.now - lasted
+    if since - state.traffic_since <= _MOMENT:
+        return tick
+    return replace(tick, state=replace(state, traffic_since=since))
 
 
 def _asking(tick: Tick, ask: MetricsAsk) -> Decision:

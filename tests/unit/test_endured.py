@@ -9,9 +9,11 @@ import pytest
 from tests.cluster.soak.endured import (
     BOUND,
     BOUNDS,
+    LEADS,
     LONG,
     SLACK,
     WARM,
+    WARM_LEADING,
     Ended,
     Kind,
     Life,
@@ -134,12 +136,12 @@ def lived(per_second: float, seconds: float, jump: float = 0.0) -> dict[Life, li
             at,
             {
                 **dict.fromkeys((it.name for it in BOUNDS), 7.0),
-                "memory": 50 + per_second * at - jump * (at < WARM),
+                "memory": 50 + per_second * at - jump * (at < WARM_LEADING),
             },
         )
         for at in times
     ]
-    return {Life("pod/1", "analyzer, leads", 0.0): samples}
+    return {Life("pod/1", LEADS, 0.0): samples}
 
 
 def wrongly(lives: dict[Life, list[Sample]], since: float = 0.0) -> list[str]:
@@ -153,14 +155,24 @@ def test_what_grows_is_found_and_what_is_flat_is_not() -> None:
 
 
 def test_a_short_life_is_told_and_held_to_nothing() -> None:
-    found = growths(lived(0.01, WARM + LONG - 10), 0.0)
+    found = growths(lived(0.01, WARM_LEADING + LONG - 10), 0.0)
     memory = found[0]
     assert not memory.counts
     assert measured(found) == set()
-    assert measured(growths(lived(0.01, WARM + LONG), 0.0)) == {"analyzer, leads"}
+    assert measured(growths(lived(0.01, WARM_LEADING + LONG), 0.0)) == {LEADS}
     assert str(memory).endswith("+6.00 / 10 min short")
-    assert wrongly(lived(0.01, WARM + LONG)) == ["memory"]
+    assert wrongly(lived(0.01, WARM_LEADING + LONG)) == ["memory"]
     assert growths(lived(0.01, WARM), 0.0) == []
+
+
+def test_the_memory_of_one_that_has_led_is_seen_on_where_it_waits() -> None:
+    [samples] = lived(0.01, 900).values()
+    lives = {
+        Life("pod/1", LEADS, 0.0): samples[:45],
+        Life("pod/1", "analyzer, waits", 450.0): samples[45:],
+    }
+    memory = [one for one in growths(lives, 0.0) if one.bound.name == "memory"]
+    assert [(one.life.part, one.seconds, one.wrong) for one in memory] == [(LEADS, 600.0, True)]
 
 
 def test_what_came_before_the_window_does_not_count() -> None:

@@ -121,9 +121,9 @@ def test_what_lies_further_back_changes_nothing(text: str) -> None:
 @pytest.mark.parametrize(
     ("former", "traffic", "wanted"),
     [
-        (12, 4, f"rate({GATEWAY}[10s])"),
-        (9, 4, seconds(1)),
-        (3, 0, seconds(7)),
+        (12, 10.5, f"rate({GATEWAY}[10s])"),
+        (12, 4, seconds(6)),
+        (3, 0, seconds(10)),
         (50, 20.9, f"rate({GATEWAY}[20s])"),
         (5, 50, seconds(5)),
     ],
@@ -133,6 +133,29 @@ def test_no_window_is_shorter_than_two_scrapes(
 ) -> None:
     expected = wanted if isinstance(wanted, str) else NOW + wanted
     assert asked(f"rate({GATEWAY}[1m])", past(former=former, traffic=traffic)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "traffic", "wanted"),
+    [
+        (f"rate({GATEWAY}[1m])", 20, f"rate({GATEWAY}[20s])"),
+        (f"rate({GATEWAY}[1m])", 4, seconds(6)),
+        (f"rate({GATEWAY}[1m])", 61, f"rate({GATEWAY}[1m])"),
+        (f"rate({GATEWAY}[1m])", None, f"rate({GATEWAY}[1m])"),
+        # Of pods, each has counted from 0; what is no rate is not extrapolated.
+        ('rate(a{pod=~"web-canary-.*"}[1m])', 20, 'rate(a{pod=~"web-canary-.*"}[1m])'),
+        (f"avg_over_time({GATEWAY}[1m])", 20, f"avg_over_time({GATEWAY}[1m])"),
+        (f"sum(increase({GATEWAY}[1m]))", 20, f"sum(increase({GATEWAY}[1m]))"),
+        (f"rate({GATEWAY}[1m] offset 5s)", 20, f"rate({GATEWAY}[1m] offset 5s)"),
+    ],
+)
+def test_however_long_ago_the_canary_before_was_rates_look_back_on_own_traffic(
+    text: str, traffic: float | None, wanted: str | timedelta
+) -> None:
+    """Prometheus told 930 ms of 27 requests of 5 ms, as 102 slow ones were in the buckets."""
+    expected = wanted if isinstance(wanted, str) else NOW + wanted
+    assert asked(text, past(former=3600, traffic=traffic)) == expected
+    assert asked(text, past(former=None, traffic=traffic)) == text
 
 
 def test_without_names_of_its_own_a_pattern_is_no_help() -> None:

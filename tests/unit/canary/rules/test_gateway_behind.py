@@ -3,6 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from canary.contract import Reason
 from canary.model.state import Phase
 from canary.model.traffic import NOTHING
@@ -116,6 +118,27 @@ def test_a_failed_check_counts_however_short_the_gateway_has_had_the_share() -> 
     world.carried_for, world.values = timedelta(0), {"v2": 99.0}
     world.run(LONG)
     assert world.state.phase is Phase.FAILED
+
+
+@pytest.mark.parametrize(("lasted", "moves"), [(3, True), (59, False), (None, False)])
+def test_the_first_traffic_is_what_the_gateway_has_had(lasted: int | None, *, moves: bool) -> None:
+    world = at_weight(10)
+    written = world.state.traffic_since
+    world.carried_for = None if lasted is None else timedelta(seconds=lasted)
+    assert written is not None
+    until(world, lambda it: it.now >= written + STRATEGY.interval)
+    world.reconcile()
+    assert (world.state.traffic_since != written) is moves
+    if lasted is not None and moves:
+        assert world.state.traffic_since == world.now - timedelta(seconds=lasted)
+
+
+def test_at_a_later_share_the_first_one_stays_what_it_was() -> None:
+    world = at_weight(20)
+    written = world.state.traffic_since
+    world.carried_for = timedelta(seconds=1)
+    world.run(LONG)
+    assert (world.state.weight, world.state.traffic_since) == (20, written)
 
 
 def test_no_pod_of_the_stable_is_replaced_meanwhile() -> None:
