@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from analyzer.routers.standing import Place, place_of
 from canary.model.traffic import Traffic
 from canary.model.values import Json, Key
 from canary.routes.dialect import Dialect
 
 _FORGOTTEN: Final = 600.0
 """Seconds after which nobody asks any more for what has passed by."""
-_Place = tuple[Key, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Carrying:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._known: dict[_Place, _Carried] = {}
+        self._known: dict[Place, _Carried] = {}
 
     def lasted(
         self, key: Key, routes: Iterable[tuple[Dialect, Json, frozenset[Traffic]]]
@@ -59,8 +59,7 @@ class Carrying:
     def _since(
         self, key: Key, now: float, dialect: Dialect, route: Json, traffic: frozenset[Traffic]
     ) -> float | None:
-        metadata = route["metadata"]
-        place = (key, dialect.kind, metadata["namespace"], metadata["name"])
+        place = place_of(key, dialect, route)
         before = self._known.get(place)
         since = None if before is None or before.traffic != traffic else before.since
         if since is None and _is_served(dialect, route):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from analyzer.routers.standing import called
+from analyzer.routers.standing import Place, called, place_of
 from canary.model.values import Json, Key
 from canary.routes.dialect import Dialect
 
@@ -27,7 +27,6 @@ Contour took 8 and 12 s after 52 and 91 s (1.33, on the sandbox), and none after
 """
 _FORGOTTEN: Final = 600.0
 """Seconds after which nobody asks any more for what has passed by."""
-_Place = tuple[Key, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class Lags:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._known: dict[_Place, _Lag] = {}
+        self._known: dict[Place, _Lag] = {}
 
     def said(self, key: Key, routes: Iterable[tuple[Dialect, Json]]) -> str:
         """Say whose gateways are waited for and which have just caught up, "" for none."""
@@ -64,8 +63,7 @@ class Lags:
         )
 
     def _said(self, key: Key, dialect: Dialect, route: Json) -> str:
-        now, why, metadata = self._clock(), dialect.lag(route), route["metadata"]
-        place = (key, dialect.kind, metadata["namespace"], metadata["name"])
+        now, why, place = self._clock(), dialect.lag(route), place_of(key, dialect, route)
         lag = self._known.get(place)
         if why:
             since = now if lag is None or lag.since is None else lag.since

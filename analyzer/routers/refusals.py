@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from analyzer.routers.standing import called, is_quiet, kept_out, name_on, standing
+from analyzer.routers.standing import Place, called, is_quiet, kept_out, name_on, place_of, standing
 from canary.model.values import Json, Key
 from canary.routes.declined import declines, is_passing
 from canary.routes.dialect import Dialect
@@ -18,7 +18,6 @@ LASTS: Final = 10.0
 """Seconds after which a gateway that is not behind has heard of a Service."""
 _FORGOTTEN: Final = 600.0
 """Seconds after which nobody asks any more for what has passed by."""
-_Place = tuple[Key, str, str, str]
 
 
 class Refusals:
@@ -31,7 +30,7 @@ class Refusals:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._since: dict[_Place, float] = {}
+        self._since: dict[Place, float] = {}
 
     def said(self, key: Key, routes: Iterable[tuple[Dialect, Json]]) -> str:
         """Say which routes a target's split comes or stays out of and why, "" for none."""
@@ -47,12 +46,12 @@ class Refusals:
 
     def has_lasted(self, key: Key, dialect: Dialect, route: Json) -> bool:
         """Tell whether what may be over by itself is not over after all."""
-        since = self._since.get(_place(key, dialect, route))
+        since = self._since.get(place_of(key, dialect, route))
         lasts = since is not None and self._clock() - since >= LASTS
         return lasts and not is_quiet(route, key)
 
     def _declines(self, key: Key, dialect: Dialect, route: Json) -> str:
-        mark, name, place = standing(route), name_on(route, key), _place(key, dialect, route)
+        mark, name, place = standing(route), name_on(route, key), place_of(key, dialect, route)
         if not is_passing(dialect, route, mark, name):
             self._since.pop(place, None)
         elif place not in self._since:
@@ -60,8 +59,3 @@ class Refusals:
             kept = {it: at for it, at in self._since.items() if now - at < _FORGOTTEN}
             self._since = {**kept, place: now}
         return declines(dialect, route, mark, name, lasting=self.has_lasted(key, dialect, route))
-
-
-def _place(key: Key, dialect: Dialect, route: Json) -> _Place:
-    metadata = route["metadata"]
-    return key, dialect.kind, metadata["namespace"], metadata["name"]

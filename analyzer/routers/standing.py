@@ -16,6 +16,16 @@ Change = Callable[[Dialect, Json, Mark], Mark]
 """Returns what a route's mark is to be."""
 
 
+Place = tuple[Key, str, str, str]
+"""A target, and kind, namespace and name of a route that it is split on."""
+
+
+def place_of(key: Key, dialect: Dialect, route: Json) -> Place:
+    """Return by what a target's split on a route is known from look to look."""
+    metadata = route["metadata"]
+    return key, dialect.kind, metadata["namespace"], metadata["name"]
+
+
 def name_on(route: Json, key: Key) -> str:
     """Return what a target is called in a route's mark: with its namespace in another one's."""
     return seen_from(space_of(route), key.namespace, key.name)

@@ -1,5 +1,7 @@
 """Whole runs behind a gateway whose watches are late: of Services, or of the route itself."""
 
+from typing import Any
+
 from canary.contract import Reason
 from runtime.resources import HTTPROUTES
 from tests.harness.faults import Recorder
@@ -8,6 +10,7 @@ from tests.harness.stage import LAG, Stage
 from tests.harness.stories import BAD, Story, begun, has_traffic, push
 
 INTERVAL = 10.0
+PROMOTED: Any = {"phase": "Succeeded", "serves": "web:2", "released": {"web:2": 1}}
 AFTER_AN_OUTAGE = 91.0
 """Seconds that Contour took (docs/adr/0055)."""
 
@@ -15,6 +18,15 @@ AFTER_AN_OUTAGE = 91.0
 def says(stage: Stage) -> tuple[str, str]:
     condition = (stage.status().get("conditions") or [{}])[0]
     return str(condition.get("reason", "")), str(condition.get("message", ""))
+
+
+async def written(stage: Stage) -> None:
+    """Bring a run to where its first share is written, and no gateway has it."""
+    await begun(stage)
+    await push(stage, "web:2")
+    await stage.until("a canary", lambda: stage.canary_image() == "web:2")
+    stage.others.untaken = {HTTPROUTES}
+    await has_traffic(stage, "web:2")
 
 
 def test_a_service_that_a_gateway_hears_of_late_keeps_the_run_waiting_and_is_forgotten() -> None:
@@ -30,18 +42,12 @@ def test_a_service_that_a_gateway_hears_of_late_keeps_the_run_waiting_and_is_for
         stage.others.step()
         await stage.until("traffic", lambda: stage.weight() > 0, 3 * LAG)
 
-    released = {"web:2": 1}
-    story = Story(name="a late Service", plays=plays, phase="Succeeded", serves="web:2")
-    play(_with(story, released), lambda _: Recorder())
+    play(Story(name="a late Service", plays=plays, **PROMOTED), lambda _: Recorder())
 
 
 def test_a_service_that_a_gateway_forgets_in_mid_run_takes_the_share_for_as_long() -> None:
     async def plays(stage: Stage) -> None:
-        await begun(stage)
-        await push(stage, "web:2")
-        await stage.until("a canary", lambda: stage.canary_image() == "web:2")
-        stage.others.untaken = {HTTPROUTES}
-        await has_traffic(stage, "web:2")
+        await written(stage)
         stage.others.untaken, stage.others.heard = set(), frozenset({"web"})
         stage.others.step()
         await stage.until("no share", lambda: not stage.weight(), 3 * INTERVAL)
@@ -51,19 +57,14 @@ def test_a_service_that_a_gateway_forgets_in_mid_run_takes_the_share_for_as_long
         stage.others.step()
         await stage.until("its share again", lambda: stage.weight() > 0, 3 * LAG)
 
-    story = Story(name="a Service forgotten", plays=plays, phase="Succeeded", serves="web:2")
-    play(_with(story, {"web:2": 1}), lambda _: Recorder())
+    play(Story(name="a Service forgotten", plays=plays, **PROMOTED), lambda _: Recorder())
 
 
 def test_a_share_that_the_gateway_had_for_a_moment_is_not_judged_by_that() -> None:
     """In an endurance run four requests by then promoted a version that fails every fifth."""
 
     async def plays(stage: Stage) -> None:
-        await begun(stage)
-        await push(stage, "web:2")
-        await stage.until("a canary", lambda: stage.canary_image() == "web:2")
-        stage.others.untaken = {HTTPROUTES}
-        await has_traffic(stage, "web:2")
+        await written(stage)
         first = stage.weight()
         await stage.wait(INTERVAL - 2)
         stage.others.untaken = set()
@@ -80,13 +81,3 @@ def test_a_share_that_the_gateway_had_for_a_moment_is_not_judged_by_that() -> No
         never=frozenset({"web:2"}),
     )
     play(story, lambda _: Recorder())
-
-
-def _with(story: Story, released: dict[str, int]) -> Story:
-    return Story(
-        name=story.name,
-        plays=story.plays,
-        phase=story.phase,
-        serves=story.serves,
-        released=released,
-    )
