@@ -5,7 +5,7 @@ with every interval that has passed they are asked anew, which is another round 
 """
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from canary.model.asking import MetricsAnswer, MetricsAsk, OwnCount, Sample, Unanswered
@@ -16,6 +16,8 @@ from canary.rules.checks import check_all, overall
 from canary.rules.context import Tick
 from canary.rules.hooks import came_last, hooks_of
 
+_MOMENT: Final = timedelta(seconds=2)
+"""What all gateways take."""
 _HALF: Final = 50
 """Percent: a stable with less traffic than its canary is nothing to compare it with."""
 
@@ -127,6 +129,18 @@ def _rounds_waited(tick: Tick) -> int:
     last = came_last(tick.state)
     until = tick.ctx.now if isinstance(last, Unanswered) else last
     return max(0, (until - began(tick)) // tick.strategy.interval)
+
+
+def since_carried(tick: Tick) -> Tick:
+    """The first traffic is not what was written, but what the gateways have had since."""
+    state, lasted = tick.state, tick.ctx.observed.split.carried_for
+    before = (step.traffic.is_nothing for step in tick.strategy.steps[: max(0, state.step)])
+    if lasted is None or state.traffic_since is None or not all(before):
+        return tick
+    since = tick.ctx.now - lasted
+    if since - state.traffic_since <= _MOMENT:
+        return tick
+    return replace(tick, state=replace(state, traffic_since=since))
 
 
 def is_running(state: State) -> bool:

@@ -49,6 +49,7 @@ from canary.rules.rounds import (
     outcome_of,
     question,
     samples_of,
+    since_carried,
 )
 from canary.rules.routed import meant, to_traffic, wanted
 from canary.rules.transitions import made_whole, promote, refuse
@@ -57,8 +58,6 @@ _KEEP_EVERY: Final = timedelta(seconds=30)
 """How often evidence is stored between two ticks."""
 _GRACE: Final = timedelta(seconds=5)
 """How long a question may be out before the status says so: most are answered long before."""
-_MOMENT: Final = timedelta(seconds=2)
-"""What all gateways take."""
 _HELD_UP: Final = frozenset({Reason.WAITING_FOR_HOOK, Reason.QUEUED})
 _PASSING: Final = _HELD_UP | {
     Reason.PODS_LOST,
@@ -153,7 +152,7 @@ def tick_while_promoting(tick: Tick) -> Decision:
 
 def check(tick: Tick) -> Decision:
     """One check: ask what it needs, and decide once what has come is enough."""
-    tick = _since_carried(tick)
+    tick = since_carried(tick)
     hooks = hooks_of(tick.strategy, HookType.ROLLOUT) if is_running(tick.state) else ()
     tick = replace(tick, state=called(tick.ctx, tick.state, hooks))
     ask = question(tick)
@@ -168,18 +167,6 @@ def check(tick: Tick) -> Decision:
     seen = _seen(tick, ask, checks)
     state = mended(seen, tick.strategy) if is_moved(tick) else seen
     return _VERDICTS[outcome](replace(tick, state=state))
-
-
-def _since_carried(tick: Tick) -> Tick:
-    """The first traffic is not what was written, but what the gateways have had since."""
-    state, lasted = tick.state, tick.ctx.observed.split.carried_for
-    before = (step.traffic.is_nothing for step in tick.strategy.steps[: max(0, state.step)])
-    if lasted is None or state.traffic_since is None or not all(before):
-        return tick
-    since = tick.ctx.now - lasted
-    if since - state.traffic_since <= _MOMENT:
-        return tick
-    return replace(tick, state=replace(state, traffic_since=since))
 
 
 def _asking(tick: Tick, ask: MetricsAsk) -> Decision:
