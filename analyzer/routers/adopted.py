@@ -98,12 +98,15 @@ class AdoptedRoutes:
         """
         split = _split(strategy)
         routes = await self._leading(key, split, strategy.routed_by, strategy.service_port)
-        shares = [(dialect, it, carried_by(dialect, it, key, split)) for dialect, it in routes]
-        counted = [one for one in shares if one[2] and not self._let_in.is_aside(key, one[1])]
-        own = [one for one in counted if is_of(one[1], key)] or counted
-        deciding = frozenset[Traffic]().union(*(found for _, _, found in own))
-        all_of_it = deciding.union(*(found for _, _, found in counted))
-        even = len(deciding) <= 1
+        counted = [
+            (dialect, it, found)
+            for dialect, it in routes
+            if (found := carried_by(dialect, it, key, split)) and not self._let_in.is_aside(key, it)
+        ]
+        deciding = [one for one in counted if is_of(one[1], key)] or counted
+        shares = frozenset[Traffic]().union(*(found for _, _, found in deciding))
+        all_of_it = shares.union(*(found for _, _, found in counted))
+        even = len(shares) <= 1
         problem = "" if even else uneven({called(it, key): found for _, it, found in counted})
         return Split(
             traffic=max(all_of_it, key=by_size, default=NOTHING),
@@ -114,7 +117,7 @@ class AdoptedRoutes:
             declined=self._refusals.said(key, routes),
             lag=self._lags.said(key, routes),
             unheard="; ".join(filter(None, (unheard(it, route, key) for it, route in routes))),
-            carried_for=self._carrying.lasted(key, own),
+            carried_for=self._carrying.lasted(key, deciding),
         )
 
     async def write_split(self, key: Key, strategy: Strategy, traffic: Traffic) -> None:

@@ -9,15 +9,11 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
 
-from analyzer.routers.standing import Place, place_of
+from analyzer.routers.standing import Place, place_of, recent
 from canary.model.traffic import Traffic
 from canary.model.values import Json, Key
 from canary.routes.dialect import Dialect
-
-_FORGOTTEN: Final = 600.0
-"""Seconds after which nobody asks any more for what has passed by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +61,7 @@ class Carrying:
         if since is None and _is_served(dialect, route):
             since = now
         if before is None:
-            kept = {it: one for it, one in self._known.items() if now - one.seen < _FORGOTTEN}
-            self._known = kept
+            self._known = recent(self._known, now)
         self._known[place] = _Carried(traffic, since, now)
         return since
 

@@ -1,7 +1,7 @@
 """One router of all: what carries a run's traffic is chosen by its strategy and what is there."""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -123,16 +123,18 @@ def together(*ways: Split) -> Split:
     there = [one for one in ways if one.routes]
     if len(there) <= 1:
         [split] = there or ways[:1]
-        return replace(split, even=all(one.even for one in ways), problem=_problems(ways))
+        return replace(
+            split, even=all(one.even for one in ways), problem=_said(one.problem for one in ways)
+        )
     return Split(
         traffic=max((one.traffic for one in there), key=by_size, default=NOTHING),
         routes=sum(one.routes for one in there),
         even=len({one.traffic for one in there}) == 1 and all(one.even for one in ways),
         confirmed=all(one.confirmed for one in ways),
-        problem=_problems(ways),
-        declined="; ".join(one.declined for one in ways if one.declined),
-        lag="; ".join(one.lag for one in ways if one.lag),
-        unheard="; ".join(one.unheard for one in ways if one.unheard),
+        problem=_said(one.problem for one in ways),
+        declined=_said(one.declined for one in ways),
+        lag=_said(one.lag for one in ways),
+        unheard=_said(one.unheard for one in ways),
         carried_for=min((it for one in ways if (it := one.carried_for) is not None), default=None),
     )
 
@@ -153,5 +155,5 @@ def lacking(split: Split, withheld: Sequence[str]) -> Split:
     )
 
 
-def _problems(ways: Sequence[Split]) -> str:
-    return "; ".join(one.problem for one in ways if one.problem)
+def _said(words: Iterable[str]) -> str:
+    return "; ".join(filter(None, words))

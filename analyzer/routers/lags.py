@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from analyzer.routers.standing import Place, called, place_of
+from analyzer.routers.standing import Place, called, place_of, recent
 from canary.model.values import Json, Key
 from canary.routes.dialect import Dialect
 
@@ -25,8 +25,6 @@ SETTLES: Final = 15.0
 
 Contour took 8 and 12 s after 52 and 91 s (1.33, on the sandbox), and none after 19 and 56.
 """
-_FORGOTTEN: Final = 600.0
-"""Seconds after which nobody asks any more for what has passed by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +65,8 @@ class Lags:
         lag = self._known.get(place)
         if why:
             since = now if lag is None or lag.since is None else lag.since
-            kept = {it: one for it, one in self._known.items() if now - one.seen < _FORGOTTEN}
-            self._known = {**kept, place: _Lag(since, now, 0.0 if lag is None else lag.felt)}
+            felt = 0.0 if lag is None else lag.felt
+            self._known = {**recent(self._known, now), place: _Lag(since, now, felt)}
             return why if now - since < MOST else ""
         if lag is None:
             return ""

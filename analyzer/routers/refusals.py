@@ -9,15 +9,22 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from analyzer.routers.standing import Place, called, is_quiet, kept_out, name_on, place_of, standing
+from analyzer.routers.standing import (
+    FORGOTTEN,
+    Place,
+    called,
+    is_quiet,
+    kept_out,
+    name_on,
+    place_of,
+    standing,
+)
 from canary.model.values import Json, Key
 from canary.routes.declined import declines, is_passing
 from canary.routes.dialect import Dialect
 
 LASTS: Final = 10.0
 """Seconds after which a gateway that is not behind has heard of a Service."""
-_FORGOTTEN: Final = 600.0
-"""Seconds after which nobody asks any more for what has passed by."""
 
 
 class Refusals:
@@ -56,6 +63,6 @@ class Refusals:
             self._since.pop(place, None)
         elif place not in self._since:
             now = self._clock()
-            kept = {it: at for it, at in self._since.items() if now - at < _FORGOTTEN}
+            kept = {it: at for it, at in self._since.items() if now - at < FORGOTTEN}
             self._since = {**kept, place: now}
         return declines(dialect, route, mark, name, lasting=self.has_lasted(key, dialect, route))

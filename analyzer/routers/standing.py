@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Final, Protocol, TypeVar
 
 from canary.contract import SPLIT
 from canary.model.traffic import NOTHING, Traffic, by_size
@@ -18,6 +19,24 @@ Change = Callable[[Dialect, Json, Mark], Mark]
 
 Place = tuple[Key, str, str, str]
 """A target, and kind, namespace and name of a route that it is split on."""
+FORGOTTEN: Final = 600.0
+"""Seconds after which nobody asks any more for what has passed by."""
+
+
+class Looked(Protocol):
+    """What is remembered from look to look; `seen` is the last one, in seconds of a clock."""
+
+    @property
+    def seen(self) -> float:
+        """When it was looked at last."""
+
+
+_L = TypeVar("_L", bound=Looked)
+
+
+def recent(known: Mapping[Place, _L], now: float) -> dict[Place, _L]:
+    """Return what somebody has looked at of late."""
+    return {place: one for place, one in known.items() if now - one.seen < FORGOTTEN}
 
 
 def place_of(key: Key, dialect: Dialect, route: Json) -> Place:

@@ -121,7 +121,7 @@ def _from_first_traffic(
     began = past.traffic_since
     if began is None or not any(
         can_be_shortened(one)
-        and now - began < (one.reach(past.recorded) or timedelta.max)
+        and _looks_before(one, began, past, now)
         and _finds_former(one, past, named=True)
         for one in reads
     ):
@@ -131,8 +131,13 @@ def _from_first_traffic(
 
 def _touches(one: Read, past: Past, now: datetime) -> bool:
     """Tell whether a selector looks back at a time when an earlier canary was there."""
+    former = past.former_until
+    return former is not None and _looks_before(one, former, past, now)
+
+
+def _looks_before(one: Read, moment: datetime, past: Past, now: datetime) -> bool:
     reach = one.reach(past.recorded)
-    return past.former_until is not None and (reach is None or now - past.former_until < reach)
+    return reach is None or now - moment < reach
 
 
 def _finds_former(one: Read, past: Past, *, named: bool) -> bool:

@@ -79,15 +79,16 @@ def asked(
 
     """
     before = mark.staying.get(target)
-    if before is None or before.declined is not None:
-        if before and before.declined and _stays(dialect, route, mark, before.declined, split):
+    out = None if before is None else before.declined
+    if before is None or out is not None:
+        if out is not None and _stays(dialect, route, mark, out, split.traffic):
             return mark
         return _heard(dialect, route, mark).having(target, split)
-    said = declines(dialect, route, mark, target, lasting=lasting)
-    same = shape_of(before.traffic) == shape_of(split.traffic)
-    if is_passing(dialect, route, mark, target) and (lasting or before.traffic.is_nothing):
+    if (lasting or before.traffic.is_nothing) and is_passing(dialect, route, mark, target):
         # In the rules without a share nobody comes by it, and the gateway says when it is over.
         return mark.having(target, replace(split, traffic=NOTHING))
+    said = declines(dialect, route, mark, target, lasting=lasting)
+    same = shape_of(before.traffic) == shape_of(split.traffic)
     if said and (same or split.traffic.is_nothing):
         return mark.having(target, _out(dialect, route, mark, target, split, said))
     if (before.stable, before.traffic) == (split.stable, split.traffic):
@@ -111,15 +112,12 @@ def _out(
     return replace(split, traffic=NOTHING, declined=declined)
 
 
-def _stays(
-    dialect: Dialect, route: Json, mark: Mark, declined: Declined, split: TargetSplit
-) -> bool:
+def _stays(dialect: Dialect, route: Json, mark: Mark, declined: Declined, traffic: Traffic) -> bool:
     """Tell whether what was declined is not to be put in again.
 
     A gateway that has something against the route without anything new of ours declines the
     team's own text; and where another split was as new, it may have been that one.
     """
-    traffic = split.traffic
     if traffic.is_nothing:
         return True
     if (declined.shape, declined.run) != (shape_of(traffic), traffic.run):

@@ -234,17 +234,21 @@ def deaths(chance: random.Random, seconds: float) -> Iterator[Death]:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What may grow by how much in ten minutes, and how it is written."""
+    """What may grow by how much in ten minutes, and how it is written.
+
+    What is `kept` a process has whatever part it plays.
+    """
 
     name: str
     unit: str
     most: float
+    kept: bool = False
 
 
 LEADS: Final = "analyzer, leads"
 BOUNDS: Final = (
-    Bound("memory", "MiB", 2.0),
-    Bound("children", "MiB", 2.0),
+    Bound("memory", "MiB", 2.0, kept=True),
+    Bound("children", "MiB", 2.0, kept=True),
     Bound("descriptors", "", 5.0),
     Bound("sockets", "", 5.0),
     Bound("tasks", "", 5.0),
@@ -313,17 +317,23 @@ def growths(lives: dict[Life, list[Sample]], since: float) -> list[Growth]:
     and fro with the API server, and what was taken is kept.
     """
     found = []
-    for life, samples in sorted(lives.items(), key=lambda one: (one[0].part, one[0].born)):
+    for life in sorted(lives, key=lambda one: (one.part, one.born)):
         for bound in BOUNDS:
-            begin, own = samples[0].at + WARM, samples
-            if bound.unit and life.part == LEADS:
-                begin, own = samples[0].at + WARM_LEADING, _of_process(lives, life.name)
-            elif bound.unit and _has_led(lives, life.name):
-                continue
-            warm = [one for one in own if one.at >= max(since, begin)]
+            warm = [one for one in _warm(lives, life, bound) if one.at >= since]
             if len(warm) >= 6:
                 found.append(_growth(life, bound, warm))
     return found
+
+
+def _warm(lives: dict[Life, list[Sample]], life: Life, bound: Bound) -> list[Sample]:
+    """Return by which samples a life is held to a bound: none of what its leading part tells."""
+    began = lives[life][0].at
+    if bound.kept and life.part == LEADS:
+        of_process = _of_process(lives, life.name)
+        return [one for one in of_process if one.at >= began + WARM_LEADING]
+    if bound.kept and _has_led(lives, life.name):
+        return []
+    return [one for one in lives[life] if one.at >= began + WARM]
 
 
 def _of_process(lives: dict[Life, list[Sample]], name: str) -> list[Sample]:
