@@ -128,6 +128,7 @@ async def build(
                 settings.defaults,
                 References(rooms.of),
                 reads,
+                index.abroad,
             ),
             inquirer=inquirer,
             actor=Actor(noting, adapters.router, records),

@@ -117,6 +117,8 @@ class Informer:
         """Set once the store holds a first complete list, and from then on."""
         self.trouble = ""
         """Reason of the last failure, "" while all is well."""
+        self.is_absent = False
+        """Whether the cluster has no such kind, or nobody has granted one that is optional."""
         self.heard = time.monotonic()
         """When the API server last said anything, on the monotonic clock, in seconds."""
         self.lists: KeptLists | None = None
@@ -196,10 +198,11 @@ class Informer:
         self.trouble = reason = error.reason
         delay = max(self._backoff.next(), patience_of(error))
         # A kind that is not installed is no fault, nor is one that nobody granted; it may come.
-        absent = reason == NOT_FOUND or (self.resource.optional and isinstance(error, Forbidden))
-        if absent:
+        optional = self.resource.optional
+        self.is_absent = reason == NOT_FOUND or (optional and isinstance(error, Forbidden))
+        if self.is_absent:
             self.heard = time.monotonic()
-        level = logging.DEBUG if absent else logging.WARNING
+        level = logging.DEBUG if self.is_absent else logging.WARNING
         shown = {"resource": self.resource.plural, "reason": reason, "delay": round(delay, 3)}
         _log.log(level, "watch_interrupted", **shown)
         await asyncio.sleep(delay)
@@ -257,6 +260,7 @@ class Informer:
     def _hear(self) -> None:
         self.heard = time.monotonic()
         self.trouble = ""
+        self.is_absent = False
 
     def _told(self, change: Change) -> None:
         """Note that the watch has told of what this process has seen before."""

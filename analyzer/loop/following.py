@@ -14,6 +14,7 @@ from analyzer.loop.index import ClusterIndex, with_owners_of_made
 from canary.contract import AUTO_LABEL, DOMAIN, NAMESPACE_LABEL, SPLIT
 from canary.model.values import Json, Key
 from canary.objects.workloads import annotations
+from canary.routes.elsewhere import led_abroad
 from canary.routes.known import dialect_of
 from canary.spec.made import is_ours
 from runtime.informer import Informer, ListWatch
@@ -141,9 +142,10 @@ def least_of_canary(canary: Json) -> Json:
 def essence_of_route(route: Json) -> Json:
     """Return what is kept of a route: the mark of its splits, and digests of all that matters.
 
-    Of one that is split it is news, too, what gateways have against it, and that they have it.
+    Of one that is split it is news, too, what gateways have against it, and that they have it. One
+    that leads to other namespaces tells where.
     """
-    metadata, notes = route["metadata"], annotations(route)
+    metadata, notes, abroad = route["metadata"], annotations(route), led_abroad(route)
     kept = ("namespace", "name", "resourceVersion")
     return {
         "kind": route.get("kind"),
@@ -153,6 +155,7 @@ def essence_of_route(route: Json) -> Json:
         },
         "spec": hashlib.sha256(_meaning(route)).hexdigest(),
         "names": _names(route),
+        **({} if abroad == () else {"abroad": abroad}),
         **({"told": _told(route)} if SPLIT in notes else {}),
     }
 
@@ -192,6 +195,6 @@ def _meaning(route: Json) -> bytes:
 
 
 def without_mark(route: Json) -> Json:
-    """Return what is kept of a route whose mark is larger than any of ours."""
+    """Return what is kept of a route whose mark is larger than any of ours, or of too many."""
     metadata = {name: it for name, it in route["metadata"].items() if name != "annotations"}
-    return {**route, "metadata": metadata}
+    return {**{name: it for name, it in route.items() if name != "abroad"}, "metadata": metadata}

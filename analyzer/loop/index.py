@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
+from analyzer.loop.abroad import Abroad
 from analyzer.loop.absences import Absences
 from analyzer.loop.records import target_of
 from analyzer.loop.splits import Route, Splits
@@ -60,12 +61,17 @@ class ClusterIndex:
     absences: Absences = field(default_factory=Absences)
     gone: Absences = field(default_factory=Absences)
     beside: tuple[Informer, ...] = ()
+    abroad: Abroad = field(init=False)
     _canary_names: dict[Key, set[str]] = field(init=False, default_factory=dict)
     _signs: dict[Key, Sign] = field(init=False, default_factory=dict)
     _splits: Splits = field(init=False, default_factory=lambda: Splits(MOST_SPLITS))
     _in_run: dict[str, set[str]] = field(init=False, default_factory=dict)
     _doubted: set[Key] = field(init=False, default_factory=set)
     _holds: dict[Key, str] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Learn from the routes where those lead that lead to other namespaces."""
+        self.abroad = Abroad(self.routes)
 
     @property
     def informers(self) -> tuple[Informer, ...]:
@@ -256,6 +262,7 @@ class ClusterIndex:
         namespace = str(route["metadata"].get("namespace", ""))
         place = (str(route.get("kind")), namespace, str(route["metadata"]["name"]))
         before = self._splits.learn(place, after)
+        self.abroad.learn(place, (new or {}).get("abroad", ()))
         heeded = {key for key in before | after if self._counts(place, key)}
         if old is not None and new is not None and _meaning(old) == _meaning(new):
             return ()

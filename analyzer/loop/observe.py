@@ -13,7 +13,7 @@ from analyzer.loop.references import References
 from analyzer.loop.revisions import replica_sets
 from analyzer.loop.sampling import Sampler
 from analyzer.loop.standing import StandingCanary, apart, left_over, misfit_of, strangers_of
-from analyzer.loop.surroundings import Surroundings, labels_of, service_named
+from analyzer.loop.surroundings import Abroad, Surroundings, labels_of, service_named
 from analyzer.ports import ProviderError, Router, Weigher
 from canary.contract import HOLD, PROMOTING, SHARE_BY_PODS, TARGET_LABEL
 from canary.measuring.countable import (
@@ -92,6 +92,7 @@ class Observer:
         defaults: the admin's settings.
         references: what was found of Canaries whose targets rest.
         heard: reads by what the watches have told; None to ask the API server for everything.
+        abroad: tells which routes lead to a Service from other namespaces; None to read them all.
 
     """
 
@@ -102,6 +103,7 @@ class Observer:
     defaults: Defaults
     references: References = field(default_factory=References)
     heard: Reading | None = None
+    abroad: Abroad | None = None
 
     async def look(
         self,
@@ -238,7 +240,7 @@ class Observer:
     async def _surrounded(self, scene: Scene) -> Observed:
         """Read what stands beside the target, where a rule may ask for it."""
         key, observed, strategy = scene.key, scene.observed, scene.strategy
-        beside = Surroundings(self.cluster)
+        beside = Surroundings(self.cluster, self.abroad)
         strange = await self._strange(scene, beside)
         observed = replace(observed, taken=(*observed.taken, *strange))
         held, own = HOLD in annotations(scene.target), canary_name(strategy.service_name)

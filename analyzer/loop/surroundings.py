@@ -6,7 +6,7 @@ a canary that is to have traffic.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from canary.contract import NAMESPACE_ENABLED, NAMESPACE_LABEL, SERVICE_OF_SLICE
 from canary.model.canary_labels import CanaryLabels, UnsuitableTarget, canary_labels, strangers
@@ -72,6 +72,16 @@ RIGHTS: Final = tuple(
 )
 """Kinds that are split where the admin has granted them."""
 
+Place = tuple[str, str]
+"""Namespace and name of a route."""
+
+
+class Abroad(Protocol):
+    """What is known of routes that lead to Services of other namespaces."""
+
+    def leading(self, resource: Resource, namespace: str, service: str) -> Sequence[Place] | None:
+        """Return those of a kind that lead to a Service, None where they have to be read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -79,10 +89,12 @@ class Surroundings:
 
     Args:
         cluster: the API server.
+        abroad: tells which routes lead to a Service from other namespaces; None to read them all.
 
     """
 
     cluster: Surveyable
+    abroad: Abroad | None = None
 
     async def forewarned(self, namespace: str, labels: CanaryLabels) -> tuple[str, ...]:
         """Return which policies are about the target's pods and will not be about the canary's.
@@ -137,13 +149,14 @@ class Surroundings:
         untold: list[str] = []
         denied: list[str] = []
         passed: dict[str, str] = {}
-        for where in (namespace, None):
+        for kind in OTHER_KINDS:
+            routes = await self._readable(kind, namespace, untold, denied)
+            passed |= passed_over(routes, service, namespace, port)
+            found += found_elsewhere(routes, service, namespace)
+        if not found and not passed:
             for kind in OTHER_KINDS:
-                routes = await self._readable(kind, where, untold, denied)
-                passed |= passed_over(routes, service, namespace, port)
-                found += found_elsewhere(routes, service, namespace)
-            if found or passed:
-                break
+                leading = await self._leading(kind, namespace, service, untold)
+                found += tuple(_told(kind, *one) for one in leading)
         asked = _one_of(kinds or [*(it.kind for it in DIALECTS), _OF_NGINX])
         said = f"no {asked} of its namespace leads to Service {namespace}/{service}"
         lacks = [it for it in RIGHTS if it in denied and it in (kinds or RIGHTS)]
@@ -177,12 +190,9 @@ class Surroundings:
         found: set[str] = set()
         untold: list[str] = []
         for kind in OTHER_KINDS:
-            routes = await self._readable(kind, None, untold)
-            others = [it for it in routes if it["metadata"].get("namespace") != namespace]
-            if leading := [it for it in others if found_elsewhere([it], service, namespace)]:
+            if leading := await self._leading(kind, namespace, service, untold):
                 let_in = await self._let_in(kind, namespace, service)
-                strange = [it for it in leading if it["metadata"]["namespace"] not in let_in]
-                found |= {*found_elsewhere(strange, service, namespace)}
+                found |= {_told(kind, *one) for one in leading if one[0] not in let_in}
         if not found:
             return ()
         first = sorted(found)[:NAMED]
@@ -193,6 +203,25 @@ class Surroundings:
             f"of {namespace}, or {let_in_by(service, namespace)}"
         )
         return (said,)
+
+    async def _leading(
+        self, resource: Resource, namespace: str, service: str, untold: list[str]
+    ) -> Sequence[Place]:
+        """Return the routes of a kind that lead to a Service from other namespaces.
+
+        All of the cluster are read only where the watch of their kind cannot tell.
+        """
+        if self.abroad is not None:
+            known = self.abroad.leading(resource, namespace, service)
+            if known is not None:
+                return known
+        routes = await self._readable(resource, None, untold)
+        others = [it for it in routes if it["metadata"]["namespace"] != namespace]
+        return [
+            (it["metadata"]["namespace"], it["metadata"]["name"])
+            for it in others
+            if found_elsewhere([it], service, namespace)
+        ]
 
     async def _let_in(self, resource: Resource, namespace: str, service: str) -> frozenset[str]:
         """Return the namespaces whose routes of a kind are split for a Service of another."""
@@ -291,6 +320,10 @@ def let_in_by(service: str, namespace: str) -> str:
         f"{namespace} for {service} and {canary_name(service)} "
         "(manifests/route-rights/other-namespaces)"
     )
+
+
+def _told(resource: Resource, namespace: str, name: str) -> str:
+    return f"{resource.kind} {namespace}/{name}"
 
 
 def _one_of(kinds: Sequence[str]) -> str:

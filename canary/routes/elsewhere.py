@@ -1,8 +1,16 @@
 """What leads to a Service where no route does that is split: named, so that a run can say it."""
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from canary.model.values import Json
+
+Place = tuple[str, str]
+"""Namespace and name of a Service."""
+MOST_ABROAD: Final = 256
+"""Services of other namespaces on one route: one of the Gateway API has 16 rules of 16 backends."""
+_LONGEST: Final = 63
+"""Characters of a label of DNS, which the names of Services and namespaces are."""
 
 
 def found_elsewhere(routes: Iterable[Json], service: str, namespace: str) -> tuple[str, ...]:
@@ -25,10 +33,30 @@ def _told(route: Json, namespace: str) -> str:
     return f"{route['kind']} {name}"
 
 
+def led_abroad(route: Json) -> tuple[Place, ...] | None:
+    """Return the Services of other namespaces that a route names, each once, in their order.
+
+    None where there are more of them than `MOST_ABROAD`.
+
+    Args:
+        route: as the API server gives it, with its namespace.
+
+    """
+    own = str(route["metadata"].get("namespace", ""))
+    found = {one for one in _led_to(route, own) if one[0] != own}
+    return None if len(found) > MOST_ABROAD else tuple(sorted(found))
+
+
 def _names(route: Json, service: str, namespace: str) -> bool:
     """Tell whether a reference somewhere in its spec names the Service."""
     own = str(route["metadata"].get("namespace", namespace))
-    return any(_means(one, service, namespace, own) for one in _objects(route.get("spec")))
+    return (namespace, service) in _led_to(route, own)
+
+
+def _led_to(route: Json, own: str) -> Iterator[Place]:
+    """Return every Service that a reference somewhere in a spec names."""
+    for one in _objects(route.get("spec")):
+        yield from _meant(one, own)
 
 
 def _objects(part: object) -> Iterator[Json]:
@@ -43,22 +71,23 @@ def _objects(part: object) -> Iterator[Json]:
             waiting += one
 
 
-def _means(reference: Json, service: str, namespace: str, own: str) -> bool:
-    """Tell whether an object in a spec is a reference to the Service.
+def _meant(reference: Json, own: str) -> Iterator[Place]:
+    """Return the Services that an object in a spec means, if it is a reference to one.
 
     `backendRefs` (Gateway API), `service` (Ingress) and `services` (Contour) give name and port, a
-    `destination` (Istio) a host name.
+    `destination` (Istio) a host name: of the Service alone, or with its namespace after it. What
+    is no name of an object is none of a Service.
     """
-    if reference.get("name") == service and "port" in reference:
-        kind = reference.get("kind", "Service")
-        return bool(kind == "Service" and reference.get("namespace", own) == namespace)
-    short, host = (service if own == namespace else ""), reference.get("host")
-    return (
-        isinstance(host, str)
-        and bool(host)
-        and (
-            host == short
-            or host.startswith(f"{service}.{namespace}.")
-            or host == f"{service}.{namespace}"
-        )
-    )
+    name, host = reference.get("name"), reference.get("host")
+    if "port" in reference and reference.get("kind", "Service") == "Service":
+        yield from _named(reference.get("namespace", own), name)
+    if isinstance(host, str) and host:
+        service, _, rest = host.partition(".")
+        yield from _named(rest.partition(".")[0] if rest else own, service)
+
+
+def _named(namespace: object, service: object) -> Iterator[Place]:
+    if not isinstance(namespace, str) or not isinstance(service, str):
+        return
+    if 0 < len(namespace) <= _LONGEST and 0 < len(service) <= _LONGEST:
+        yield namespace, service

@@ -227,20 +227,13 @@ def _kept(rule: Any) -> Json:
 
 
 def _is_tangled(splits: Iterable[TargetSplit]) -> bool:
-    """Tell whether Services are each other's canaries, one is its own, or that of two.
+    """Tell whether a Service is a canary and somebody's stable, or the canary of two.
 
-    None of our names do that, and it could neither be put in nor be taken out again.
+    None of our names do that, and it could not be written twice alike.
     """
-    left = tuple(splits)
-    if len({it.canary for it in left}) < len({(it.canary, it.stable) for it in left}):
-        return True
-    while left:
-        stables = {split.stable for split in left}
-        further = tuple(split for split in left if split.canary in stables)
-        if len(further) == len(left):
-            return True
-        left = further
-    return False
+    services = {(it.canary, it.stable) for it in splits}
+    canaries = {canary for canary, _ in services}
+    return len(canaries) < len(services) or any(stable in canaries for _, stable in services)
 
 
 def _split(entry: Json) -> TargetSplit:

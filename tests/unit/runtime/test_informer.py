@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from runtime.backoff import Backoff
 from runtime.informer import WHOLE, Informer
 from runtime.kept import Packed
-from runtime.resources import PODS
+from runtime.resources import PODS, VIRTUALSERVICES
 from tests.unit.runtime.scripted_api import Answer, ScriptedApi, events, hang_up, ok, raw, status
 
 Seen = tuple[str, str, str | None, str | None]
@@ -47,6 +47,16 @@ class Longest(random.Random):
     def uniform(self, a: float, b: float) -> float:
         del a
         return b
+
+
+def never(asked: asyncio.Event) -> Answer:
+    """Return an answer that does not come, and says that it was asked for."""
+
+    async def wait(_request: Any) -> Any:
+        asked.set()
+        await asyncio.Event().wait()
+
+    return wait
 
 
 class Watcher:
@@ -212,7 +222,36 @@ async def test_delays_grow_where_every_watch_is_broken(watcher: Watcher) -> None
 async def test_kind_that_is_not_installed_is_waited_for(watcher: Watcher) -> None:
     informer = await watcher.run(status(404, "NotFound"), status(404, "NotFound"))
     assert informer.trouble == "NotFound"
+    assert informer.is_absent
     assert not informer.synced.is_set()
+
+
+@pytest.mark.parametrize(
+    ("answers", "absent"),
+    [
+        ([status(404, "NotFound"), listed(5)], False),
+        ([status(500)], False),
+        ([status(403, "Forbidden")], False),
+        ([listed(5), status(410, "Expired"), status(404, "NotFound")], True),
+    ],
+    ids=["installed later", "a fault", "a kind that is needed", "taken away"],
+)
+async def test_a_kind_is_absent_while_the_cluster_has_none(
+    watcher: Watcher, answers: list[Answer], *, absent: bool
+) -> None:
+    informer = await watcher.run(*answers)
+    assert informer.is_absent is absent
+
+
+async def test_an_optional_kind_that_nobody_granted_is_absent(api: ScriptedApi) -> None:
+    api.answers = [status(403, "Forbidden"), never(asked := asyncio.Event())]
+    backoff = Backoff(0.01, 0.02, rng=Longest())
+    async with api.cluster(deadline=1) as cluster, asyncio.TaskGroup() as group:
+        informer = Informer(cluster, VIRTUALSERVICES, backoff=backoff)
+        task = group.create_task(informer.run())
+        await asked.wait()
+        assert informer.is_absent
+        task.cancel()
 
 
 async def test_managed_fields_are_dropped(watcher: Watcher) -> None:

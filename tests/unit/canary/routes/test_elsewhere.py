@@ -3,7 +3,7 @@
 import pytest
 
 from canary.model.values import Json
-from canary.routes.elsewhere import found_elsewhere
+from canary.routes.elsewhere import MOST_ABROAD, found_elsewhere, led_abroad
 
 WEB = {"name": "web", "port": 80}
 
@@ -48,6 +48,38 @@ def ingress(name: str) -> Json:
 )
 def test_what_names_the_service(route: Json, found: str) -> None:
     assert found_elsewhere([route], "web", "prod") == ((found,) if found else ())
+
+
+@pytest.mark.parametrize(
+    ("route", "abroad"),
+    [
+        (made("HTTPRoute", refs(namespace="edge")), (("edge", "web"),)),
+        (made("HTTPRoute", refs(namespace="prod")), ()),
+        (made("HTTPRoute", refs()), ()),
+        (made("HTTPRoute", refs(namespace="edge", kind="Pool")), ()),
+        (made("HTTPRoute", refs(namespace="e" * 64)), ()),
+        (made("HTTPRoute", refs(namespace="edge", name="w" * 64)), ()),
+        (made("HTTPRoute", {"rules": [{**WEB, "namespace": 1}, {"host": 1}, {"host": "."}]}), ()),
+        (made("VirtualService", istio("web")), ()),
+        (made("VirtualService", istio("web.prod.svc")), ()),
+        (made("VirtualService", istio("web.edge.svc.cluster.local")), (("edge", "web"),)),
+        (made("VirtualService", istio("web.edge")), (("edge", "web"),)),
+        ({"kind": "HTTPRoute", "metadata": {"name": "r", "namespace": "prod"}}, ()),
+    ],
+)
+def test_which_services_of_other_namespaces_a_route_names(
+    route: Json, abroad: tuple[tuple[str, str], ...]
+) -> None:
+    assert led_abroad(route) == abroad
+    for namespace, service in abroad:
+        assert found_elsewhere([route], service, namespace) == (f"{route['kind']} prod/r",)
+
+
+@pytest.mark.parametrize(("count", "told"), [(MOST_ABROAD, True), (MOST_ABROAD + 1, False)])
+def test_of_too_many_services_of_other_namespaces_none_is_told(count: int, *, told: bool) -> None:
+    rules = [{**WEB, "namespace": f"n-{it}"} for it in range(count)]
+    found = led_abroad(made("HTTPRoute", {"rules": [*rules, *rules]}))
+    assert (None if found is None else len(found)) == (count if told else None)
 
 
 def test_what_leads_there_is_found_however_deep_it_is() -> None:
