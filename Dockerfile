@@ -37,7 +37,12 @@ COPY analyzer /app/analyzer
 COPY loadtester /app/loadtester
 # The root file system is read-only at run time, so byte code is written here or never.
 RUN /opt/headgate/bin/python -m compileall -q /opt/headgate/lib /app
+# What is large goes back to the system when it is done with: glibc would keep ever more of it, as lists and answers of
+# megabytes are read (mallopt(3): given here, these limits stay as they are; docs/performance.md has what that saves).
 ENV PATH=/opt/headgate/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    MALLOC_ARENA_MAX=2 \
+    MALLOC_MMAP_THRESHOLD_=131072 \
+    MALLOC_TRIM_THRESHOLD_=131072 \
     PYTHONPATH=/app \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
