@@ -77,7 +77,7 @@ async def build(
         settings.metrics_server,
         cross_namespace=settings.cross_namespace_refs,
         registry=registry,
-        router=router_of(noting, settings.ingress_prefix, index.marked, reads),
+        router=router_of(noting, settings.ingress_prefix, index.marked, reads, index.echoes.note),
     ) as adapters:
         gatherer = Gatherer(
             reads,

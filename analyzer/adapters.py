@@ -2,7 +2,7 @@
 
 import importlib.util
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -46,9 +46,11 @@ from analyzer.ports import (
     SeriesSource,
 )
 from analyzer.posting import Poster
+from analyzer.routers.adopted import nobody
 from analyzer.routers.chosen import Chosen
 from analyzer.routers.kinds import WATCHED
 from analyzer.routers.let_in import Places, nowhere
+from canary.model.values import Json
 from canary.queries.provider import GRAPHITE, PROMETHEUS
 from canary.routes.nginx import PREFIX
 from runtime.heard import Readable
@@ -100,6 +102,7 @@ def router_of(
     ingress_prefix: str = PREFIX,
     marked: Places = nowhere,
     reads: Readable | None = None,
+    wrote: Callable[[Json], None] = nobody,
 ) -> Router:
     """Return what splits traffic; it holds nothing open.
 
@@ -108,9 +111,10 @@ def router_of(
         ingress_prefix: what the annotations of ingress-nginx begin with.
         marked: tells which routes carry a target's split, as far as it is heard of.
         reads: what is read where it need not be what is stored this very moment.
+        wrote: is told of each version of a route that was written here, once it is all right.
 
     """
-    return Chosen(cluster, ingress_prefix, marked, reads)
+    return Chosen(cluster, ingress_prefix, marked, reads, wrote=wrote)
 
 
 def services(poster: Poster) -> dict[str, AlertService]:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Final, Never, Protocol, Self
 
 import structlog
@@ -219,8 +220,13 @@ class Controller:
 
     def _on_route(self, namespace: str, name: str, old: Json | None, new: Json | None) -> None:
         del namespace, name
-        for key in self._index.learn_route(old, new):
-            self.enqueue(key)
+        keys = self._index.learn_route(old, new)
+        if self._queue is None:
+            return
+        # Whether the target's own worker has written it is known when that has the answer.
+        is_own = None if new is None else partial(self._index.echoes.is_one, new)
+        for key in keys if is_own is None or not is_own() else ():
+            self._queue.add(key, unless=is_own)
 
     def _on_namespace(self, namespace: str, name: str, old: Json | None, new: Json | None) -> None:
         del namespace

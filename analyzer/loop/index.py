@@ -7,6 +7,7 @@ from typing import Final
 
 from analyzer.loop.abroad import Abroad
 from analyzer.loop.absences import Absences
+from analyzer.loop.echoes import Echoes
 from analyzer.loop.records import target_of
 from analyzer.loop.splits import Route, Splits
 from canary.contract import (
@@ -62,6 +63,7 @@ class ClusterIndex:
     gone: Absences = field(default_factory=Absences)
     beside: tuple[Informer, ...] = ()
     abroad: Abroad = field(init=False)
+    echoes: Echoes = field(init=False, default_factory=Echoes)
     _canary_names: dict[Key, set[str]] = field(init=False, default_factory=dict)
     _signs: dict[Key, Sign] = field(init=False, default_factory=dict)
     _splits: Splits = field(init=False, default_factory=lambda: Splits(MOST_SPLITS))

@@ -15,6 +15,7 @@ from analyzer.loop.losses import Losses
 from analyzer.loop.notices import Notices
 from analyzer.loop.observe import Observer, Scene
 from analyzer.loop.parked import keep_apart
+from analyzer.loop.polls import Polls
 from analyzer.loop.questions import Questions
 from analyzer.loop.records import Records, state_of
 from analyzer.loop.resting import (
@@ -38,7 +39,7 @@ from canary.objects.status import is_edited
 from canary.objects.workloads import annotations, read_target
 from canary.rules.actions import Emit
 from canary.rules.beside_flagger import left_alone
-from canary.rules.context import RECHECK, look_again_in
+from canary.rules.context import RECHECK
 from canary.rules.denied import ask_again_in, denied
 from canary.spec.made import Whose, whose
 from runtime.errors import (
@@ -82,6 +83,7 @@ class Reconciler:
         questions: makes the decisions' questions ready to be put.
         announcer: has announcements sent.
         reporter: has event hooks told of events.
+        polls: how soon what is waited for is looked at again.
 
     """
 
@@ -100,6 +102,7 @@ class Reconciler:
     questions: Questions = Questions()
     announcer: Announcer = field(default_factory=Silence)
     reporter: Reporter = field(default_factory=Silence)
+    polls: Polls = field(default_factory=Polls)
 
     @property
     def _first(self) -> First:
@@ -167,10 +170,9 @@ class Reconciler:
                 await self.records.supersede(canary, target, now)
 
     def _forget(self, key: Key) -> None:
-        self.observer.weigher.forget(key)
-        self.observer.references.forget(key)
-        self.losses.forget(key)
-        self.inquirer.forget(key)
+        by_look = (self.observer.weigher, self.observer.references)
+        for remembering in (*by_look, self.losses, self.inquirer, self.polls):
+            remembering.forget(key)
 
     async def _look(self, key: Key) -> Result:
         doubted = self.index.doubted(key)
@@ -376,7 +378,7 @@ class Reconciler:
             actions=[type(action).__name__ for action in decision.actions],
             asks=len(decision.asks),
         )
-        return Result(requeue_after=look_again_in(decision))
+        return Result(requeue_after=self.polls.after(key, decision, self.timing.poll))
 
     async def _denied(self, scene: Scene, error: ApiError, now: datetime) -> Result:
         """Say what the API server denies, once per message, and ask again ever more rarely.

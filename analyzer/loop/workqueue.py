@@ -7,6 +7,7 @@ is next is `analyzer.loop.lines`.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Final, Generic, TypeVar
@@ -17,6 +18,28 @@ from runtime.backoff import Backoff
 K = TypeVar("K", bound=Hashable)
 
 _NO_BOUND: Final = 1 << 30
+
+
+@dataclass(slots=True)
+class _Again:
+    """Why a key is to be worked on once more: for certain, or unless each of these tells no."""
+
+    urgent: bool = False
+    for_certain: bool = False
+    doubtful: list[Callable[[], bool]] = field(default_factory=list)
+
+    def take(self, *, urgent: bool, unless: Callable[[], bool] | None) -> None:
+        """Take in one reason more."""
+        self.urgent = self.urgent or urgent
+        if unless is None:
+            self.for_certain = True
+            self.doubtful.clear()
+        elif not self.for_certain:
+            self.doubtful.append(unless)
+
+    @property
+    def is_needed(self) -> bool:
+        return self.for_certain or not all(is_none() for is_none in self.doubtful)
 
 
 class WorkQueue(Generic[K]):
@@ -34,26 +57,30 @@ class WorkQueue(Generic[K]):
     ) -> None:
         self._lines = Lines[K](owner_of or (lambda key: key), at_once)
         self._working: dict[K, bool] = {}
-        self._again: dict[K, bool] = {}
+        self._again: dict[K, _Again] = {}
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, Backoff] = {}
         # Who waits for any key, and who for an urgent one.
         self._idle: dict[bool, deque[asyncio.Future[None]]] = {False: deque(), True: deque()}
 
-    def add(self, key: K, *, urgent: bool = False) -> None:
+    def add(
+        self, key: K, *, urgent: bool = False, unless: Callable[[], bool] | None = None
+    ) -> None:
         """Queue a key now; a later appointment for it is dropped.
 
         Args:
             key: what is to be worked on.
             urgent: whether it goes before all that is not.
+            unless: of a key that is worked on, tells at the end of that whether there is no need
+                to work on it once more; its appointment stands then.
 
         """
+        if key in self._working:
+            self._again.setdefault(key, _Again()).take(urgent=urgent, unless=unless)
+            return
         if (timer := self._timers.pop(key, None)) is not None:
             timer.cancel()
-        if key in self._working:
-            self._again[key] = urgent or self._again.get(key, False)
-        else:
-            self._join(key, urgent=urgent)
+        self._join(key, urgent=urgent)
 
     def add_after(self, key: K, delay: timedelta) -> None:
         """Queue a key after a delay; of two appointments the earlier stands.
@@ -110,8 +137,9 @@ class WorkQueue(Generic[K]):
         """Give a key back; if it was added meanwhile, it is queued again."""
         del self._working[key]
         self._lines.done(key)
-        if key in self._again:
-            self.add(key, urgent=self._again.pop(key))
+        again = self._again.pop(key, None)
+        if again is not None and again.is_needed:
+            self.add(key, urgent=again.urgent)
         self._call_for_the_rest()  # Another of its owner's may be worked on now.
 
     def close(self) -> None:

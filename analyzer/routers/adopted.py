@@ -18,6 +18,7 @@ from analyzer.routers.carrying import Carrying
 from analyzer.routers.kinds import BESIDE, RESOURCES, Kinds
 from analyzer.routers.lags import Lags
 from analyzer.routers.let_in import LetIn, Places, nowhere
+from analyzer.routers.made import another_s, is_own, place_of
 from analyzer.routers.policies import treat_alike
 from analyzer.routers.refusals import Refusals
 from analyzer.routers.standing import (
@@ -29,10 +30,10 @@ from analyzer.routers.standing import (
     is_marked,
     is_of,
     is_renamed,
+    leading,
     leads,
     mark_wanted,
     missing,
-    name_of,
     name_on,
     note_of,
     rest_of,
@@ -46,13 +47,12 @@ from canary.model.traffic import NOTHING, Traffic, by_size
 from canary.model.values import Json, Key
 from canary.model.world import Split
 from canary.objects.desired import canary_name, owner_reference
-from canary.objects.ownership import Ownership, owned_by, whose_it_is
 from canary.routes.declined import asked
 from canary.routes.dialect import Dialect
 from canary.routes.from_service import beside_own, route_from_service
 from canary.routes.known import DIALECTS
 from canary.routes.mark import Mark, TargetSplit, text_of
-from canary.routes.parents import contends, other_ports
+from canary.routes.parents import contends
 from runtime.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
 from runtime.heard import Readable
 from runtime.resources import VIRTUALSERVICES, Resource
@@ -65,6 +65,11 @@ log = structlog.get_logger("analyzer")
 _OWN: Final = {**RESOURCES, **BESIDE}
 
 
+def nobody(route: Json) -> None:
+    """Tell nobody of a route that was written."""
+    del route
+
+
 class AdoptedRoutes:
     """Reads and writes the splits of all routes. See `analyzer.ports.Router`.
 
@@ -73,6 +78,7 @@ class AdoptedRoutes:
         dialects: the kinds of routes that are looked at.
         marked: tells which routes carry a target's split, as far as it is heard of.
         reads: what is read where it need not be what is stored this very moment.
+        wrote: is told of each version of a route that was written here, once it is all right.
         clock: a monotonic one, in seconds.
 
     """
@@ -84,8 +90,9 @@ class AdoptedRoutes:
         marked: Places = nowhere,
         reads: Readable | None = None,
         clock: Callable[[], float] = time.monotonic,
+        wrote: Callable[[Json], None] = nobody,
     ) -> None:
-        self._cluster = cluster
+        self._cluster, self._wrote = cluster, wrote
         self._dialects = tuple(dialects)
         self._kinds = Kinds(cluster, reads=reads)
         self._let_in = LetIn(cluster, self._kinds, marked)
@@ -97,7 +104,18 @@ class AdoptedRoutes:
         Where one of its own namespace has any, no other namespace's keeps a run from its next step.
         """
         split = _split(strategy)
-        routes = await self._leading(key, split, strategy.routed_by, strategy.service_port)
+        routes = await self._concerning(key, split, strategy.routed_by)
+        return self._seen(key, split, routes, strategy.service_port)
+
+    def _seen(
+        self,
+        key: Key,
+        split: TargetSplit,
+        concerning: Iterable[tuple[Dialect, Json]],
+        port: int | None,
+    ) -> Split:
+        """Return the split as it stands on these routes, and remember since when it does."""
+        routes = leading(key, split, concerning, port)
         counted = [
             (dialect, it, found)
             for dialect, it in routes
@@ -145,7 +163,9 @@ class AdoptedRoutes:
             lasting = self._refusals.has_lasted(key, dialect, route)
             return asked(dialect, route, mark, name, mine, lasting=lasting)
 
-        failures = await self._bring_all(key, routes, having, traffic)
+        written, failures = await self._bring_all(key, routes, having, traffic)
+        # No look will come for what the watch tells of these (`wrote`).
+        self._seen(key, split, written, strategy.service_port)
         for route, error in failures:
             # Whoever writes a route of another namespace again and again keeps no run waiting.
             if not is_of(route, key) and (_is_refused(error) or isinstance(error, _WRITTEN)):
@@ -186,7 +206,7 @@ class AdoptedRoutes:
         def leaving(_: Dialect, route: Json, mark: Mark) -> Mark:
             return mark.leaving(name_on(route, key))
 
-        failures = await self._bring_all(key, routes, leaving)
+        _, failures = await self._bring_all(key, routes, leaving)
         for route, error in failures:
             if is_of(route, key) or not _is_refused(error):
                 raise error
@@ -200,12 +220,12 @@ class AdoptedRoutes:
             return  # `in_the_way` says so
         wanted = route_from_service(key, strategy, owner)
         # Of whatever kind they are: beside a route of the team's its own would get no request.
-        leading = await self._leading(key, _split(strategy), (), strategy.service_port)
-        if any(not _is_own(it, wanted, owner) and contends(it, wanted) for _, it in leading):
+        routed = await self._routed(key, strategy)
+        if any(not is_own(it, wanted, owner) and contends(it, wanted) for _, it in routed):
             return
         for one in (*beside_own(key, strategy, owner), wanted):
             found = await self._of_its_name(one)
-            if found is None or _is_own(found, one, owner):
+            if found is None or is_own(found, one, owner):
                 await applied(self._cluster, _OWN[one["kind"]], one, found)
 
     async def in_the_way(self, key: Key, strategy: Strategy, canary: Json) -> tuple[str, ...]:
@@ -223,8 +243,8 @@ class AdoptedRoutes:
             return ()
         owner = owner_reference(canary)
         wanted = route_from_service(key, strategy, owner)
-        leading = await self._leading(key, _split(strategy), (), strategy.service_port)
-        if strange := sorted(called(it, key) for _, it in leading if contends(it, wanted)):
+        routed = await self._routed(key, strategy)
+        if strange := sorted(called(it, key) for _, it in routed if contends(it, wanted)):
             said = (
                 f"{', '.join(strange)} leads to Service {strategy.service_name}, and the Canary "
                 f"asks for {' or '.join(strategy.routed_by)} by its provider; take spec.provider "
@@ -232,38 +252,29 @@ class AdoptedRoutes:
             )
             return (said,)
         found = await self._of_its_name(wanted)
-        if found is not None and not _is_own(found, wanted, owner):
+        if found is not None and not is_own(found, wanted, owner):
             said = (
-                f"{_another_s(found, wanted, owner)}, and it does not lead to Service "
+                f"{another_s(found, wanted, owner)}, and it does not lead to Service "
                 f"{strategy.service_name}; rename or delete it, or let it lead there"
             )
             return (said,)
         beside = beside_own(key, strategy, owner)
         there = [(one, await self._of_its_name(one)) for one in beside]
         return tuple(
-            f"{_another_s(found, one, owner)}; delete it, or take trafficPolicy out of the Canary"
+            f"{another_s(found, one, owner)}; delete it, or take trafficPolicy out of the Canary"
             for one, found in there
-            if found is not None and not _is_own(found, one, owner)
+            if found is not None and not is_own(found, one, owner)
         )
 
     async def _of_its_name(self, wanted: Json) -> Json | None:
         """Return what is stored in the place of an object that is to be made."""
-        _, namespace, name = _place(wanted)
+        _, namespace, name = place_of(wanted)
         return await stored(self._cluster, _OWN[wanted["kind"]], namespace, name)
 
-    async def _leading(
-        self, key: Key, split: TargetSplit, kinds: tuple[str, ...], port: int | None = None
-    ) -> list[tuple[Dialect, Json]]:
-        """Return all routes that have traffic for a split, the team's or by our mark.
-
-        With a `port`, one for other ports of the Service has none of those requests.
-        """
-        return [
-            (dialect, route)
-            for dialect, route in await self._concerning(key, split, kinds)
-            if not other_ports(route, split_on(route, key, split).stable, port)
-            if any(leads(dialect, route, key, it) for it in (split.stable, split.canary))
-        ]
+    async def _routed(self, key: Key, strategy: Strategy) -> list[tuple[Dialect, Json]]:
+        """Return all routes that have traffic for a target, of whatever kind."""
+        split = _split(strategy)
+        return leading(key, split, await self._concerning(key, split, ()), strategy.service_port)
 
     async def _concerning(
         self, key: Key, split: TargetSplit, kinds: tuple[str, ...]
@@ -300,16 +311,21 @@ class AdoptedRoutes:
         routes: Iterable[tuple[Dialect, Json]],
         change: Change,
         traffic: Traffic = NOTHING,
-    ) -> list[tuple[Json, Failure]]:
-        """Bring every route to the changed mark; return those on which that failed, with why.
+    ) -> tuple[list[tuple[Dialect, Json]], list[tuple[Json, Failure]]]:
+        """Bring every route to the changed mark.
 
-        One from which its gateway keeps the traffic that is asked for has failed, too.
+        Returns:
+            The routes as they are stored then, and those on which it failed, with why: also where
+            a gateway keeps the traffic that is asked for from one.
+
         """
         failures: list[tuple[Json, Failure]] = []
+        done: list[tuple[Dialect, Json]] = []
 
         async def bring(dialect: Dialect, route: Json) -> None:
             try:
-                now = await self._bring(key, dialect, route, change)
+                now = {"kind": dialect.kind, **await self._bring(key, dialect, route, change)}
+                done.append((dialect, now))
                 if why := declined_on(now, key, traffic):
                     failures.append((route, Invalid(0, "NotTaken", why)))
             except (Gone, NotFound):
@@ -320,7 +336,7 @@ class AdoptedRoutes:
         async with asyncio.TaskGroup() as group:
             for dialect, route in routes:
                 group.create_task(bring(dialect, route))
-        return failures
+        return done, failures
 
     async def _bring(self, key: Key, dialect: Dialect, route: Json, change: Change) -> Json:
         """Write the mark, then what the webhook did not make of it; return what is stored then.
@@ -340,15 +356,20 @@ class AdoptedRoutes:
 
         resource = RESOURCES[dialect.kind]
         await self._bring_companions(dialect, route, mark_wanted(key, dialect, route, change))
-        now = await patched(self._cluster, resource, route, mark)
-        return await patched(self._cluster, resource, now, weights)
+        marked = await patched(self._cluster, resource, route, mark)
+        now = await patched(self._cluster, resource, marked, weights)
+        if missing(dialect, now) is None:
+            for before, written in ((route, marked), (marked, now)):
+                if written is not before:
+                    self._wrote({"kind": dialect.kind, **written})
+        return now
 
     async def _bring_companions(self, dialect: Dialect, route: Json, mark: Mark) -> None:
         """Make what the splits need beside the route; take away what only those before needed."""
-        needed = {_place(it): it for it in dialect.companions(route, mark)}
+        needed = {place_of(it): it for it in dialect.companions(route, mark)}
         for place, companion in needed.items():
             await applied(self._cluster, *await self._beside(place, companion))
-        for place in map(_place, dialect.companions(route, standing(route))):
+        for place in map(place_of, dialect.companions(route, standing(route))):
             if place not in needed:
                 resource, _, found = await self._beside(place, {})
                 if found is not None:
@@ -375,25 +396,3 @@ def _is_refused(error: Failure) -> bool:
 def _split(strategy: Strategy, traffic: Traffic = NOTHING) -> TargetSplit:
     stable = strategy.service_name
     return TargetSplit(stable=stable, canary=canary_name(stable), traffic=traffic)
-
-
-def _place(obj: Json) -> tuple[str, str, str]:
-    metadata = obj["metadata"]
-    return obj["kind"], metadata["namespace"], metadata["name"]
-
-
-def _another_s(found: Json, wanted: Json, owner: Json) -> str:
-    """Say that the place of an object that is to be made is taken, and by whose."""
-    named = f"{wanted['kind']} {name_of(wanted)}"
-    return f"{named} exists and is not the one of Canary {owner['name']} ({whose_it_is(found)})"
-
-
-def _is_own(route: Json, wanted: Json, owner: Json) -> bool:
-    """Tell whether a route is the one that was made from the Canary, perhaps an older one.
-
-    One of a Canary of that name that has gone is taken over, before the cluster deletes it.
-    """
-    canary = {"kind": owner["kind"], "metadata": {"name": owner["name"], "uid": owner["uid"]}}
-    is_made = owned_by(route, canary) is not Ownership.STRANGERS
-    placed = _place({"kind": wanted["kind"], **route}) == _place(wanted)
-    return placed and is_made

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from analyzer.ports import Cluster, SplitRefused
-from analyzer.routers.adopted import AdoptedRoutes
+from analyzer.routers.adopted import AdoptedRoutes, nobody
 from analyzer.routers.by_pods import ByPods
 from analyzer.routers.companions import BesideIngresses
 from analyzer.routers.kinds import Kinds
@@ -33,6 +33,7 @@ class Chosen:
         marked: tells which routes carry a target's split, as far as it is heard of.
         reads: what is read where it need not be what is stored this very moment.
         clock: a monotonic one, in seconds.
+        wrote: is told of each version of a route that was written here, once it is all right.
 
     """
 
@@ -43,8 +44,9 @@ class Chosen:
         marked: Places = nowhere,
         reads: Readable | None = None,
         clock: Callable[[], float] = time.monotonic,
+        wrote: Callable[[Json], None] = nobody,
     ) -> None:
-        self._routes = AdoptedRoutes(cluster, marked=marked, reads=reads, clock=clock)
+        self._routes = AdoptedRoutes(cluster, marked=marked, reads=reads, clock=clock, wrote=wrote)
         self._ingresses = BesideIngresses(cluster, prefix, reads)
         self._pods = ByPods(cluster, reads)
         self._withheld = Withheld(Kinds(cluster, reads=reads), marked)

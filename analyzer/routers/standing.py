@@ -11,6 +11,7 @@ from canary.routes.declined import declines, is_passing, shape_of
 from canary.routes.dialect import Dialect, Written
 from canary.routes.http_parts import seen_from, space_of
 from canary.routes.mark import NO_MARK, Mark, TargetSplit, mark_of, text_of
+from canary.routes.parents import other_ports
 from runtime.errors import Invalid
 
 Change = Callable[[Dialect, Json, Mark], Mark]
@@ -82,6 +83,21 @@ def carried_by(dialect: Dialect, route: Json, key: Key, split: TargetSplit) -> f
     found = dialect.carried(route, split_on(route, key, split))
     ours = text_of(route) and not is_another_s(route, key, split)
     return found if ours or not found else frozenset({NOTHING})
+
+
+def leading(
+    key: Key, split: TargetSplit, routes: Iterable[tuple[Dialect, Json]], port: int | None = None
+) -> list[tuple[Dialect, Json]]:
+    """Return the routes that have traffic for a split, the team's or by our mark.
+
+    With a `port`, one for other ports of the Service has none of those requests.
+    """
+    return [
+        (dialect, route)
+        for dialect, route in routes
+        if not other_ports(route, split_on(route, key, split).stable, port)
+        if any(leads(dialect, route, key, it) for it in (split.stable, split.canary))
+    ]
 
 
 def is_another_s(route: Json, key: Key, split: TargetSplit) -> bool:

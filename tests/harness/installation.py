@@ -63,7 +63,9 @@ class Analyzer:
         cluster = Noting(self.client, heard)
         reads = Reading(cluster, heard)
         records = Records(cluster)
-        router = Chosen(cluster, marked=index.marked, reads=reads, clock=_loop_time)
+        router = Chosen(
+            cluster, marked=index.marked, reads=reads, clock=_loop_time, wrote=index.echoes.note
+        )
         sampler = Sampler(reads, self.providers, "http://metrics")
         inquirer = Inquirer(self.hooks, sampler, registry=registry, clock=_loop_time)
         index.absences.clock = index.gone.clock = _loop_time

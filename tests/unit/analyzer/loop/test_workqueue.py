@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -39,6 +40,55 @@ async def test_a_key_that_is_worked_on_comes_once_more_when_it_is_given_back() -
     assert await queue.get() == "a"
     queue.done("a")
     assert await waiting(queue)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "again"),
+    [([True], False), ([False], True), ([True, True], False), ([True, False], True)],
+)
+async def test_what_is_no_reason_in_the_end_has_a_key_not_come_again(
+    reasons: list[bool], *, again: bool
+) -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("a")
+    await queue.get()
+    none: list[bool] = []
+    for at in range(len(reasons)):
+        queue.add("a", unless=partial(lambda at: none[at], at))
+    none += reasons  # what is no reason is known at the end alone
+    queue.done("a")
+    assert len(queue) == again
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_reason_for_certain_has_it_come_again_whatever_else_there_is(
+    *, first: bool
+) -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("a")
+    await queue.get()
+    for certain in (True, False) if first else (False, True):
+        queue.add("a", unless=None if certain else lambda: True)
+    queue.done("a")
+    assert await queue.get() == "a"
+
+
+async def test_a_key_that_waits_or_rests_comes_whatever_is_no_reason_later() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("a", unless=lambda: True)
+    assert await queue.get() == "a"
+
+
+async def test_its_appointment_stands_where_it_does_not_come_again() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("a")
+    await queue.get()
+    queue.add("a", unless=lambda: True)
+    queue.add_after("a", SOON)
+    queue.done("a")
+    assert await waiting(queue)
+    async with asyncio.timeout(5):
+        assert await queue.get() == "a"
 
 
 async def test_an_appointment_is_kept() -> None:

@@ -101,6 +101,47 @@ async def test_a_split_is_written_read_and_taken_out(admission: Admission) -> No
     is_as_written(store.now("shop"), TWO_RULES)
 
 
+def overruling(write: RouteWrite) -> Json:
+    """Another webhook, which leaves the canary no weight."""
+    found = webhook(write)
+    for one in found["spec"]["rules"]:
+        for it in one["backendRefs"]:
+            if it["name"].endswith("-canary"):
+                it["weight"] = 0
+    return found
+
+
+@pytest.mark.parametrize(
+    ("admission", "versions"),
+    [(webhook, 1), (down, 2), (overruling, 0)],
+    ids=["the webhook writes the weights", "they are written after the mark", "another overrules"],
+)
+async def test_what_was_written_is_told_once_it_is_all_as_it_was_wanted(
+    admission: Admission, versions: int
+) -> None:
+    store, told = RouteStore(admission=admission), list[Json]()
+    store.add(TWO_RULES)
+    router = AdoptedRoutes(store, wrote=told.append)
+    await router.write_split(WEB, strategy("web"), Traffic(20))
+    assert len(told) == versions
+    assert all(it["kind"] == "HTTPRoute" for it in told)
+    if told:
+        assert told[-1]["metadata"] == store.now("shop")["metadata"]
+    await router.write_split(WEB, strategy("web"), Traffic(20))
+    assert len(told) == versions, "nothing was to be written"
+
+
+async def test_a_share_counts_from_its_write_on_without_a_look() -> None:
+    now = [100.0]
+    store = RouteStore(admission=webhook)
+    store.add(TWO_RULES)
+    router = AdoptedRoutes(store, clock=lambda: now[0])
+    await router.write_split(WEB, strategy("web"), Traffic(20))
+    now[0] += 7
+    found = await router.read_split(WEB, strategy("web"))
+    assert found.carried_for == timedelta(seconds=7)
+
+
 async def test_the_rules_stay_the_team_s_own_where_the_webhook_answers() -> None:
     store, router = stored(TWO_RULES)
     await router.write_split(WEB, strategy("web"), Traffic(20))
