@@ -11,7 +11,7 @@ where that is not certain. What somebody else has written a moment ago may not b
 write carries the version that it rests on, and after a Conflict the object is read afresh.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from runtime.errors import NotFound
 from runtime.informer import Handler, Informer
 from runtime.kept_lists import NEVER, KeptLists, number_of
+from runtime.packed import EVERY, mask_of
 from runtime.resources import ListResult, Resource
 from runtime.writes import Gettable
 
@@ -82,7 +83,12 @@ class Heard:
         return found[0]
 
     def listed(
-        self, resource: Resource, namespace: str, selector: str, since: int
+        self,
+        resource: Resource,
+        namespace: str,
+        selector: str,
+        since: int = NEVER,
+        naming: int = EVERY,
     ) -> list[Json] | None:
         """Return a list as it is known, None where it has to be asked for.
 
@@ -91,10 +97,11 @@ class Heard:
             namespace: which.
             selector: as `kubectl -l`.
             since: the version that it must not be older than.
+            naming: the mask of words (`runtime.packed`) of which an object has to have one.
 
         """
         lists = self._lists(resource)
-        return None if lists is None else lists.answer(namespace, selector, since)
+        return None if lists is None else lists.answer(namespace, selector, since, naming)
 
     def filling(
         self, resource: Resource, namespace: str, selector: str
@@ -200,9 +207,36 @@ class Reading:
             fill(found)
         return found
 
+    async def naming(
+        self, resource: Resource, namespace: str, names: Iterable[str]
+    ) -> Sequence[Json]:
+        """Return the objects of a namespace that may name one of these, and perhaps others."""
+        if not self.afresh:
+            known = self.heard.listed(resource, namespace, "", self.since, mask_of(names))
+            if known is not None:
+                return known
+        return (await self.list(resource, namespace)).items
+
     async def groups(self) -> frozenset[str]:
         """Return the names of the API groups that are served."""
         return await self.cluster.groups()
+
+
+async def naming(
+    reads: Readable, resource: Resource, namespace: str, names: Iterable[str]
+) -> Sequence[Json]:
+    """Return the objects of a namespace that may name one of these, and perhaps others.
+
+    Args:
+        reads: reads them.
+        resource: their kind.
+        namespace: which.
+        names: of other objects.
+
+    """
+    if isinstance(reads, Reading):
+        return await reads.naming(resource, namespace, names)
+    return (await reads.list(resource, namespace)).items
 
 
 def not_before(obj: Json, reads: Readable) -> Readable:

@@ -15,28 +15,22 @@ are none, nothing is kept.
 """
 
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import orjson
-
 from canary.model.selection import Selector, selector_of, selects
+from runtime.packed import EVERY, Packed, packed
 from runtime.resources import ListResult
 
 Json = dict[str, Any]
 NEVER: Final = -1
 IDLE: Final = 600.0
 """Seconds after which a list is kept no more that nobody asks for."""
-LARGEST: Final = 512 * 1024
-"""Bytes of one object as it is written; a list with a larger one is asked for every time."""
 _LOOK: Final = 60.0
 _PART: Final = 4
 """Which part of all that may be kept one list may have."""
-_OVERHEAD: Final = 300
-"""Bytes that the interpreter needs for an object beside those that are packed."""
 
 
 def number_of(version: object) -> int | None:
@@ -57,7 +51,7 @@ class _List:
     selector: Selector
     asked: float
     base: int = NEVER
-    objects: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    objects: dict[str, tuple[int, Packed]] = field(default_factory=dict)
     gone: dict[str, int] = field(default_factory=dict)
     doubts: int = 0
     sure: int = NEVER
@@ -128,17 +122,22 @@ class KeptLists:
 
     # --- who reads ------------------------------------------------------------------------------
 
-    def answer(self, namespace: str, selector: str, since: int = NEVER) -> list[Json] | None:
+    def answer(
+        self, namespace: str, selector: str, since: int = NEVER, naming: int = EVERY
+    ) -> list[Json] | None:
         """Return a list as it is known, None where it has to be asked for.
 
         Args:
             namespace: which.
             selector: as `kubectl -l`.
             since: the version that it must not be older than.
+            naming: the mask of words (`runtime.packed`) of which an object has to have one.
 
         """
         one = self._certain(namespace, selector, since)
-        return None if one is None else [_unpacked(it) for _, it in one.objects.values()]
+        if one is None:
+            return None
+        return [it.unpacked() for _, it in one.objects.values() if it.may_name(naming)]
 
     def answer_one(self, namespace: str, name: str) -> list[Json] | None:
         """Return an object by the list of its whole namespace: none, or one.
@@ -148,7 +147,7 @@ class KeptLists:
         one = self._certain(namespace, "", NEVER)
         if one is None:
             return None
-        return [_unpacked(one.objects[name][1])] if name in one.objects else []
+        return [one.objects[name][1].unpacked()] if name in one.objects else []
 
     @contextmanager
     def filling(self, namespace: str, selector: str) -> Iterator[Callable[[ListResult], None]]:
@@ -293,10 +292,10 @@ class KeptLists:
             touched = {it for it in touched if space.lists[it].fills}
         news = {it: space.lists[it] for it in touched if space.lists[it].takes(name, version)}
         into = {it for it, one in news.items() if not gone and selects(one.selector, labels)}
-        packed = self._packed(obj) if into else None
+        kept = self._packed(obj) if into else None
         for selector, one in news.items():
             if selector in into:
-                self._put(space, selector, name, version, packed)
+                self._put(space, selector, name, version, kept)
                 continue
             if name in one.objects:
                 self._remove(space, selector, name)
@@ -304,33 +303,31 @@ class KeptLists:
                 one.gone[name] = version
         self._make_room()
 
-    def _packed(self, obj: Json) -> bytes | None:
-        """Return an object packed; None for one that is too large, or too deep to be written."""
+    def _packed(self, obj: Json) -> Packed | None:
+        """Return what is kept of an object, packed, None for one that cannot be kept."""
         try:
-            text = orjson.dumps(self._trim(obj))
-        except (TypeError, LookupError, AttributeError, RecursionError):  # anybody may write it
+            return packed(self._trim(obj))
+        except (TypeError, LookupError, AttributeError):  # anybody may write it
             return None
-        return zlib.compress(text, 1) if len(text) <= LARGEST else None
 
     def _put(
-        self, space: _Space, selector: str, name: str, version: int, packed: bytes | None
+        self, space: _Space, selector: str, name: str, version: int, kept: Packed | None
     ) -> None:
         """Put an object into a list; of one that cannot be kept the list is asked for again."""
         one = space.lists[selector]
-        if packed is None:
+        if kept is None:
             one.doubts += 1
             return
         if name in one.objects:
-            self.size -= len(one.objects[name][1])
+            self.size -= one.objects[name][1].size
         else:
-            self.size += _OVERHEAD
             space.holders.setdefault(name, set()).add(selector)
-        self.size += len(packed)
-        one.objects[name] = (version, packed)
+        self.size += kept.size
+        one.objects[name] = (version, kept)
 
     def _remove(self, space: _Space, selector: str, name: str) -> None:
-        _, packed = space.lists[selector].objects.pop(name)
-        self.size -= len(packed) + _OVERHEAD
+        _, kept = space.lists[selector].objects.pop(name)
+        self.size -= kept.size
         holders = space.holders[name]
         holders.discard(selector)
         if not holders:
@@ -382,7 +379,7 @@ class KeptLists:
 
 
 def _size(one: _List) -> int:
-    return sum(len(packed) + _OVERHEAD for _, packed in one.objects.values())
+    return sum(kept.size for _, kept in one.objects.values())
 
 
 def _place(obj: Json) -> tuple[str, str]:
@@ -392,8 +389,3 @@ def _place(obj: Json) -> tuple[str, str]:
 
 def _version_of(obj: Json) -> int | None:
     return number_of(obj["metadata"].get("resourceVersion"))
-
-
-def _unpacked(packed: bytes) -> Json:
-    found: Json = orjson.loads(zlib.decompress(packed))
-    return found

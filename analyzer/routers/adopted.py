@@ -59,6 +59,8 @@ from runtime.resources import VIRTUALSERVICES, Resource
 from runtime.writes import Gone, Overtaken, applied, deleted, patched, stored
 
 Failure = ApiError | Overtaken
+Found = tuple[Dialect, Json]
+"""A route, with the kind that it is of."""
 _WRITTEN: Final = (Conflict, Overtaken)
 """What somebody else's writes lead to."""
 log = structlog.get_logger("analyzer")
@@ -107,15 +109,9 @@ class AdoptedRoutes:
         routes = await self._concerning(key, split, strategy.routed_by)
         return self._seen(key, split, routes, strategy.service_port)
 
-    def _seen(
-        self,
-        key: Key,
-        split: TargetSplit,
-        concerning: Iterable[tuple[Dialect, Json]],
-        port: int | None,
-    ) -> Split:
+    def _seen(self, key: Key, split: TargetSplit, known: list[Found], port: int | None) -> Split:
         """Return the split as it stands on these routes, and remember since when it does."""
-        routes = leading(key, split, concerning, port)
+        routes = leading(key, split, known, port)
         counted = [
             (dialect, it, found)
             for dialect, it in routes
@@ -187,14 +183,12 @@ class AdoptedRoutes:
         await self._leave(key, found)
         return bool(found)
 
-    async def _lost(
-        self, key: Key, known: Iterable[tuple[Dialect, Json]]
-    ) -> list[tuple[Dialect, Json]]:
+    async def _lost(self, key: Key, known: Iterable[Found]) -> list[Found]:
         """Return routes of other namespaces that are marked and are not to be split any more."""
         found = await self._let_in.lost(key, [route for _, route in known])
         return [(it, route) for it, route in self._spoken(found) if is_marked(route, key)]
 
-    async def _leave(self, key: Key, routes: Iterable[tuple[Dialect, Json]]) -> None:
+    async def _leave(self, key: Key, routes: Iterable[Found]) -> None:
         """Take a target's canary out of routes.
 
         Raises:
@@ -271,14 +265,14 @@ class AdoptedRoutes:
         _, namespace, name = place_of(wanted)
         return await stored(self._cluster, _OWN[wanted["kind"]], namespace, name)
 
-    async def _routed(self, key: Key, strategy: Strategy) -> list[tuple[Dialect, Json]]:
+    async def _routed(self, key: Key, strategy: Strategy) -> list[Found]:
         """Return all routes that have traffic for a target, of whatever kind."""
         split = _split(strategy)
         return leading(key, split, await self._concerning(key, split, ()), strategy.service_port)
 
     async def _concerning(
         self, key: Key, split: TargetSplit, kinds: tuple[str, ...]
-    ) -> list[tuple[Dialect, Json]]:
+    ) -> list[Found]:
         """Return all routes that lead to the stable Service, or are marked with the split.
 
         One that leads to the canary alone, without our mark, is the team's own way to look at it.
@@ -291,16 +285,19 @@ class AdoptedRoutes:
             or (_is_asked_for(dialect, kinds) and leads(dialect, route, key, split.stable))
         ]
 
-    async def _list(
-        self, key: Key, service: str = "", *, afresh: bool = False
-    ) -> list[tuple[Dialect, Json]]:
-        """Return all routes of the target's namespace, and of those that may lead there."""
-        found: list[Json] = []
+    async def _list(self, key: Key, service: str = "", *, afresh: bool = False) -> list[Found]:
+        """Return the routes of the target's namespace, and of those that may lead there.
+
+        With a Service, none that neither leads there nor has the target in its mark need be there.
+        """
+        found, named = list[Json](), (key.name, service) if service else ()
         for dialect in self._dialects:
-            found += await self._kinds.routes(dialect.kind, key.namespace, afresh=afresh)
+            found += await self._kinds.routes(
+                dialect.kind, key.namespace, afresh=afresh, naming=named
+            )
         return self._spoken([*found, *await self._let_in.routes(key, service)])
 
-    def _spoken(self, routes: Iterable[Json]) -> list[tuple[Dialect, Json]]:
+    def _spoken(self, routes: Iterable[Json]) -> list[Found]:
         """Return routes with their dialects."""
         of_kind = {it.kind: it for it in self._dialects}
         return [(of_kind[it["kind"]], it) for it in routes if it["kind"] in of_kind]
@@ -308,10 +305,10 @@ class AdoptedRoutes:
     async def _bring_all(
         self,
         key: Key,
-        routes: Iterable[tuple[Dialect, Json]],
+        routes: Iterable[Found],
         change: Change,
         traffic: Traffic = NOTHING,
-    ) -> tuple[list[tuple[Dialect, Json]], list[tuple[Json, Failure]]]:
+    ) -> tuple[list[Found], list[tuple[Json, Failure]]]:
         """Bring every route to the changed mark.
 
         Returns:
@@ -320,7 +317,7 @@ class AdoptedRoutes:
 
         """
         failures: list[tuple[Json, Failure]] = []
-        done: list[tuple[Dialect, Json]] = []
+        done: list[Found] = []
 
         async def bring(dialect: Dialect, route: Json) -> None:
             try:

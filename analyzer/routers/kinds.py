@@ -5,12 +5,12 @@ is an error where a Canary asks for that kind alone, and for nobody else.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from canary.model.values import Json
 from runtime.errors import Forbidden, NotFound
-from runtime.heard import Readable
+from runtime.heard import Readable, naming
 from runtime.resources import (
     DESTINATIONRULES,
     GRPCROUTES,
@@ -77,27 +77,38 @@ class Kinds:
         self._absent: dict[str, float] = {}
         self._denied: set[str] = set()
 
-    async def routes(self, kind: str, namespace: str, *, afresh: bool) -> list[Json]:
+    async def routes(
+        self, kind: str, namespace: str, *, afresh: bool, naming: Collection[str] = ()
+    ) -> list[Json]:
         """Return all routes of a kind in a namespace, none where there is no such kind.
 
         Args:
             kind: one of `WATCHED`.
             namespace: which.
             afresh: whether to ask for what is stored this moment, though the kind was not there.
+            naming: names of which one has to be on a route; others may be returned too.
 
         Raises:
             ApiError: it cannot be told.
 
         """
-        return await self.of(WATCHED[kind], namespace, afresh=afresh)
+        return await self.of(WATCHED[kind], namespace, afresh=afresh, naming=naming)
 
-    async def of(self, resource: Resource, namespace: str, *, afresh: bool = False) -> list[Json]:
+    async def of(
+        self,
+        resource: Resource,
+        namespace: str,
+        *,
+        afresh: bool = False,
+        naming: Collection[str] = (),
+    ) -> list[Json]:
         """Return all objects of a kind in a namespace, none where there is no such kind.
 
         Args:
             resource: the kind.
             namespace: which.
             afresh: whether to ask though the kind was not there a moment ago.
+            naming: names of which one has to be on an object; others may be returned too.
 
         Raises:
             ApiError: it cannot be told.
@@ -108,7 +119,7 @@ class Kinds:
         denied = False
         try:
             reads = self._cluster if afresh else self._reads
-            found = await _listed(reads, resource, namespace)
+            found = await _listed(reads, resource, namespace, naming)
         except NotFound:
             found = None
         except Forbidden:
@@ -158,9 +169,14 @@ class Kinds:
         return "; ".join(found)
 
 
-async def _listed(reads: Readable, resource: Resource, namespace: str) -> list[Json]:
-    found = await reads.list(resource, namespace)
-    return [{"kind": resource.kind, **it} for it in found.items]
+async def _listed(
+    reads: Readable, resource: Resource, namespace: str, named: Collection[str] = ()
+) -> list[Json]:
+    if named:
+        found = await naming(reads, resource, namespace, named)
+    else:
+        found = (await reads.list(resource, namespace)).items
+    return [{"kind": resource.kind, **it} for it in found]
 
 
 def granted_by(kind: str) -> str:

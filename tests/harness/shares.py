@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from analyzer.loop.sweeper import EVERY
+from analyzer.routers.lags import MOST
 from canary.contract import ANALYZER_USER, HOLD, PROMOTING, STABLE, Reason
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
@@ -46,6 +47,7 @@ class Shares(Ledger):
     _slept_at: float = math.inf
     _empty_at: float = math.inf
     _slept: bool = False
+    _behind_at: float = -math.inf
 
     def heard(self, change: Change) -> None:
         """Take in one write."""
@@ -207,12 +209,22 @@ class Shares(Ledger):
         if weight and image not in {"", asked}:
             found[f"{image} has traffic, and {asked} is asked for"] = ANSWERED
         if image and image == refused and (not weight or weight > self._lacks()):
-            found[f"{image} was refused and {_too_much(weight)}"] = ANSWERED
+            # Its pods stay while a gateway may send them requests, no longer (ADR 55).
+            kept = timedelta() if weight else self._kept_behind()
+            found[f"{image} was refused and {_too_much(weight)}"] = ANSWERED + kept
         if not is_held(target) and self._has_failed(target) and stage.sizes().get(asked):
             found[f"{asked} was refused, and rolls on"] = ANSWERED
         if is_held(target):
             found |= dict.fromkeys(self._while_held(target, image, refused), ANSWERED)
         return found
+
+    def _kept_behind(self) -> timedelta:
+        """Return for how long a gateway that does not take routes keeps a canary."""
+        now = self.stage.seconds()
+        if not self.stage.others.gateway_up:
+            self._behind_at = now
+        lately = now - self._behind_at < ANSWERED.total_seconds()
+        return timedelta(seconds=MOST) if lately else timedelta()
 
     def _while_held(self, target: Json, image: str, refused: str) -> list[str]:
         """Return what a hold is to end soon."""

@@ -268,3 +268,15 @@ def test_a_canary_that_rolls_has_no_share_until_its_own_pods_serve() -> None:
         replicas=1,
     )
     assert found.stage.said().count("PodsLost") < 5
+
+
+def test_a_gateway_that_takes_no_route_keeps_a_refused_canary_for_three_minutes_and_no_longer() -> (
+    None
+):
+    it = happens(
+        lambda it: it.apply(image="web:4"),
+        lambda it: it.gateway(up=False),
+        lambda it: it.shrink(image="web:2", pause=700.0, short=31.0, small=1),
+    )
+    assert set(it.stage.serving()) == {"web:1"}
+    assert it.stage.canary_image() == ""

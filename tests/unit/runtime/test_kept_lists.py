@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.kept_lists import IDLE, LARGEST, KeptLists
+from runtime.kept_lists import IDLE, KeptLists
+from runtime.packed import LARGEST, mask_of
 from runtime.resources import ListResult
 from tests.fakes.stored import matches
 
@@ -275,3 +276,21 @@ def test_one_list_does_not_let_all_others_go() -> None:
     asked(kept, server, "app=web", lambda: None)
     assert kept.answer(SPACE, "app=web") is None
     assert kept.answer(SPACE, "app=api")
+
+
+def test_of_a_list_those_alone_are_unpacked_that_may_name_what_is_asked_for() -> None:
+    kept = KeptLists(1_000_000)
+    kept.begin("0")
+    with kept.filling("prod", "") as fill:
+        items = [
+            {
+                "metadata": {"namespace": "prod", "name": f"route-{it}", "resourceVersion": "1"},
+                "spec": {"backend": f"app-{it}"},
+            }
+            for it in range(100)
+        ]
+        fill(ListResult(items, "1"))
+    found = kept.answer("prod", "", naming=mask_of(["app-7", "none"])) or []
+    assert items[7] in found
+    assert len(found) < 20
+    assert len(kept.answer("prod", "") or []) == 100
