@@ -274,7 +274,13 @@ def test_a_gateway_that_takes_no_route_keeps_a_refused_canary_for_three_minutes_
     None
 ):
     it = happens(
+        lambda it: it.pause(paused=False),
+        lambda it: it.put_back(image="web:2"),
+        lambda it: it.command(command=Command.PAUSE, value="now"),
+        lambda it: it.scale(replicas=2),
         lambda it: it.apply(image="web:4"),
+        lambda it: it.restore(anew=True),
+        lambda it: it.undo(),
         lambda it: it.gateway(up=False),
         lambda it: it.shrink(image="web:2", pause=700.0, short=31.0, small=1),
     )
