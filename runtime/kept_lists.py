@@ -97,6 +97,7 @@ class KeptLists:
         total: bytes of all lists together; those that were asked for last stay.
         trim: returns what is kept of an object.
         clock: a monotonic one, in seconds.
+        by_words: whether some are asked for that name another object.
 
     """
 
@@ -105,13 +106,15 @@ class KeptLists:
         total: int,
         trim: Callable[[Json], Json] = lambda obj: obj,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        by_words: bool = False,
     ) -> None:
         self.at = NEVER
         """The version up to which the watch has told everything; `NEVER` while it has no place."""
         self.size = 0
         """Bytes of all that is kept."""
         self._total = total
-        self._trim = trim
+        self._trim, self._by_words = trim, by_words
         self._clock = clock
         self._looked = clock()
         self._spaces: dict[str, _Space] = {}
@@ -306,7 +309,7 @@ class KeptLists:
     def _packed(self, obj: Json) -> Packed | None:
         """Return what is kept of an object, packed, None for one that cannot be kept."""
         try:
-            return packed(self._trim(obj))
+            return packed(self._trim(obj), by_words=self._by_words)
         except (TypeError, LookupError, AttributeError):  # anybody may write it
             return None
 

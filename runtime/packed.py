@@ -25,10 +25,13 @@ _WORD: Final = re.compile(rb"[a-z0-9-]+")
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """An object, and a mask of its words: a Bloom filter with one hash of each."""
+    """An object, and a mask of its words: a Bloom filter with one hash of each.
+
+    Where nobody asks by words, any may be there.
+    """
 
     text: bytes
-    words: int
+    words: int = EVERY
 
     @property
     def size(self) -> int:
@@ -45,15 +48,22 @@ class Packed:
         return found
 
 
-def packed(obj: Json) -> Packed | None:
-    """Return an object packed; None for one that is too large, or too deep to be written."""
+def packed(obj: Json, *, by_words: bool = False) -> Packed | None:
+    """Return an object packed; None for one that is too large, or too deep to be written.
+
+    Args:
+        obj: the object.
+        by_words: whether it is asked for by its words.
+
+    """
     try:
         text = orjson.dumps(obj)
     except (TypeError, RecursionError):  # anybody may write it
         return None
     if len(text) > LARGEST:
         return None
-    return Packed(zlib.compress(text, 1), _mask(_WORD.findall(text)))
+    words = _mask(_WORD.findall(text)) if by_words else EVERY
+    return Packed(zlib.compress(text, 1), words)
 
 
 def mask_of(names: Iterable[str]) -> int:

@@ -53,7 +53,7 @@ def hear(cluster: ListWatch, index: ClusterIndex) -> Heard:
         Tail(cluster, REFERENCEGRANTS, KeptLists(GRANTS_TOTAL, without_owners_of_fields)),
     )
     for routes in index.routes:
-        routes.lists = KeptLists(ROUTES_TOTAL, without_owners_of_fields)
+        routes.lists = KeptLists(ROUTES_TOTAL, without_owners_of_fields, by_words=True)
     templates = Informer(cluster, METRICTEMPLATES, kept=Packed(TEMPLATES_TOTAL))
     index.beside = (templates, *tails)
     return Heard(

@@ -279,7 +279,7 @@ def test_one_list_does_not_let_all_others_go() -> None:
 
 
 def test_of_a_list_those_alone_are_unpacked_that_may_name_what_is_asked_for() -> None:
-    kept = KeptLists(1_000_000)
+    kept = KeptLists(1_000_000, by_words=True)
     kept.begin("0")
     with kept.filling("prod", "") as fill:
         items = [

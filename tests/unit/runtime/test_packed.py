@@ -18,14 +18,10 @@ AROUND = st.sampled_from(
 )
 
 
-def unknown() -> int:
-    return mask_of(["neither-here-nor-there"])
-
-
 @given(name=NAMES, around=AROUND, others=st.lists(NAMES, max_size=30))
 def test_an_object_that_has_a_name_may_name_it(name: str, around: str, others: list[str]) -> None:
     obj = {"spec": {"rules": [{"to": around.format(name)}, *others]}}
-    kept = packed(obj)
+    kept = packed(obj, by_words=True)
     assert kept is not None
     assert kept.may_name(mask_of([name]))
     assert kept.may_name(mask_of(["another", name]))
@@ -34,11 +30,15 @@ def test_an_object_that_has_a_name_may_name_it(name: str, around: str, others: l
 
 
 def test_most_others_are_told_apart() -> None:
-    kept = packed({"spec": {"backendRefs": [{"name": "web", "port": 80, "weight": 10}]}})
+    obj = {"spec": {"backendRefs": [{"name": "web", "port": 80, "weight": 10}]}}
+    kept = packed(obj, by_words=True)
     assert kept is not None
     found = [it for it in range(1_000) if kept.may_name(mask_of([f"app-{it}"]))]
     assert len(found) < 50
-    assert not kept.may_name(unknown())
+    assert not kept.may_name(mask_of(["neither-here-nor-there"]))
+    plain = packed(obj)
+    assert plain is not None
+    assert plain.may_name(mask_of(["neither-here-nor-there"])), "nobody asks for its words"
 
 
 @pytest.mark.parametrize("name", ["web.example", "prod/web", "", "Web"])
