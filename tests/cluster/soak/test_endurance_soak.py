@@ -31,6 +31,7 @@ from tests.cluster.soak.endured import (
     wrong_answers,
 )
 from tests.cluster.soak.endured_deaths import Deaths, is_ours
+from tests.cluster.soak.endured_endpoints import Endpoints
 from tests.cluster.soak.endured_lives import Lives
 from tests.cluster.soak.endured_teams import Beacon, Board, Team, namespaces, plans, set_up, users
 
@@ -77,14 +78,17 @@ async def test_releases_are_judged_rightly_and_nothing_grows_whatever_ends_meanw
     names = [one.namespace for one in teams_of]
     async with Cluster.connect(cluster_kubeconfig) as cluster:
         board, lives, beacon = Board(cluster), Lives(cluster), Beacon(cluster, names[0])
+        endpoints = Endpoints(cluster, names)
         ending = Deaths(cluster, random.Random(SEED))  # noqa: S311 - to be found again
         async with users(cluster, board, names, gateway) as teams:
             try:
-                await _played(teams, [board.run(), lives.run(), beacon.run()], ending)
+                beside = [board.run(), lives.run(), beacon.run(), endpoints.run()]
+                await _played(teams, beside, ending)
             finally:
                 beacon.end(time.monotonic())
+                endpoints.end()
                 _report(teams, lives, ending)
-                _say(_lags(beacon.spans))
+                _say("\n".join([_lags(beacon.spans), *endpoints.said]))
             left = {one.namespace: await one.leftovers() for one in teams}
     # Endpoints have a watch of their own, and come after the routes (docs/adr/0055).
     late = [(begin, end + ENDPOINTS) for begin, end in beacon.spans]
