@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from canary.model.selection import Selector, selector_of, selects
-from runtime.packed import EVERY, Packed, packed
+from runtime.packed import EVERY, PackedObject, packed
 from runtime.resources import ListResult
 
 Json = dict[str, Any]
@@ -51,7 +51,7 @@ class _List:
     selector: Selector
     asked: float
     base: int = NEVER
-    objects: dict[str, tuple[int, Packed]] = field(default_factory=dict)
+    objects: dict[str, tuple[int, PackedObject]] = field(default_factory=dict)
     gone: dict[str, int] = field(default_factory=dict)
     doubts: int = 0
     sure: int = NEVER
@@ -306,7 +306,7 @@ class KeptLists:
                 one.gone[name] = version
         self._make_room()
 
-    def _packed(self, obj: Json) -> Packed | None:
+    def _packed(self, obj: Json) -> PackedObject | None:
         """Return what is kept of an object, packed, None for one that cannot be kept."""
         try:
             return packed(self._trim(obj), by_words=self._by_words)
@@ -314,7 +314,7 @@ class KeptLists:
             return None
 
     def _put(
-        self, space: _Space, selector: str, name: str, version: int, kept: Packed | None
+        self, space: _Space, selector: str, name: str, version: int, kept: PackedObject | None
     ) -> None:
         """Put an object into a list; of one that cannot be kept the list is asked for again."""
         one = space.lists[selector]

@@ -24,7 +24,7 @@ _WORD: Final = re.compile(rb"[a-z0-9-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
+class PackedObject:
     """An object, and a mask of its words: a Bloom filter with one hash of each.
 
     Where nobody asks by words, any may be there.
@@ -48,7 +48,7 @@ class Packed:
         return found
 
 
-def packed(obj: Json, *, by_words: bool = False) -> Packed | None:
+def packed(obj: Json, *, by_words: bool = False) -> PackedObject | None:
     """Return an object packed; None for one that is too large, or too deep to be written.
 
     Args:
@@ -63,7 +63,7 @@ def packed(obj: Json, *, by_words: bool = False) -> Packed | None:
     if len(text) > LARGEST:
         return None
     words = _mask(_WORD.findall(text)) if by_words else EVERY
-    return Packed(zlib.compress(text, 1), words)
+    return PackedObject(zlib.compress(text, 1), words)
 
 
 def mask_of(names: Iterable[str]) -> int:
