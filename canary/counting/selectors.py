@@ -1,6 +1,7 @@
 """Which selectors and rates of a query are counters of requests."""
 
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 import promql_parser as promql
@@ -127,7 +128,20 @@ def _selector(expression: promql.VectorSelector) -> SeriesSelector:
     if [one.op for one in matchers if one.label == NAME] != ["="]:
         raise NotCounts("a selector must name its metric, as in http_requests_total{...}")
     # In one order, so that {a,b} and {b,a} are the same counter.
-    return SeriesSelector(matchers=tuple(sorted(set(matchers), key=lambda m: (m.label != NAME, m))))
+    in_order = sorted(map(_same_matcher, set(matchers)), key=lambda m: (m.label != NAME, m))
+    return _same_selector(SeriesSelector(matchers=tuple(in_order)))
+
+
+@lru_cache(maxsize=256)
+def _same_matcher(matcher: Matcher) -> Matcher:
+    """Return the equal one of before: a run's queries are kept, and differ in few conditions."""
+    return matcher
+
+
+@lru_cache(maxsize=256)
+def _same_selector(selector: SeriesSelector) -> SeriesSelector:
+    """Return the equal one of before: a query names a counter in several of its parts."""
+    return selector
 
 
 def matcher_of(matcher: promql.Matcher) -> Matcher:

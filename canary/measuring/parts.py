@@ -36,11 +36,6 @@ def parts_of(
             return {upper: 1.0} if taken and upper is not None else {}
 
 
-def increase(before: Parts, after: Parts) -> Parts:
-    """Return what was counted between two readings."""
-    return {part: total - before.get(part, 0.0) for part, total in after.items()}
-
-
 def value_of(side: Derived, counted: Parts) -> float | None:
     """Return what a query comes to where so much was counted, None without any request."""
     requests = counted.get(_ALL, 0.0)

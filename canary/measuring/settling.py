@@ -210,8 +210,11 @@ def side_name(arm: Arm, where: str) -> str:
 
 
 def identity(labels: Mapping[str, str]) -> str:
-    """Name a series of a pod, whatever the order of its labels."""
-    return ",".join(f"{name}={labels[name]}" for name in sorted(labels))
+    """Name a series of a pod, whatever the order of its labels.
+
+    What is told of one is kept by each metric that it plays a part in, with one name for all.
+    """
+    return sys.intern(",".join(f"{name}={labels[name]}" for name in sorted(labels)))
 
 
 def is_there(metric: Countable, way: Way, series: Sequence[Series]) -> bool:

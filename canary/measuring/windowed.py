@@ -10,7 +10,6 @@ counters over the query's own window, and from no earlier than their first traff
   then the query is asked.
 """
 
-from array import array
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,16 +20,16 @@ from canary.counting.derive import Derived, Ratio
 from canary.counting.series import NAME, TARGET_LABELS, Series, named_in
 from canary.evidence.counters import Arm, gained, is_count
 from canary.measuring.countable import Place, Way
-from canary.measuring.parts import Parts, increase, parts_of, value_of
+from canary.measuring.parts import Parts, parts_of, value_of
 from canary.measuring.pods import SKEW, ArmPod
 from canary.measuring.settling import Settled, identity, side_name, source
+from canary.measuring.standings import Standings
 from canary.measuring.watch import Watch
 from canary.model.asking import OwnCount, Sample
 from canary.queries.metric import Query
 
 _FRESH: Final = 10.0
 """Seconds that the last reading may be old, and the first one late, where pods are read."""
-_MOST_POINTS: Final = 400
 _MOST_ROLES: Final = 10_000
 """Series of one metric whose role is remembered; a page has a few dozen."""
 Role = tuple[tuple[str, str], ...]
@@ -62,14 +61,6 @@ class _Entry(NamedTuple):
     fresh: bool
 
 
-class _Point(NamedTuple):
-    """Where the sums stood at a reading, in the order in which their parts were met."""
-
-    time: float
-    canary: "array[float]"
-    stable: "array[float]"
-
-
 @dataclass(slots=True)
 class Window:
     """The counters of one metric, and where their sums stood at each reading."""
@@ -77,7 +68,7 @@ class Window:
     way: Way
     values: dict[tuple[str, str], float] = field(default_factory=dict)
     sums: dict[Arm, Parts] = field(default_factory=lambda: {arm: {} for arm in Arm})
-    points: list[_Point] = field(default_factory=list)
+    standings: Standings = field(default_factory=Standings)
     heard: dict[str, float] = field(default_factory=dict)
     roles: dict[Role, tuple[str, Parts]] = field(default_factory=dict)
     worn: dict[str, set[str]] = field(default_factory=dict)
@@ -126,21 +117,19 @@ class Window:
             time: of the reading, in seconds since the epoch.
 
         """
-        if self.points and time <= self.points[-1].time:
+        if self.was_read and time <= self.standings.times[-1]:
             return
         heard = set(owners)
         for one in entries:
             heard.add(one.owner)
             self._count(one)
         self.heard |= dict.fromkeys(heard, time)
-        ours, theirs = self.sums[Arm.CANARY], self.sums[Arm.STABLE]
-        # A point has 8 bytes for each: as mappings, those of a minute were 40 % of a run's.
-        self.points.append(_Point(time, array("d", ours.values()), array("d", theirs.values())))
-        # What is older than the window is never looked at again.
-        while len(self.points) > 1 and self.points[1].time < time - self.way.window:
-            del self.points[0]
-        if len(self.points) > _MOST_POINTS:
-            self.points[1:-1] = self.points[1:-1:2]
+        self.standings.add(time, self.sums, window=self.way.window)
+
+    @property
+    def was_read(self) -> bool:
+        """Whether there was a reading."""
+        return bool(self.standings.times)
 
     def _count(self, one: _Entry) -> None:
         if not is_count(one.value):
@@ -158,14 +147,8 @@ class Window:
         for part, times in one.parts.items():
             sums[part] = sums.get(part, 0.0) + times * delta
 
-    def increase(self, arm: Arm, first: "array[float]", last: "array[float]") -> Parts:
-        """Return what a side's parts have counted from one point to another."""
-        # What was met later is missing at the end of an earlier point.
-        before, after = (dict(zip(self.sums[arm], one, strict=False)) for one in (first, last))
-        return increase(before, after)
-
-    def over(self, since: float, now: float, slack: float) -> tuple[_Point, _Point] | None:
-        """Return where the sums stood at the beginning and stand now, None where that is not known.
+    def over(self, since: float, now: float, slack: float) -> int | None:
+        """Return the reading from which on the sums count, None where that is not known.
 
         Args:
             since: no request from before it may count.
@@ -174,11 +157,12 @@ class Window:
 
         """
         begin = max(since, now - self.way.window)
-        first = next((point for point in self.points if point.time >= begin), None)
-        if first is None or first.time > begin + max(slack, (now - begin) / 10):
+        first = self.standings.since(begin)
+        if first is None:
             return None
-        last = self.points[-1]
-        return (first, last) if last.time > first.time and last.time >= now - slack else None
+        at, last = self.standings.times[first], self.standings.times[-1]
+        late = at > begin + max(slack, (now - begin) / 10)
+        return first if not late and last > at and last >= now - slack else None
 
 
 @dataclass(slots=True)
@@ -267,16 +251,18 @@ class Windows:
         if at_server and watch.former_until is not None:
             since = max(since, watch.former_until)
         slack = _FRESH + (2 * self.lag if at_server else 0.0)
-        over = window.over(since, now, slack)
+        first = window.over(since, now, slack)
         is_whole = window.tells_bad_ones and self._is_complete(window, serving, now - slack)
-        if over is None or not is_whole:
+        if first is None or not is_whole:
             return None
-        first, last = over
-        value = value_of(way.canary, window.increase(Arm.CANARY, first.canary, last.canary))
+        counted = window.standings
+        value = value_of(way.canary, counted.increase(Arm.CANARY, first))
         if value is None:
             return None
-        baseline = value_of(way.stable, window.increase(Arm.STABLE, first.stable, last.stable))
-        return WindowCount(metric=name, value=value, baseline=baseline, way=way, since=first.time)
+        baseline = value_of(way.stable, counted.increase(Arm.STABLE, first))
+        return WindowCount(
+            metric=name, value=value, baseline=baseline, way=way, since=counted.times[first]
+        )
 
     def _is_complete(self, window: Window, serving: list[ArmPod], since: float) -> bool:
         """Tell whether every canary pod that serves was read of late: what hangs must not hide."""
@@ -322,7 +308,7 @@ class Windows:
             elif bool(of_canary) is bool(of_stable):
                 continue
             else:
-                arm, fresh = Arm.CANARY if of_canary else Arm.STABLE, bool(window.points)
+                arm, fresh = Arm.CANARY if of_canary else Arm.STABLE, window.was_read
                 where = source(one.labels)
                 name = side_name(arm, where)
                 parts = {} if arm is Arm.CANARY and where in doubted else parts
