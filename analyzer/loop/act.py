@@ -7,6 +7,7 @@ from typing import Final, assert_never
 
 import structlog
 
+from analyzer.loop.forgotten import emptied
 from analyzer.loop.observe import Scene
 from analyzer.loop.parked import park, put_back
 from analyzer.loop.records import Records, state_of
@@ -41,6 +42,7 @@ from canary.rules.actions import (
     Decision,
     DeleteCanary,
     Emit,
+    EmptyForgotten,
     EndProgress,
     EnsureCanary,
     EnsureRoute,
@@ -204,6 +206,9 @@ class Actor:
                 return await self._patch_target(scene, marked(marks, pause))
             case ScaleDownRevision(wanted):
                 await self._scale_down(scene, wanted)
+            case EmptyForgotten():
+                for one in scene.forgotten:
+                    await emptied(self.cluster, one)
             case EndProgress(message):
                 await self._write_progress(scene, refused(message, now))
             case ParkRevisions(stable):

@@ -12,10 +12,17 @@ from analyzer.loop.derived import counted, unworn
 from analyzer.loop.references import References
 from analyzer.loop.revisions import replica_sets
 from analyzer.loop.sampling import Sampler
-from analyzer.loop.standing import StandingCanary, apart, left_over, misfit_of, strangers_of
+from analyzer.loop.standing import (
+    StandingCanary,
+    apart,
+    left_over,
+    misfit_of,
+    standing_canary,
+    strangers_of,
+)
 from analyzer.loop.surroundings import Abroad, Surroundings, labels_of, service_named
 from analyzer.ports import ProviderError, Router, Weigher
-from canary.contract import HOLD, PROMOTING, SHARE_BY_PODS, TARGET_LABEL
+from canary.contract import HOLD, PROMOTING, SHARE_BY_PODS
 from canary.measuring.countable import (
     Comparable,
     Countable,
@@ -30,18 +37,16 @@ from canary.model.asking import Standing
 from canary.model.canary_labels import CanaryLabels
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
-from canary.model.names import canary_name, target_label
+from canary.model.names import canary_name
 from canary.model.selection import listed_by
 from canary.model.state import Phase, State, current_state
 from canary.model.strategy import Kind, Strategy
 from canary.model.values import Json, Key
 from canary.model.world import CanaryPresent, Split, Unsuitable
-from canary.objects.ownership import Ownership, ownership, told_apart
 from canary.objects.status import is_edited
 from canary.objects.workloads import (
     annotations,
     known_templates,
-    read_canary,
     read_revisions,
     read_target,
 )
@@ -51,9 +56,8 @@ from canary.rules.context import Observed
 from canary.rules.former import takes_over
 from canary.spec.defaults import Defaults, recorded
 from canary.spec.in_force import in_force
-from runtime.errors import NotFound
-from runtime.heard import Reading, Surveyable, not_before
-from runtime.resources import CANARIES, DEPLOYMENTS, PODS, SERVICES
+from runtime.heard import Reading, Surveyable
+from runtime.resources import CANARIES, SERVICES
 
 _UNDER_WAY: Final = frozenset({Phase.PROGRESSING, Phase.PROMOTING})
 
@@ -64,7 +68,8 @@ class Scene:
 
     `service` is None where there is no stable Service, `canary_deployment` where there is none of
     ours, `labels` where nothing can tell its pods from the target's.
-    `known` are the templates that marks of an earlier release may speak of.
+    `known` are the templates that marks of an earlier release may speak of, `forgotten` the
+    ReplicaSets of a canary before that are there still.
     """
 
     key: Key
@@ -78,6 +83,7 @@ class Scene:
     known: Identities = Identities()
     queries: tuple[Query, ...] = ()
     canary_deployment: Json | None = None
+    forgotten: tuple[Json, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,18 +146,16 @@ class Observer:
         service = service_named(services, strategy.service_name)
         async with asyncio.TaskGroup() as group:
             revisions = group.create_task(replica_sets(self.cluster, target))
-            present = group.create_task(self._canary(key, target))
+            present = group.create_task(standing_canary(self.cluster, key, target))
             split = group.create_task(self.router.read_split(key, strategy))
             prepared = group.create_task(self.sampler.prepare(key, strategy))
         course = course.on_routes(split.result().routes, in_front=service is not None)
-        strategy, standing_canary = course.strategy, present.result()
-        shared = await self._shared(key, strategy, split.result(), standing_canary)
+        strategy, stands = course.strategy, present.result()
+        shared = await self._shared(key, strategy, split.result(), stands)
         queries, problems = prepared.result()
         own = canary_name(strategy.service_name)
         others = apart(services, target, own)
-        labels, unsuitable, unshared = self._labels(
-            target, others, service, standing_canary, strategy
-        )
+        labels, unsuitable, unshared = self._labels(target, others, service, stands, strategy)
         known = known_templates(target, revisions.result())
         observed = Observed(
             key=key,
@@ -163,7 +167,7 @@ class Observer:
             accepted=course.accepted,
             not_followed=course.not_followed,
             edited=is_edited(canary),
-            canary=standing_canary.canary,
+            canary=stands.canary,
             split=shared,
             standing=standing,
             problems=(
@@ -174,9 +178,9 @@ class Observer:
             ),
             unclear=tuple(f"metric {it.metric.name}: {it.note}" for it in queries if it.note),
             unsuitable=unsuitable,
-            taken=strangers_of(target, services, standing_canary, own),
-            left_over=left_over(target, services, standing_canary),
-            misfit=misfit_of(others, standing_canary, labels, strategy),
+            taken=strangers_of(target, services, stands, own),
+            left_over=left_over(target, services, stands),
+            misfit=misfit_of(others, stands, labels, strategy),
         )
         scene = Scene(
             key=key,
@@ -189,7 +193,8 @@ class Observer:
             observed=observed,
             known=known,
             queries=queries,
-            canary_deployment=standing_canary.ours,
+            canary_deployment=stands.ours,
+            forgotten=stands.forgotten,
         )
         scene = replace(scene, observed=replace(observed, gone=self._gone(scene, services)))
         scene = replace(scene, observed=await self._surrounded(scene))
@@ -317,31 +322,6 @@ class Observer:
             with suppress(ProviderError):  # layer 1 asks the same server, and says why not
                 specs[query.metric.name] = await self.sampler.spec_of(query)
         return specs
-
-    async def _canary(self, key: Key, target: Json) -> StandingCanary:
-        name = canary_name(key.name)
-        try:
-            obj = await self.cluster.get(DEPLOYMENTS, key.namespace, name)
-        except NotFound:
-            return StandingCanary()
-        obj = {"kind": DEPLOYMENTS.kind, **obj}
-        whose = ownership(obj, target)
-        if whose is Ownership.STRANGERS:
-            return StandingCanary(found=obj)
-        selector = f"{TARGET_LABEL}={target_label(key.name)}"
-        reads = not_before(obj, self.cluster)
-        listed = (await reads.list(PODS, key.namespace, label_selector=selector)).items
-        pods, strange = told_apart(key.name, listed)
-        # One of an earlier candidate is made anew, so that no other template needs to be known.
-        made_from = Identities((target["spec"]["template"],))
-        return StandingCanary(
-            canary=read_canary(obj, pods, made_from),
-            found=obj,
-            ours=obj,
-            whose=whose,
-            pods=tuple(pods),
-            strange=tuple(strange),
-        )
 
 
 def _is_judged(scene: Scene) -> bool:

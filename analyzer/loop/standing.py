@@ -4,13 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from analyzer.loop.forgotten import forgotten
 from analyzer.loop.surroundings import misfit, service_named
 from analyzer.ports import Cluster
 from canary.contract import MANAGED_BY, MANAGED_BY_LABEL, TARGET_LABEL
 from canary.model.canary_labels import CanaryLabels
+from canary.model.former import Identities
 from canary.model.names import canary_name, target_label
 from canary.model.strategy import Kind, Strategy
-from canary.model.values import Json
+from canary.model.values import Json, Key
 from canary.model.world import CanaryAbsent, CanaryPresent
 from canary.objects.desired import keeps_selector
 from canary.objects.joining import is_joined, joins_as
@@ -20,8 +22,12 @@ from canary.objects.ownership import (
     ownership,
     strange_pods_said,
     taken,
+    told_apart,
 )
-from runtime.resources import SERVICES
+from canary.objects.workloads import read_canary
+from runtime.errors import NotFound
+from runtime.heard import Readable, not_before
+from runtime.resources import DEPLOYMENTS, PODS, SERVICES
 from runtime.writes import deleted, stored
 
 _CLUSTERS_OWN: Final = frozenset({"foregroundDeletion", "orphan"})
@@ -33,7 +39,8 @@ class StandingCanary:
     """What has the canary's name: its Deployment and pods, if they are ours.
 
     `ours` may be left over from a target of before, which `whose` tells. `strange` are pods of
-    another workload that wear the label of the canary's.
+    another workload that wear the label of the canary's, `forgotten` the ReplicaSets of a canary
+    before that are there still.
     """
 
     canary: CanaryAbsent | CanaryPresent = CanaryAbsent()
@@ -42,6 +49,7 @@ class StandingCanary:
     whose: Ownership = Ownership.OURS
     pods: tuple[Json, ...] = ()
     strange: tuple[Json, ...] = ()
+    forgotten: tuple[Json, ...] = ()
 
     def worn(self, candidate: str) -> dict[str, str] | None:
         """Return the labels of the pods of a canary of this very candidate."""
@@ -58,6 +66,41 @@ class StandingCanary:
         """Return the labels that the canary's pods are made with; none where there is no canary."""
         template = {} if self.ours is None else self.ours["spec"]["template"]["metadata"]
         return dict(template.get("labels") or {})
+
+
+async def standing_canary(cluster: Readable, key: Key, target: Json) -> StandingCanary:
+    """Read what has the name of a target's canary, and the pods with its label.
+
+    Args:
+        cluster: the API server, or what the watches have told.
+        key: the target's.
+        target: the Deployment.
+
+    """
+    try:
+        obj = await cluster.get(DEPLOYMENTS, key.namespace, canary_name(key.name))
+    except NotFound:
+        return StandingCanary()
+    obj = {"kind": DEPLOYMENTS.kind, **obj}
+    whose = ownership(obj, target)
+    if whose is Ownership.STRANGERS:
+        return StandingCanary(found=obj)
+    selector = f"{TARGET_LABEL}={target_label(key.name)}"
+    reads = not_before(obj, cluster)
+    listed = (await reads.list(PODS, key.namespace, label_selector=selector)).items
+    pods, strange = told_apart(key.name, listed)
+    left = await forgotten(cluster, key.name, obj, pods)
+    # One of an earlier candidate is made anew, so that no other template needs to be known.
+    made_from = Identities((target["spec"]["template"],))
+    return StandingCanary(
+        canary=read_canary(obj, pods, made_from, left),
+        found=obj,
+        ours=obj,
+        whose=whose,
+        pods=tuple(pods),
+        strange=tuple(strange),
+        forgotten=tuple(left),
+    )
 
 
 def misfit_of(

@@ -3,7 +3,7 @@
 A parked ReplicaSet has no owner, so nothing deletes it with its Deployment; and a target that is
 not held is not looked at. So whoever leads looks at all that is parked, at its start and again
 every few minutes. So it does at pods of a canary that are in a team's Service and have lost their
-Deployment, as an orphaning deletion leaves them.
+Deployment, as an orphaning deletion leaves them, and at ReplicaSets that were left without theirs.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from functools import partial
 from typing import Final, Never, Protocol
 
 from analyzer.guards import guarded, told
+from analyzer.loop.forgotten import sweep_forgotten
 from analyzer.loop.listing import Place, gathered, place_of, still_there
 from analyzer.loop.parked import put_back
 from analyzer.ports import Cluster
@@ -123,6 +124,7 @@ class Sweeper:
             with guarded(partial(told, "a pod stays in its Service", place=pod)):
                 if not self._namespaces.unmanaged(key.namespace):
                     await self._take_out(pod, key)
+        await sweep_forgotten(self._cluster, unmanaged=self._namespaces.unmanaged)
 
     async def _take_out(self, pod: Place, key: Key) -> None:
         """Take a pod out of a Service, if there is no canary that it could belong to."""

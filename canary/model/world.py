@@ -98,6 +98,7 @@ class CanaryPod:
     leaving: bool = False
     left_at: datetime | None = None
     ended: bool = False
+    astray: bool = False
 
     def since(self, began: datetime) -> bool:
         """Tell whether it was made in a run that began then, as far as the clocks can tell."""
@@ -117,7 +118,8 @@ class CanaryPresent:
     started again, `fates` what became of each pod that the API server still knows. `rolling` says
     what its Deployment still has to do where it is not `current`, `pods_denied` why the API server
     does not let its pods be made, `made_at` is when the Deployment was, `pods` are those of every
-    template that the API server still knows.
+    template that the API server still knows. `forgotten` names the ReplicaSets of a canary before
+    that are there still.
     """
 
     template_hash: str
@@ -132,6 +134,7 @@ class CanaryPresent:
     pods_denied: str = ""
     made_at: datetime | None = None
     pods: tuple[CanaryPod, ...] = ()
+    forgotten: tuple[str, ...] = ()
 
     @property
     def serves(self) -> bool:

@@ -1,5 +1,6 @@
 """From the API server's objects to the values that the rules work on."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from canary.contract import (
@@ -31,6 +32,7 @@ from canary.objects.fates import (
     read_fates,
     restarts_of,
 )
+from canary.objects.forgotten import astray
 from canary.objects.parking import number_of, place_of
 
 VERDICT_PREFIX = "Headgate: "
@@ -139,18 +141,23 @@ def read_revisions(objects: list[Json], target: Json) -> tuple[Revision, ...]:
     )
 
 
-def read_canary(obj: Json, pods: list[Json], known: Identities) -> CanaryPresent:
+def read_canary(
+    obj: Json, pods: list[Json], known: Identities, forgotten: Sequence[Json] = ()
+) -> CanaryPresent:
     """Read the canary Deployment and its pods.
 
     Args:
         obj: the Deployment.
         pods: all pods of the target's canary.
         known: the templates that it may have been made from, as for `read_target`.
+        forgotten: the ReplicaSets of a canary before that are there still.
 
     """
     status, replicas = obj.get("status") or {}, int(obj["spec"].get("replicas", 1))
     rolling, made = _rolling(obj), obj["metadata"].get("creationTimestamp")
-    newest = of_newest_template(pods)
+    strays = astray(pods, forgotten)
+    # What those of another canary do is not held against this one.
+    newest = of_newest_template([pod for pod in pods if pod not in strays])
     fates = read_fates(newest)
     taken = {fate.pod for fate in fates if isinstance(fate, Taken)}
     mine = [pod for pod in newest if pod["metadata"]["name"] not in taken]
@@ -170,7 +177,8 @@ def read_canary(obj: Json, pods: list[Json], known: Identities) -> CanaryPresent
         rolling=rolling,
         pods_denied=_pods_denied(status),
         made_at=None if made is None else datetime.fromisoformat(made),
-        pods=tuple(_canary_pod(pod, newest) for pod in pods if _is_stored(pod)),
+        pods=tuple(_canary_pod(pod, newest, strays) for pod in pods if _is_stored(pod)),
+        forgotten=tuple(sorted(one["metadata"]["name"] for one in forgotten)),
     )
 
 
@@ -193,7 +201,7 @@ def _left_at(metadata: Json) -> datetime | None:
     return None if over is None else over - grace
 
 
-def _canary_pod(pod: Json, newest: list[Json]) -> CanaryPod:
+def _canary_pod(pod: Json, newest: list[Json], strays: list[Json]) -> CanaryPod:
     metadata = pod["metadata"]
     return CanaryPod(
         name=str(metadata["name"]),
@@ -202,6 +210,7 @@ def _canary_pod(pod: Json, newest: list[Json]) -> CanaryPod:
         leaving=bool(metadata.get("deletionTimestamp")),
         left_at=_left_at(metadata),
         ended=(pod.get("status") or {}).get("phase") in ENDED,
+        astray=pod in strays,
     )
 
 

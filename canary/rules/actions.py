@@ -67,6 +67,11 @@ class ScaleDownRevision:
 
 
 @dataclass(frozen=True, slots=True)
+class EmptyForgotten:
+    """Scale the ReplicaSets of a canary before to 0 that the cluster has left behind."""
+
+
+@dataclass(frozen=True, slots=True)
 class ParkRevisions:
     """Leave the Deployment controller no choice but the stable: park what it could prefer.
 
@@ -119,6 +124,7 @@ Action = (
     | DeleteCanary
     | MarkTarget
     | ScaleDownRevision
+    | EmptyForgotten
     | ParkRevisions
     | PutBackRevisions
     | MarkRefused

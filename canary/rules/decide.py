@@ -18,7 +18,7 @@ from canary.rules.announcements import announced
 from canary.rules.context import Context, Observed
 from canary.rules.course import located
 from canary.rules.denied import no_longer_denied
-from canary.rules.former import remembered
+from canary.rules.former import remembered, without_forgotten
 from canary.rules.hooks import heard, hooks_put
 from canary.rules.notices import noticed
 from canary.rules.occurrences import told
@@ -53,7 +53,7 @@ def decide(
     actions = (*decision.actions, SaveState()) if unsaved else decision.actions
     decision = replace(decision, actions=actions, asks=(*decision.asks, *hooks))
     decision = share_told(ctx, remembered(ctx, decision))
-    decision = told(ctx, announced(ctx, noticed(ctx, decision)))
+    decision = told(ctx, announced(ctx, noticed(ctx, without_forgotten(ctx, decision))))
     decision = _shown(_answered(no_longer_denied(state, decision), observed), observed)
     return _of_this_target(decision, observed.target.uid)
 

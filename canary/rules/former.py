@@ -4,9 +4,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from canary.contract import Reason
 from canary.model.state import RUNNING_PHASES, Phase, State
 from canary.model.world import CanaryAbsent, CanaryPod, CanaryPresent
-from canary.rules.actions import Action, Decision, DeleteCanary, SaveState
+from canary.rules.actions import (
+    Action,
+    Decision,
+    DeleteCanary,
+    Emit,
+    EmptyForgotten,
+    SaveState,
+)
 from canary.rules.context import Context
 
 _MOST_GONE: Final = 200
@@ -16,6 +24,8 @@ _STORED_EVERY: Final = timedelta(seconds=5)
 UNLEARNED: Final = timedelta(seconds=15)
 """How long after a pod was asked to go a gateway may still send to it; those who stay for longer
 finish what they have. Contour had endpoints up to 12 s late (ADR 55)."""
+COLLECTED: Final = timedelta(seconds=5)
+"""How long the cluster may take to delete what a canary owned, before anybody else does."""
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -50,6 +60,29 @@ def ending(canary: CanaryAbsent | CanaryPresent, now: datetime) -> str:
         if pod.left_at and not (pod.newest or pod.ended) and now - pod.left_at < UNLEARNED
     )
     return next(late, "")
+
+
+def astray(canary: CanaryAbsent | CanaryPresent) -> str:
+    """Say which pod of a canary that has gone answers in this one's place; "" for none."""
+    pods = canary.pods if isinstance(canary, CanaryPresent) else ()
+    name = next((pod.name for pod in pods if pod.astray), "")
+    return name and f"pod {name} of a canary before, which has gone, has not been taken away yet"
+
+
+def without_forgotten(ctx: Context, decision: Decision) -> Decision:
+    """Return a decision that takes away what a canary before has left, first of all and loudly."""
+    canary = ctx.observed.canary
+    if not isinstance(canary, CanaryPresent) or not astray(canary):
+        return decision
+    if canary.made_at is not None and ctx.now - canary.made_at < COLLECTED:
+        return decision
+    named = ", ".join(canary.forgotten)
+    said = (
+        f"{ctx.observed.key}: the cluster has not deleted ReplicaSet {named} with the canary that "
+        "it was made for, and its pods answer in the place of this one's; they are taken away"
+    )
+    told = Emit(str(Reason.LEFTOVERS), said, warning=True)
+    return replace(decision, actions=(EmptyForgotten(), told, *decision.actions))
 
 
 def remembered(ctx: Context, decision: Decision) -> Decision:

@@ -19,6 +19,7 @@ from canary.rules.approvals import kept_waiting
 from canary.rules.checks import summary
 from canary.rules.context import Context, Tick
 from canary.rules.course import left, present
+from canary.rules.former import astray
 from canary.rules.routed import meant, to_traffic
 from canary.rules.transitions import refuse
 
@@ -169,13 +170,17 @@ def lasting(tick: Tick) -> Decision | None:
 
 
 def not_carried(tick: Tick) -> Decision | None:
-    """A gateway has not taken this step yet, or only just: what was judged is not its share."""
-    split = tick.ctx.observed.split
-    why = split.lag or split.unheard or _just_carried(tick)
+    """What was judged is not this step's share: a gateway has not taken it yet, or only just.
+
+    Or some of it went to pods of a canary before.
+    """
+    split, others = tick.ctx.observed.split, astray(tick.ctx.observed.canary)
+    why = split.lag or split.unheard or _just_carried(tick) or others
     if not why:
         return None
     message = f"{tick.ctx.observed.key} stays at weight {tick.state.weight}: {why}"
-    return stay(tick, Reason.GATEWAY_BEHIND, message)
+    reason = Reason.WAITING_FOR_CANARY if why == others else Reason.GATEWAY_BEHIND
+    return stay(tick, reason, message)
 
 
 def _just_carried(tick: Tick) -> str:

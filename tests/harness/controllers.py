@@ -61,7 +61,8 @@ class Surroundings:
     `health` says what an image does; `gateway_up` whether routes are taken over, but for those of
     the `untaken` kinds; `lacks` a word that the gateway of HTTPRoutes does not know, "" for none:
     it follows no route that has it; `heard` the Services that it has heard of, None for all;
-    `lost` are the nodes that are not heard of.
+    `lost` are the nodes that are not heard of. While it is `forgetful`, the collector hears of no
+    end of a Deployment, and never of those later.
     """
 
     api: ApiServer
@@ -71,6 +72,8 @@ class Surroundings:
     lacks: str = ""
     heard: frozenset[str] | None = None
     lost: set[int] = field(default_factory=set)
+    forgetful: bool = False
+    _taken_for_alive: set[str] = field(default_factory=set)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def step(self) -> bool:
@@ -103,6 +106,9 @@ class Surroundings:
     def _collect(self) -> None:
         """Delete what is owned by nobody who is there any more."""
         uids = {one["metadata"]["uid"] for resource in _OWNED for one in self.api.peek(resource)}
+        if self.forgetful:
+            self._taken_for_alive |= {one["metadata"]["uid"] for one in self.api.peek(DEPLOYMENTS)}
+        uids |= self._taken_for_alive
         for resource in (*_OWNED, ENDPOINTSLICES):
             for one in self.api.peek(resource):
                 owners = one["metadata"].get("ownerReferences") or ()

@@ -217,6 +217,11 @@ class Machine(Namespace):
         """Have the gateway take routes, or not."""
         self.stage.others.gateway_up = up
 
+    @rule(on=st.booleans())
+    def forget(self, *, on: bool) -> None:
+        """Have the garbage collector hear of no Deployment's end, or of all again."""
+        self.stage.others.forgetful = on
+
     @rule(up=st.booleans())
     def route_webhook(self, *, up: bool) -> None:
         """Have the webhook for routes answer, or not."""

@@ -14,7 +14,7 @@ from canary.model.values import FULL, Json
 from canary.model.world import Timing
 from canary.objects.status import CONDITION
 from canary.rules.capacity import HEADROOM
-from runtime.resources import CANARIES, DEPLOYMENTS, PODS, SERVICES
+from runtime.resources import CANARIES, DEPLOYMENTS, PODS, REPLICASETS, SERVICES
 from tests.harness.api import Change
 from tests.harness.controllers import image_of, is_ready
 from tests.harness.hands import overreach
@@ -148,6 +148,8 @@ class Shares(Ledger):
             self.wrong.append(f"{image} has {weight} %, and {self._half_way} is half-way still")
         if self._sleeps():
             self.wrong.append(f"{image} has {weight} %, and the target sleeps")
+        if left := self._forgotten():
+            self.wrong.append(f"{image} has {weight} %, and pods of a canary before: {left}")
         # Edited in mid-run, it goes on by other steps.
         if self._steps and self._steps == self._asked_for():
             self._is_next(image, weight)
@@ -182,12 +184,25 @@ class Shares(Ledger):
             and pod["metadata"]["name"].startswith(f"{CANARY}-")
         )
 
+    def _forgotten(self) -> list[str]:
+        """Return the images of a canary before whose pods nobody has taken away."""
+        api = self.stage.api
+        there = {one["metadata"]["uid"] for one in api.peek(DEPLOYMENTS)}
+        return [
+            image_of(one["spec"]["template"])
+            for one in api.peek(REPLICASETS)
+            if one["metadata"]["name"].startswith(f"{CANARY}-")
+            and one["spec"].get("replicas")
+            and not any(it["uid"] in there for it in one["metadata"].get("ownerReferences") or ())
+        ]
+
     # --- what must not last -----------------------------------------------------------------------
 
     def look(self) -> None:
         """Look at what may be for a moment, and for no longer."""
         now = self.stage.seconds()
-        found = self._lasting()
+        found = {f"pods of a canary before are there: {it}": SWEPT for it in self._forgotten()}
+        found |= self._lasting()
         self._lasts = {what: self._lasts.get(what, now) for what in found}
         for what, most in found.items():
             if now - max(self._lasts[what], self.stage.writable_since) > most.total_seconds():

@@ -20,6 +20,7 @@ from tests.cluster.soak.endured import Death, Span, Victim, Way
 
 SYSTEM: Final = "headgate-system"
 API_SERVER: Final = paths.PIDS / "kube-apiserver.json"
+CONTROLLERS: Final = paths.PIDS / "kube-controller-manager.json"
 _PATIENCE: Final = 90.0
 _LABELS: Final = {
     Victim.ANALYZER: (SYSTEM, "app.kubernetes.io/component=analyzer"),
@@ -115,16 +116,7 @@ class Deaths:
 
     async def _api_server(self, death: Death) -> str:
         begin = time.monotonic()
-        await asyncio.to_thread(_end, API_SERVER, death.way)
-        try:
-            await asyncio.sleep(death.away)
-        finally:
-            control_plane.begin()
-        async with asyncio.timeout(_PATIENCE):
-            while not await asyncio.to_thread(control_plane.ready):
-                # The threads of one that was killed may hold its port a little longer than it.
-                await asyncio.sleep(0.2)
-                control_plane.begin()
+        await end_api_server(death.way, death.away)
         end = time.monotonic()
         self.outages.append((begin, end))
         return f"and away for {end - begin:.1f} s"
@@ -154,6 +146,33 @@ class Deaths:
         """Return the name of the pod that leads."""
         lease = await self.cluster.get(LEASES, SYSTEM, "headgate-analyzer")
         return str(lease["spec"].get("holderIdentity") or "").partition("_")[0]
+
+
+async def end_api_server(way: Way, away: float) -> None:
+    """End the API server, and begin it again once it was away for so many seconds."""
+    await asyncio.to_thread(_end, API_SERVER, way)
+    try:
+        await asyncio.sleep(away)
+    finally:
+        control_plane.begin()
+    async with asyncio.timeout(_PATIENCE):
+        while not await asyncio.to_thread(control_plane.ready):
+            # The threads of one that was killed may hold its port a little longer than it.
+            await asyncio.sleep(0.2)
+            control_plane.begin()
+
+
+@contextlib.contextmanager
+def stopped(record: Path) -> Iterator[None]:
+    """Have a recorded process of the sandbox do nothing for as long as the block runs."""
+    process = processes.load(record)
+    if process is None or not process.alive():
+        raise AssertionError(f"{record.stem} does not run")
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
 
 
 def _runs(pod: Json) -> bool:

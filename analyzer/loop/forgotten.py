@@ -1,0 +1,102 @@
+"""Takes the pods away that a canary of before has left, where the cluster does not.
+
+By scaling their ReplicaSet to 0, which its own controller sees to: who should have deleted it is
+the one that has forgotten it. What is empty then is deleted by the sweep.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
+from analyzer.guards import guarded, told
+from analyzer.loop.listing import Place, gathered, place_of, still_there
+from analyzer.ports import Cluster
+from canary.contract import TARGET_LABEL
+from canary.model.names import target_label
+from canary.model.values import Json
+from canary.objects.forgotten import canary_that_made, is_forgotten, may_be_forgotten
+from runtime.errors import NotFound
+from runtime.heard import Readable, not_before
+from runtime.resources import DEPLOYMENTS, REPLICASETS
+from runtime.writes import Overtaken, asks_the_same, deleted, patched
+
+
+async def forgotten(cluster: Readable, target: str, canary: Json, pods: list[Json]) -> list[Json]:
+    """Return the ReplicaSets of canaries before that are still there, where a pod hints at any.
+
+    Args:
+        cluster: the API server, or what the watches have told.
+        target: name of the Deployment that the team owns.
+        canary: the canary Deployment.
+        pods: those that wear its label.
+
+    """
+    if not may_be_forgotten(canary, pods):
+        return []
+    namespace, selector = canary["metadata"]["namespace"], f"{TARGET_LABEL}={target_label(target)}"
+    reads = not_before(canary, cluster)
+    found = await reads.list(REPLICASETS, namespace, label_selector=selector)
+    return [one for one in found.items if is_forgotten(one, canary)]
+
+
+async def emptied(cluster: Cluster, replica_set: Json) -> None:
+    """Scale a ReplicaSet to 0; one that has changed meanwhile is looked at again.
+
+    Args:
+        cluster: the API server.
+        replica_set: as it was read.
+
+    """
+    if not _is_wanted(replica_set):
+        return
+    with suppress(Overtaken, NotFound):
+        await patched(
+            cluster,
+            REPLICASETS,
+            replica_set,
+            lambda _: {"spec": {"replicas": 0}},
+            subresource="scale",
+            still=asks_the_same(replica_set),
+        )
+
+
+async def sweep_forgotten(cluster: Cluster, *, unmanaged: Callable[[str], bool]) -> None:
+    """Take back what canaries have left, whether there is another one or none.
+
+    Args:
+        cluster: the API server.
+        unmanaged: tells whether the admin keeps Headgate's hands off a namespace.
+
+    Raises:
+        ApiError: they cannot be listed.
+
+    """
+    found = await gathered(cluster, REPLICASETS, _of_canary, label_selector=TARGET_LABEL)
+    for place, made_by in found:
+        if unmanaged(place[0]):
+            continue
+        with guarded(partial(told, "a canary's ReplicaSet stays", place=place)):
+            if await still_there(cluster, DEPLOYMENTS, (place[0], *made_by)) is None:
+                await _take_back(cluster, place)
+
+
+async def _take_back(cluster: Cluster, place: Place) -> None:
+    """Scale down what has pods, and delete what has none: the cluster has forgotten those, too."""
+    found = await still_there(cluster, REPLICASETS, place)
+    if found is None or _of_canary(found) is None:
+        return
+    if _is_wanted(found) or (found.get("status") or {}).get("replicas"):
+        await emptied(cluster, found)
+    else:
+        with suppress(Overtaken):
+            await deleted(cluster, REPLICASETS, found)
+
+
+def _is_wanted(replica_set: Json) -> bool:
+    """Tell whether it is to have pods; one without a number has one."""
+    return bool((replica_set.get("spec") or {}).get("replicas", 1))
+
+
+def _of_canary(replica_set: Json) -> tuple[Place, tuple[str, str]] | None:
+    maker = canary_that_made(replica_set)
+    return None if maker is None else (place_of(replica_set), maker)
