@@ -75,7 +75,6 @@ def test_a_canary_that_the_collector_forgot_serves_in_none_after_it(team: Kubect
         deploy(kubectl, f"{kubectl.namespace}.example")
         image(kubectl, REFUSED)
         wait_for("half of the traffic", lambda: share(kubectl) == 50, 120)
-        before = canary_uid(kubectl)
         with stopped(CONTROLLERS):
             image(kubectl, FIRST)
             wait_for("no canary", lambda: not canary_uid(kubectl), 120)
