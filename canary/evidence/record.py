@@ -50,8 +50,16 @@ def dump_judge(judge: Judge) -> Json:
     return {"policy": policy, "plans": [_dump_plan(plan) for plan in judge.plans]}
 
 
+_USUAL: Final = Policy(inferior_rate=0.5)
+
+
 def load_judge(record: Mapping[str, Any]) -> Judge:
-    """Make the judge that was written."""
+    """Make the judge that was written.
+
+    Raises:
+        ValueError: a value of it is none that the judge can calculate with.
+
+    """
     values = dict(record["policy"])
     policy = Policy(
         **{
@@ -60,6 +68,8 @@ def load_judge(record: Mapping[str, Any]) -> Judge:
             "on_inconclusive": Inconclusive(values["on_inconclusive"]),
         }
     )
+    if strange := [name for name in values if not _is_usual(policy, name)]:
+        raise ValueError(f"{', '.join(strange)}: no such value is in a policy")
     return Judge(policy, [_load_plan(plan) for plan in record["plans"]])
 
 
@@ -156,6 +166,16 @@ def _formed(value: object) -> object:
     if isinstance(value, tuple):
         return tuple(map(_formed, value))
     return float if type(value) is int else type(value)
+
+
+def _is_usual(policy: Policy, name: str) -> bool:
+    """Tell whether a value is of the kind that the policy of nobody's wish has there."""
+    value = getattr(policy, name)
+    if name == "blocks":
+        return {_formed(one) for one in value} <= {float}
+    return (value is None and name == "inferior_rate") or _formed(value) == _formed(
+        getattr(_USUAL, name)
+    )
 
 
 def _dump_plan(plan: Plan) -> Json:

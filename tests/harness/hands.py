@@ -1,24 +1,27 @@
 """What of the team's own the analyzer may write, told of one write by what was stored before it."""
 
+from collections.abc import Container
 from typing import Final
 
 from canary.contract import DOMAIN, HOLD, PARKED, PROMOTING
 from canary.model.values import Json
 from runtime.resources import DEPLOYMENTS, REPLICASETS
 from tests.harness.api import Change
-from tests.harness.stage import NAME
+from tests.harness.stage import CANARY, NAME
 
 _SERVERS: Final = frozenset({"annotations", "managedFields", "resourceVersion", "generation"})
 """Of an object's metadata: what is looked at by itself, and what the API server counts."""
 
 
-def overreach(change: Change) -> str:
+def overreach(change: Change, there: Container[str]) -> str:
     """Say what the analyzer has written that is not its own to write; "" where all is.
 
-    A target's pause, its own annotations and its status are; of ReplicaSets it deletes parked ones.
+    A target's pause, its own annotations and its status are; of ReplicaSets it deletes parked ones,
+    and empty ones of a canary that has gone.
 
     Args:
         change: a write of the analyzer's.
+        there: uids of all Deployments.
 
     """
     old, new = change.old, change.new
@@ -26,12 +29,19 @@ def overreach(change: Change) -> str:
         return ""
     if change.resource == REPLICASETS and new is None:
         parked = PARKED in (old["metadata"].get("labels") or {})
-        return "" if parked else f"{old['metadata']['name']} was deleted and is not parked"
+        may = parked or _is_left_empty(old, there)
+        return "" if may else f"{old['metadata']['name']} was deleted and is not parked"
     if change.resource != DEPLOYMENTS or old["metadata"]["name"] != NAME or new is None:
         return ""
     if _of_the_team(old) != _of_the_team(new):
         return f"{NAME} was changed beyond its pause and its marks"
     return _pause(old, new)
+
+
+def _is_left_empty(replica_set: Json, there: Container[str]) -> bool:
+    owners = replica_set["metadata"].get("ownerReferences") or ()
+    left = any(it["name"] == CANARY and it["uid"] not in there for it in owners)
+    return left and not replica_set["spec"].get("replicas")
 
 
 def _pause(old: Json, new: Json) -> str:

@@ -56,7 +56,7 @@ class Shares(Ledger):
         super().heard(change)
         self._fall_asleep(change)
         if change.writer.user == ANALYZER_USER:
-            if why := overreach(change):
+            if why := overreach(change, self._deployments()):
                 self.wrong.append(f"not its own: {why}")
             self._is_made(change)
             self._is_complete(change)
@@ -184,13 +184,15 @@ class Shares(Ledger):
             and pod["metadata"]["name"].startswith(f"{CANARY}-")
         )
 
+    def _deployments(self) -> set[str]:
+        return {one["metadata"]["uid"] for one in self.stage.api.peek(DEPLOYMENTS)}
+
     def _forgotten(self) -> list[str]:
         """Return the images of a canary before whose pods nobody has taken away."""
-        api = self.stage.api
-        there = {one["metadata"]["uid"] for one in api.peek(DEPLOYMENTS)}
+        there = self._deployments()
         return [
             image_of(one["spec"]["template"])
-            for one in api.peek(REPLICASETS)
+            for one in self.stage.api.peek(REPLICASETS)
             if one["metadata"]["name"].startswith(f"{CANARY}-")
             and one["spec"].get("replicas")
             and not any(it["uid"] in there for it in one["metadata"].get("ownerReferences") or ())

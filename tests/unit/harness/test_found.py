@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from canary.contract import Command
+from canary.model.strategy import HookType
 from tests.harness.controllers import Health
 from tests.harness.faults import Fault
 from tests.harness.machine import GATES, Machine, Turn, hooks
@@ -286,3 +287,18 @@ def test_a_gateway_that_takes_no_route_keeps_a_refused_canary_for_three_minutes_
     )
     assert set(it.stage.serving()) == {"web:1"}
     assert it.stage.canary_image() == ""
+
+
+def test_what_a_forgetful_collector_leaves_of_a_rolled_back_canary_is_swept() -> None:
+    """A case of the oracle: the ReplicaSet was deleted, empty, by the sweep of a new leader."""
+    happens(
+        lambda it: it.restart(when=1),
+        lambda it: it.forget(on=True),
+        lambda it: it.undo(),
+        lambda it: it.delete_canary(),
+        lambda it: it.give_back(analysis=hooks(HookType.ROLLBACK), image="web:4", pause=31.0),
+        lambda it: it.kill(),
+        lambda it: it.wait(pause=31.0),
+        lambda it: it.kill(),
+        own=False,
+    )

@@ -1,5 +1,6 @@
 """The judge's record as nobody writes it: it is read and judged on, or said to be none."""
 
+from dataclasses import fields
 from typing import Any, Final
 
 import pytest
@@ -74,6 +75,20 @@ def test_policy_and_plans_that_cannot_be_judged_by_are_no_record() -> None:
         holder[field] = value
         with pytest.raises(ValueError, match=r"cannot be read|no text"):
             recall(record)
+
+
+@pytest.mark.parametrize("value", [None, "1", [1.0], {}])
+@pytest.mark.parametrize("name", [one.name for one in fields(Policy)])
+def test_a_policy_with_what_nobody_can_calculate_with_is_no_record(name: str, value: Any) -> None:
+    record = evidence(SICK, HEALTHY)
+    record["judge"]["policy"][name] = value
+    if (name, value) in [("inferior_rate", None), ("blocks", [1.0])]:
+        is_judged_or_none(record)
+        return
+    with pytest.raises(
+        ValueError, match=r"cannot be read|no such value|is not a valid|other plans"
+    ):
+        recall(record)
 
 
 def test_what_was_not_held_fast_is_not_recalled_as_such() -> None:
