@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Final
 
 from analyzer.routers.kinds import RESOURCES, WATCHED
+from canary.contract import CANARY_SUFFIX
 from canary.model.selection import selects, service_selector
 from canary.model.values import Json
 from runtime.resources import (
@@ -62,7 +63,7 @@ class Surroundings:
     the `untaken` kinds; `lacks` a word that the gateway of HTTPRoutes does not know, "" for none:
     it follows no route that has it; `heard` the Services that it has heard of, None for all;
     `lost` are the nodes that are not heard of. While it is `forgetful`, the collector hears of no
-    end of a Deployment, and never of those later.
+    end of a canary, and never of those later.
     """
 
     api: ApiServer
@@ -107,7 +108,12 @@ class Surroundings:
         """Delete what is owned by nobody who is there any more."""
         uids = {one["metadata"]["uid"] for resource in _OWNED for one in self.api.peek(resource)}
         if self.forgetful:
-            self._taken_for_alive |= {one["metadata"]["uid"] for one in self.api.peek(DEPLOYMENTS)}
+            # A team's own Deployment, made again meanwhile, leaves its pods without Headgate, too.
+            self._taken_for_alive |= {
+                one["metadata"]["uid"]
+                for one in self.api.peek(DEPLOYMENTS)
+                if one["metadata"]["name"].endswith(CANARY_SUFFIX)
+            }
         uids |= self._taken_for_alive
         for resource in (*_OWNED, ENDPOINTSLICES):
             for one in self.api.peek(resource):

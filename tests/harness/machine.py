@@ -219,7 +219,7 @@ class Machine(Namespace):
 
     @rule(on=st.booleans())
     def forget(self, *, on: bool) -> None:
-        """Have the garbage collector hear of no Deployment's end, or of all again."""
+        """Have the garbage collector hear of no canary's end, or of all again."""
         self.stage.others.forgetful = on
 
     @rule(up=st.booleans())
