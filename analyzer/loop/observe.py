@@ -43,6 +43,7 @@ from canary.model.state import Phase, State, current_state
 from canary.model.strategy import Kind, Strategy
 from canary.model.values import Json, Key
 from canary.model.world import CanaryPresent, Split, Unsuitable
+from canary.objects.endpoints import outdated, unserved
 from canary.objects.status import is_edited
 from canary.objects.workloads import (
     annotations,
@@ -53,7 +54,7 @@ from canary.objects.workloads import (
 from canary.queries.metric import Query
 from canary.queries.provider import ProviderSpec
 from canary.rules.context import Observed
-from canary.rules.former import takes_over
+from canary.rules.former import may_answer, takes_over
 from canary.spec.defaults import Defaults, recorded
 from canary.spec.in_force import in_force
 from runtime.heard import Reading, Surveyable
@@ -269,8 +270,9 @@ class Observer:
             )
             observed = replace(observed, unrouted=found)
         if present and observed.split.routes:
-            why = await beside.unserved(key.namespace, own)
-            observed = replace(observed, unserved=why)
+            slices = await beside.endpoints(key.namespace, own)
+            left = outdated(own, slices, may_answer(observed.canary))
+            observed = replace(observed, unserved=unserved(own, slices), outdated=left)
         return observed
 
     async def _strange(self, scene: Scene, beside: Surroundings) -> tuple[str, ...]:

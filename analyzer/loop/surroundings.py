@@ -243,13 +243,12 @@ class Surroundings:
         pods = target["spec"]["template"].get("metadata") or {}
         return way_in(mesh_of(pods, *(it["metadata"] for it in spaces.items)), service)
 
-    async def unserved(self, namespace: str, service: str) -> str:
-        """Return why the canary's Service can take no traffic, in words; "" where it can."""
+    async def endpoints(self, namespace: str, service: str) -> list[Json]:
+        """Return the EndpointSlices of a Service."""
         selector = f"{SERVICE_OF_SLICE}={service}"
-        slices = await self.cluster.list(ENDPOINTSLICES, namespace, label_selector=selector)
-        if any(_is_ready(one) for it in slices.items for one in it.get("endpoints") or ()):
-            return ""
-        return f"its Service {service} has no ready endpoint"
+        return list(
+            (await self.cluster.list(ENDPOINTSLICES, namespace, label_selector=selector)).items
+        )
 
     async def not_in_front(self, target: Json, service: Json) -> tuple[str, ...]:
         """Say that a Service is another app's, where it sends no traffic to a target's pods.
@@ -382,9 +381,3 @@ def misfit(
     if not found:
         return ""
     return f"the canary's pods get traffic from Service {', '.join(sorted(found))} too"
-
-
-def _is_ready(endpoint: Json) -> bool:
-    """Tell whether an endpoint takes traffic; where nobody has said so, it does (API reference)."""
-    ready = (endpoint.get("conditions") or {}).get("ready")
-    return ready is None or bool(ready)

@@ -27,7 +27,7 @@ from canary.rules.approvals import missing as shut
 from canary.rules.capacity import canary_pods, missing
 from canary.rules.checks import overall
 from canary.rules.context import RECHECK, Context, Tick, wait, warned
-from canary.rules.former import astray, ending
+from canary.rules.former import elsewhere, ending
 from canary.rules.gates import short_of
 from canary.rules.hooks import called, checks_of, hooks_of, waited_for
 from canary.rules.not_taken import not_taken
@@ -228,7 +228,7 @@ def _kept_waiting(tick: Tick) -> Decision | None:
     message = f"{ctx.observed.key} gets no traffic yet:"
     if short := short_of(ctx, tick.strategy):
         return warned(ctx, wait(ctx, Reason.STABLE_NOT_READY, f"{message} {short}", RECHECK))
-    if why := astray(ctx.observed.canary):
+    if why := elsewhere(ctx):
         return wait(ctx, Reason.WAITING_FOR_CANARY, f"{message} {why}", ctx.timing.poll)
     if pod := ending(ctx.observed.canary, ctx.now):
         why = f"{message} pod {pod} of the version before is still ending"

@@ -33,16 +33,17 @@ class Observed:
 
     What is not in order is said in words, and is "" where all is well: `misfit` why the canary that
     stands has to go before it can be made anew, `unrouted` what was found where no route leads to
-    the Service, `unserved` why the canary can take no traffic, `exclusive` what its pods keep from
-    the target's. `taken` names what stands where the run's objects are to be and is not this
-    target's, `left_over` is whether the canary's Service is there without its Deployment. `counts`
-    is by metric what the run's own counters come to, `gone` names the
-    objects of the run that are not there any more. `forewarned` is what a team is to know before a
-    run begins, `unclear` what is not known of the queries that it is judged by. `defaults` are the
-    admin's of now, for a run that begins, and `in_force` is what its `strategy` comes to.
-    `accepted` is what the Canary says, empty where that cannot be followed. In the middle of a run
-    `not_followed` says why it cannot, and the strategy is the one of before. `edited` is whether
-    the status speaks of an earlier Canary than the one that was read.
+    the Service, `unserved` why the canary can take no traffic, `outdated` which pod that is gone
+    its Service still sends requests to, `exclusive` what its pods keep from the target's. `taken`
+    names what stands where the run's objects are to be and is not this target's, `left_over` is
+    whether the canary's Service is there without its Deployment. `counts` is by metric what the
+    run's own counters come to, `gone` names the objects of the run that are not there any more.
+    `forewarned` is what a team is to know before a run begins, `unclear` what is not known of the
+    queries that it is judged by. `defaults` are the admin's of now, for a run that begins, and
+    `in_force` is what its `strategy` comes to. `accepted` is what the Canary says, empty where that
+    cannot be followed. In the middle of a run `not_followed` says why it cannot, and the strategy
+    is the one of before. `edited` is whether the status speaks of an earlier Canary than the one
+    that was read.
     """
 
     key: Key
@@ -61,6 +62,7 @@ class Observed:
     left_over: bool = False
     unrouted: str = ""
     unserved: str = ""
+    outdated: str = ""
     exclusive: str = ""
     forewarned: tuple[str, ...] = ()
     unclear: tuple[str, ...] = ()

@@ -62,6 +62,17 @@ def ending(canary: CanaryAbsent | CanaryPresent, now: datetime) -> str:
     return next(late, "")
 
 
+def elsewhere(ctx: Context) -> str:
+    """Say who answers in the canary's place, so that its share is not its own; "" for nobody."""
+    return astray(ctx.observed.canary) or ctx.observed.outdated
+
+
+def may_answer(canary: CanaryAbsent | CanaryPresent) -> frozenset[str]:
+    """Return the names of the pods that a Service has reason to send requests to."""
+    pods = canary.pods if isinstance(canary, CanaryPresent) else ()
+    return frozenset(pod.name for pod in pods if not (pod.leaving or pod.ended))
+
+
 def astray(canary: CanaryAbsent | CanaryPresent) -> str:
     """Say which pod of a canary that has gone answers in this one's place; "" for none."""
     pods = canary.pods if isinstance(canary, CanaryPresent) else ()

@@ -19,7 +19,7 @@ from canary.rules.approvals import kept_waiting
 from canary.rules.checks import summary
 from canary.rules.context import Context, Tick
 from canary.rules.course import left, present
-from canary.rules.former import astray
+from canary.rules.former import elsewhere
 from canary.rules.routed import meant, to_traffic
 from canary.rules.transitions import refuse
 
@@ -172,9 +172,9 @@ def lasting(tick: Tick) -> Decision | None:
 def not_carried(tick: Tick) -> Decision | None:
     """What was judged is not this step's share: a gateway has not taken it yet, or only just.
 
-    Or some of it went to pods of a canary before.
+    Or some of it went to pods that are not the canary's, or not any more.
     """
-    split, others = tick.ctx.observed.split, astray(tick.ctx.observed.canary)
+    split, others = tick.ctx.observed.split, elsewhere(tick.ctx)
     why = split.lag or split.unheard or _just_carried(tick) or others
     if not why:
         return None

@@ -6,7 +6,7 @@ never, as its script says; a process that dies takes what is out with it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from canary.contract import COMMANDS, DOMAIN, HOLD, Command
@@ -48,6 +48,7 @@ from canary.rules.actions import (
     Decision,
     DeleteCanary,
     Emit,
+    EmptyForgotten,
     EndProgress,
     EnsureCanary,
     EnsureRoute,
@@ -134,6 +135,7 @@ class World:
     misfit: str = ""
     unrouted: str = ""
     unserved: str = ""
+    outdated: str = ""
     exclusive: str = ""
     enabled: bool = True
     now: datetime = START
@@ -198,6 +200,7 @@ class World:
                 for number in range(self.canary_size)
             )
             + self.ending,
+            forgotten=("web-canary-old",) if any(pod.astray for pod in self.ending) else (),
         )
         return Observed(
             key=KEY,
@@ -225,6 +228,7 @@ class World:
             misfit=self.misfit if self.canary else "",
             unrouted="" if self.routes else self.unrouted,
             unserved=self.unserved if self.canary else "",
+            outdated=self.outdated if self.canary else "",
             exclusive=self.exclusive,
             standing=self.standing(),
             weighing=self.weigh(),
@@ -490,6 +494,13 @@ class World:
             case ScaleDownRevision(wanted):
                 if not self.replicas or set(self.pods) - {wanted}:
                     self.pods.pop(wanted, None)
+            case EmptyForgotten():
+                self.ending = tuple(
+                    replace(pod, astray=False, leaving=True, left_at=self.now)
+                    if pod.astray
+                    else pod
+                    for pod in self.ending
+                )
             case ParkRevisions(stable):
                 found = to_park(self.revisions(), candidate=self.template, stable=stable)
                 self.parked |= {one.template_hash for one in found}

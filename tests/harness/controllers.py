@@ -63,7 +63,8 @@ class Surroundings:
     the `untaken` kinds; `lacks` a word that the gateway of HTTPRoutes does not know, "" for none:
     it follows no route that has it; `heard` the Services that it has heard of, None for all;
     `lost` are the nodes that are not heard of. While it is `forgetful`, the collector hears of no
-    end of a canary, and never of those later.
+    end of a canary, and never of those later. While `endpoints_up` is not, who writes
+    EndpointSlices hears of nothing.
     """
 
     api: ApiServer
@@ -74,6 +75,7 @@ class Surroundings:
     heard: frozenset[str] | None = None
     lost: set[int] = field(default_factory=set)
     forgetful: bool = False
+    endpoints_up: bool = True
     _taken_for_alive: set[str] = field(default_factory=set)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -87,7 +89,7 @@ class Surroundings:
             self._replicate(one)
         for pod in self.api.peek(PODS):
             self._run(pod)
-        for service in self.api.peek(SERVICES):
+        for service in self.api.peek(SERVICES) if self.endpoints_up else ():
             self._endpoints(service)
         if self.gateway_up:
             for resource in (it for it in RESOURCES.values() if it not in self.untaken):

@@ -234,7 +234,8 @@ class Judged(Shares):
         """Pods that serve are taken down, or left alone, only where others are to serve."""
         fewer = new["spec"]["replicas"] < old["spec"]["replicas"]
         serves = (old.get("status") or {}).get("readyReplicas")
-        if not fewer or not serves or not self.stage.has_target():
+        is_canarys = new["metadata"]["name"].startswith(f"{CANARY}-")
+        if is_canarys or not fewer or not serves or not self.stage.has_target():
             return
         wanted = int(self.stage.target()["spec"].get("replicas", 1))
         others = sum(self.stage.sizes().values())

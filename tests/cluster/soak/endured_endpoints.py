@@ -1,10 +1,14 @@
-"""Addresses to which the gateway sends requests although they are not ready any more."""
+"""Addresses to which requests are sent although nobody is there any more.
+
+The gateway has more of them than are stored, or the stored ones are behind: who writes
+EndpointSlices has lost its watches, too, where the API server was away.
+"""
 
 import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,8 +20,11 @@ from runtime.errors import ApiError
 from runtime.kube import Cluster
 from runtime.resources import ENDPOINTSLICES, PODS
 from tests.cluster.kit import Json
+from tests.cluster.soak.endured import Span
 
-EVERY: Final = 5.0
+EVERY: Final = 3.0
+BEFORE: Final = 2 * EVERY
+"""Seconds around a look for which what it found may have been so."""
 LONG: Final = 15.0
 """Seconds after which what the gateway has beside the stored is worth a line."""
 _MEMBERS: Final = re.compile(
@@ -33,13 +40,16 @@ Place = tuple[str, str]
 class Endpoints:
     """Looks for Services of which the gateway has more addresses than are ready.
 
-    `said` has a line for each time that was long, in seconds since `begin`.
+    `said` has a line for each time that was long, in seconds since `begin`. `late` is by namespace
+    when the stored ones named a pod that was gone, or was asked to go, in seconds of
+    `time.monotonic`.
     """
 
     cluster: Cluster
     namespaces: Collection[str]
     begin: float = field(default_factory=time.monotonic)
     said: list[str] = field(default_factory=list)
+    late: dict[str, list[Span]] = field(default_factory=dict)
     _since: dict[Place, tuple[float, str]] = field(default_factory=dict)
 
     async def run(self) -> None:
@@ -48,21 +58,28 @@ class Endpoints:
         async with aiohttp.ClientSession(timeout=timeout) as session:
             while True:
                 with suppress(ApiError, aiohttp.ClientError, TimeoutError, OSError):
-                    self._note(await self._ready(), await self._members(session))
+                    slices = (await self.cluster.list(ENDPOINTSLICES)).items
+                    await self._look_behind(slices)
+                    self._note(_ready(slices), await self._members(session))
                 await asyncio.sleep(EVERY)
 
     def end(self) -> None:
         """Say what there is still."""
         self._note(Counter(), Counter())
 
-    async def _ready(self) -> Counter[Place]:
-        found = Counter[Place]()
-        for one in (await self.cluster.list(ENDPOINTSLICES)).items:
-            metadata = one["metadata"]
-            service = (metadata.get("labels") or {}).get(SERVICE_OF_SLICE, "")
-            ready = [it for it in one.get("endpoints") or () if _is_ready(it)]
-            found[metadata["namespace"], service] += len(ready)
-        return found
+    async def _look_behind(self, slices: Iterable[Json]) -> None:
+        """Note which namespaces have slices with pods that take no requests any more."""
+        pods = (await self.cluster.list(PODS)).items
+        there = {_place(one["metadata"]) for one in pods if not _leaves(one)}
+        now = time.monotonic()
+        for one in slices:
+            space = one["metadata"]["namespace"]
+            ready = [
+                it.get("targetRef") or {} for it in one.get("endpoints") or () if _is_ready(it)
+            ]
+            named = {(space, it["name"]) for it in ready if it.get("kind") == "Pod"}
+            if space in self.namespaces and named - there:
+                self.late.setdefault(space, []).append((now - BEFORE, now + BEFORE))
 
     async def _members(self, session: aiohttp.ClientSession) -> Counter[Place]:
         """Return how many addresses the gateway has, the most of any of its pods."""
@@ -86,6 +103,24 @@ class Endpoints:
             if count > ready[place]:
                 what = f"the gateway has {count} addresses, of which {ready[place]} are ready"
                 self._since.setdefault(place, (now, what))
+
+
+def _ready(slices: Iterable[Json]) -> Counter[Place]:
+    found = Counter[Place]()
+    for one in slices:
+        metadata = one["metadata"]
+        service = (metadata.get("labels") or {}).get(SERVICE_OF_SLICE, "")
+        ready = [it for it in one.get("endpoints") or () if _is_ready(it)]
+        found[metadata["namespace"], service] += len(ready)
+    return found
+
+
+def _place(metadata: Json) -> Place:
+    return metadata["namespace"], metadata["name"]
+
+
+def _leaves(pod: Json) -> bool:
+    return "deletionTimestamp" in pod["metadata"]
 
 
 def _is_ready(endpoint: Json) -> bool:

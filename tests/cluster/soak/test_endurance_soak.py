@@ -88,12 +88,16 @@ async def test_releases_are_judged_rightly_and_nothing_grows_whatever_ends_meanw
                 beacon.end(time.monotonic())
                 endpoints.end()
                 _report(teams, lives, ending)
-                _say("\n".join([_lags(beacon.spans), *endpoints.said]))
+                _say("\n".join([_lags(beacon.spans), *_late(endpoints), *endpoints.said]))
             left = {one.namespace: await one.leftovers() for one in teams}
     # Endpoints have a watch of their own, and come after the routes (docs/adr/0055).
     late = [(begin, end + ENDPOINTS) for begin, end in beacon.spans]
-    away = joined([*ending.outages, *late])
-    wrong = [f"{one.namespace}: {line}" for one in teams for line in _wrongs(one, away)]
+    away = [*ending.outages, *late]
+    wrong = [
+        f"{one.namespace}: {line}"
+        for one in teams
+        for line in _wrongs(one, joined([*away, *endpoints.late.get(one.namespace, ())]))
+    ]
     wrong += [f"{name}: {line}" for name, lines in left.items() for line in lines]
     grown = growths(lives.samples, _since(lives))
     wrong += [str(one) for one in grown if one.wrong]
@@ -128,6 +132,15 @@ def _lags(spans: Sequence[Span]) -> str:
     """Say how long the gateway was behind."""
     took = sorted(end - begin for begin, end in spans) or [0.0]
     return f"the gateway was behind {len(spans)} times, {sum(took):.0f} s, longest {took[-1]:.0f} s"
+
+
+def _late(endpoints: Endpoints) -> list[str]:
+    """Say how long the stored endpoints of which team were behind."""
+    took = {
+        space: sum(end - begin for begin, end in joined(spans))
+        for space, spans in sorted(endpoints.late.items())
+    }
+    return [f"  {space}: stored endpoints behind for {it:.0f} s" for space, it in took.items()]
 
 
 def _wrongs(team: Team, away: Sequence[Span]) -> list[str]:

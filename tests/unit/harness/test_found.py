@@ -302,3 +302,24 @@ def test_what_a_forgetful_collector_leaves_of_a_rolled_back_canary_is_swept() ->
         lambda it: it.kill(),
         own=False,
     )
+
+
+def test_what_a_canary_before_has_left_goes_while_nothing_of_the_target_serves_yet() -> None:
+    """A case of the oracle: it is no pod of the target's that is scaled down then."""
+    happens(
+        lambda it: it.push_and_wait(image="web:4", pause=3.0),
+        lambda it: it.apply(image="web:3"),
+        lambda it: it.scale(replicas=1),
+        lambda it: it.forget(on=True),
+        lambda it: it.trap(fault=Fault.DIES_BEFORE, number=0, times=2),
+        lambda it: it.apply(image="web:4"),
+        lambda it: it.trap(fault=Fault.DIES_BEFORE, number=4, times=3),
+        lambda it: it.restore(anew=False),
+        lambda it: it.clock(seconds=-20),
+        lambda it: it.label(on=True),
+        lambda it: it.kill(),
+        lambda it: it.apply(image="web:2"),
+        lambda it: it.delete(again=True, image="web:2"),
+        lambda it: it.put_back(image="web:3"),
+        lambda it: it.restore(anew=True),
+    )
