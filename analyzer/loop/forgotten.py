@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
+import structlog
+
 from analyzer.guards import guarded, told
 from analyzer.loop.listing import Place, gathered, place_of, still_there
 from analyzer.ports import Cluster
@@ -19,6 +21,8 @@ from runtime.errors import NotFound
 from runtime.heard import Readable, not_before
 from runtime.resources import DEPLOYMENTS, REPLICASETS
 from runtime.writes import Overtaken, asks_the_same, deleted, patched
+
+log = structlog.get_logger("analyzer")
 
 
 async def forgotten(cluster: Readable, target: str, canary: Json, pods: list[Json]) -> list[Json]:
@@ -90,6 +94,7 @@ async def _take_back(cluster: Cluster, place: Place) -> None:
     else:
         with suppress(Overtaken):
             await deleted(cluster, REPLICASETS, found)
+    log.info("a ReplicaSet of a canary that has gone is taken back", place=place[:2])
 
 
 def _is_wanted(replica_set: Json) -> bool:
