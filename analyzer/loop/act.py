@@ -11,7 +11,7 @@ from analyzer.loop.forgotten import emptied
 from analyzer.loop.observe import Scene
 from analyzer.loop.parked import park, put_back
 from analyzer.loop.records import Records, state_of
-from analyzer.loop.revisions import replica_sets
+from analyzer.loop.revisions import replica_sets, scaled_to_0
 from analyzer.loop.standing import canary_services, own_service
 from analyzer.ports import Cluster, Router, SplitRefused
 from canary.contract import NOTE, SEEN, Reason
@@ -57,8 +57,8 @@ from canary.rules.actions import (
 )
 from canary.spec.made import Whose, whose
 from runtime.errors import AlreadyExists, Forbidden, Invalid
-from runtime.resources import DEPLOYMENTS, EVENTS, REPLICASETS, SERVICES
-from runtime.writes import Still, applied, asks_the_same, deleted, patched, swapped
+from runtime.resources import DEPLOYMENTS, EVENTS, SERVICES
+from runtime.writes import Still, applied, deleted, patched, swapped
 
 log = structlog.get_logger("analyzer")
 TAKEN_OVER: Final = (
@@ -369,14 +369,7 @@ class Actor:
                 continue
             # A parked one serves until the stable's pods are there: see canary.rules.parking.
             if revision.place is not Place.PARKED or not serves or others_ready:
-                await patched(
-                    self.cluster,
-                    REPLICASETS,
-                    objects[revision.name],
-                    lambda _: {"spec": {"replicas": 0}},
-                    subresource="scale",
-                    still=asks_the_same(objects[revision.name]),
-                )
+                await scaled_to_0(self.cluster, objects[revision.name])
 
     async def _mark_refused(self, scene: Scene, message: str, now: datetime) -> Scene:
         """End the progress condition, so that `kubectl rollout status` fails, then remember."""

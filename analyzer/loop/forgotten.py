@@ -12,34 +12,33 @@ import structlog
 
 from analyzer.guards import guarded, told
 from analyzer.loop.listing import Place, gathered, place_of, still_there
+from analyzer.loop.revisions import scaled_to_0
 from analyzer.ports import Cluster
 from canary.contract import TARGET_LABEL
-from canary.model.names import target_label
 from canary.model.values import Json
 from canary.objects.forgotten import canary_that_made, is_forgotten, may_be_forgotten
 from runtime.errors import NotFound
-from runtime.heard import Readable, not_before
+from runtime.heard import Readable
 from runtime.resources import DEPLOYMENTS, REPLICASETS
-from runtime.writes import Overtaken, asks_the_same, deleted, patched
+from runtime.writes import Overtaken, deleted
 
 log = structlog.get_logger("analyzer")
 
 
-async def forgotten(cluster: Readable, target: str, canary: Json, pods: list[Json]) -> list[Json]:
+async def forgotten(cluster: Readable, canary: Json, pods: list[Json], selector: str) -> list[Json]:
     """Return the ReplicaSets of canaries before that are still there, where a pod hints at any.
 
     Args:
-        cluster: the API server, or what the watches have told.
-        target: name of the Deployment that the team owns.
+        cluster: the API server, or what the watches have told, no older than the canary.
         canary: the canary Deployment.
         pods: those that wear its label.
+        selector: of that label.
 
     """
     if not may_be_forgotten(canary, pods):
         return []
-    namespace, selector = canary["metadata"]["namespace"], f"{TARGET_LABEL}={target_label(target)}"
-    reads = not_before(canary, cluster)
-    found = await reads.list(REPLICASETS, namespace, label_selector=selector)
+    namespace = canary["metadata"]["namespace"]
+    found = await cluster.list(REPLICASETS, namespace, label_selector=selector)
     return [one for one in found.items if is_forgotten(one, canary)]
 
 
@@ -54,14 +53,7 @@ async def emptied(cluster: Cluster, replica_set: Json) -> None:
     if not _is_wanted(replica_set):
         return
     with suppress(Overtaken, NotFound):
-        await patched(
-            cluster,
-            REPLICASETS,
-            replica_set,
-            lambda _: {"spec": {"replicas": 0}},
-            subresource="scale",
-            still=asks_the_same(replica_set),
-        )
+        await scaled_to_0(cluster, replica_set)
 
 
 async def sweep_forgotten(cluster: Cluster, *, unmanaged: Callable[[str], bool]) -> None:
@@ -89,12 +81,12 @@ async def _take_back(cluster: Cluster, place: Place) -> None:
     found = await still_there(cluster, REPLICASETS, place)
     if found is None or _of_canary(found) is None:
         return
+    log.info("a ReplicaSet of a canary that has gone is taken back", place=place[:2])
     if _is_wanted(found) or (found.get("status") or {}).get("replicas"):
         await emptied(cluster, found)
     else:
         with suppress(Overtaken):
             await deleted(cluster, REPLICASETS, found)
-    log.info("a ReplicaSet of a canary that has gone is taken back", place=place[:2])
 
 
 def _is_wanted(replica_set: Json) -> bool:

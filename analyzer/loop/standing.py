@@ -89,7 +89,7 @@ async def standing_canary(cluster: Readable, key: Key, target: Json) -> Standing
     reads = not_before(obj, cluster)
     listed = (await reads.list(PODS, key.namespace, label_selector=selector)).items
     pods, strange = told_apart(key.name, listed)
-    left = await forgotten(cluster, key.name, obj, pods)
+    left = await forgotten(reads, obj, pods, selector)
     # One of an earlier candidate is made anew, so that no other template needs to be known.
     made_from = Identities((target["spec"]["template"],))
     return StandingCanary(

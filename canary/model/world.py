@@ -100,6 +100,11 @@ class CanaryPod:
     ended: bool = False
     astray: bool = False
 
+    @property
+    def stays(self) -> bool:
+        """Whether it may go on running."""
+        return not (self.leaving or self.ended)
+
     def since(self, began: datetime) -> bool:
         """Tell whether it was made in a run that began then, as far as the clocks can tell."""
         return self.created >= began - _SKEW

@@ -14,6 +14,7 @@ from canary.contract import TARGET_LABEL
 from canary.model.names import canary_name
 from canary.model.values import Json
 from canary.objects.fates import ENDED, of_newest_template
+from canary.objects.ownership import controllers_of
 
 
 def may_be_forgotten(deployment: Json, pods: list[Json]) -> bool:
@@ -25,11 +26,11 @@ def may_be_forgotten(deployment: Json, pods: list[Json]) -> bool:
 
     """
     made = str(deployment["metadata"].get("creationTimestamp", ""))
-    newest = of_newest_template(pods)
-    return any(
-        pod not in newest or str(pod["metadata"].get("creationTimestamp", "")) < made
-        for pod in pods
-        if _stays(pod)
+    staying = list(filter(_stays, pods))
+    # Counted, not looked for one by one: this is done at every look, and pods are large.
+    newest = sum(map(_stays, of_newest_template(pods)))
+    return newest < len(staying) or any(
+        str(pod["metadata"].get("creationTimestamp", "")) < made for pod in staying
     )
 
 
@@ -53,7 +54,7 @@ def astray(pods: Iterable[Json], forgotten: Sequence[Json]) -> list[Json]:
     return [
         pod
         for pod in pods
-        if _stays(pod) and any(one.get("uid") in uids for one in _controllers(pod))
+        if _stays(pod) and any(one.get("uid") in uids for one in controllers_of(pod))
     ]
 
 
@@ -71,12 +72,7 @@ def canary_that_made(replica_set: Json) -> tuple[str, str] | None:
 
 
 def _makers(replica_set: Json) -> list[Json]:
-    return [one for one in _controllers(replica_set) if one.get("kind") == "Deployment"]
-
-
-def _controllers(obj: Json) -> list[Json]:
-    owners = obj["metadata"].get("ownerReferences") or ()
-    return [one for one in owners if one.get("controller")]
+    return [one for one in controllers_of(replica_set) if one.get("kind") == "Deployment"]
 
 
 def _stays(pod: Json) -> bool:

@@ -189,14 +189,18 @@ def not_in_front_said(target: str, service: Json) -> str:
 
 def is_controlled(obj: Json) -> bool:
     """Tell whether somebody's controller has taken an object over: it is not left to us."""
-    return any(one.get("controller") for one in _owners(obj))
+    return bool(controllers_of(obj))
+
+
+def controllers_of(obj: Json) -> list[Json]:
+    """Return the references to whoever controls an object: one at most, unless it is forged."""
+    return [one for one in _owners(obj) if one.get("controller")]
 
 
 def _may_be_of(deployment: str, pod: Json) -> bool:
     """Tell whether a pod's controller is named as a ReplicaSet of the Deployment is."""
-    controllers = [one for one in _owners(pod) if one.get("controller")]
     worn = (pod["metadata"].get("labels") or {}).get(POD_TEMPLATE_HASH)
-    for one in controllers:
+    for one in controllers_of(pod):
         begins, _, digits = str(one.get("name", "")).rpartition("-")
         named = begins == deployment and worn in {None, digits}
         return one.get("kind") == "ReplicaSet" and named

@@ -17,6 +17,7 @@ from canary.contract import PARKED, PARKED_FROM, POD_TEMPLATE_HASH
 from canary.model.selection import Operator, Selector, selects, workload_selector
 from canary.model.values import Json
 from canary.model.world import Place
+from canary.objects.ownership import controllers_of
 
 _DIGITS: Final = 18
 """Of a revision: it is counted in 64 bits."""
@@ -36,8 +37,7 @@ def place_of(replica_set: Json, target: Json) -> Place | None:
     uid, labels = target["metadata"]["uid"], _labels(replica_set)
     if PARKED in labels:
         return Place.PARKED if labels[PARKED] == uid else None
-    owners = replica_set["metadata"].get("ownerReferences") or ()
-    controllers = [owner.get("uid") for owner in owners if owner.get("controller")]
+    controllers = [owner.get("uid") for owner in controllers_of(replica_set)]
     if controllers:
         return Place.OWNED if uid in controllers else None
     return Place.ADRIFT if selects(workload_selector(target), labels) else None

@@ -40,9 +40,7 @@ def own_pods(canary: CanaryPresent, state: State) -> tuple[CanaryPod, ...]:
 def takes_over(canary: CanaryPresent, state: State) -> bool:
     """Tell whether pods of an earlier run serve in this one: it was of the same template."""
     own = own_pods(canary, state)
-    return any(
-        pod.newest and not (pod.ended or pod.leaving) and pod not in own for pod in canary.pods
-    )
+    return any(pod.newest and pod.stays and pod not in own for pod in canary.pods)
 
 
 def ending(canary: CanaryAbsent | CanaryPresent, now: datetime) -> str:
@@ -70,7 +68,7 @@ def elsewhere(ctx: Context) -> str:
 def may_answer(canary: CanaryAbsent | CanaryPresent) -> frozenset[str]:
     """Return the names of the pods that a Service has reason to send requests to."""
     pods = canary.pods if isinstance(canary, CanaryPresent) else ()
-    return frozenset(pod.name for pod in pods if not (pod.leaving or pod.ended))
+    return frozenset(pod.name for pod in pods if pod.stays)
 
 
 def astray(canary: CanaryAbsent | CanaryPresent) -> str:

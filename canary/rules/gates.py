@@ -174,13 +174,13 @@ def not_carried(tick: Tick) -> Decision | None:
 
     Or some of it went to pods that are not the canary's, or not any more.
     """
-    split, others = tick.ctx.observed.split, elsewhere(tick.ctx)
-    why = split.lag or split.unheard or _just_carried(tick) or others
+    split = tick.ctx.observed.split
+    behind = split.lag or split.unheard or _just_carried(tick)
+    why = behind or elsewhere(tick.ctx)
     if not why:
         return None
     message = f"{tick.ctx.observed.key} stays at weight {tick.state.weight}: {why}"
-    reason = Reason.WAITING_FOR_CANARY if why == others else Reason.GATEWAY_BEHIND
-    return stay(tick, reason, message)
+    return stay(tick, Reason.GATEWAY_BEHIND if behind else Reason.WAITING_FOR_CANARY, message)
 
 
 def _just_carried(tick: Tick) -> str:

@@ -10,53 +10,32 @@ import pytest
 from canary.contract import ANALYZER_USER, SPLIT, Reason
 from canary.model.traffic import Traffic
 from canary.routes.mark import Mark, TargetSplit
+from tests.cluster.half_way import GOOD, deploy, share, started
 from tests.cluster.kit import (
     Json,
     Kubectl,
-    canary,
     phase,
     route,
-    service,
     split_of,
     wait_for,
     web,
 )
 
 pytestmark = pytest.mark.cluster
-GOOD, BETTER = "headgate/demo:1.0", "headgate/demo:1.1"
 AT_ONCE = 5
 """Seconds, where a tick takes minutes; a second or two is what it takes on a machine at rest."""
 
 
-def deploy(kubectl: Kubectl, host: str) -> None:
-    record = canary(
-        kubectl.namespace, interval="10m", stepWeight=50, maxWeight=50, metrics=[], webhooks=[]
-    )
-    kubectl.apply(web(GOOD, replicas=1), service(), route(host), record)
-    kubectl("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
-    wait_for("the target is known", lambda: phase(kubectl) == "Initialized", 30)
-
-
-def start(kubectl: Kubectl) -> None:
-    kubectl("set", "image", "deployment/web", f"web={BETTER}")
-    wait_for("half of the traffic", lambda: share(kubectl) == 50, 120)
-
-
-def share(kubectl: Kubectl) -> int | None:
-    found = kubectl.find("httproute", "web")
-    return None if found is None else split_of(found).get("web-canary")
-
-
 def test_a_split_that_goes_with_its_route_comes_back_with_it(namespace: Kubectl, host: str) -> None:
     deploy(namespace, host)
-    start(namespace)
+    started(namespace)
     namespace("replace", "--force", "-f", "-", stdin=json.dumps(route(host)))
     wait_for("half of the traffic again", lambda: share(namespace) == 50, AT_ONCE)
 
 
 def test_a_second_route_to_the_service_is_split_as_it_comes(namespace: Kubectl, host: str) -> None:
     deploy(namespace, host)
-    start(namespace)
+    started(namespace)
     second = route(f"second.{host}", name="second")
     backend = {"name": "web", "port": 80}
     second["spec"]["rules"] = [{"backendRefs": [backend]}]
@@ -93,7 +72,7 @@ def test_a_copy_of_a_route_that_was_saved_in_a_run_is_what_its_team_wrote_before
 ) -> None:
     deploy(namespace, host)
     plain = namespace.get("httproute", "web")["spec"]
-    start(namespace)
+    started(namespace)
     saved = namespace.get("httproute", "web")
     for field in ("resourceVersion", "uid", "managedFields", "creationTimestamp", "generation"):
         saved["metadata"].pop(field, None)
@@ -109,7 +88,7 @@ def test_a_target_that_is_made_again_in_mid_run_gets_all_of_its_traffic_back(
     namespace: Kubectl, host: str
 ) -> None:
     deploy(namespace, host)
-    start(namespace)
+    started(namespace)
     again = json.dumps(web(GOOD, replicas=1))
     namespace("replace", "--force", "-f", "-", stdin=again, deadline=180)
     wait_for("no share for a Service that goes", lambda: not share(namespace), AT_ONCE)
@@ -120,7 +99,7 @@ def test_a_canary_that_is_made_again_in_mid_run_begins_anew_and_stalls_nothing(
     namespace: Kubectl, host: str
 ) -> None:
     deploy(namespace, host)
-    start(namespace)
+    started(namespace)
     record = namespace.get("canary", "web")
     fresh = {
         "apiVersion": record["apiVersion"],

@@ -15,10 +15,10 @@ from runtime.errors import AlreadyExists, NotFound
 from runtime.kube import Cluster
 from runtime.resources import SERVICES
 from tests.cluster.conftest import enabled_namespace
+from tests.cluster.half_way import GOOD, deploy, record, share, started, update
 from tests.cluster.kit import (
     Json,
     Kubectl,
-    canary,
     message,
     phase,
     route,
@@ -29,38 +29,8 @@ from tests.cluster.kit import (
 )
 
 pytestmark = pytest.mark.cluster
-GOOD, BETTER = "headgate/demo:1.0", "headgate/demo:1.1"
 SOON = 20
 """Seconds, where a tick takes minutes."""
-
-
-def record(kubectl: Kubectl, name: str = "web") -> Json:
-    made = canary(
-        kubectl.namespace, interval="10m", stepWeight=50, maxWeight=50, metrics=[], webhooks=[]
-    )
-    made["metadata"]["name"] = name
-    return made
-
-
-def deploy(kubectl: Kubectl, host: str, *more: Json) -> None:
-    objects = (web(GOOD, replicas=1), service(), route(host), record(kubectl), *more)
-    kubectl.apply(*objects)
-    kubectl("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
-    wait_for("the target is known", lambda: phase(kubectl) == "Initialized", 30)
-
-
-def update(kubectl: Kubectl) -> None:
-    kubectl("set", "image", "deployment/web", f"web={BETTER}")
-
-
-def share(kubectl: Kubectl, name: str = "web") -> int | None:
-    found = kubectl.find("httproute", name)
-    return None if found is None else split_of(found).get(f"{name}-canary")
-
-
-def started(kubectl: Kubectl) -> None:
-    update(kubectl)
-    wait_for("half of the traffic", lambda: share(kubectl) == 50, 120)
 
 
 def said(kubectl: Kubectl, text: str) -> None:

@@ -357,6 +357,18 @@ class Stage:
                 raise AssertionError(f"{what}: never; {self.summary()}")
             await asyncio.sleep(LAG)
 
+    def reason(self) -> str:
+        """Return the reason of the Canary's condition."""
+        return str(self._condition().get("reason", ""))
+
+    def message(self) -> str:
+        """Return the message of the Canary's condition."""
+        return str(self._condition().get("message", ""))
+
+    def _condition(self) -> Json:
+        conditions = self.status().get("conditions") or [{}]
+        return dict(conditions[0])
+
     async def wait(self, seconds: float) -> None:
         """Let time pass."""
         await asyncio.sleep(seconds)

@@ -13,27 +13,14 @@ import pytest
 
 from canary.contract import TARGET_LABEL, Reason
 from tests.cluster.conftest import enabled_namespace
-from tests.cluster.kit import Json, Kubectl, canary, phase, route, service, split_of, wait_for, web
+from tests.cluster.half_way import GOOD, deploy, share, started
+from tests.cluster.kit import Json, Kubectl, wait_for
 from tests.cluster.soak.endured import Way
 from tests.cluster.soak.endured_deaths import CONTROLLERS, end_api_server, is_ours, stopped
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
-FIRST, REFUSED, NEXT = "headgate/demo:1.0", "headgate/demo:1.1", "next"
+NEXT = "next"
 AWAY = 3.0
-
-
-def deploy(kubectl: Kubectl, host: str) -> None:
-    record = canary(
-        kubectl.namespace, interval="10m", stepWeight=50, maxWeight=50, metrics=[], webhooks=[]
-    )
-    kubectl.apply(web(FIRST, replicas=1), service(), route(host), record)
-    kubectl("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
-    wait_for("the target is known", lambda: phase(kubectl) == "Initialized", 30)
-
-
-def share(kubectl: Kubectl) -> int | None:
-    found = kubectl.find("httproute", "web")
-    return None if found is None else split_of(found).get("web-canary")
 
 
 def canary_uid(kubectl: Kubectl) -> str:
@@ -59,10 +46,6 @@ def of_canaries(kubectl: Kubectl, kind: str) -> list[Json]:
     return listed(kubectl, kind, "-l", f"{TARGET_LABEL}=web")
 
 
-def image(kubectl: Kubectl, name: str) -> None:
-    kubectl("set", "image", "deployment/web", f"web={name}")
-
-
 @pytest.fixture
 def team(exclusive: Kubectl) -> Kubectl:
     if not is_ours():
@@ -73,10 +56,9 @@ def team(exclusive: Kubectl) -> Kubectl:
 def test_a_canary_that_the_collector_forgot_serves_in_none_after_it(team: Kubectl) -> None:
     with enabled_namespace(team, f"prod-{uuid.uuid4().hex[:6]}") as kubectl:
         deploy(kubectl, f"{kubectl.namespace}.example")
-        image(kubectl, REFUSED)
-        wait_for("half of the traffic", lambda: share(kubectl) == 50, 120)
+        started(kubectl)
         with stopped(CONTROLLERS):
-            image(kubectl, FIRST)
+            kubectl("set", "image", "deployment/web", f"web={GOOD}")
             wait_for("no canary", lambda: not canary_uid(kubectl), 120)
             kubectl("set", "env", "deployment/web", f"VERSION={NEXT}")
             wait_for("the next canary", lambda: canary_uid(kubectl), 120)

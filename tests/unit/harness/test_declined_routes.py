@@ -70,10 +70,6 @@ def told(stage: Stage) -> list[str]:
     return [it["message"] for it in events if it["reason"] == "RouteRefused"]
 
 
-def says(stage: Stage) -> str:
-    return str((stage.status().get("conditions") or [{}])[0].get("message", ""))
-
-
 async def declined(stage: Stage, lacks: str = MIRROR) -> Mirrors:
     """Bring a run to where its gateway has declined what it lacks."""
     stage.others.lacks = lacks
@@ -110,11 +106,11 @@ def test_the_split_goes_out_at_once_and_the_run_holds_until_the_canary_asks_for_
         [put], [out] = mirrors.put_in, mirrors.taken_out
         assert out - put <= SOON
         assert is_the_team_s(stage)
-        await stage.until("a word", lambda: REFUSED in says(stage), 30)
+        await stage.until("a word", lambda: REFUSED in stage.message(), 30)
         await stage.wait(A_WHILE)
         assert len(mirrors.put_in) == 1, "it is not put in again"
         assert (stage.phase(), is_the_team_s(stage)) == ("Progressing", True)
-        assert "Gateway gateway" in says(stage)
+        assert "Gateway gateway" in stage.message()
         assert all(REFUSED in it for it in told(stage))
         assert len(told(stage)) == 2, "once on the Canary, once on its target"
         await edit(stage, analysis={"mirror": None})
@@ -161,7 +157,7 @@ def test_a_step_that_asks_for_the_same_as_before_is_not_taken_anew() -> None:
         sticky = {"cookieName": "met", "primaryCookieName": "was"}
         await edit(stage, analysis={"interval": "12500ms", "sessionAffinity": sticky})
         await declined(stage, COOKIE)
-        await stage.until("a word", lambda: f"no {COOKIE} here" in says(stage), 30)
+        await stage.until("a word", lambda: f"no {COOKIE} here" in stage.message(), 30)
         stepped = stage.status()["run"]["steppedAt"]
         await stage.wait(A_WHILE)
         assert stage.status()["run"]["steppedAt"] == stepped

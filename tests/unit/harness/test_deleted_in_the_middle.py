@@ -47,12 +47,6 @@ def told(
     play(Story(name=name, plays=plays, stage=stage_of(name), **end))
 
 
-def says(stage: Stage) -> str:
-    """Return the message of the Canary's condition."""
-    conditions = stage.status().get("conditions") or [{}]
-    return str(conditions[0].get("message", ""))
-
-
 def marks(stage: Stage) -> Mapping[str, str]:
     """Return our marks on the target."""
     return {key: value for key, value in annotations(stage).items() if key.startswith(DOMAIN)}
@@ -88,7 +82,7 @@ def test_without_a_route_it_waits_for_one_and_says_how_to_get_past() -> None:
         await stage.team.delete(CANARIES, *PLACE)
         await stage.wait(A_WHILE)
         assert stage.serving() == {"web:1": 4}
-        assert "waiting for a route. To promote it unjudged" in says(stage)
+        assert "waiting for a route. To promote it unjudged" in stage.message()
         await stage.team.create(HTTPROUTES, stage.route)
 
     told(UNROUTED, at_a_step, then, **JUDGED)
@@ -117,11 +111,11 @@ def test_a_target_that_goes_takes_all_with_it_and_its_canary_says_so(
         await stage.team.delete(DEPLOYMENTS, *PLACE)
         await stage.wait(A_WHILE)
         assert (stage.phase(), stage.status()["canaryWeight"]) == ("Initializing", 0)
-        assert "there is no Deployment web.prod" in says(stage)
+        assert "there is no Deployment web.prod" in stage.message()
         assert (stage.weight(), stage.canary_image()) == (0, "")
         stage.bad.clear()
         await stage.team.create(DEPLOYMENTS, deployment("web:3", 4))
-        await stage.until("known", lambda: "created again" in says(stage))
+        await stage.until("known", lambda: "created again" in stage.message())
         assert "UngatedUpdate" not in stage.said()
 
     released = {"web:2": 1} if moment is half_way else {}
@@ -137,7 +131,7 @@ def test_without_its_service_nothing_moves_until_it_is_back(name: str) -> None:
         had = stage.weight()
         await stage.team.delete(SERVICES, *PLACE)
         await stage.wait(A_WHILE)
-        assert "Service prod/web does not exist; create it" in says(stage)
+        assert "Service prod/web does not exist; create it" in stage.message()
         assert (stage.weight(), stage.serving()) == (had, {"web:1": 4})
         await stage.team.create(SERVICES, service())
 
@@ -153,7 +147,7 @@ def test_without_its_route_nothing_moves_until_it_is_back(name: str) -> None:
             "no HTTPRoute, GRPCRoute, HTTPProxy, VirtualService, IngressRoute, TraefikService or "
             "Ingress of class nginx of its namespace leads to Service prod/web"
         )
-        assert lacking in says(stage)
+        assert lacking in stage.message()
         assert stage.serving() == {"web:1": 4}
         await stage.team.create(HTTPROUTES, stage.route)
 
@@ -179,7 +173,7 @@ def test_without_the_label_the_stable_serves_and_the_pause_is_the_team_s(name: s
         await stage.wait(A_WHILE)
         assert (stage.target()["spec"]["paused"], marks(stage)) == (True, {})
         assert (stage.weight(), stage.canary_image()) == (0, "")
-        assert "is not gated any more; if it is paused" in says(stage)
+        assert "is not gated any more; if it is paused" in stage.message()
         assert stage.serving() == {"web:1": 4}
         await label(stage, on=True)
         await stage.wait(A_WHILE)

@@ -12,6 +12,7 @@ from tests.harness.stories import BAD, Story, begun, has_traffic, push
 
 SWEPT = 2 * 300.0 + 10
 """Seconds in which what is left is scaled down, and then deleted."""
+PROMOTED: Any = {"phase": "Succeeded", "serves": "web:3", "released": {"web:3": 1}}
 
 
 def left(stage: Stage) -> dict[str, int]:
@@ -21,10 +22,6 @@ def left(stage: Stage) -> dict[str, int]:
         if pod["metadata"]["name"].startswith(f"{CANARY}-"):
             found[image_of(pod)] = found.get(image_of(pod), 0) + 1
     return found
-
-
-def says(stage: Stage) -> str:
-    return str((stage.status().get("conditions") or [{}])[0].get("message", ""))
 
 
 async def refused_and_forgotten(stage: Stage) -> None:
@@ -49,14 +46,7 @@ def test_a_refused_version_that_the_cluster_forgot_serves_in_no_canary_after_it(
         assert left(stage) == {"web:3": 1}
         assert str(Reason.LEFTOVERS) in stage.said()
 
-    story = Story(
-        name="forgotten, and the next",
-        plays=plays,
-        phase="Succeeded",
-        serves="web:3",
-        released={"web:3": 1},
-    )
-    play(story, lambda _: Recorder())
+    play(Story(name="forgotten, and the next", plays=plays, **PROMOTED), lambda _: Recorder())
 
 
 def test_what_the_cluster_forgot_goes_where_no_canary_comes_after_it() -> None:
@@ -98,11 +88,4 @@ def test_no_step_is_taken_while_pods_of_a_canary_before_answer() -> None:
         await stage.until("gone", lambda: left(stage) == {"web:3": 1}, 60 * LAG)
         assert stage.weight() == first
 
-    story = Story(
-        name="forgotten ones come up",
-        plays=plays,
-        phase="Succeeded",
-        serves="web:3",
-        released={"web:3": 1},
-    )
-    play(story, lambda _: Recorder())
+    play(Story(name="forgotten ones come up", plays=plays, **PROMOTED), lambda _: Recorder())

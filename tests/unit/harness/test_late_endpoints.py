@@ -15,11 +15,6 @@ AFTER_AN_OUTAGE = 54.0
 PROMOTED: Any = {"phase": "Succeeded", "serves": "web:3", "released": {"web:3": 1}}
 
 
-def says(stage: Stage) -> tuple[str, str]:
-    condition = (stage.status().get("conditions") or [{}])[0]
-    return str(condition.get("reason", "")), str(condition.get("message", ""))
-
-
 async def replaced(stage: Stage) -> None:
     """Have 3 pushed over 2, while whoever writes slices hears of nothing."""
     await begun(stage)
@@ -33,9 +28,9 @@ async def replaced(stage: Stage) -> None:
 def test_no_weight_while_slices_name_the_pods_of_the_version_before() -> None:
     async def plays(stage: Stage) -> None:
         await replaced(stage)
-        await stage.until("said", lambda: "still sends requests to pod" in says(stage)[1])
+        await stage.until("said", lambda: "still sends requests to pod" in stage.message())
         await stage.wait(AFTER_AN_OUTAGE)
-        assert says(stage)[0] == Reason.WAITING_FOR_CANARY
+        assert stage.reason() == Reason.WAITING_FOR_CANARY
         assert (stage.canary_image(), stage.weight()) == ("web:3", 0)
         stage.others.endpoints_up = True
         stage.others.step()
@@ -59,7 +54,7 @@ def test_no_step_while_slices_name_a_pod_of_the_canary_that_was_replaced() -> No
         await stage.team.delete(PODS, SPACE, name)
         stage.others.settle()
         await stage.wait(AFTER_AN_OUTAGE)
-        assert name in says(stage)[1]
+        assert name in stage.message()
         assert stage.weight() == first
         stage.others.endpoints_up = True
         stage.others.step()

@@ -15,11 +15,6 @@ AFTER_AN_OUTAGE = 91.0
 """Seconds that Contour took (docs/adr/0055)."""
 
 
-def says(stage: Stage) -> tuple[str, str]:
-    condition = (stage.status().get("conditions") or [{}])[0]
-    return str(condition.get("reason", "")), str(condition.get("message", ""))
-
-
 async def written(stage: Stage) -> None:
     """Bring a run to where its first share is written, and no gateway has it."""
     await begun(stage)
@@ -34,9 +29,9 @@ def test_a_service_that_a_gateway_hears_of_late_keeps_the_run_waiting_and_is_for
         await begun(stage)
         stage.others.heard = frozenset({"web"})
         await push(stage, "web:2")
-        await stage.until("said", lambda: "BackendNotFound" in says(stage)[1])
+        await stage.until("said", lambda: "BackendNotFound" in stage.message())
         await stage.wait(AFTER_AN_OUTAGE)
-        assert says(stage)[0] == Reason.GATEWAY_BEHIND
+        assert stage.reason() == Reason.GATEWAY_BEHIND
         assert (stage.canary_image(), stage.weight()) == ("web:2", 0)
         stage.others.heard = None
         stage.others.step()
@@ -52,7 +47,7 @@ def test_a_service_that_a_gateway_forgets_in_mid_run_takes_the_share_for_as_long
         stage.others.step()
         await stage.until("no share", lambda: not stage.weight(), 3 * INTERVAL)
         await stage.wait(AFTER_AN_OUTAGE)
-        assert (stage.phase(), says(stage)[0]) == ("Progressing", Reason.ROUTE_REFUSED)
+        assert (stage.phase(), stage.reason()) == ("Progressing", Reason.ROUTE_REFUSED)
         stage.others.heard = None
         stage.others.step()
         await stage.until("its share again", lambda: stage.weight() > 0, 3 * LAG)
@@ -69,7 +64,7 @@ def test_a_share_that_the_gateway_had_for_a_moment_is_not_judged_by_that() -> No
         await stage.wait(INTERVAL - 2)
         stage.others.untaken = set()
         stage.others.step()
-        await stage.until("said", lambda: "has had this share for" in says(stage)[1], INTERVAL)
+        await stage.until("said", lambda: "has had this share for" in stage.message(), INTERVAL)
         assert stage.weight() == first
         stage.answers.values["web:2"] = BAD
 
