@@ -6,6 +6,9 @@ same second, to the one whose name sorts last. Numbers in `kubectl rollout histo
 nothing there. They do count when old ones are cleaned up: beyond `revisionHistoryLimit` the
 lowest numbers without pods go first.
 
+Where nothing of the stable is left, or nobody knows which version it was, only the held version's
+own is parked: whatever an earlier hold has parked is put back, unless it was refused.
+
 A Deployment that keeps no history at all loses the stable's own too, as soon as it is at 0. A copy
 of it is parked then, and put back with its pods when there are to be any.
 
@@ -15,7 +18,7 @@ of the stable's are left: the controller then makes those, and the parked one se
 ready, and is scaled down.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -95,6 +98,9 @@ def _parked_first(ctx: Context, decision: Decision) -> Decision:
     wanted = (
         *to_park(revisions, candidate=ctx.candidate, stable=stable),
         *to_put_back_while_held(revisions, stable=stable, replicas=target.replicas),
+        *to_put_back_without_stable(
+            revisions, spared=(ctx.candidate, target.refused_mark), stable=stable
+        ),
         *to_copy(revisions, stable=stable, history_limit=target.history_limit),
     )
     first = [isinstance(one, SetTraffic | ScaleDownRevision) for one in decision.actions]
@@ -179,6 +185,26 @@ def to_put_back_while_held(
     if not replicas or any(revision.place is not Place.PARKED for revision in own):
         return ()
     return tuple(own[:1])
+
+
+def to_put_back_without_stable(
+    revisions: Iterable[Revision], *, spared: Collection[str], stable: str
+) -> tuple[Revision, ...]:
+    """Return the parked ones that are to be put back as there is no stable to be preferred to.
+
+    They were parked for a hold of before. Parked still, they leave a target that is scaled up
+    without any pods until the run is over.
+
+    Args:
+        revisions: all of the target's.
+        spared: hashes of the templates that stay parked: what is held, and what was refused.
+        stable: hash of what serves, "" if nobody knows.
+
+    """
+    everyone = tuple(revisions)
+    if _keeper(everyone, stable) is not None:
+        return ()
+    return tuple(one for one in parked(everyone) if one.template_hash not in spared)
 
 
 def to_copy(

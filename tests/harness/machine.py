@@ -223,6 +223,11 @@ class Machine(Namespace):
         self.stage.others.forgetful = on
 
     @rule(up=st.booleans())
+    def slices(self, *, up: bool) -> None:
+        """Have whoever writes EndpointSlices hear of what happens, or not."""
+        self.stage.others.endpoints_up = up
+
+    @rule(up=st.booleans())
     def route_webhook(self, *, up: bool) -> None:
         """Have the webhook for routes answer, or not."""
         self.stage.webhook.routes_up = up

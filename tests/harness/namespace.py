@@ -91,7 +91,7 @@ class Namespace(RuleBasedStateMachine):
         stage.installation.gate(gate)
         stage.bad.clear()
         stage.others.lost.clear()
-        stage.others.gateway_up = stage.webhook.routes_up = True
+        stage.others.gateway_up = stage.others.endpoints_up = stage.webhook.routes_up = True
         self.hooks.come_round()
         stage.answers.values = dict.fromkeys(stage.answers.values, 0.0)
         self.do(self.team.writes_canary())

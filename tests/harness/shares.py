@@ -14,7 +14,7 @@ from canary.model.values import FULL, Json
 from canary.model.world import Timing
 from canary.objects.status import CONDITION
 from canary.rules.capacity import HEADROOM
-from runtime.resources import CANARIES, DEPLOYMENTS, PODS, REPLICASETS, SERVICES
+from runtime.resources import CANARIES, DEPLOYMENTS, ENDPOINTSLICES, PODS, REPLICASETS, SERVICES
 from tests.harness.api import Change
 from tests.harness.controllers import image_of, is_ready
 from tests.harness.hands import overreach
@@ -150,6 +150,8 @@ class Shares(Ledger):
             self.wrong.append(f"{image} has {weight} %, and the target sleeps")
         if left := self._forgotten():
             self.wrong.append(f"{image} has {weight} %, and pods of a canary before: {left}")
+        if gone := self._gone():
+            self.wrong.append(f"{image} has {weight} %, and its slices name {gone}, which is gone")
         # Edited in mid-run, it goes on by other steps.
         if self._steps and self._steps == self._asked_for():
             self._is_next(image, weight)
@@ -183,6 +185,18 @@ class Shares(Ledger):
             if pod["metadata"]["namespace"] == SPACE
             and pod["metadata"]["name"].startswith(f"{CANARY}-")
         )
+
+    def _gone(self) -> str:
+        """Return a pod that is not there, and to which the canary's Service sends requests."""
+        pods = {pod["metadata"]["name"] for pod in self.stage.api.peek(PODS)}
+        named = (
+            str(endpoint["targetRef"]["name"])
+            for one in self.stage.api.peek(ENDPOINTSLICES)
+            if (one["metadata"].get("labels") or {}).get("kubernetes.io/service-name") == CANARY
+            for endpoint in one.get("endpoints") or ()
+            if endpoint["conditions"]["ready"]
+        )
+        return next((name for name in named if name not in pods), "")
 
     def _deployments(self) -> set[str]:
         return {one["metadata"]["uid"] for one in self.stage.api.peek(DEPLOYMENTS)}

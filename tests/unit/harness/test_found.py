@@ -323,3 +323,25 @@ def test_what_a_canary_before_has_left_goes_while_nothing_of_the_target_serves_y
         lambda it: it.put_back(image="web:3"),
         lambda it: it.restore(anew=True),
     )
+
+
+def test_what_a_hold_before_has_parked_comes_up_where_nobody_knows_the_stable() -> None:
+    """Parked still, it left a target that woke without any pod until the other was promoted."""
+    sizes: list[dict[str, int]] = []
+    happens(
+        lambda it: it.half_way(image="web:4", other="web:4", turn=Turn.REFUSED, pause=11.0),
+        lambda it: it.push(image="web:1"),
+        lambda it: it.pause(paused=True),
+        lambda it: it.push(image="web:3"),
+        lambda it: it.scale(replicas=0),
+        lambda it: it.delete_canary(),
+        lambda it: it.write_canary(analysis={}),
+        lambda it: it.replace(image="web:1"),
+        lambda it: it.replace(image="web:4"),
+        lambda it: it.command(Command.RETRY, "now"),
+        lambda it: it.scale(replicas=2),
+        lambda it: it.wait(pause=3.0),
+        lambda it: sizes.append(it.stage.serving()),
+        own=False,
+    )
+    assert sizes == [{"web:1": 2}]

@@ -17,6 +17,7 @@ from canary.rules.parking import (
     to_copy,
     to_park,
     to_put_back_while_held,
+    to_put_back_without_stable,
 )
 from tests.fakes.bench import START
 from tests.fakes.deployment_controller import chosen, cleaned_up
@@ -78,6 +79,17 @@ def test_a_stable_that_was_parked_in_an_earlier_run_is_put_back() -> None:
     assert to_put_back_while_held([lost], stable=STABLE, replicas=2) == (lost,)
     other = replace(SERVING, name="web-restarted")
     assert to_put_back_while_held([lost, other], stable=STABLE, replicas=2) == ()
+
+
+def test_without_anything_of_the_stable_all_else_comes_back_but_what_was_refused() -> None:
+    kept = [replace(revision(name, 0, 1), place=Place.PARKED) for name in (CANDIDATE, "refused")]
+    before = replace(revision("before", 0, 2), place=Place.PARKED)
+    everyone = [before, *kept, revision("older", 0, 1)]
+    spared = (CANDIDATE, "refused")
+    for nobody_knows in ("", STABLE):
+        back = to_put_back_without_stable(everyone, spared=spared, stable=nobody_knows)
+        assert back == (before,)
+    assert to_put_back_without_stable([*everyone, SERVING], spared=spared, stable=STABLE) == ()
 
 
 def test_at_0_it_waits_for_without_pods_it_could_be_cleaned_up() -> None:
