@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, Self
 
 from prometheus_client import CollectorRegistry
@@ -43,6 +42,7 @@ from runtime.resources import (
 from tests.fakes import objects
 from tests.fakes.bench import NoWeigher, OneRoute
 from tests.fakes.inquirer import FakeInquirer
+from tests.fakes.known import OneTarget
 from tests.fakes.stored import Stored
 
 IMAGE = "headgate/demo"
@@ -129,7 +129,7 @@ class Beside:
 
 
 @dataclass
-class Scaled:
+class Scaled(OneTarget):
     """One target, and what people and autoscalers do to it."""
 
     cluster: Cluster
@@ -156,50 +156,8 @@ class Scaled:
         """Return something that is no reason to rest."""
         return objects.deployment(annotations={HOLD: "x"}) if key == self.key else None
 
-    def has_target(self, key: Key) -> bool:
-        return self.target(key) is not None
-
     def canary(self, key: Key) -> Json | None:
         return self.beside.canaries.now(CANARIES, key.namespace, key.name)
-
-    def outdone(self, key: Key) -> None:
-        del key
-
-    def made_in(self, key: Key) -> timedelta:
-        del key
-        return timedelta(0)
-
-    def missed_in(self, key: Key) -> timedelta:
-        del key
-        return timedelta(0)
-
-    def flagger(self, namespace: str) -> str:
-        del namespace
-        return ""
-
-    def rivals(self, key: Key) -> tuple[Json, ...]:
-        del key
-        return ()
-
-    def doubt(self, key: Key) -> None:
-        del key
-
-    def doubted(self, key: Key) -> bool:
-        del key
-        return False
-
-    def split(self, key: Key) -> bool:
-        """No route is left over."""
-        del key
-        return False
-
-    def ending(self, namespace: str) -> bool:
-        del namespace
-        return False
-
-    def unmanaged(self, namespace: str) -> bool:
-        del namespace
-        return False
 
     def enabled(self, namespace: str) -> bool:
         return namespace == self.namespace

@@ -55,6 +55,7 @@ from runtime.resources import (
     Resource,
 )
 from tests.fakes import objects
+from tests.fakes.known import OneTarget
 from tests.fakes.listening import TestServer
 from tests.fakes.stored import Stored
 
@@ -169,7 +170,7 @@ class Evidence:
 
 
 @dataclass
-class Analyzer:
+class Analyzer(OneTarget):
     """The cluster, and an analyzer that works on it."""
 
     outside: Outside
@@ -182,50 +183,8 @@ class Analyzer:
     def target(self, key: Key) -> Json | None:
         return self.cluster.now(DEPLOYMENTS, key.namespace, key.name)
 
-    def has_target(self, key: Key) -> bool:
-        return self.target(key) is not None
-
     def canary(self, key: Key) -> Json | None:
         return self.cluster.now(CANARIES, key.namespace, key.name)
-
-    def outdone(self, key: Key) -> None:
-        del key
-
-    def made_in(self, key: Key) -> timedelta:
-        del key
-        return timedelta(0)
-
-    def missed_in(self, key: Key) -> timedelta:
-        del key
-        return timedelta(0)
-
-    def flagger(self, namespace: str) -> str:
-        del namespace
-        return ""
-
-    def rivals(self, key: Key) -> tuple[Json, ...]:
-        del key
-        return ()
-
-    def doubt(self, key: Key) -> None:
-        del key
-
-    def doubted(self, key: Key) -> bool:
-        del key
-        return False
-
-    def split(self, key: Key) -> bool:
-        """No route is left over."""
-        del key
-        return False
-
-    def ending(self, namespace: str) -> bool:
-        del namespace
-        return False
-
-    def unmanaged(self, namespace: str) -> bool:
-        del namespace
-        return False
 
     def enabled(self, namespace: str) -> bool:
         return namespace == KEY.namespace

@@ -1,7 +1,6 @@
 """What the release before has stored is written anew, by one write for each object."""
 
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -22,9 +21,6 @@ from canary.contract import (
     STABLE,
     TARGET_LABEL,
 )
-from canary.evidence.report import Weighing
-from canary.measuring.watch import Watch
-from canary.measuring.windowed import WindowCount
 from canary.model.hashing import short_hash, template_hash
 from canary.model.state import Phase, State, current_state
 from canary.model.traffic import Traffic
@@ -32,7 +28,6 @@ from canary.model.values import Key
 from canary.model.world import CanaryAbsent, Split, Timing
 from canary.objects.status import status_from_state
 from canary.objects.workloads import known_templates, read_target
-from canary.queries.provider import ProviderSpec
 from canary.rules.context import Observed
 from canary.spec.canary import Defaults
 from runtime.resources import (
@@ -44,7 +39,9 @@ from runtime.resources import (
     SERVICES,
 )
 from runtime.writes import Overtaken
+from tests.fakes.bench import NoWeigher
 from tests.fakes.inquirer import FakeInquirer
+from tests.fakes.known import OneTarget
 from tests.fakes.objects import Json, annotated, canary, changed, deployment, endpoints
 from tests.fakes.stored import Stored
 from tests.fakes.world import KEY, STRATEGY
@@ -180,7 +177,7 @@ async def test_a_target_of_this_release_costs_no_write() -> None:
 # --- idle targets -------------------------------------------------------------------------------
 
 
-class Index:
+class Index(OneTarget):
     """What the informers know: the one target, and its Canary."""
 
     def __init__(self, cluster: Stored) -> None:
@@ -189,67 +186,11 @@ class Index:
     def target(self, key: Key) -> Json | None:
         return self._cluster.now(DEPLOYMENTS, key.namespace, key.name)
 
-    def has_target(self, key: Key) -> bool:
-        return self.target(key) is not None
-
     def canary(self, key: Key) -> Json | None:
         return self._cluster.now(CANARIES, key.namespace, key.name)
 
-    def outdone(self, key: Key) -> None:
-        del key
-
-    def made_in(self, key: Key) -> timedelta:
-        del key
-        return timedelta(0)
-
-    def missed_in(self, key: Key) -> timedelta:
-        del key
-        return timedelta(0)
-
-    def flagger(self, namespace: str) -> str:
-        del namespace
-        return ""
-
-    def ending(self, namespace: str) -> bool:
-        del namespace
-        return False
-
-    def unmanaged(self, namespace: str) -> bool:
-        del namespace
-        return False
-
     def enabled(self, namespace: str) -> bool:
         return namespace == KEY.namespace
-
-    def rivals(self, key: Key) -> tuple[Json, ...]:
-        del key
-        return ()
-
-    def doubt(self, key: Key) -> None:
-        del key
-
-    def doubted(self, key: Key) -> bool:
-        del key
-        return False
-
-    def split(self, key: Key) -> bool:
-        del key
-        return False
-
-
-class NoWeigher:
-    """Has read nothing yet."""
-
-    def follow(self, watch: Watch, specs: Mapping[str, ProviderSpec]) -> Weighing | None:
-        del watch, specs
-        return None
-
-    def counts(self, key: Key) -> tuple[WindowCount, ...]:
-        del key
-        return ()
-
-    def forget(self, key: Key) -> None:
-        """Nothing was followed."""
 
 
 def reconciler(cluster: Stored) -> Reconciler:
