@@ -196,6 +196,12 @@ NAMED: Final[tuple[Named, ...]] = (
     ),
     # --- objects ---
     _named(
+        "objects.fates.x__template_of",
+        '"pod-template-hash", ""',
+        '"pod-template-hash", ',
+        "pods without the label are of one template, whatever stands for it",
+    ),
+    _named(
         "objects.parking.x__note",
         'get(PARKED_FROM, "")',
         'get(PARKED_FROM, "XXXX")',

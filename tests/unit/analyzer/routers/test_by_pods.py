@@ -110,10 +110,15 @@ async def test_who_is_too_many_leaves_before_another_joins() -> None:
     assert most == [1, 0]
 
 
-async def test_a_pod_that_is_being_deleted_does_not_join_and_counts_for_nothing() -> None:
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [("metadata", {"deletionTimestamp": "2026-01-01T00:00:00Z"}), ("status", {"phase": "Failed"})],
+    ids=["deleted", "ended"],
+)
+async def test_a_pod_that_goes_does_not_join_and_counts_for_nothing(part: str, said: Json) -> None:
     store = cluster(canary=1)
     leaves = pod("web-canary-0", APART)
-    leaves["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    leaves[part] |= said
     store.put(PODS, leaves)
     router = ByPods(store)
     await router.write_split(WEB, BY_PODS, Traffic(50))

@@ -88,6 +88,8 @@ def test_what_a_run_makes() -> None:
     del tuned["spec"]["template"]["spec"]["affinity"]
     del tuned["spec"]["template"]["spec"]["topologySpreadConstraints"]
     del tuned["spec"]["template"]["spec"]["initContainers"]
+    noted = deepcopy(found)
+    noted["spec"]["template"]["metadata"]["annotations"] = {"example.com/scrape": "yes"}
     bare = deepcopy(found)
     del bare["metadata"]["labels"], bare["metadata"]["annotations"]
     stands = desired.canary_workload(found, labels=labels, replicas=1)
@@ -101,6 +103,9 @@ def test_what_a_run_makes() -> None:
         "made",
         workload=desired.canary_workload(found, labels=labels, replicas=3),
         workload_with_times=desired.canary_workload(tuned, labels=labels, replicas=1),
+        template_of_one_that_joins=desired.canary_workload(
+            noted, labels=replace(labels, joins={"app": "web"}), replicas=1
+        )["spec"]["template"]["metadata"],
         metadata_of_a_bare_one=desired.canary_workload(bare, labels=labels, replicas=1)["metadata"],
         selector_that_stands=desired.canary_workload(
             found, labels=labels, replicas=1, standing=stands

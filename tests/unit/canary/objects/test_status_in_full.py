@@ -134,6 +134,15 @@ def test_a_status_of_others_is_read_as_far_as_it_goes() -> None:
         "a weight alone": {**run, "canaryWeight": 20, "phase": "Progressing"},
         "of another run": {"run": {"step": 2, "round": 1, "stepOf": "x@y"}},
         "of this run": {"run": {"step": 2, "stepOf": "@", "asked": [{"since": NOW.isoformat()}]}},
+        "an answer without its time": {
+            "run": {"stepOf": "@", "asked": [{"since": NOW.isoformat(), "ok": True}]}
+        },
+        "a time without its answer": {
+            "run": {
+                "stepOf": "@",
+                "asked": [{"since": NOW.isoformat(), "answeredAt": NOW.isoformat()}],
+            }
+        },
         "without a step": {"canaryWeight": 3, "run": {"stepOf": "@"}},
         "mappings that are none": {"run": {"defaults": [], "inForce": 1, "accepted": "{"}},
         "accepted that is no mapping": {"run": {"accepted": "[]"}},

@@ -126,6 +126,13 @@ def test_that_people_are_waited_for_is_a_warning_once_for_each_step(reason: Reas
     assert len(after(stepped, replace(stepped, reason=str(reason))).alerts) == 2
 
 
+def test_one_step_may_wait_for_people_for_two_reasons() -> None:
+    run = State(phase=Phase.PROGRESSING, candidate="b", started_at=START, step=1)
+    paused = after(run, replace(run, reason=str(Reason.PAUSED), message="waits"))
+    both = after(paused, replace(paused, reason=str(Reason.SUSPENDED), message="waits still"))
+    assert [one.message for one in both.alerts] == ["waits", "waits still"]
+
+
 def after(before: State, decided: State) -> State:
     """Return the state that is stored after a decision."""
     return of(before, Decision(state=decided)).state

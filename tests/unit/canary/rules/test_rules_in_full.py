@@ -9,7 +9,7 @@ import pytest
 from canary.contract import HOLD, NAMESPACE_LABEL, REQUESTED_BY, STABLE, Command
 from canary.model.asking import Sample
 from canary.model.state import Outcome, Phase, State
-from canary.model.strategy import Builtin, Metric
+from canary.model.strategy import Builtin, InvalidStrategy, Metric
 from canary.model.traffic import Traffic
 from canary.model.world import CanaryPresent, Hold, OnUnsuitable, Target
 from canary.rules.actions import Emit, EndProgress, MarkTarget, Pause
@@ -17,6 +17,7 @@ from canary.rules.beside_flagger import left_alone
 from canary.rules.checks import check_all, check_sample, overall, summary
 from canary.rules.denied import ask_again_in, denied
 from canary.rules.former import takes_over
+from canary.rules.notices import noticed_at_rest
 from tests.fakes.world import KEY, START, STRATEGY, World
 
 FLAGGER = "Deployment infra/flagger runs Flagger"
@@ -252,3 +253,12 @@ def test_pods_of_an_earlier_run_that_serve_in_this_one(
     canary = replace(canary, pods=tuple(replace(pod, **fields) for pod in canary.pods))
     state = State(phase=Phase.PROGRESSING, candidate="v2", started_at=START)
     assert takes_over(canary, state) is earlier
+
+
+def test_what_nobody_follows_is_a_warning_once() -> None:
+    invalid = InvalidStrategy(problems=("it says nothing",))
+    state, [event] = noticed_at_rest(KEY, State(), invalid)
+    said = f"the next version of {KEY} would stay held: it says nothing"
+    assert event == Emit("InvalidConfiguration", said, warning=True)
+    assert event.warning is True
+    assert noticed_at_rest(KEY, state, invalid) == (state, ())
