@@ -7,7 +7,7 @@ namespaces for that takes as long as there are routes, for each of the releases 
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from analyzer.loop.splits import Route
+from analyzer.loop.both_ways import BothWays, Route
 from runtime.informer import Informer
 from runtime.resources import Resource
 
@@ -33,9 +33,8 @@ class Abroad:
         self._informers: Mapping[Resource, Informer] = {it.resource: it for it in informers}
         self._most = most
         self._known = 0
-        self._services: dict[Route, frozenset[Service]] = {}
-        self._routes: dict[Service, set[Route]] = {}
-        self._unknown: set[Route] = set()
+        self._leads = BothWays[Service]()
+        self._unknown: dict[str, set[Route]] = {}
 
     def leading(
         self, resource: Resource, namespace: str, service: str
@@ -56,9 +55,9 @@ class Abroad:
             return None
         if informer.is_absent:
             return ()
-        if not informer.is_current or any(kind == resource.kind for kind, *_ in self._unknown):
+        if not informer.is_current or self._unknown.get(resource.kind):
             return None
-        found = self._routes.get((namespace, service), ())
+        found = self._leads.routes((namespace, service))
         return tuple(sorted((where, name) for kind, where, name in found if kind == resource.kind))
 
     def learn(self, route: Route, services: Iterable[Service] | None) -> None:
@@ -73,18 +72,11 @@ class Abroad:
         self._forget(route)
         after = None if services is None else frozenset((one[0], one[1]) for one in services)
         if after is None or self._known + len(after) > self._most:
-            self._unknown.add(route)
-        elif after:
-            self._services[route] = after
+            self._unknown.setdefault(route[0], set()).add(route)
+        else:
+            self._leads.put(route, after)
             self._known += len(after)
-            for one in after:
-                self._routes.setdefault(one, set()).add(route)
 
     def _forget(self, route: Route) -> None:
-        self._unknown.discard(route)
-        before = self._services.pop(route, frozenset[Service]())
-        self._known -= len(before)
-        for one in before:
-            self._routes[one].remove(route)
-            if not self._routes[one]:
-                del self._routes[one]
+        self._unknown.get(route[0], set()).discard(route)
+        self._known -= len(self._leads.drop(route))

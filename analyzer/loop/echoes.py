@@ -8,7 +8,7 @@ anybody else makes of the route has another version.
 from collections import OrderedDict
 from typing import Final
 
-from analyzer.loop.splits import Route
+from analyzer.loop.both_ways import Route
 from canary.model.values import Json
 
 MOST: Final = 4096

@@ -7,9 +7,10 @@ from typing import Final
 
 from analyzer.loop.abroad import Abroad
 from analyzer.loop.absences import Absences
+from analyzer.loop.both_ways import Route
 from analyzer.loop.echoes import Echoes
 from analyzer.loop.records import target_of
-from analyzer.loop.splits import Route, Splits
+from analyzer.loop.splits import Splits
 from canary.contract import (
     AUTO_LABEL,
     HOLD,

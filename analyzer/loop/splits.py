@@ -3,10 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable
 
+from analyzer.loop.both_ways import BothWays, Route
 from canary.model.values import Key
-
-Route = tuple[str, str, str]
-"""Kind, namespace and name of a route."""
 
 
 class Splits:
@@ -22,18 +20,17 @@ class Splits:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._targets: dict[Route, frozenset[Key]] = {}
-        self._routes: dict[Key, set[Route]] = {}
+        self._splits = BothWays[Key]()
         self._known: Counter[str] = Counter()
         self._unknown: dict[str, set[Route]] = {}
 
     def __contains__(self, key: Key) -> bool:
         """Tell whether a route carries a split of a target, or may do so."""
-        return key in self._routes or key.namespace in self._unknown
+        return key in self._splits or key.namespace in self._unknown
 
     def routes(self, key: Key) -> frozenset[Route]:
         """Return the routes that carry a split of a target, as far as they are known."""
-        return frozenset(self._routes.get(key, ()))
+        return self._splits.routes(key)
 
     def is_unknown(self, namespace: str) -> bool:
         """Tell whether a route of a namespace may carry a split of any target of it."""
@@ -41,7 +38,7 @@ class Splits:
 
     def targets(self) -> tuple[Key, ...]:
         """Return the targets of all splits that are known, whether they are there or not."""
-        return tuple(self._routes)
+        return self._splits.ends()
 
     def learn(self, route: Route, targets: Iterable[Key]) -> frozenset[Key]:
         """Take in what a route splits now, and return what it did before.
@@ -55,22 +52,16 @@ class Splits:
         before = self._forget(route)
         if self._known[namespace] + len(after) > self._most:
             self._unknown.setdefault(namespace, set()).add(route)
-        elif after:
-            self._targets[route] = after
+        else:
+            self._splits.put(route, after)
             self._known[namespace] += len(after)
-            for key in after:
-                self._routes.setdefault(key, set()).add(route)
         if not self._known[namespace]:
             del self._known[namespace]
         return before
 
     def _forget(self, route: Route) -> frozenset[Key]:
-        namespace, before = route[1], self._targets.pop(route, frozenset[Key]())
+        namespace, before = route[1], self._splits.drop(route)
         self._known[namespace] -= len(before)
-        for key in before:
-            self._routes[key].remove(route)
-            if not self._routes[key]:
-                del self._routes[key]
         if (unknown := self._unknown.get(namespace)) is not None:
             unknown.discard(route)
             if not unknown:
