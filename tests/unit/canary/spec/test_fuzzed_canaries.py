@@ -13,6 +13,7 @@ from analyzer.loop.following import (
     essence_of_route,
     is_marked,
     label_of_namespace,
+    least_of_canary,
     without_mark,
 )
 from canary.contract import AUTO_LABEL, AUTO_VALUE, CANARY_ANNOTATIONS, SPLIT
@@ -111,10 +112,11 @@ def is_somebodys(canary: Json) -> None:
     assert preferred([canary, other]) in (canary, other)
     rivals([canary, other])
     outdone([canary, other])
-    kept = Packed(10_000, largest=400, less=essence_of_canary)
+    kept = Packed(10_000, largest=400, less=essence_of_canary, least=least_of_canary)
     kept.put(("prod", "web"), canary)
-    assert kept["prod", "web"]["metadata"]["name"] == canary["metadata"]["name"]
     again = kept["prod", "web"]
+    assert kept.is_whole(("prod", "web"))
+    assert again["metadata"]["name"] == canary["metadata"]["name"]
     assert again == canary or essence_of_canary(again)["spec"]["targetRef"]
     is_marked(canary)
 
@@ -138,8 +140,9 @@ def is_kept_small(route: Json) -> None:
     assert set(essence["metadata"].get("annotations", {})) <= {SPLIT}
     assert len(orjson.dumps(without_mark(essence))) < 2_000
     label_of_namespace(route)
-    kept = Packed(10_000, largest=200, less=without_mark)
+    kept = Packed(10_000, largest=200, least=without_mark)
     kept.put(("prod", "web"), essence)
+    assert kept.is_whole(("prod", "web"))
     assert kept["prod", "web"]["spec"] == essence["spec"]
 
 
