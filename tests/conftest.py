@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from tests import sharing
+from tests.mutation.afresh import forget_if_changed
 
 # A machine that is busy is no failure, and a run that fails fails again.
 settings.register_profile("headgate", deadline=None, derandomize=True, print_blob=True)
@@ -16,6 +17,7 @@ settings.load_profile("headgate")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make what the workers share."""
+    forget_if_changed()
     sharing.begin(config)
 
 

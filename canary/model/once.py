@@ -58,6 +58,11 @@ class Once(Generic[_T]):
         self._keep(key, found, self._size(len(written), found))
         return found
 
+    def clear(self) -> None:
+        """Forget all results."""
+        self._found.clear()
+        self._taken = 0
+
     def _keep(self, key: bytes, found: _T, size: int) -> None:
         if size > self._room // _PART:
             return

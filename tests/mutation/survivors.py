@@ -144,6 +144,18 @@ NAMED: Final[tuple[Named, ...]] = (
     ),
     # --- routes ---
     _named(
+        "routes.elsewhere.x_led_abroad",
+        'get("namespace", "")',
+        'get("namespace", "XXXX")',
+        "what is stored of a kind with namespaces has one",
+    ),
+    _named(
+        "routes.traffic_text.x__text",
+        'TypeError("no text")',
+        "TypeError(None)",
+        "it is caught where a mark is read, and its words are read by nobody",
+    ),
+    _named(
         "routes.elsewhere.x__means",
         'else "")',
         'else "XXXX")',
@@ -194,7 +206,31 @@ NAMED: Final[tuple[Named, ...]] = (
         for parser in ("duration", "weights")
         for other in ('"XXXX", ', "None, ")
     ),
+    _named(
+        "spec.alerts.x_alerts_of",
+        'get("namespace", "")',
+        'get("namespace", )',
+        "what is stored of a kind with namespaces has one",
+    ),
+    _named(
+        "spec.alerts.x__severity",
+        'get("severity") or ""',
+        'get("severity") or "XXXX"',
+        "neither of both is a severity",
+    ),
     # --- objects ---
+    _named(
+        "objects.fates.x_of_newest_template",
+        'default=""',
+        'default="XXXX"',
+        "without pods there is none that it would be compared with",
+    ),
+    _named(
+        "objects.parking.x__starts",
+        '"readyReplicas", 0',
+        '"readyReplicas", None',
+        "it is asked whether there are any",
+    ),
     _named(
         "objects.fates.x__template_of",
         '"pod-template-hash", ""',

@@ -126,6 +126,15 @@ async def test_a_pod_that_goes_does_not_join_and_counts_for_nothing(part: str, s
     assert (await router.read_split(WEB, BY_PODS)).lacks(Traffic(50))
 
 
+def test_a_pod_that_is_being_deleted_is_given_no_labels_and_is_no_member() -> None:
+    leaves, service = pod("web-canary-0", APART), {"spec": {"selector": {"app": "web"}}}
+    assert joining(leaves, "web") is not None
+    assert joining_of(service, [], [leaves]).members
+    leaves["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert joining(leaves, "web") is None
+    assert joining_of(service, [], [leaves]) == Joining(members=(), stable=0)
+
+
 async def test_one_that_goes_meanwhile_is_no_fault() -> None:
     store = cluster()
     store.meanwhile = lambda: store.remove(PODS, "prod", "web-canary-0")

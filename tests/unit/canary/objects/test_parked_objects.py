@@ -198,7 +198,10 @@ def test_a_double_is_one_of_the_very_same_template() -> None:
     assert not doubled(one, [replica_set("web-4", restarted, version="1.1", number=5)])
 
 
-@pytest.mark.parametrize(("text", "number"), [("7", 7), ("", 0), ("x", 0), ("9" * 5_000, 0)])
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("7", 7), ("9" * 18, 10**18 - 1), ("9" * 19, 0), ("", 0), ("x", 0), ("9" * 5_000, 0)],
+)
 def test_the_revision_is_the_one_of_rollout_history(text: str, number: int) -> None:
     found = replica_set("web-1", WEB, version="1.1", number=2)
     found["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = text

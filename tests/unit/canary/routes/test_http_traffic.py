@@ -16,6 +16,7 @@ from canary.model.traffic import (
     Traffic,
 )
 from canary.model.values import Json
+from canary.routes.http_added import too_much
 from canary.routes.mark import Mark, TargetSplit, load_mark, marked
 from tests.unit.canary.routes.rules import HTTP, ref, route, weights_of
 
@@ -258,6 +259,28 @@ def test_what_cannot_be_said_is_left_out_and_told(rule: Json, traffic: Traffic, 
     assert weights_of(found.spec["rules"][0])["web-canary"] == 0
     now = marked({**written, "spec": found.spec}, found.mark.dump())
     assert HTTP.carried(now, split(traffic)) == {Traffic(0)}
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ({"backendRefs": 17 * [ref("web")]}, "17 backends in a rule, and an HTTPRoute takes 16"),
+        ({"filters": 17 * [{}]}, "17 filters in a rule, and an HTTPRoute takes 16"),
+        (
+            {"matches": [{"queryParams": 17 * [{}]}]},
+            "17 headers or parameters in a match, and an HTTPRoute takes 16",
+        ),
+        ({"matches": 65 * [{}]}, "65 matches in a rule, and an HTTPRoute takes 64"),
+    ],
+)
+def test_what_an_http_route_takes(rule: Json, said: str) -> None:
+    assert too_much([rule, {}]) == f"it would have {said}"
+
+
+def test_what_an_http_route_takes_in_all() -> None:
+    assert too_much([{"matches": 64 * [{}]}, {"matches": 64 * [{}]}]) == ""
+    said = "129 matches, and an HTTPRoute takes 128"
+    assert said in too_much([{"matches": 64 * [{}]}, {"matches": 64 * [{}]}, {}])
 
 
 def test_a_backend_that_sets_a_cookie_itself_is_left_alone() -> None:

@@ -122,7 +122,10 @@ def test_bounds(metric: dict[str, Any], bounds: tuple[float | None, float | None
             {"metrics": [{"name": "x", "query": "up", "interval": "0s"}]},
             "metric x interval: '0s' is too short; the shortest is 1s",
         ),
-        ({"canaryReadyThreshold": 0.5}, "canaryReadyThreshold: '0.5' must be a whole number"),
+        (
+            {"canaryReadyThreshold": 0.5},
+            "Threshold: '0.5' must be a whole number from 0 to 100, as in 80",
+        ),
         ({"primaryReadyThreshold": 99.5}, "primaryReadyThreshold: '99.5' must be a whole number"),
         (
             {"sessionAffinity": {"cookieName": "c", "maxAge": 0.5}},
@@ -392,6 +395,10 @@ def test_metrics_of_one_name_are_told_apart() -> None:
             "cookieName and primaryCookieName must differ",
         ),
         ({"sessionAffinity": {"cookieName": "a", "path": "/; x"}}, "sessionAffinity.path: '/; x'"),
+        (
+            {"sessionAffinity": {"cookieName": "a", "domain": "a;b"}},
+            "sessionAffinity.domain: 'a;b'",
+        ),
         ({"stepWeightPromotion": -5}, "analysis.stepWeightPromotion: '-5' must be a whole number"),
         ({"iterations": 10_001}, "from 1 to 10000"),
     ],
