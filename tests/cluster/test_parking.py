@@ -236,6 +236,23 @@ async def test_a_candidate_that_is_an_old_version_rolls_from_the_replica_set_tha
     assert {revision.name for revision in await target.revisions()} == names
 
 
+async def test_what_a_hold_before_has_parked_serves_where_nobody_knows_the_stable(
+    place: tuple[Cluster, str],
+) -> None:
+    cluster, namespace = place
+    target = Target(cluster, namespace)
+    await target.made("ab", BY_LABEL)
+    for held in "ab":
+        await target.write(held, paused=True)
+        await park(cluster, await target.read(), stable="")
+        await target.settled(Place.PARKED)
+    assert {revision.template_hash: revision.place for revision in await target.revisions()} == {
+        template_hash(template("a")): Place.OWNED,
+        template_hash(template("b")): Place.PARKED,
+    }
+    assert await target.serves() == template_hash(template("a"))
+
+
 async def test_without_a_history_the_stable_survives_every_0(place: tuple[Cluster, str]) -> None:
     cluster, namespace = place
     target, stable = Target(cluster, namespace), template_hash(template("a"))

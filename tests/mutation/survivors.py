@@ -150,6 +150,12 @@ NAMED: Final[tuple[Named, ...]] = (
         "what is stored of a kind with namespaces has one",
     ),
     _named(
+        "routes.istio.xǁVirtualServicesǁput",
+        ", key=itemgetter(0)",
+        ", ",
+        "names are told apart by themselves: no two are the same",
+    ),
+    _named(
         "routes.traffic_text.x__text",
         'TypeError("no text")',
         "TypeError(None)",

@@ -248,7 +248,11 @@ SUBSETS = [destination("web", 50, destination={"subset": name}) for name in ("v1
             "changes the header Set-Cookie already",
         ),
         (tcp_virtual(PLAIN), Traffic(0, mirror=100), "take mirror out of the Canary's analysis"),
-        (tcp_virtual(PLAIN), STICKY, "take sessionAffinity out"),
+        (
+            tcp_virtual(PLAIN),
+            STICKY,
+            "take sessionAffinity out of the Canary's analysis, or lead to it by an http route",
+        ),
         (tcp_virtual(PLAIN), Traffic(9, match=(INSIDER,)), "gives the canary a share of the conn"),
         (virtual({"route": SUBSETS}), Traffic(20), "by the subsets v1, v2"),
         (virtual({"route": SUBSETS}), Traffic(20, match=(INSIDER,)), "by the subsets v1, v2"),
