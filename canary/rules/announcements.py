@@ -166,8 +166,7 @@ def _fields(
 def _routing(strategy: Strategy) -> str:
     if not strategy.kind.grows:
         return f"{strategy.kind}, {strategy.iterations} iterations"
-    weights = [str(weight) for weight in strategy.weights]
-    return f"Weights: {' '.join(weights)}" if weights else "none"
+    return f"Weights: {' '.join(map(str, strategy.weights))}"
 
 
 def _counts(check: Check) -> bool:

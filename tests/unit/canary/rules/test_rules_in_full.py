@@ -12,12 +12,15 @@ from canary.model.state import Outcome, Phase, State
 from canary.model.strategy import Builtin, InvalidStrategy, Metric
 from canary.model.traffic import Traffic
 from canary.model.world import CanaryPresent, Hold, OnUnsuitable, Target
-from canary.rules.actions import Emit, EndProgress, MarkTarget, Pause
+from canary.rules.actions import Emit, EndProgress, MarkTarget, Pause, ScaleDownRevision
 from canary.rules.beside_flagger import left_alone
 from canary.rules.checks import check_all, check_sample, overall, summary
+from canary.rules.context import Context
+from canary.rules.decide import DEFAULT_TIMING, decide
 from canary.rules.denied import ask_again_in, denied
 from canary.rules.former import takes_over
 from canary.rules.notices import noticed_at_rest
+from canary.rules.released import undo_goes_on
 from tests.fakes.world import KEY, START, STRATEGY, World
 
 FLAGGER = "Deployment infra/flagger runs Flagger"
@@ -262,3 +265,27 @@ def test_what_nobody_follows_is_a_warning_once() -> None:
     assert event == Emit("InvalidConfiguration", said, warning=True)
     assert event.warning is True
     assert noticed_at_rest(KEY, state, invalid) == (state, ())
+
+
+def test_a_run_that_begins_in_the_middle_of_a_promotion_is_looked_at_again_soon() -> None:
+    """While pods are left of what was superseded."""
+    state = State(
+        phase=Phase.PROGRESSING, candidate="v3", stable="v1", undoing="v2", started_at=START
+    )
+    world = World(
+        template="v3", paused=True, held=True, marks={"stable": "v1"}, pods={"v1": 3, "v2": 1}
+    )
+    world.born, world.state = ["v1", "v2"], replace(state, changed_at=START)
+    decision = decide(world.state, world.observe(), START)
+    assert decision.requeue_after == DEFAULT_TIMING.poll
+    assert ScaleDownRevision("v2") in decision.actions
+
+
+def test_an_undo_is_looked_at_again_soon() -> None:
+    state = State(phase=Phase.FAILED, candidate="v2", stable="v1", reason="Refused", message="bad")
+    world = World(template="v2", marks={"stable": "v1", "promoting": "v2"}, state=state)
+    decision = undo_goes_on(Context(state, world.observe(), START, DEFAULT_TIMING))
+    assert decision is not None
+    assert decision.requeue_after == DEFAULT_TIMING.poll
+    assert (decision.state.reason, decision.state.message) == ("Refused", "bad")
+    assert any(isinstance(one, MarkTarget) for one in decision.actions)
