@@ -248,6 +248,6 @@ def _share(metric: Metric) -> float:
 
 
 def _show(metric: Metric, value: float) -> str:
-    unit = _UNITS.get(metric.source, "") if isinstance(metric.source, Builtin) else ""
+    unit = _UNITS[metric.source] if isinstance(metric.source, Builtin) else ""
     text = f"{value:.2f}".rstrip("0").rstrip(".")
     return f"{text or '0'}{unit}"

@@ -179,7 +179,19 @@ NAMED: Final[tuple[Named, ...]] = (
         "default=None",
         "a rule that is shared has a backend, and so a weight",
     ),
+    _named(
+        "routes.nginx.xǁCompanionsǁcarried",
+        'get(self._name("canary-weight"), "")',
+        'get(self._name("canary-weight"), "XXXX")',
+        "neither of both is a number",
+    ),
     # --- rules ---
+    _named(
+        "rules.analysis.x__undo_first",
+        "ctx.timing.poll",
+        "None",
+        "what parks has every undo looked at again as soon",
+    ),
     _named(
         "rules.held.x_promotion_not_released",
         "() if said else",

@@ -14,6 +14,7 @@ from canary.contract import (
     STABLE,
     Reason,
 )
+from canary.model.announcement import Told
 from canary.model.asking import Asked, HookAsk, Word
 from canary.model.state import Check, Outcome, Phase, State
 from canary.model.strategy import HookType, Strategy
@@ -23,6 +24,7 @@ from canary.objects import (
     marks,
     status,
 )
+from canary.objects.announcements import dumped_event, events_told
 from canary.rules.actions import Emit, Pause
 from canary.spec.steps import linear
 from tests.fakes.objects import Json, annotated, deployment
@@ -226,3 +228,9 @@ def test_the_time_of_a_transition_moves_with_phase_or_weight(
     state = replace(STATE, **changes)
     now = status.status_from_state(state, previous=stored, generation=1, now=later)
     assert (now["lastTransitionTime"] != stored["lastTransitionTime"]) is moves
+
+
+@pytest.mark.parametrize("warning", [True, False])
+def test_what_hooks_are_yet_to_be_told_comes_back(*, warning: bool) -> None:
+    told = Told(message="it goes", warning=warning, at=NOW, phase="Progressing", checksum="v2")
+    assert events_told({"told": [dumped_event(told)]}) == (told,)

@@ -215,3 +215,15 @@ def test_a_mirror_s_own_share_is_the_team_s_to_edit() -> None:
     edited["spec"]["routes"][0]["services"][2]["weight"] = 30
     [route] = PROXY.without_traffic(edited, found.mark)["routes"]
     assert weights(route) == [("web", None), ("shadow", 30)]
+
+
+def test_a_trouble_is_another_by_its_type_and_by_its_reason() -> None:
+    def told(**error: str) -> str:
+        found = proxy({"services": [service("web")]})
+        found["status"] = {"conditions": [{"type": "Valid", "status": "False", "errors": [error]}]}
+        [trouble] = HttpProxies().word(found).troubles
+        return trouble.who
+
+    found = {told(type=type_, reason=why) for type_ in "ab" for why in "xy"}
+    assert len(found) == 4
+    assert told(type="a", reason="x", message="other") in found

@@ -186,9 +186,10 @@ def test_a_gate_that_gives_no_answer_is_shut_and_says_why(kind: HookType) -> Non
     until(world, lambda: world.state.reason == Reason.WAITING_FOR_APPROVAL)
     waits(world, timedelta(minutes=5))
     assert "cannot be asked: no" in world.state.message
-    assert world.state.gate is not None
-    assert world.state.gate.faults == (GATE,)
-    assert kept(world).state.gate == world.state.gate
+    before = world.state.gate
+    assert before is not None
+    assert before.faults == (GATE,)
+    assert kept(world).state.gate == before
     assert world.state.failed_checks == 0
     world.faulty_hooks.clear()
     world.run()

@@ -11,6 +11,7 @@ from canary.model.state import Phase, State
 from canary.model.strategy import Hook, HookType, Strategy
 from canary.model.traffic import Comparison, Condition, RequestMatch
 from canary.objects.status import state_from_status, status_from_state
+from canary.rules.decide import DEFAULT_TIMING
 from canary.spec.canary import parse_strategy
 from canary.spec.defaults import Defaults
 from canary.spec.strategies import without_route
@@ -295,6 +296,19 @@ def test_traffic_comes_back_in_steps_where_it_is_asked_for() -> None:
     said = [it for it in told(one) if it.startswith(("Finalising", "Succeeded"))]
     assert [it.split("[")[1].split("]")[0] for it in said] == ["60 %", "20 %", "0 %", "0 %"]
     assert one.state.phase is Phase.SUCCEEDED
+
+
+def test_a_share_that_is_left_comes_back_an_interval_later_and_nothing_after_the_drain() -> None:
+    one = world(strategy(stepWeights=[100], stepWeightPromotion=40))
+    found = []
+    while one.state.phase is not Phase.SUCCEEDED:
+        decision = one.reconcile()
+        if one.state.phase is Phase.FINALISING and one.state.stepped_at == one.now:
+            found.append((one.state.weight, decision.requeue_after))
+        one.roll()
+        one.now += max(one.next_look(decision), timedelta(milliseconds=100))
+    minute = timedelta(minutes=1)
+    assert found[1:] == [(20, minute), (0, DEFAULT_TIMING.drain)]
 
 
 def test_a_canary_that_serves_no_more_gives_all_of_it_back_at_once() -> None:
