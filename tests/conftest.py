@@ -16,7 +16,7 @@ settings.load_profile("headgate")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make what the workers share."""
+    """Make what the workers share, with nothing remembered of before a change."""
     forget_if_changed()
     sharing.begin(config)
 

@@ -12,6 +12,7 @@ from typing import Final, Never
 from analyzer.addresses import Guard, Socket
 from analyzer.guards import guarded, told
 from analyzer.ports import Cluster
+from canary.contract import SERVICE_OF_SLICE
 from canary.model.values import Json
 from runtime.backoff import Backoff
 from runtime.errors import patience_of
@@ -70,7 +71,7 @@ class Neighbours:
         pods = await self._cluster.list(PODS, self._namespace)
         api = await self._cluster.get(SERVICES, _DEFAULT, _API_SERVER)
         slices = await self._cluster.list(
-            ENDPOINTSLICES, _DEFAULT, label_selector=f"kubernetes.io/service-name={_API_SERVER}"
+            ENDPOINTSLICES, _DEFAULT, label_selector=f"{SERVICE_OF_SLICE}={_API_SERVER}"
         )
         self._guard.own = frozenset(
             (

@@ -1,17 +1,15 @@
 """Parks ReplicaSets and puts them back, as `canary.rules.parking` says which."""
 
-from collections.abc import Iterable
 from contextlib import suppress
 
 from analyzer.loop.revisions import replica_sets
 from analyzer.ports import Cluster
 from canary.contract import HOLD, REFUSED, STABLE
-from canary.model.former import Identities
 from canary.model.hashing import template_hash
 from canary.model.values import Json
 from canary.model.world import Place
 from canary.objects.parking import copied, doubled, parking, place_of, putting_back
-from canary.objects.workloads import annotations, read_revisions
+from canary.objects.workloads import annotations, known_templates, read_revisions
 from canary.rules.parking import (
     parked,
     to_copy,
@@ -57,13 +55,15 @@ async def park(cluster: Cluster, target: Json, *, stable: str) -> None:
         Overtaken: a ReplicaSet has been scaled meanwhile; look again.
 
     """
-    found = {obj["metadata"]["name"]: obj for obj in await replica_sets(cluster, target)}
-    revisions = read_revisions(list(found.values()), target)
+    objects = await replica_sets(cluster, target)
+    found = {obj["metadata"]["name"]: obj for obj in objects}
+    revisions = read_revisions(objects, target)
     spec = target["spec"]
     replicas, candidate = spec.get("replicas", 1), template_hash(spec["template"])
     for revision in to_put_back_while_held(revisions, stable=stable, replicas=replicas):
         await _put_back(cluster, found[revision.name], replicas)
-    spared = (candidate, _refused(target, found.values()))
+    refused = known_templates(target, objects).current(annotations(target).get(REFUSED, ""))
+    spared = (candidate, refused)
     for revision in to_put_back_without_stable(revisions, spared=spared, stable=stable):
         await _put_back(cluster, found[revision.name])
     limit = spec.get("revisionHistoryLimit", 10)
@@ -79,12 +79,6 @@ async def park(cluster: Cluster, target: Json, *, stable: str) -> None:
                 lambda current: parking(current, target),
                 still=asks_the_same(obj),
             )
-
-
-def _refused(target: Json, replica_sets: Iterable[Json]) -> str:
-    """Return the hash of the template that a target's mark says was refused, "" without one."""
-    templates = tuple(obj["spec"]["template"] for obj in (target, *replica_sets))
-    return Identities(templates).current(annotations(target).get(REFUSED, ""))
 
 
 async def put_back(cluster: Cluster, target: Json, template: str | None = None) -> None:

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Final
 
 from analyzer.routers.kinds import RESOURCES, WATCHED
-from canary.contract import CANARY_SUFFIX
+from canary.contract import CANARY_SUFFIX, SERVICE_OF_SLICE
 from canary.model.selection import selects, service_selector
 from canary.model.values import Json
 from runtime.resources import (
@@ -263,7 +263,7 @@ class Surroundings:
             "uid": metadata["uid"],
         }
         if found is None:
-            labels = {"kubernetes.io/service-name": metadata["name"]}
+            labels = {SERVICE_OF_SLICE: metadata["name"]}
             self.api.create(
                 ENDPOINTSLICES,
                 {

@@ -7,7 +7,7 @@ from typing import Final
 
 from analyzer.loop.sweeper import EVERY
 from analyzer.routers.lags import MOST
-from canary.contract import ANALYZER_USER, HOLD, PROMOTING, STABLE, Reason
+from canary.contract import ANALYZER_USER, HOLD, PROMOTING, SERVICE_OF_SLICE, STABLE, Reason
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
 from canary.model.values import FULL, Json
@@ -192,7 +192,7 @@ class Shares(Ledger):
         named = (
             str(endpoint["targetRef"]["name"])
             for one in self.stage.api.peek(ENDPOINTSLICES)
-            if (one["metadata"].get("labels") or {}).get("kubernetes.io/service-name") == CANARY
+            if (one["metadata"].get("labels") or {}).get(SERVICE_OF_SLICE) == CANARY
             for endpoint in one.get("endpoints") or ()
             if endpoint["conditions"]["ready"]
         )
