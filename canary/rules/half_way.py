@@ -1,7 +1,10 @@
-"""A promotion that is taken back while some of its pods run already."""
+"""A version that is taken back while some of its pods run in the target already."""
+
+from collections.abc import Iterable
 
 from canary.contract import HOLD, PROMOTING, STABLE
 from canary.model.state import Phase, State
+from canary.model.world import Place, Revision
 from canary.rules.actions import Action, MarkTarget, Pause, ScaleDownRevision
 from canary.rules.context import Context
 
@@ -20,6 +23,27 @@ def to_undo(ctx: Context, stable: str) -> str:
     state = ctx.state
     rolling = state.candidate if state.phase is Phase.PROMOTING else state.undoing
     return "" if rolling == stable else rolling
+
+
+def beside_stable(revisions: Iterable[Revision], template: str, stable: str) -> bool:
+    """Tell whether pods of a version serve in the target beside those of its stable.
+
+    A team's own rollout may have left them half-way, or a promotion of which nothing is remembered.
+    They are the team's while they are judged; refused, the version is to serve nowhere. A parked
+    ReplicaSet serves in the place of stable pods that are not there yet.
+
+    Args:
+        revisions: all of the target's.
+        template: hash of the version.
+        stable: hash of what is to serve alone.
+
+    """
+    everyone = tuple(revisions)
+    stands = any(one.template_hash == stable and one.replicas for one in everyone)
+    return stands and any(
+        one.template_hash == template and one.replicas and one.place is not Place.PARKED
+        for one in everyone
+    )
 
 
 def undo_promotion(state: State, rolling: str) -> tuple[Action, ...]:

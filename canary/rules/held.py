@@ -27,7 +27,7 @@ from canary.rules.approvals import approve
 from canary.rules.asleep import alone, asleep, awake
 from canary.rules.context import IDLE_PHASES, RECHECK, Context, Tick, wait, warned
 from canary.rules.denied import denied_too_long
-from canary.rules.half_way import to_undo
+from canary.rules.half_way import beside_stable, to_undo
 from canary.rules.hooks import after_rollout
 from canary.rules.notices import passed_over
 from canary.rules.parking import serving
@@ -309,10 +309,9 @@ def failed(ctx: Context) -> Decision | None:
     state, target = ctx.state, ctx.observed.target
     if state.phase is not Phase.FAILED:
         return None
-    actions: list[Action] = []
-    if any(r.template_hash == state.undoing and r.replicas for r in ctx.observed.revisions):
-        actions.append(ScaleDownRevision(state.undoing))
     judged = state.reason != Reason.PROGRESS_DEADLINE
+    down = [ScaleDownRevision(template) for template in _to_take_down(ctx, judged=judged)]
+    actions: list[Action] = [*down]
     if judged and target.refused_mark != state.candidate:
         actions.append(MarkRefused(verdict_of(state)))
     clean, after = clean_up(ctx)
@@ -326,7 +325,7 @@ def failed(ctx: Context) -> Decision | None:
         text = f"Canary failed! Scaling down {canary_name(ctx.observed.key.name)}"
         reason = Reason.REFUSED if judged else Reason.PROGRESS_DEADLINE
         actions.append(Emit(str(reason), text, warning=True))
-    if state.undoing and after is None and actions:
+    if (state.undoing or down) and after is None and actions:
         after = ctx.timing.poll
     if after is None and _is_tried_again(state):
         after = max(_again_in(state) - ctx.since_change(), timedelta(0))
@@ -335,6 +334,15 @@ def failed(ctx: Context) -> Decision | None:
         actions=tuple(actions),
         requeue_after=after,
     )
+
+
+def _to_take_down(ctx: Context, *, judged: bool) -> tuple[str, ...]:
+    """Return the hashes of the versions whose pods in the target go as the candidate is refused."""
+    state, revisions = ctx.state, ctx.observed.revisions
+    gone = {r.template_hash for r in revisions if r.template_hash == state.undoing and r.replicas}
+    if judged and beside_stable(revisions, state.candidate, state.stable):
+        gone.add(state.candidate)
+    return tuple(sorted(gone))
 
 
 def _share_told(ctx: Context, state: State) -> State:

@@ -40,7 +40,7 @@ from canary.rules.actions import (
 )
 from canary.rules.capacity import LONGEST, missing, share_to_keep
 from canary.rules.context import Context, wait
-from canary.rules.half_way import to_undo, undo_promotion
+from canary.rules.half_way import beside_stable, to_undo, undo_promotion
 from canary.rules.routed import to_traffic
 from canary.rules.routed import with_share as traffic_with
 
@@ -92,7 +92,8 @@ def refuse(ctx: Context, reason: Reason, why: str, state: State | None = None) -
     undoing = to_undo(ctx, state.stable)
     ended = replace(_failed(ctx, state, reason, message), undoing=undoing)
     undo: tuple[Action, ...] = undo_promotion(ended, undoing) if promoting else ()
-    kept = ended if promoting else _with_share(ctx, state, ended)
+    rolled = promoting or beside_stable(ctx.observed.revisions, ctx.candidate, state.stable)
+    kept = ended if rolled else _with_share(ctx, state, ended)
     return Decision(
         state=kept,
         actions=(

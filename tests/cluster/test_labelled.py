@@ -86,6 +86,27 @@ def test_the_rollout_goes_on_where_nothing_is_pushed_and_ends_where_the_old_vers
     assert HOLD not in found["metadata"]["annotations"]
 
 
+def test_the_middle_version_that_is_pushed_again_serves_until_it_is_refused(
+    half_way: Kubectl,
+) -> None:
+    before = _names(half_way, MIDDLE)
+    wait_for("a push that is held", lambda: _pushed(half_way, NEW), 30)
+    half_way("set", "image", "deployment/web", f"web={MIDDLE}")
+    with watching(half_way, *PODS, NAMES) as lines:
+        wait_for("its share", lambda: _share(half_way) == 10, 90)
+        assert _ready(half_way) == {OLD: 3, MIDDLE: 2}, "judged like any other"
+        half_way("annotate", "deployment/web", "headgate.dev/abort=now")
+        wait_for("the old version", lambda: _ready(half_way) == {OLD: 4}, 90)
+        found = half_way.get("deployment", "web")
+        assert found["spec"]["paused"]
+        assert "headgate.dev/refused" in found["metadata"]["annotations"]
+        half_way("scale", "deployment/web", "--replicas=0")
+        wait_for("no pods", lambda: not half_way.items("pods", "-l", "app=web"), 60)
+        half_way("scale", "deployment/web", "--replicas=4")
+        wait_for("four pods", lambda: _ready(half_way) == {OLD: 4}, 90)
+        assert {line.split()[0] for line in lines if line.split()[1:] == [MIDDLE]} == before
+
+
 def _pushed(kubectl: Kubectl, image: str) -> bool:
     """Push as soon as the API server knows of the label: its webhooks hear of it a moment later."""
     done = kubectl.run("set", "image", "deployment/web", f"web={image}", "--dry-run=server")

@@ -345,3 +345,20 @@ def test_what_a_hold_before_has_parked_comes_up_where_nobody_knows_the_stable() 
         own=False,
     )
     assert sizes == [{"web:1": 2}]
+
+
+def test_what_a_person_let_roll_is_taken_down_where_it_is_refused_in_the_end() -> None:
+    """Nothing was remembered of its rollout, which another version had ended half-way."""
+    sizes: list[dict[str, int]] = []
+    happens(
+        lambda it: it.shrink(image="web:4", small=1, short=11.0, pause=3.0),
+        lambda it: it.command(Command.PROMOTE, "now"),
+        lambda it: it.delete_canary(),
+        lambda it: it.shrink(image="web:3", small=2, short=11.0, pause=11.0),
+        lambda it: it.delete_canary(),
+        lambda it: it.shrink(image="web:4", small=2, short=11.0, pause=0.3),
+        lambda it: it.wait(pause=31.0),
+        lambda it: sizes.append(it.stage.serving()),
+        replicas=1,
+    )
+    assert sizes == [{"web:1": 4}]
