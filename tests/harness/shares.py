@@ -10,6 +10,7 @@ from analyzer.routers.lags import MOST
 from canary.contract import ANALYZER_USER, HOLD, PROMOTING, SERVICE_OF_SLICE, STABLE, Reason
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
+from canary.model.state import Phase
 from canary.model.values import FULL, Json
 from canary.model.world import Timing
 from canary.objects.status import CONDITION
@@ -293,11 +294,16 @@ class Shares(Ledger):
         return judged and self._has_failed(target) and not self.stage.refused_image()
 
     def _follow_rollout(self, target: Json) -> None:
-        """Keep which version Headgate has let roll until that is over, or taken back."""
+        """Keep which version Headgate has let roll until that is over, taken back, or forgotten.
+
+        It is forgotten with its Canary, and is then like a rollout of the team's own.
+        """
         notes = target["metadata"].get("annotations") or {}
-        if PROMOTING in notes and not is_held(target):
-            self._half_way = image_of(target["spec"]["template"])
-        elif not is_held(target) or not self.stage.sizes().get(self._half_way):
+        remembered = self.stage.api.look(CANARIES, *PLACE) is not None
+        if not is_held(target):
+            rolls = PROMOTING in notes and self.stage.phase() == Phase.PROMOTING
+            self._half_way = image_of(target["spec"]["template"]) if rolls else ""
+        elif not remembered or not self.stage.sizes().get(self._half_way):
             self._half_way = ""
 
     def _is_half_way(self, target: Json) -> bool:

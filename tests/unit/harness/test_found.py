@@ -362,3 +362,20 @@ def test_what_a_person_let_roll_is_taken_down_where_it_is_refused_in_the_end() -
         replicas=1,
     )
     assert sizes == [{"web:1": 4}]
+
+
+def test_a_promotion_that_is_forgotten_with_its_canary_stands_half_way_beside_the_next() -> None:
+    """A case of the oracle: it is then like a rollout that the team had let out itself."""
+    sizes: list[dict[str, int]] = []
+    it = happens(
+        lambda it: it.scale(replicas=4),
+        lambda it: it.push_and_wait(image="web:4", pause=11.0),
+        lambda it: it.command(Command.PROMOTE, "now"),
+        lambda it: it.delete_canary(),
+        lambda it: it.replace(image="web:3"),
+        lambda it: it.wait(pause=31.0),
+        lambda it: sizes.append(it.stage.serving()),
+        lambda it: it.wait(pause=700.0),
+    )
+    assert set(sizes[0]) == {"web:1", "web:4"}
+    assert it.stage.serving() == {"web:3": 2}
