@@ -341,9 +341,11 @@ class AdoptedRoutes:
         Until the weights are written, what is kept of the team's text stays what belongs to the old
         ones: after a death in between, the next look reads the same.
         """
+        first = mark_wanted(key, dialect, route, change)
 
         def mark(current: Json) -> Json | None:
-            text = mark_wanted(key, dialect, current, change).dump()
+            wanted = first if current is route else mark_wanted(key, dialect, current, change)
+            text = wanted.dump()
             done = text == text_of(current) and missing(dialect, current) is None
             return None if done else note_of(text)
 
@@ -352,10 +354,10 @@ class AdoptedRoutes:
             return None if lacks is None else rest_of(lacks, current)
 
         resource = RESOURCES[dialect.kind]
-        await self._bring_companions(dialect, route, mark_wanted(key, dialect, route, change))
+        await self._bring_companions(dialect, route, first)
         marked = await patched(self._cluster, resource, route, mark)
         now = await patched(self._cluster, resource, marked, weights)
-        if missing(dialect, now) is None:
+        if now is marked or missing(dialect, now) is None:
             for before, written in ((route, marked), (marked, now)):
                 if written is not before:
                     self._wrote({"kind": dialect.kind, **written})
