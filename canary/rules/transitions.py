@@ -93,7 +93,8 @@ def refuse(ctx: Context, reason: Reason, why: str, state: State | None = None) -
     ended = replace(_failed(ctx, state, reason, message), undoing=undoing)
     undo: tuple[Action, ...] = undo_promotion(ended, undoing) if promoting else ()
     rolled = promoting or beside_stable(ctx.observed.revisions, ctx.candidate, state.stable)
-    kept = ended if rolled else _with_share(ctx, state, ended)
+    # Of a version that supersedes another the canary is that one's still.
+    kept = _with_share(ctx, state, ended) if ctx.same_candidate and not rolled else ended
     return Decision(
         state=kept,
         actions=(

@@ -379,3 +379,20 @@ def test_a_promotion_that_is_forgotten_with_its_canary_stands_half_way_beside_th
     )
     assert set(sizes[0]) == {"web:1", "web:4"}
     assert it.stage.serving() == {"web:3": 2}
+
+
+def test_a_refused_version_that_comes_again_takes_the_share_from_the_canary_of_another() -> None:
+    """It kept what the stable, which had become smaller meanwhile, could not take (ADR 14)."""
+    weights: list[int] = []
+    happens(
+        lambda it: it.shrink(image="web:2", small=2, short=31.0, pause=31.0),
+        lambda it: it.push_and_wait(image="web:4", pause=11.0),
+        lambda it: it.scale(replicas=1),
+        lambda it: weights.append(it.stage.weight()),
+        lambda it: it.apply(image="web:2"),
+        lambda it: it.wait(pause=3.0),
+        lambda it: weights.append(it.stage.weight()),
+        lambda it: it.wait(pause=700.0),
+    )
+    assert weights[0] > 0
+    assert weights[1] == 0

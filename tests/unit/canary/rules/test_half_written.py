@@ -155,3 +155,20 @@ def test_what_serves_beside_the_stable(own: int, stable: int, place: Place, *, t
     assert beside_stable(revisions, "v2", "v1") is told
     assert not beside_stable(revisions, "v3", "v1")
     assert not beside_stable(revisions, "v2", "v3")
+
+
+def test_no_share_is_kept_by_the_canary_of_another_where_a_refused_version_comes_again() -> None:
+    world = World(replicas=8, pods={"v1": 8})
+    world.values["v2"] = 5.0
+    world.update("v2")
+    world.run()
+    world.update("v3")
+    while world.weight < 50:
+        world.now += world.next_look(world.reconcile())
+    world.replicas, world.pods = 4, {"v1": 4}
+    world.reconcile()
+    assert world.state.needed > 4
+    world.update("v2")
+    world.reconcile()
+    assert (world.weight, world.state.weight, world.state.needed) == (0, 0, 0)
+    assert world.state.reason == Reason.REFUSED
