@@ -310,8 +310,8 @@ def failed(ctx: Context) -> Decision | None:
     if state.phase is not Phase.FAILED:
         return None
     judged = state.reason != Reason.PROGRESS_DEADLINE
-    down = [ScaleDownRevision(template) for template in _to_take_down(ctx, judged=judged)]
-    actions: list[Action] = [*down]
+    down = _to_take_down(ctx, judged=judged)
+    actions: list[Action] = [ScaleDownRevision(template) for template in down]
     if judged and target.refused_mark != state.candidate:
         actions.append(MarkRefused(verdict_of(state)))
     clean, after = clean_up(ctx)
@@ -325,7 +325,7 @@ def failed(ctx: Context) -> Decision | None:
         text = f"Canary failed! Scaling down {canary_name(ctx.observed.key.name)}"
         reason = Reason.REFUSED if judged else Reason.PROGRESS_DEADLINE
         actions.append(Emit(str(reason), text, warning=True))
-    if (state.undoing or down) and after is None and actions:
+    if state.undoing and after is None and actions:
         after = ctx.timing.poll
     if after is None and _is_tried_again(state):
         after = max(_again_in(state) - ctx.since_change(), timedelta(0))
