@@ -18,11 +18,15 @@ log = structlog.get_logger("analyzer")
 _ENDINGS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Guarded:
-    """A block that nothing leaves but a cancellation of the task itself."""
+    """A block that nothing leaves but a cancellation of the task itself.
+
+    It has `failed` once something would have left it.
+    """
 
     tell: Callable[[BaseException], None]
+    failed: bool = False
 
     def __enter__(self) -> Self:
         return self
@@ -38,6 +42,7 @@ class Guarded:
             return False
         if error is None or isinstance(error, _ENDINGS):
             return False
+        self.failed = True
         self.tell(error)
         return True
 

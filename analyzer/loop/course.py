@@ -8,6 +8,7 @@ from typing import Any, Final
 from analyzer.loop.records import state_of
 from analyzer.loop.surroundings import service_named
 from canary.contract import Command
+from canary.model.commands import given
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
 from canary.model.selection import selects, service_selector
@@ -77,7 +78,7 @@ def goes_on(state: State, target: Json) -> bool:
 
     """
     template = target["spec"]["template"]
-    again = state.phase is Phase.FAILED and Command.RETRY in annotations(target)
+    again = state.phase is Phase.FAILED and Command.RETRY in given(annotations(target))
     candidate = Identities((template,)).current(state.candidate)
     return state.phase not in IDLE_PHASES and candidate == template_hash(template) and not again
 

@@ -56,24 +56,30 @@ async def emptied(cluster: Cluster, replica_set: Json) -> None:
         await scaled_to_0(cluster, replica_set)
 
 
-async def sweep_forgotten(cluster: Cluster, *, unmanaged: Callable[[str], bool]) -> None:
+async def sweep_forgotten(cluster: Cluster, *, unmanaged: Callable[[str], bool]) -> bool:
     """Take back what canaries have left, whether there is another one or none.
 
     Args:
         cluster: the API server.
         unmanaged: tells whether the admin keeps Headgate's hands off a namespace.
 
+    Returns:
+        Whether all that there was to do could be done.
+
     Raises:
         ApiError: they cannot be listed.
 
     """
+    done = True
     found = await gathered(cluster, REPLICASETS, _of_canary, label_selector=TARGET_LABEL)
     for place, made_by in found:
         if unmanaged(place[0]):
             continue
-        with guarded(partial(told, "a canary's ReplicaSet stays", place=place)):
+        with guarded(partial(told, "a canary's ReplicaSet stays", place=place)) as one:
             if await still_there(cluster, DEPLOYMENTS, (place[0], *made_by)) is None:
                 await _take_back(cluster, place)
+        done &= not one.failed
+    return done
 
 
 async def _take_back(cluster: Cluster, place: Place) -> None:
@@ -82,10 +88,10 @@ async def _take_back(cluster: Cluster, place: Place) -> None:
     if found is None or _of_canary(found) is None:
         return
     log.info("a ReplicaSet of a canary that has gone is taken back", place=place[:2])
-    if _is_wanted(found) or (found.get("status") or {}).get("replicas"):
-        await emptied(cluster, found)
-    else:
-        with suppress(Overtaken):
+    with suppress(NotFound):
+        if _is_wanted(found):
+            await scaled_to_0(cluster, found)
+        elif not (found.get("status") or {}).get("replicas"):
             await deleted(cluster, REPLICASETS, found)
 
 

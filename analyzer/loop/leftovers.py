@@ -101,10 +101,13 @@ class LeftoverSweep:
         await self._index.synced()
         await again_and_again(self.sweep, self._every, _CANNOT)
 
-    async def sweep(self) -> None:
+    async def sweep(self) -> bool:
         """Find whose objects are there; the looks say which of them belong to a run.
 
         A kind of which one object is too large even for its metadata is left out, and told.
+
+        Returns:
+            That all was done: what is too large stays so, and the looks are tried again themselves.
 
         Raises:
             ApiError: they cannot be listed.
@@ -120,6 +123,7 @@ class LeftoverSweep:
         for key in sorted(keys):
             self._index.doubt(key)
             self._wake(key)
+        return True
 
 
 @dataclass(frozen=True, slots=True)

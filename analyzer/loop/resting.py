@@ -3,7 +3,6 @@
 from analyzer.loop.course import goes_on
 from analyzer.loop.records import state_of
 from canary.contract import (
-    COMMANDS,
     HOLD,
     MANAGED_BY,
     MANAGED_BY_LABEL,
@@ -12,6 +11,7 @@ from canary.contract import (
     SEEN,
     STABLE,
 )
+from canary.model.commands import given
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
 from canary.model.state import Phase, current_state
@@ -50,7 +50,7 @@ def rests(target: Json, canary: Json | None, *, enabled: bool) -> bool:
     marked = HOLD in notes or PROMOTING in notes or STABLE in notes
     # Where a Canary remembers what was seen, the mark goes.
     marked = marked or (SEEN in notes and canary is not None)
-    if marked or any(command in notes for command in COMMANDS):
+    if marked or given(notes):
         return False
     if canary is None:
         return True

@@ -25,28 +25,36 @@ from canary.objects.joining import joined_to, leaving
 from canary.objects.ownership import is_controlled
 from canary.objects.parking import deployment_of
 from canary.objects.workloads import annotations
+from runtime.backoff import Backoff
 from runtime.resources import DEPLOYMENTS, PODS, REPLICASETS
 from runtime.writes import deleted, patched, stored
 
 EVERY: Final = timedelta(minutes=5)
+_AGAIN: Final = 5.0
+"""Seconds after which a sweep that could not do everything is made again, at first."""
 _LONGEST_NAME: Final = 253
 
 
 async def again_and_again(
-    sweep: Callable[[], Awaitable[None]], every: timedelta, cannot: str
+    sweep: Callable[[], Awaitable[bool]], every: timedelta, cannot: str
 ) -> Never:
-    """Sweep at once, and again and again; what the API server cannot do is tried the next time.
+    """Sweep at once, and again and again; sooner where something could not be done.
 
     Args:
-        sweep: looks at everything once.
+        sweep: looks at everything once, and tells whether all of it could be done.
         every: the time between two sweeps.
         cannot: what is said of one that failed.
 
     """
+    seconds = every.total_seconds()
+    backoff = Backoff(first=_AGAIN, cap=seconds)
     while True:
+        done = False
         with guarded(partial(told, cannot)):
-            await sweep()
-        await asyncio.sleep(every.total_seconds())
+            done = await sweep()
+        if done:
+            backoff.reset()
+        await asyncio.sleep(seconds if done else backoff.next())
 
 
 class Namespaces(Protocol):
@@ -99,16 +107,20 @@ class Sweeper:
         await self._namespaces.synced()
         await again_and_again(self.sweep, self._every, "what is parked or joined cannot be listed")
 
-    async def sweep(self, *, all_of_them: bool = False) -> None:
+    async def sweep(self, *, all_of_them: bool = False) -> bool:
         """Look at all of it, once; what one target does not allow keeps no other's.
 
         Args:
             all_of_them: also what a target that is held has parked (uninstall).
 
+        Returns:
+            Whether all that there was to do could be done.
+
         Raises:
             ApiError: they cannot be listed.
 
         """
+        done = True
         parked = await gathered(self._cluster, REPLICASETS, _parked, label_selector=PARKED)
         found: dict[tuple[str, str], list[_Parked]] = {}
         for one in parked:
@@ -118,13 +130,15 @@ class Sweeper:
         for (namespace, uid), of_target in found.items():
             names = [one.place[1] for one in of_target]
             tell = partial(told, "parked ReplicaSets stay", namespace=namespace, names=names)
-            with guarded(tell):
+            with guarded(tell) as one_target:
                 await self._look_at(namespace, uid, of_target, all_of_them=all_of_them)
+            done &= not one_target.failed
         for pod, key in await gathered(self._cluster, PODS, _joined, label_selector=JOINED):
-            with guarded(partial(told, "a pod stays in its Service", place=pod)):
+            with guarded(partial(told, "a pod stays in its Service", place=pod)) as one_pod:
                 if not self._namespaces.unmanaged(key.namespace):
                     await self._take_out(pod, key)
-        await sweep_forgotten(self._cluster, unmanaged=self._namespaces.unmanaged)
+            done &= not one_pod.failed
+        return await sweep_forgotten(self._cluster, unmanaged=self._namespaces.unmanaged) and done
 
     async def _take_out(self, pod: Place, key: Key) -> None:
         """Take a pod out of a Service, if there is no canary that it could belong to."""

@@ -10,7 +10,6 @@ from typing import Final
 
 from canary.admission.facts import Allowances, Allowed, Answer, Denied, Facts, Write, read_write
 from canary.contract import (
-    COMMANDS,
     HOLD,
     HOLD_UNKNOWN,
     INTERNAL_ANNOTATIONS,
@@ -19,6 +18,7 @@ from canary.contract import (
     STABLE,
     Command,
 )
+from canary.model.commands import given, not_asked_for
 from canary.model.keys import unknown_on_target
 from canary.model.signatures import givers_of, signature
 
@@ -233,8 +233,8 @@ def _guarded(facts: Facts, answer: Allowed) -> Allowed:
 
 def _signature(facts: Facts, taken: dict[str, str | None]) -> str | None:
     """Return who gave the commands that stand after this write; None if there are none."""
-    before = {key: facts.old_marks[key] for key in COMMANDS if key in facts.old_marks}
-    after = {key: facts.new_marks[key] for key in COMMANDS - taken.keys() if key in facts.new_marks}
+    before = {key: facts.old_marks[key] for key in given(facts.old_marks)}
+    after = {key: facts.new_marks[key] for key in given(facts.new_marks) - taken.keys()}
     signed = facts.old_marks.get(REQUESTED_BY)
     if after == before:
         return signed
@@ -248,8 +248,9 @@ def _signature(facts: Facts, taken: dict[str, str | None]) -> str | None:
 
 
 def _unknown(facts: Facts) -> tuple[str, ...]:
-    """Say what nobody reads: its author believes that it holds."""
-    return tuple(f"headgate: {facts.name}: {text}" for text in unknown_on_target(facts.new_marks))
+    """Say what nobody reads or follows: its author believes that it holds."""
+    said = (*unknown_on_target(facts.new_marks), *not_asked_for(facts.new_marks))
+    return tuple(f"headgate: {facts.name}: {text}" for text in said)
 
 
 def _taken_off(facts: Facts, taken: dict[str, str | None]) -> tuple[str, ...]:

@@ -69,8 +69,8 @@ def of_newest_template(pods: list[Json]) -> list[Json]:
 
     """
     newest = max((_created(pod) for pod in pods), default="")
-    hashes = {_template_of(pod) for pod in pods if _created(pod) == newest}
-    return [pod for pod in pods if _template_of(pod) in hashes]
+    hashes = {template_of(pod) for pod in pods if _created(pod) == newest}
+    return [pod for pod in pods if template_of(pod) in hashes]
 
 
 def over_its_limit(pod: Json) -> str:
@@ -245,5 +245,6 @@ def _created(pod: Json) -> str:
     return str(pod["metadata"].get("creationTimestamp", ""))
 
 
-def _template_of(pod: Json) -> str:
+def template_of(pod: Json) -> str:
+    """Return the name that the Deployment controller gave to a pod's template, "" for none."""
     return str((pod["metadata"].get("labels") or {}).get("pod-template-hash", ""))

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from canary.contract import TARGET_LABEL
 from canary.model.names import canary_name
 from canary.model.values import Json
-from canary.objects.fates import ENDED, of_newest_template
+from canary.objects.fates import ENDED, of_newest_template, template_of
 from canary.objects.ownership import controllers_of
 
 
@@ -27,9 +27,9 @@ def may_be_forgotten(deployment: Json, pods: list[Json]) -> bool:
     """
     made = str(deployment["metadata"].get("creationTimestamp", ""))
     staying = list(filter(_stays, pods))
-    # Counted, not looked for one by one: this is done at every look, and pods are large.
-    newest = sum(map(_stays, of_newest_template(pods)))
-    return newest < len(staying) or any(
+    # Times are whole seconds: pods of two canaries may all be the newest ones.
+    templates = {template_of(pod) for pod in (*staying, *of_newest_template(pods))}
+    return len(templates) > 1 or any(
         str(pod["metadata"].get("creationTimestamp", "")) < made for pod in staying
     )
 

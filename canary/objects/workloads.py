@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 
 from canary.contract import (
     CANDIDATE,
-    COMMANDS,
     HOLD,
     PROMOTING,
     REFUSED,
@@ -14,6 +13,7 @@ from canary.contract import (
     STABLE,
     Command,
 )
+from canary.model.commands import given
 from canary.model.fates import Broken, Taken, Unready
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
@@ -61,7 +61,7 @@ def read_target(obj: Json, *, enabled: bool, known: Identities) -> Target:
         seen_mark=notes.get(SEEN, ""),
         refused_mark=known.current(notes.get(REFUSED, "")),
         enabled=enabled,
-        commands=frozenset(command for command in COMMANDS if command in notes),
+        commands=given(notes),
         pause_value=notes.get(Command.PAUSE, ""),
         approve_value=notes.get(Command.APPROVE, "").strip(),
         requested_by=notes.get(REQUESTED_BY, ""),

@@ -52,7 +52,7 @@ from canary.rules.ticks import (
     seen_hooks,
     weighed,
 )
-from canary.rules.transitions import expire, promote, refuse
+from canary.rules.transitions import expire, promote, refuse, to_stable
 
 
 def progress(tick: Tick) -> Decision:
@@ -61,7 +61,15 @@ def progress(tick: Tick) -> Decision:
     if not tick.state.begun and rule not in _AT_GATES:
         # What is in the way now has a deadline of its own, which runs from here.
         decision = replace(decision, state=replace(decision.state, gate=None))
-    return _noticed(tick, decision)
+    return _noticed(tick, _without_share(tick.ctx, decision))
+
+
+def _without_share(ctx: Context, decision: Decision) -> Decision:
+    """Before the first weight there is no share, whoever has written one: a saved copy has it."""
+    waits = decision.state.phase is Phase.PROGRESSING and not decision.state.begun
+    if not waits or any(isinstance(action, SetTraffic) for action in decision.actions):
+        return decision
+    return replace(decision, actions=(*to_stable(ctx), *decision.actions))
 
 
 def _noticed(tick: Tick, decision: Decision) -> Decision:

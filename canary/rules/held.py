@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from canary.contract import HOLD, STABLE, Command, Reason
+from canary.model.commands import says_no
 from canary.model.names import canary_name
 from canary.model.state import RUNNING_PHASES, Phase, State
 from canary.model.strategy import InvalidStrategy
@@ -122,7 +123,7 @@ def _give_back(ctx: Context) -> Decision:
 
 def _pause(ctx: Context) -> Decision:
     """Say it in state, status and event alike; hooks that are out go on, for the run does."""
-    paused = ctx.observed.target.pause_value.lower() not in {"false", "off", "no"}
+    paused = not says_no(ctx.observed.target.pause_value)
     reason = str(Reason.PAUSED if paused else Reason.RESUMED)
     said = by(ctx, "paused" if paused else "resumed", Command.PAUSE)
     message = f"{said} at weight {ctx.state.weight}"

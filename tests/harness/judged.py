@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from canary.contract import ANALYZER_USER, HOLD, PROMOTING, STABLE, Command
+from canary.model.commands import given
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
 from canary.model.strategy import HookType
@@ -45,6 +46,7 @@ class Judged(Shares):
 
     hooks: Hooks | None = None
     _held: str = ""
+    _open: str = ""
     _since: int = 0
     _step: int = 0
     _asked_of_hooks: int = 0
@@ -78,14 +80,16 @@ class Judged(Shares):
         """Keep since when the candidate is held, or tried once more, and what people said of it."""
         notes = target["metadata"].get("annotations") or {}
         held = image_of(target["spec"]["template"]) if HOLD in notes else ""
-        retried = Command.RETRY in notes and self.stage.refused_image() == held
+        if not target["spec"].get("paused"):
+            self._open = image_of(target["spec"]["template"])
+        retried = Command.RETRY in given(notes) and self.stage.refused_image() == held
         if PROMOTING in notes and self._held:
             self._rolls = {self._held: self._kept()}
         elif PROMOTING not in notes and not held:
             self._rolls = {}
         if held != self._held or retried:
             self._turn_to(held, again=retried)
-        self._told |= {command for command in Command if command in notes}
+        self._told |= given(notes)
 
     def _turn_to(self, held: str, *, again: bool) -> None:
         """Begin with another hold, or go on with one of before: its run may never have ended.
@@ -138,7 +142,7 @@ class Judged(Shares):
         # Metrics that nobody has named are no condition where neither version has them.
         named = bool((found.get("spec") or {}).get("analysis", {}).get("metrics"))
         image = image_of(template)
-        if mark == template_hash(template) or Command.PROMOTE in self._told | before.keys():
+        if mark == template_hash(template) or Command.PROMOTE in self._told | given(before):
             return
         stable = (found.get("status") or {}).get("lastPromotedSpec", "")
         said = Identities((template,)).current(stable)
@@ -204,6 +208,8 @@ class Judged(Shares):
         serving, sizes = self.stage.serving(), self.stage.sizes()
         if serving and sizes:  # else what serves still is of a Deployment that has gone
             return serving.get(image, 0) == max(serving.values())
+        if not any(sizes.values()) and image == self._open:
+            return True  # of a target at 0, what it was let ask for last is its version
         # One that was paused before its controller had seen it has no ReplicaSet at all.
         return not sizes.keys() - {image} or {it for it in sizes if sizes[it]} == {image}
 

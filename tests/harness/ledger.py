@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from analyzer.routers.kinds import RESOURCES
-from canary.contract import ANALYZER_USER, HOLD, JOINED, SPLIT, STABLE, Reason
+from canary.contract import ANALYZER_USER, HOLD, JOINED, PROMOTING, SPLIT, STABLE, Reason
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
 from canary.model.selection import selects, workload_selector
@@ -221,9 +221,16 @@ class Ledger:
             self._refused_with = weight
         if not weight or not refused or refused != self.stage.canary_image():
             return
+        if self._is_let_roll():
+            return
         if not self._keeps(refused, weight):
             self.wrong.append(f"{refused} has {weight} % although it was refused")
         self._refused_with = min(self._refused_with, weight)
+
+    def _is_let_roll(self) -> bool:
+        """Tell whether a person has promoted what was refused: its share is a promotion's."""
+        target = self.stage.api.look(DEPLOYMENTS, *PLACE)
+        return target is not None and PROMOTING in (target["metadata"].get("annotations") or {})
 
     def _measure(self, change: Change) -> None:
         """Keep the largest size that the target has had beside the present canary."""

@@ -49,9 +49,11 @@ class Shares(Ledger):
     _empty_at: float = math.inf
     _slept: bool = False
     _behind_at: float = -math.inf
+    _ours: bool = False
 
     def heard(self, change: Change) -> None:
         """Take in one write."""
+        self._ours = change.writer.user == ANALYZER_USER
         if change.resource in {DEPLOYMENTS, SERVICES, self.stage.routes}:
             self._goes(change)
         super().heard(change)
@@ -140,7 +142,8 @@ class Shares(Ledger):
         before = self.weights[-1] if self.weights else 0
         super()._share()
         weight, image = self.stage.weight(), self.stage.canary_image()
-        if weight <= before or weight <= self._most:
+        # A saved copy of the route may bring a share, too; how long it stays is looked at.
+        if weight <= before or weight <= self._most or not self._ours:
             return
         if image and not self._ready():
             self.wrong.append(f"{image} has {weight} %, and none of its pods is ready")
@@ -250,6 +253,10 @@ class Shares(Ledger):
             found |= dict.fromkeys(self._while_held(target, image, refused), ANSWERED)
         return found
 
+    def _said_of_share(self) -> int:
+        """Return the share that the status has, in percent."""
+        return int(self.stage.status().get("canaryWeight") or 0)
+
     def _kept_behind(self) -> timedelta:
         """Return for how long a gateway that does not take routes keeps a canary."""
         now = self.stage.seconds()
@@ -262,6 +269,8 @@ class Shares(Ledger):
         """Return what a hold is to end soon."""
         found = list[str]()
         asked, wanted = image_of(target["spec"]["template"]), target["spec"].get("replicas", 1)
+        if image and (weight := self.stage.weight()) > self._said_of_share():
+            found.append(f"{image} has {weight} %, and its status says less")
         if not wanted and image and image != refused:
             found.append(f"{image} has a canary, and the target sleeps")
         if self._woken and self._by_headgate and self.stage.serving().get(asked):

@@ -396,3 +396,99 @@ def test_a_refused_version_that_comes_again_takes_the_share_from_the_canary_of_a
     )
     assert weights[0] > 0
     assert weights[1] == 0
+
+
+def test_what_a_person_promotes_after_its_refusal_keeps_the_share_that_it_had() -> None:
+    """A case of the oracle: the stable had become smaller, and the share is the promotion's now."""
+    weights: list[int] = []
+    it = happens(
+        lambda it: it.shrink(image="web:4", small=1, short=31.0, pause=0.3),
+        lambda it: it.command(Command.PROMOTE, "now"),
+        lambda it: weights.append(it.stage.weight()),
+        lambda it: it.wait(pause=31.0),
+        replicas=3,
+    )
+    assert weights[0] > 0
+    assert it.stage.serving() == {"web:4": 2}
+
+
+def test_a_promote_that_says_false_promotes_nothing() -> None:
+    it = happens(
+        lambda it: it.shrink(image="web:4", small=1, short=31.0, pause=0.3),
+        lambda it: it.command(Command.PROMOTE, "false"),
+        lambda it: it.wait(pause=31.0),
+        replicas=3,
+    )
+    assert it.stage.serving() == {"web:1": 2}
+    assert "Promoting" not in it.stage.said()
+
+
+def test_pods_of_a_canary_before_are_told_apart_that_were_made_in_the_same_second() -> None:
+    """A node was lost: its ReplicaSet made them again just as the next canary made its own."""
+    it = happens(
+        lambda it: it.forget(on=True),
+        lambda it: it.push(image="web:2"),
+        lambda it: it.apply(image="web:1"),
+        lambda it: it.restore_route(pause=3.0),
+        lambda it: it.lose_node(node=2, evicted=True),
+        lambda it: it.wait(pause=61.0),
+        lambda it: it.lose_node(node=0, evicted=True),
+        lambda it: it.push_and_wait(image="web:4", pause=61.0),
+        replicas=3,
+    )
+    assert "LeftoversRemoved" in it.stage.said()
+
+
+def test_a_sweep_that_the_api_server_did_not_let_finish_is_made_again_soon() -> None:
+    happens(
+        lambda it: it.forget(on=True),
+        lambda it: it.give_back(analysis=hooks(HookType.ROLLBACK), image="web:2", pause=11.0),
+        lambda it: it.trap(number=8, fault=Fault.BROKEN, times=2),
+        lambda it: it.write_canary(analysis={}),
+        lambda it: it.push_and_wait(image="web:1", pause=700.0),
+        replicas=4,
+        own=False,
+    )
+
+
+def test_a_saved_copy_of_the_route_gives_no_share_to_a_canary_that_starts() -> None:
+    """It came past the webhook for routes, and the next version had the 5 % of the one before."""
+    weights: list[int] = []
+    happens(
+        lambda it: it.push_and_wait(image="web:3", pause=3.0),
+        lambda it: it.save_route(),
+        lambda it: it.route_webhook(up=False),
+        lambda it: it.health(image="web:2", health=Health.NEVER_READY),
+        lambda it: it.push_and_wait(image="web:2", pause=11.0),
+        lambda it: it.restore_route(pause=11.0),
+        lambda it: weights.append(it.stage.weight()),
+        replicas=4,
+    )
+    assert weights == [0]
+
+
+def test_a_share_that_a_saved_copy_of_the_route_has_is_no_step_that_was_taken() -> None:
+    """A case of the oracle: the next step was taken for one without a check."""
+    happens(
+        lambda it: it.push_and_wait(image="web:3", pause=1.0),
+        lambda it: it.kill(),
+        lambda it: it.save_route(),
+        lambda it: it.route_webhook(up=False),
+        lambda it: it.give_back(analysis=hooks(HookType.ROLLBACK), image="web:2", pause=1.0),
+        lambda it: it.kill(),
+        lambda it: it.restore_route(pause=31.0),
+        replicas=4,
+        own=False,
+    )
+
+
+def test_what_a_target_at_0_was_let_ask_for_without_the_label_is_its_version() -> None:
+    """A case of the oracle: nobody asks anything of it once the label is there."""
+    happens(
+        lambda it: it.label(on=False),
+        lambda it: it.scale(replicas=0),
+        lambda it: it.push_and_wait(image="web:2", pause=3.0),
+        lambda it: it.label(on=True),
+        lambda it: it.pause(paused=True),
+        replicas=3,
+    )

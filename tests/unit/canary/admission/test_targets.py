@@ -323,6 +323,14 @@ def test_a_command_is_signed_with_who_asked() -> None:
     assert answer.annotations == {REQUESTED_BY: "alice"}
 
 
+@pytest.mark.parametrize("command", [Command.PROMOTE, Command.ABORT, Command.RETRY])
+def test_a_command_that_says_no_is_nobodys_and_its_author_is_told(command: Command) -> None:
+    answer = allowed(write(HELD, annotated(HELD, {command: "false"})))
+    assert answer.annotations == {}
+    why = f"{command}=false asks for nothing; what does is {command}=now"
+    assert answer.warnings == (f"headgate: web: {why}",)
+
+
 def test_a_signature_cannot_be_forged() -> None:
     forged = annotated(HELD, {Command.PROMOTE: "now", REQUESTED_BY: "bob"})
     assert allowed(write(HELD, forged)).annotations == {REQUESTED_BY: "alice"}

@@ -50,6 +50,7 @@ def replica_set(uid: str = "before", *, name: str = "web-canary", **owner: Any) 
         ([pod("a", MADE)], False),
         ([pod("a", BEFORE)], True),
         ([pod("a", AFTER), pod("b", MADE, "old")], True),
+        ([pod("a", AFTER), pod("b", AFTER, "old")], True),
         ([pod("a", AFTER), pod("b", BEFORE, "old", metadata={"deletionTimestamp": AFTER})], False),
         ([pod("a", AFTER), pod("b", BEFORE, "old", status={"phase": "Failed"})], False),
         ([pod("a", AFTER), pod("b", BEFORE, "old", status={"phase": "Running"})], True),
