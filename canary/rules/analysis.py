@@ -144,7 +144,7 @@ def _make_canary(tick: Tick) -> Decision | None:
 
 def _drained(ctx: Context) -> Decision | None:
     """Pods of the candidate before may still have connections to finish, and requests to come."""
-    if (left := ctx.timing.drain - ctx.since_change()) > timedelta(0):
+    if (left := ctx.timing.drain - ctx.drained_for()) > timedelta(0):
         return wait(ctx, Reason.SUPERSEDED, "draining the previous canary", left)
     if lag := ctx.observed.split.lag:
         message = f"the previous canary stays for a while: {lag}"

@@ -109,6 +109,15 @@ class Context:
         """Return how long the phase has lasted."""
         return self.now - (self.state.changed_at or self.now)
 
+    def drained_for(self) -> timedelta:
+        """Return for how long the canary's connections have had time to end.
+
+        The phase is stored before the routes are written, and that write may have come late. It
+        counts from when the gateways had it; where none tells, the phase counts.
+        """
+        carried = self.observed.split.carried_for
+        return self.since_change() if carried is None else min(carried, self.since_change())
+
 
 @dataclass(frozen=True, slots=True)
 class Tick:

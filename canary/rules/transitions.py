@@ -331,8 +331,8 @@ def clean_up(ctx: Context) -> tuple[tuple[Action, ...], timedelta | None]:
     behind = split.lag and ctx.observed.target.replicas
     if behind or (not split.confirmed and since < timing.confirm):
         return (), timing.poll
-    if since < timing.drain:
-        return (), timing.drain - since
+    if (left := timing.drain - ctx.drained_for()) > timedelta(0):
+        return (), left
     return (DeleteCanary(),), timing.poll
 
 

@@ -492,3 +492,13 @@ def test_what_a_target_at_0_was_let_ask_for_without_the_label_is_its_version() -
         lambda it: it.pause(paused=True),
         replicas=3,
     )
+
+
+def test_a_canary_drains_from_when_its_route_could_be_written_not_from_the_verdict() -> None:
+    """The API server did not answer for 30 s between what was stored and the route."""
+    happens(
+        lambda it: it.push_and_wait(image="web:2", pause=11.0),
+        lambda it: it.trap(number=8, fault=Fault.TIMED_OUT, times=3),
+        lambda it: it.wait(pause=700.0),
+        replicas=1,
+    )

@@ -184,3 +184,18 @@ def test_a_target_at_0_keeps_no_pod_for_a_gateway() -> None:
     world.replicas = 0
     world.run(timedelta(minutes=2))
     assert (world.canary, world.weight) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("carried", "is_there"), [(timedelta(0), True), (timedelta(seconds=4.9), True), (LONG, False)]
+)
+def test_a_canary_goes_once_the_gateway_has_had_it_without_a_share_for_long_enough(
+    carried: timedelta, *, is_there: bool
+) -> None:
+    """The verdict may have been stored long before the route could be written."""
+    world = at_weight(20)
+    world.values["v2"] = 5.0
+    until(world, lambda it: it.state.phase is Phase.FAILED)
+    world.carried_for = carried
+    world.run(MINUTE)
+    assert (world.state.weight, bool(world.canary)) == (0, is_there)
