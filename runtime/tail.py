@@ -29,7 +29,11 @@ class Tail(Informer):
         self._begins_with = NOBODY
 
     def _put(self, change: Change, *, listed: bool = False) -> None:
-        """Keep nothing: the lists have heard of it."""
+        """Keep nothing, and tell the handlers what there is now: nobody knows what was before."""
+        del listed
+        if change.place is not None:
+            for handler in self._handlers:
+                handler(*change.place, None, change.object)
 
     def saw(self, obj: Json) -> None:
         """Take in an object as the API server has just returned it."""

@@ -19,6 +19,7 @@ from analyzer.loop.workqueue import WorkQueue
 from canary.model.values import Json, Key
 from canary.objects.conditions import outlived
 from canary.objects.ownership import canary_deployment_of
+from canary.objects.parking import deployment_of, parked_with_pods
 from canary.objects.superseded import newly_held
 from canary.spec.made import Whose, whose
 from runtime.errors import ApiError, LeadershipLost, patience_of
@@ -109,6 +110,8 @@ class Controller:
         index.namespaces.add_handler(_guarded(self._on_namespace))
         for routes in index.routes:
             routes.add_handler(_guarded(self._on_route))
+        if index.replica_sets is not None:
+            index.replica_sets.add_handler(_guarded(self._on_replica_set))
 
     async def run(self) -> Never:
         """Work until cancelled. At the start everything is looked at: nothing is remembered."""
@@ -227,6 +230,15 @@ class Controller:
         is_own = None if new is None else partial(self._index.echoes.is_one, new)
         for key in keys if is_own is None or not is_own() else ():
             self._queue.add(key, unless=is_own)
+
+    def _on_replica_set(
+        self, namespace: str, name: str, old: Json | None, new: Json | None
+    ) -> None:
+        """What is parked has no owner whose status would tell that it has been given pods."""
+        del name, old
+        target = "" if new is None or not parked_with_pods(new) else deployment_of(new)
+        if target:
+            self.enqueue(Key(namespace=namespace, name=target))
 
     def _on_namespace(self, namespace: str, name: str, old: Json | None, new: Json | None) -> None:
         del namespace

@@ -55,7 +55,7 @@ def hear(cluster: ListWatch, index: ClusterIndex) -> Heard:
     for routes in index.routes:
         routes.lists = KeptLists(ROUTES_TOTAL, without_owners_of_fields, by_words=True)
     templates = Informer(cluster, METRICTEMPLATES, kept=Packed(TEMPLATES_TOTAL))
-    index.beside = (templates, *tails)
+    index.beside, index.replica_sets = (templates, *tails), tails[0]
     return Heard(
         stores={
             DEPLOYMENTS: index.targets,

@@ -53,6 +53,7 @@ class ClusterIndex:
         absences: whose Canary was deleted a moment ago.
         gone: which targets were.
         beside: informers that are run with these, and tell of nothing here.
+        replica_sets: that of them which tells of all ReplicaSets, and keeps none.
 
     """
 
@@ -63,6 +64,7 @@ class ClusterIndex:
     absences: Absences = field(default_factory=Absences)
     gone: Absences = field(default_factory=Absences)
     beside: tuple[Informer, ...] = ()
+    replica_sets: Informer | None = None
     abroad: Abroad = field(init=False)
     echoes: Echoes = field(init=False, default_factory=Echoes)
     _canary_names: dict[Key, set[str]] = field(init=False, default_factory=dict)

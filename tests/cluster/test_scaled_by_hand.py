@@ -38,8 +38,11 @@ def set_image(kubectl: Kubectl, image: str) -> None:
 
 def images(kubectl: Kubectl) -> list[str]:
     pods = kubectl.items("pods", "-l", "app=web")
-    alive = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
-    return [pod["spec"]["containers"][0]["image"] for pod in alive]
+    return [_image_of(pod) for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+
+
+def _image_of(template: dict[str, Any]) -> str:
+    return str(template["spec"]["containers"][0]["image"])
 
 
 def scaled(kubectl: Kubectl, replicas: int) -> None:
@@ -81,6 +84,14 @@ def test_a_refused_version_that_rolled_half_way_stays_away(namespace: Kubectl, h
     marks = json.dumps(namespace.get("deployment", "web")["metadata"]["annotations"])
     assert "headgate.dev/refused" in marks
     assert phase(namespace) == "Failed"
+
+    # Nothing of the target changes, so that nothing but the ReplicaSet itself tells of it.
+    aside = namespace.items("replicasets", "-l", "headgate.dev/parked")
+    assert [_image_of(one["spec"]["template"]) for one in aside] == [BETTER]
+    name = aside[0]["metadata"]["name"]
+    namespace("scale", f"replicaset/{name}", "--replicas=2")
+    wait_for("none of it", lambda: namespace.get("replicaset", name)["spec"]["replicas"] == 0, 20)
+    wait_for("the old pods", lambda: images(namespace) == [GOOD] * 3, 60)
 
 
 def test_an_older_version_stays_away_and_in_the_history(namespace: Kubectl, host: str) -> None:

@@ -1,5 +1,6 @@
 """What must be so at every moment of a run, told from what is written."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,6 +24,7 @@ from runtime.resources import (
     SERVICES,
 )
 from tests.harness.api import Change
+from tests.harness.client import TEAM
 from tests.harness.controllers import image_of
 from tests.harness.defaults import defaulted
 from tests.harness.stage import CANARY, NAME, PLACE, SPACE, Stage
@@ -67,6 +69,7 @@ class Ledger:
     released: Counter[str] = field(default_factory=Counter)
     weights: list[int] = field(default_factory=list)
     _held_at: dict[str, datetime] = field(default_factory=dict)
+    _scaled_at: dict[str, float] = field(default_factory=dict)
     _served: frozenset[str] = frozenset()
     _by_headgate: bool = True
     _woken: bool = False
@@ -89,6 +92,7 @@ class Ledger:
         if change.resource == PODS and change.old is None and change.new is not None:
             self._pod(change.new)
         if change.resource in {DEPLOYMENTS, REPLICASETS}:
+            self._keep_who_scales(change)
             self._keep_who_holds(change)
             self._serve()
         if change.resource in {DEPLOYMENTS, CANARIES}:
@@ -115,6 +119,11 @@ class Ledger:
         gone = change.new is None and metadata["name"] in _NEVER_DELETED
         if metadata.get("namespace") != SPACE or not ours or gone:
             self.wrong.append(f"foreign: {kind.plural} {metadata['name']} of {change.version}")
+
+    def _keep_who_scales(self, change: Change) -> None:
+        """Keep which version a person has scaled by its ReplicaSet, and when."""
+        if change.resource == REPLICASETS and change.writer == TEAM and change.new is not None:
+            self._scaled_at[image_of(change.new["spec"]["template"])] = self.stage.seconds()
 
     def _keep_who_holds(self, change: Change) -> None:
         """Keep whether Headgate is where a hold begins, which a saved copy may have brought."""
@@ -144,7 +153,8 @@ class Ledger:
     def _speak(self) -> None:
         """A condition that is True or False speaks of the version that is held, or goes soon."""
         target, canary = self.stage.api.look(DEPLOYMENTS, *PLACE), self.stage.status()
-        template = None if target is None or not is_held(target) else target["spec"]["template"]
+        gated = target is not None and is_held(target) and self.stage.is_labelled()
+        template = target["spec"]["template"] if target is not None and gated else None
         wanted, now = "" if template is None else template_hash(template), self.stage.seconds()
         if wanted != self._asks_for:
             self._asks_for, self._asks_since = wanted, now
@@ -159,7 +169,7 @@ class Ledger:
         verdicts = [
             one for one in conditions if one["status"] in _SAID and one["reason"] not in _HELD
         ]
-        if verdicts and wanted not in said and self.stage.is_labelled():
+        if verdicts and wanted not in said:
             self.wrong.append(f"a verdict on another version stands: {verdicts[0]['message']}")
 
     def _pod(self, pod: Json) -> None:
@@ -167,7 +177,7 @@ class Ledger:
         own = pod["metadata"]["namespace"] == SPACE and name.startswith(f"{NAME}-")
         if name.startswith(f"{CANARY}-") or not own:
             return
-        if image in self.never or (self._waits(image) and not self._is_undone(image)):
+        if image in self.never or (self._waits(image) and not self._is_excused(image)):
             self.wrong.append(f"{image} runs in the target: {name}")
 
     def _membership(self, change: Change) -> None:
@@ -206,9 +216,11 @@ class Ledger:
             return False
         return bool(notes.get(STABLE)) or image not in self._served
 
-    def _is_undone(self, image: str) -> bool:
-        """Tell whether a promotion was taken back just now: its ReplicaSet is told next."""
-        since = self._held_at.get(image)
+    def _is_excused(self, image: str) -> bool:
+        """Tell whether its ReplicaSet is told next: taken back just now, or scaled by a person."""
+        since, scaled = self._held_at.get(image), self._scaled_at.get(image, -math.inf)
+        if self.stage.seconds() - scaled < UNDOING.total_seconds():
+            return True
         return since is not None and self.stage.now() - since < UNDOING
 
     def _share(self) -> None:

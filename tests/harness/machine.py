@@ -130,6 +130,12 @@ class Machine(Namespace):
         """Scale by hand or by an autoscaler."""
         self.do(self.team.scales(replicas))
 
+    @rule(image=IMAGES, replicas=st.integers(0, 3), pause=PAUSES)
+    def scale_replica_set(self, image: str, replicas: int, pause: float) -> None:
+        """Scale a ReplicaSet of the target by hand; its controller may take that back."""
+        self.do(self.team.scales_a_replica_set(image, replicas))
+        self.do(asyncio.sleep(pause))
+
     @rule(replicas=st.integers(1, 4), pause=SLEEPS)
     def sleep_and_wake(self, replicas: int, pause: float) -> None:
         """Scale to nothing and up again."""

@@ -273,6 +273,8 @@ class Shares(Ledger):
             found.append(f"{image} has {weight} %, and its status says less")
         if not wanted and image and image != refused:
             found.append(f"{image} has a canary, and the target sleeps")
+        if self._waits(asked) and self.stage.sizes().get(asked):
+            found.append(f"{asked} is held, and has pods in the target")
         if self._woken and self._by_headgate and self.stage.serving().get(asked):
             found.append(f"{asked} is held, and serves since it was woken")
         if self._is_forgotten(target):

@@ -8,6 +8,7 @@ from canary.contract import EVIDENCE
 from canary.model.values import Json
 from runtime.errors import ApiError
 from runtime.resources import CANARIES, DEPLOYMENTS, HTTPROUTES, PODS, REPLICASETS, Resource
+from tests.harness.controllers import image_of
 from tests.harness.rollouts import REVISION
 from tests.harness.stage import NAME, PLACE, SPACE, Stage, canary, deployment
 
@@ -79,6 +80,19 @@ class Team:
         """`kubectl scale`, or an autoscaler."""
         patch = {"spec": {"replicas": replicas}}
         await _may(self._client.merge_patch(DEPLOYMENTS, *PLACE, patch, subresource="scale"))
+
+    async def scales_a_replica_set(self, image: str, replicas: int) -> None:
+        """`kubectl scale replicaset`, of one that the target has of an image."""
+        names = [
+            one["metadata"]["name"]
+            for one in (*self.stage.revisions(), *self.stage.parked())
+            if image_of(one["spec"]["template"]) == image
+        ]
+        patch = {"spec": {"replicas": replicas}}
+        for name in names[:1]:
+            await _may(
+                self._client.merge_patch(REPLICASETS, SPACE, name, patch, subresource="scale")
+            )
 
     async def deletes(self) -> None:
         """`kubectl delete deployment`."""

@@ -502,3 +502,30 @@ def test_a_canary_drains_from_when_its_route_could_be_written_not_from_the_verdi
         lambda it: it.wait(pause=700.0),
         replicas=1,
     )
+
+
+def test_a_label_that_comes_back_finds_the_word_of_its_end_for_a_moment() -> None:
+    """A case of the oracle: the hold is older than the label, and the API server had no time."""
+    happens(
+        lambda it: it.delete(image="web:4", again=True),
+        lambda it: it.shrink(image="web:1", small=2, short=3.0, pause=700.0),
+        lambda it: it.trap(number=3, fault=Fault.THROTTLED, times=3),
+        lambda it: it.label(on=False),
+        lambda it: it.label(on=True),
+        own=False,
+    )
+
+
+def test_a_refused_version_that_a_person_gives_pods_by_its_replica_set_loses_them_at_once() -> None:
+    """It is parked, so that no status of its Deployment tells of it."""
+    sizes: list[dict[str, int]] = []
+    happens(
+        lambda it: it.push_and_wait(image="web:2", pause=61.0),
+        lambda it: it.push_and_wait(image="web:1", pause=61.0),
+        lambda it: it.metrics(image="web:2", value=5.0),
+        lambda it: it.push_and_wait(image="web:2", pause=61.0),
+        lambda it: it.scale_replica_set(image="web:2", replicas=1, pause=3.0),
+        lambda it: sizes.append(it.stage.sizes()),
+        lambda it: it.wait(pause=700.0),
+    )
+    assert sizes == [{"web:1": 2, "web:2": 0}]

@@ -314,3 +314,20 @@ async def test_what_is_read_afresh_is_known_from_then_on() -> None:
         it.read()
         assert await it.pods() == ["web-1", "web-2"]
         assert it.read() == 0
+
+
+async def test_what_nobody_keeps_is_told_as_it_is_now() -> None:
+    api = ApiServer(lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    api.create(PODS, pod("web-1"), TEAM)
+    told: list[tuple[str, Json | None, bool]] = []
+    tail = Tail(Counted(api, ANALYZER), PODS, KeptLists(100_000))
+    tail.add_handler(lambda _, name, old, new: told.append((name, old, new is not None)))
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(tail.run())
+        await tail.synced.wait()
+        api.create(PODS, pod("web-2"), TEAM)
+        api.delete(PODS, (SPACE, "web-1"), TEAM)
+        await seen("both", lambda: len(told) == 2)
+        task.cancel()
+    assert told == [("web-2", None, True), ("web-1", None, False)], "none of what was there before"
+    assert not tail.store
