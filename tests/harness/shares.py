@@ -253,9 +253,11 @@ class Shares(Ledger):
             found |= dict.fromkeys(self._while_held(target, image, refused), ANSWERED)
         return found
 
-    def _said_of_share(self) -> int:
-        """Return the share that the status has, in percent."""
-        return int(self.stage.status().get("canaryWeight") or 0)
+    def _is_said_to_have_none(self) -> bool:
+        """Tell whether the status has no share, of a run by weights."""
+        found = self.stage.api.look(CANARIES, *PLACE) or {}
+        by_checks = "iterations" in ((found.get("spec") or {}).get("analysis") or {})
+        return not by_checks and not self.stage.status().get("canaryWeight")
 
     def _kept_behind(self) -> timedelta:
         """Return for how long a gateway that does not take routes keeps a canary."""
@@ -269,8 +271,8 @@ class Shares(Ledger):
         """Return what a hold is to end soon."""
         found = list[str]()
         asked, wanted = image_of(target["spec"]["template"]), target["spec"].get("replicas", 1)
-        if image and (weight := self.stage.weight()) > self._said_of_share():
-            found.append(f"{image} has {weight} %, and its status says less")
+        if image and (weight := self.stage.weight()) and self._is_said_to_have_none():
+            found.append(f"{image} has {weight} %, and its status says none")
         if not wanted and image and image != refused:
             found.append(f"{image} has a canary, and the target sleeps")
         if self._waits(asked) and self.stage.sizes().get(asked):
