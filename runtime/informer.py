@@ -292,8 +292,11 @@ class Informer:
             self._store.drop(place)
         else:
             self._keep(place, obj)
+        self._tell(place, old, obj)
+
+    def _tell(self, place: Place, old: Json | None, new: Json | None) -> None:
         for handler in self._handlers:
-            handler(*place, old, obj)
+            handler(*place, old, new)
 
     def _keep(self, place: Place, obj: Json) -> None:
         """Have the store keep an object as it can: the guard per object, as anybody writes them."""

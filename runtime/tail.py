@@ -32,8 +32,7 @@ class Tail(Informer):
         """Keep nothing, and tell the handlers what there is now: nobody knows what was before."""
         del listed
         if change.place is not None:
-            for handler in self._handlers:
-                handler(*change.place, None, change.object)
+            self._tell(change.place, None, change.object)
 
     def saw(self, obj: Json) -> None:
         """Take in an object as the API server has just returned it."""

@@ -17,6 +17,7 @@ from analyzer.ports import Cluster
 from canary.contract import TARGET_LABEL
 from canary.model.values import Json
 from canary.objects.forgotten import canary_that_made, is_forgotten, may_be_forgotten
+from canary.objects.parking import wants_pods
 from runtime.errors import NotFound
 from runtime.heard import Readable
 from runtime.resources import DEPLOYMENTS, REPLICASETS
@@ -50,7 +51,7 @@ async def emptied(cluster: Cluster, replica_set: Json) -> None:
         replica_set: as it was read.
 
     """
-    if not _is_wanted(replica_set):
+    if not wants_pods(replica_set):
         return
     with suppress(Overtaken, NotFound):
         await scaled_to_0(cluster, replica_set)
@@ -89,15 +90,10 @@ async def _take_back(cluster: Cluster, place: Place) -> None:
         return
     log.info("a ReplicaSet of a canary that has gone is taken back", place=place[:2])
     with suppress(NotFound):
-        if _is_wanted(found):
+        if wants_pods(found):
             await scaled_to_0(cluster, found)
         elif not (found.get("status") or {}).get("replicas"):
             await deleted(cluster, REPLICASETS, found)
-
-
-def _is_wanted(replica_set: Json) -> bool:
-    """Tell whether it is to have pods; one without a number has one."""
-    return bool((replica_set.get("spec") or {}).get("replicas", 1))
 
 
 def _of_canary(replica_set: Json) -> tuple[Place, tuple[str, str]] | None:

@@ -45,8 +45,10 @@ def hear(cluster: ListWatch, index: ClusterIndex) -> Heard:
         index: the informers that there are; none of them runs yet.
 
     """
+    lists = KeptLists(REPLICASETS_TOTAL, without_owners_of_fields)
+    index.replica_sets = replica_sets = Tail(cluster, REPLICASETS, lists)
     tails = (
-        Tail(cluster, REPLICASETS, KeptLists(REPLICASETS_TOTAL, without_owners_of_fields)),
+        replica_sets,
         Tail(cluster, PODS, KeptLists(PODS_TOTAL, essence_of_pod)),
         Tail(cluster, SERVICES, KeptLists(SERVICES_TOTAL, without_owners_of_fields)),
         Tail(cluster, ENDPOINTSLICES, KeptLists(ENDPOINTSLICES_TOTAL, without_owners_of_fields)),
@@ -55,7 +57,7 @@ def hear(cluster: ListWatch, index: ClusterIndex) -> Heard:
     for routes in index.routes:
         routes.lists = KeptLists(ROUTES_TOTAL, without_owners_of_fields, by_words=True)
     templates = Informer(cluster, METRICTEMPLATES, kept=Packed(TEMPLATES_TOTAL))
-    index.beside, index.replica_sets = (templates, *tails), tails[0]
+    index.beside = (templates, *tails)
     return Heard(
         stores={
             DEPLOYMENTS: index.targets,

@@ -15,6 +15,7 @@ Tried on Kubernetes 1.36, and read in its source where a single node cannot show
 from datetime import datetime
 from typing import Final
 
+from canary.contract import POD_TEMPLATE_HASH
 from canary.model.fates import (
     Broken,
     Fate,
@@ -247,4 +248,4 @@ def _created(pod: Json) -> str:
 
 def template_of(pod: Json) -> str:
     """Return the name that the Deployment controller gave to a pod's template, "" for none."""
-    return str((pod["metadata"].get("labels") or {}).get("pod-template-hash", ""))
+    return str((pod["metadata"].get("labels") or {}).get(POD_TEMPLATE_HASH, ""))

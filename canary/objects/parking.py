@@ -131,8 +131,12 @@ def copied(replica_set: Json, target: Json) -> Json | None:
 
 def parked_with_pods(replica_set: Json) -> bool:
     """Tell whether a ReplicaSet is parked and is to have pods all the same."""
-    labels = replica_set["metadata"].get("labels") or {}
-    return PARKED in labels and bool((replica_set.get("spec") or {}).get("replicas", 1))
+    return PARKED in (replica_set["metadata"].get("labels") or {}) and wants_pods(replica_set)
+
+
+def wants_pods(replica_set: Json) -> bool:
+    """Tell whether a ReplicaSet is to have pods; one without a number has one."""
+    return bool((replica_set.get("spec") or {}).get("replicas", 1))
 
 
 def deployment_of(replica_set: Json) -> str:
