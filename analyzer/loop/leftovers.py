@@ -225,6 +225,11 @@ def has_no_run(scene: Scene, decision: Decision) -> bool:
     return ended and scene.canary_deployment is None
 
 
+def canary_stands(scene: Scene) -> bool:
+    """Tell whether anything of a canary is there, be it no more than its Service."""
+    return scene.canary_deployment is not None or scene.observed.left_over
+
+
 def _owner(owner_of: Callable[[Json], str], obj: Json) -> Key | None:
     """Return the target that an object was made for."""
     owner = owner_of(obj)

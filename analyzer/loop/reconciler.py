@@ -10,7 +10,7 @@ import structlog
 from analyzer.loop.act import Actor
 from analyzer.loop.first import First
 from analyzer.loop.known import Index, beside, heard_of
-from analyzer.loop.leftovers import Leftovers, has_no_run, is_marked
+from analyzer.loop.leftovers import Leftovers, canary_stands, has_no_run, is_marked
 from analyzer.loop.losses import Losses
 from analyzer.loop.notices import Notices
 from analyzer.loop.observe import Observer, Scene
@@ -42,14 +42,7 @@ from canary.rules.beside_flagger import left_alone
 from canary.rules.context import RECHECK
 from canary.rules.denied import ask_again_in, denied
 from canary.spec.made import Whose, whose
-from runtime.errors import (
-    ApiError,
-    Forbidden,
-    Invalid,
-    NamespaceEnding,
-    NotFound,
-    TooLarge,
-)
+from runtime.errors import ApiError, Forbidden, Invalid, NamespaceEnding, NotFound, TooLarge
 from runtime.resources import CANARIES, DEPLOYMENTS
 from runtime.writes import Overtaken, stored
 
@@ -350,6 +343,8 @@ class Reconciler:
     async def _reconcile(self, key: Key, target: Json, canary: Json, *, enabled: bool) -> Result:
         sight = Sight(self.observer, self.cluster, self.losses, self.timing, self.clock)
         scene = await sight.look(key, target, canary, self.inquirer.standing(key), enabled=enabled)
+        if canary_stands(scene):  # no watch would tell of a Service that is left alone
+            self.index.doubt(key)
         now = self.clock()
         try:
             if await self.actor.renew(scene, now) or await self._first.written(scene, now):

@@ -10,7 +10,7 @@ from canary.contract import Command
 from canary.model.strategy import HookType
 from tests.harness.controllers import Health
 from tests.harness.faults import Fault
-from tests.harness.machine import GATES, Machine, Turn, hooks
+from tests.harness.machine import GATES, INSIDERS, Machine, Turn, hooks
 
 Event = Callable[[Machine], None]
 
@@ -529,3 +529,20 @@ def test_a_refused_version_that_a_person_gives_pods_by_its_replica_set_loses_the
         lambda it: it.wait(pause=700.0),
     )
     assert sizes == [{"web:1": 2, "web:2": 0}]
+
+
+def test_a_service_whose_deployment_was_not_made_goes_though_its_target_rests_meanwhile() -> None:
+    """The analyzer ended between the two; no watch tells of the Service."""
+    happens(
+        lambda it: it.give_back(
+            analysis={"iterations": 2, "match": INSIDERS}
+            | hooks(HookType.CONFIRM_PROMOTION, HookType.ROLLBACK),
+            image="web:3",
+            pause=700.0,
+        ),
+        lambda it: it.trap(fault=Fault.DIES_BEFORE, number=12, times=1),
+        lambda it: it.apply(image="web:4"),
+        lambda it: it.label(on=False),
+        own=False,
+        replicas=3,
+    )
