@@ -61,6 +61,7 @@ class Trap:
         fault: what happens.
         kill: ends the process.
         times: how many writes it happens to, one after the other.
+        hangs: whether a write waits for its answer now.
 
     """
 
@@ -69,6 +70,7 @@ class Trap:
     kill: Callable[[], None]
     times: int = 1
     writes: list[Write] = field(default_factory=list)
+    hangs: bool = False
 
     async def passes(self, write: Write, arrive: Callable[[], T]) -> T:
         """Let it arrive, or not."""
@@ -84,6 +86,10 @@ class Trap:
             self.kill()
             await asyncio.Event().wait()  # in the middle of its call, which never returns
         if self.fault is Fault.TIMED_OUT:
-            await asyncio.sleep(DEADLINE)
+            self.hangs = True
+            try:
+                await asyncio.sleep(DEADLINE)
+            finally:
+                self.hangs = False
         answer = _ANSWERS[self.fault]
         raise answer()

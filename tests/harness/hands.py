@@ -7,7 +7,7 @@ from canary.contract import DOMAIN, HOLD, PARKED, PROMOTING
 from canary.model.values import Json
 from runtime.resources import DEPLOYMENTS, REPLICASETS
 from tests.harness.api import Change
-from tests.harness.stage import CANARY, NAME
+from tests.harness.stage import CANARY, NAME, NEXT, NEXT_CANARY
 
 _SERVERS: Final = frozenset({"annotations", "managedFields", "resourceVersion", "generation"})
 """Of an object's metadata: what is looked at by itself, and what the API server counts."""
@@ -31,16 +31,16 @@ def overreach(change: Change, there: Container[str]) -> str:
         parked = PARKED in (old["metadata"].get("labels") or {})
         may = parked or _is_left_empty(old, there)
         return "" if may else f"{old['metadata']['name']} was deleted and is not parked"
-    if change.resource != DEPLOYMENTS or old["metadata"]["name"] != NAME or new is None:
+    if change.resource != DEPLOYMENTS or old["metadata"]["name"] not in {NAME, NEXT} or new is None:
         return ""
     if _of_the_team(old) != _of_the_team(new):
-        return f"{NAME} was changed beyond its pause and its marks"
+        return f"{old['metadata']['name']} was changed beyond its pause and its marks"
     return _pause(old, new)
 
 
 def _is_left_empty(replica_set: Json, there: Container[str]) -> bool:
     owners = replica_set["metadata"].get("ownerReferences") or ()
-    left = any(it["name"] == CANARY and it["uid"] not in there for it in owners)
+    left = any(it["name"] in {CANARY, NEXT_CANARY} and it["uid"] not in there for it in owners)
     return left and not replica_set["spec"].get("replicas")
 
 

@@ -13,6 +13,8 @@ from runtime.resources import CANARIES, DEPLOYMENTS, REPLICASETS
 from tests.harness.api import Change
 from tests.harness.controllers import image_of, is_ready
 from tests.harness.hooks import Given, Hooks
+from tests.harness.ledger import is_of_target
+from tests.harness.next import Next
 from tests.harness.shares import Shares
 from tests.harness.stage import CANARY, NAME, PLACE, SPACE
 
@@ -55,14 +57,24 @@ class Judged(Shares):
     _before: dict[str, _Hold] = field(default_factory=dict)
     _rolls: dict[str, _Hold] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.next_one = Next(self.stage, self.wrong)
+
+    def look(self) -> None:
+        """Look at what may be for a moment, and for no longer."""
+        super().look()
+        self.next_one.look()
+
     def heard(self, change: Change) -> None:
         """Take in one write."""
         super().heard(change)
+        self.next_one.heard(change)
         obj = change.new or change.old or {"metadata": {}}
         if obj["metadata"].get("namespace") != SPACE:
             return
         ours = change.writer.user == ANALYZER_USER and change.old is not None
-        if change.resource == CANARIES and ours:
+        if change.resource == CANARIES and ours and is_of_target(change):
             self._before.clear()
         if change.resource == REPLICASETS and ours and change.old and change.new:
             self._is_spared(change.old, change.new)
@@ -240,8 +252,9 @@ class Judged(Shares):
         """Pods that serve are taken down, or left alone, only where others are to serve."""
         fewer = new["spec"]["replicas"] < old["spec"]["replicas"]
         serves = (old.get("status") or {}).get("readyReplicas")
-        is_canarys = new["metadata"]["name"].startswith(f"{CANARY}-")
-        if is_canarys or not fewer or not serves or not self.stage.has_target():
+        name = new["metadata"]["name"]
+        is_targets = name.startswith(f"{NAME}-") and not name.startswith(f"{CANARY}-")
+        if not is_targets or not fewer or not serves or not self.stage.has_target():
             return
         wanted = int(self.stage.target()["spec"].get("replicas", 1))
         others = sum(self.stage.sizes().values())
@@ -277,7 +290,8 @@ class Judged(Shares):
         stage = self.stage
         if stage.weight() or stage.canary_image():
             return False
-        if self.strays():  # those of a target that has gone are swept every few minutes
+        # Those of a target that has gone are swept every few minutes.
+        if self.strays() or not self.next_one.rests():
             return False
         if not stage.has_target():
             return True

@@ -17,7 +17,7 @@ from hypothesis.stateful import rule
 from analyzer.ports import ProviderError
 from canary.contract import NAMESPACE_LABEL, Command
 from canary.model.strategy import HookType
-from runtime.resources import NAMESPACES
+from runtime.resources import DEPLOYMENTS, NAMESPACES, SERVICES, Resource
 from tests.harness.controllers import NODES, Health
 from tests.harness.elder import NEWER, elder
 from tests.harness.faults import Fault, Trap
@@ -200,6 +200,38 @@ class Machine(Namespace):
     def delete_canary(self) -> None:
         """Delete the Canary."""
         self.do(self.team.deletes_canary())
+
+    @rule(image=IMAGES, pause=PAUSES)
+    def push_next(self, image: str, pause: float) -> None:
+        """Write another image to the target that shares the route, if there is one."""
+        self.do(self.team.push_next(image))
+        self.do(asyncio.sleep(pause))
+
+    @rule(resource=st.sampled_from([DEPLOYMENTS, SERVICES]), pause=PAUSES)
+    def delete_what_is_made(self, resource: Resource, pause: float) -> None:
+        """Have somebody delete what was made for a run."""
+        self.do(self.team.deletes_what_is_made(resource))
+        self.do(asyncio.sleep(pause))
+
+    @rule(replicas=st.integers(0, 4), pause=PAUSES)
+    def scale_what_is_made(self, replicas: int, pause: float) -> None:
+        """Have somebody scale the canary's Deployment."""
+        self.do(self.team.scales_what_is_made(replicas))
+        self.do(asyncio.sleep(pause))
+
+    @rule(pause=PAUSES)
+    def lose_service(self, pause: float) -> None:
+        """Delete the Service, and apply it again."""
+        self.do(self.team.deletes_service())
+        self.do(asyncio.sleep(pause))
+        self.do(self.team.applies_service())
+
+    @rule(pause=PAUSES)
+    def lose_route(self, pause: float) -> None:
+        """Delete the route, and apply it again."""
+        self.do(self.team.deletes_route())
+        self.do(asyncio.sleep(pause))
+        self.do(self.team.creates_route())
 
     # --- the cluster ------------------------------------------------------------------------------
 

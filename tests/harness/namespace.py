@@ -33,12 +33,12 @@ class Namespace(RuleBasedStateMachine):
         self.loop = ImpatientLoop()
         self.stop = asyncio.Event()
 
-    @initialize(replicas=st.integers(1, 4), own=st.booleans())
-    def begin(self, replicas: int, *, own: bool) -> None:
+    @initialize(replicas=st.integers(1, 4), own=st.booleans(), shared=st.booleans())
+    def begin(self, replicas: int, *, own: bool, shared: bool = False) -> None:
         """Install everything."""
 
         async def furnish() -> None:
-            self.stage = Stage(replicas=replicas, own_canary=own)
+            self.stage = Stage(replicas=replicas, own_canary=own, shared=shared)
 
         self.loop.run_until_complete(furnish())
         self.hooks = Hooks(self.stage.candidate)
@@ -100,6 +100,7 @@ class Namespace(RuleBasedStateMachine):
             self.do(asyncio.sleep(5))
             self.do(self.team.pauses(paused=False))
             self.do(self.team.scales(2))
+        self.do(self.team.resumes_next())
         self.loop.run_until_complete(stage.until("the end of all runs", self.judged.rests, QUIET))
         self.do(asyncio.sleep(120))
         assert self.judged.rests(), stage.summary()

@@ -17,9 +17,10 @@ from canary.objects.status import CONDITION
 from canary.rules.capacity import HEADROOM
 from runtime.resources import CANARIES, DEPLOYMENTS, ENDPOINTSLICES, PODS, REPLICASETS, SERVICES
 from tests.harness.api import Change
+from tests.harness.client import TEAM
 from tests.harness.controllers import image_of, is_ready
 from tests.harness.hands import overreach
-from tests.harness.ledger import ANSWERED, Ledger, is_held
+from tests.harness.ledger import ANSWERED, Ledger, is_held, is_of_target
 from tests.harness.stage import CANARY, NAME, PLACE, SPACE
 
 SWEPT: Final = EVERY + ANSWERED
@@ -50,6 +51,7 @@ class Shares(Ledger):
     _slept: bool = False
     _behind_at: float = -math.inf
     _ours: bool = False
+    _lost: str = ""
 
     def heard(self, change: Change) -> None:
         """Take in one write."""
@@ -58,6 +60,7 @@ class Shares(Ledger):
             self._goes(change)
         super().heard(change)
         self._fall_asleep(change)
+        self._lose(change)
         if change.writer.user == ANALYZER_USER:
             if why := overreach(change, self._deployments()):
                 self.wrong.append(f"not its own: {why}")
@@ -81,13 +84,25 @@ class Shares(Ledger):
     def _is_complete(self, change: Change) -> None:
         """A rollout of no pods at all is none, but of what a person has promoted."""
         old, new = ((it or {}).get("status") or {} for it in (change.old, change.new))
-        if change.resource != CANARIES or new.get("phase") != "Finalising":
+        if (
+            change.resource != CANARIES
+            or new.get("phase") != "Finalising"
+            or not is_of_target(change)
+        ):
             return
         if old.get("phase") == "Finalising":
             return
         forced = (new.get("run") or {}).get("forced")
         if self.stage.seconds() - self._empty_at > _AT_ONCE and not forced:
             self.wrong.append("a rollout of no pods was taken for complete")
+
+    def _lose(self, change: Change) -> None:
+        """Keep which version's canary a person has deleted: made again, it goes on."""
+        old = change.old
+        if change.resource != DEPLOYMENTS or old is None or old["metadata"]["name"] != CANARY:
+            return
+        if change.new is None:
+            self._lost = image_of(old["spec"]["template"]) if change.writer == TEAM else ""
 
     # --- at one moment ----------------------------------------------------------------------------
 
@@ -121,7 +136,7 @@ class Shares(Ledger):
         if change.resource != DEPLOYMENTS or new is None or new["metadata"]["name"] != CANARY:
             return
         image = image_of(new["spec"]["template"])
-        if old is not None and image_of(old["spec"]["template"]) == image:
+        if image == (self._lost if old is None else image_of(old["spec"]["template"])):
             return
         self._most, self._steps = 0, self._asked_for()
         if weight := self.stage.weight():

@@ -56,6 +56,9 @@ SPACE: Final = "prod"
 NAME: Final = "web"
 PLACE: Final = (SPACE, NAME)
 CANARY: Final = f"{NAME}-canary"
+NEXT: Final = "api"
+"""A target that shares the route, and has no Canary of its team's."""
+NEXT_CANARY: Final = f"{NEXT}-canary"
 _TIER: Final = {"tier": "front"}
 LAG: Final = 0.2
 """Seconds that controllers take to see a change."""
@@ -97,7 +100,8 @@ class Stage:
     server takes the analyzer's writes, infinite while it takes none. `gate` is what these have to
     pass, `ears` makes what its informers hear by, `reach` its way to the API server. `routes` is
     the kind of its route. With `by_pods` there is none, and the Service selects by less than the
-    target. With `named` the Canary names its Ingress.
+    target. With `named` the Canary names its Ingress. With `shared` another target's route is the
+    same HTTPRoute.
     """
 
     def __init__(
@@ -109,6 +113,7 @@ class Stage:
         analysis: Mapping[str, Any] = MappingProxyType({}),
         by_pods: bool = False,
         named: bool = False,
+        shared: bool = False,
     ) -> None:
         self.began = asyncio.get_running_loop().time()
         self.api = ApiServer(self.now)
@@ -126,7 +131,9 @@ class Stage:
         self.installation = Installation(self._analyzer)
         self.team = Client(self.api, TEAM)
         self.routes = WATCHED[kind]
-        self.route, self.by_pods = route(kind), by_pods
+        self.route, self.by_pods, self.shared = route(kind), by_pods, shared
+        if shared:
+            self.route["spec"]["rules"] += _NEXT_RULES
         self._written = asyncio.Event()
         self.api.watchers.append(lambda _: self._written.set())
         own = canary(**analysis) if own_canary else None
@@ -163,6 +170,9 @@ class Stage:
             target["spec"]["template"]["metadata"]["labels"] |= _TIER
         self.api.create(DEPLOYMENTS, target, TEAM)
         self.api.create(SERVICES, service(), TEAM)
+        if self.shared:
+            self.api.create(DEPLOYMENTS, renamed(deployment("web:1", replicas), NEXT), TEAM)
+            self.api.create(SERVICES, renamed(service(), NEXT), TEAM)
         if not self.by_pods:
             self.api.create(self.routes, self.route, TEAM)
         if own is not None:
@@ -298,10 +308,14 @@ class Stage:
             and uid in {owner_of(one), (one["metadata"].get("labels") or {}).get(PARKED)}
         ]
 
-    def parked(self) -> list[Json]:
-        """Return the ReplicaSets that are kept out of the target's choice."""
-        found = self.api.peek(REPLICASETS)
-        return [one for one in found if PARKED in (one["metadata"].get("labels") or {})]
+    def parked(self, name: str = NAME) -> list[Json]:
+        """Return the ReplicaSets that are kept out of a target's choice."""
+        return [
+            one
+            for one in self.api.peek(REPLICASETS)
+            if PARKED in (one["metadata"].get("labels") or {})
+            and one["metadata"]["name"].startswith(f"{name}-")
+        ]
 
     def said(self) -> list[str]:
         """Return the reasons of all events, in order."""
@@ -387,6 +401,14 @@ class Stage:
             "lives": self.installation.lives,
             "said": self.said()[-6:],
         }
+
+
+_NEXT_RULES: Final = [
+    {
+        "matches": [{"path": {"type": "PathPrefix", "value": "/api"}}],
+        "backendRefs": [{"name": NEXT, "port": 80}],
+    }
+]
 
 
 def deployment(image: str, replicas: int = 2, **spec: Any) -> Json:

@@ -7,10 +7,18 @@ from typing import Any, Final
 from canary.contract import EVIDENCE
 from canary.model.values import Json
 from runtime.errors import ApiError
-from runtime.resources import CANARIES, DEPLOYMENTS, HTTPROUTES, PODS, REPLICASETS, Resource
+from runtime.resources import (
+    CANARIES,
+    DEPLOYMENTS,
+    HTTPROUTES,
+    PODS,
+    REPLICASETS,
+    SERVICES,
+    Resource,
+)
 from tests.harness.controllers import image_of
 from tests.harness.rollouts import REVISION
-from tests.harness.stage import NAME, PLACE, SPACE, Stage, canary, deployment
+from tests.harness.stage import CANARY, NAME, NEXT, PLACE, SPACE, Stage, canary, deployment, service
 
 _KEPT: Final = ("labels", "annotations")
 _NOT_UNDONE: Final = (REVISION, "deployment.kubernetes.io/desired-replicas")
@@ -34,6 +42,16 @@ class Team:
         """`kubectl set image`."""
         containers = [{"name": "app", "image": image}]
         await self._patch({"spec": {"template": {"spec": {"containers": containers}}}})
+
+    async def push_next(self, image: str) -> None:
+        """`kubectl set image`, of the target that shares the route."""
+        containers = [{"name": "app", "image": image}]
+        patch = {"spec": {"template": {"spec": {"containers": containers}}}}
+        await _may(self._client.merge_patch(DEPLOYMENTS, SPACE, NEXT, patch))
+
+    async def resumes_next(self) -> None:
+        """`kubectl rollout resume`, of the target that shares the route."""
+        await _may(self._client.merge_patch(DEPLOYMENTS, SPACE, NEXT, {"spec": {"paused": False}}))
 
     async def applies(self, image: str) -> None:
         """`kubectl apply --server-side` of a manifest that says no replicas."""
@@ -146,13 +164,42 @@ class Team:
         if found:
             await _may(self._client.delete(PODS, SPACE, found[which % len(found)]))
 
+    # --- what is not theirs, and what they forget -------------------------------------------------
+
+    async def deletes_what_is_made(self, resource: Resource) -> None:
+        """Delete the canary's Deployment or Service, which somebody took for a remainder."""
+        await _may(self._client.delete(resource, SPACE, CANARY))
+
+    async def scales_what_is_made(self, replicas: int) -> None:
+        """`kubectl scale`, of the canary's Deployment."""
+        patch = {"spec": {"replicas": replicas}}
+        await _may(self._client.merge_patch(DEPLOYMENTS, SPACE, CANARY, patch, subresource="scale"))
+
+    async def deletes_service(self) -> None:
+        """`kubectl delete service`."""
+        await _may(self._client.delete(SERVICES, *PLACE))
+
+    async def applies_service(self) -> None:
+        """Apply the Service as it is in Git."""
+        await _may(self._client.apply(SERVICES, service()))
+
+    async def deletes_route(self) -> None:
+        """`kubectl delete httproute`."""
+        await _may(self._client.delete(HTTPROUTES, *PLACE))
+
+    async def creates_route(self) -> None:
+        """Apply the route as it is in Git, where there is none."""
+        if self.stage.api.look(HTTPROUTES, *PLACE) is None:
+            await _may(self._client.create(HTTPROUTES, self.stage.route))
+
     # --- routes and Canaries ----------------------------------------------------------------------
 
     async def applies_route(self, weight: int) -> None:
         """Apply the route as it is in Git, maybe with another weight."""
         manifest = self.stage.route
         ref = {"name": NAME, "port": 80, "weight": weight}
-        manifest = {**manifest, "spec": {**manifest["spec"], "rules": [{"backendRefs": [ref]}]}}
+        rules = [{"backendRefs": [ref]}, *manifest["spec"]["rules"][1:]]
+        manifest = {**manifest, "spec": {**manifest["spec"], "rules": rules}}
         if self.stage.api.look(HTTPROUTES, *PLACE) is None:
             return
         await _may(self._client.apply(HTTPROUTES, manifest))

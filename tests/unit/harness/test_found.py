@@ -546,3 +546,28 @@ def test_a_service_whose_deployment_was_not_made_goes_though_its_target_rests_me
         own=False,
         replicas=3,
     )
+
+
+def test_what_is_woken_while_the_api_server_answers_nothing_has_pods_until_it_does() -> None:
+    """A case of the oracle: what ADR 15 says of a time without an analyzer."""
+    happens(
+        lambda it: it.push_and_wait(image="web:3", pause=700.0),
+        lambda it: it.push_and_wait(image="web:2", pause=700.0),
+        lambda it: it.trap(fault=Fault.TIMED_OUT, number=7, times=1),
+        lambda it: it.apply(image="web:4"),
+        lambda it: it.apply(image="web:3"),
+        lambda it: it.wait(pause=0.3),
+        lambda it: it.scale(replicas=0),
+        lambda it: it.scale(replicas=4),
+        replicas=1,
+    )
+
+
+def test_what_shares_the_route_is_let_go_of_with_its_label_and_is_its_teams_to_resume() -> None:
+    """A case of the oracle: a pause stays, for nobody but its team ends one without the label."""
+    happens(
+        lambda it: it.push_next(image="web:3", pause=11.0),
+        lambda it: it.label(on=False),
+        own=False,
+        shared=True,
+    )

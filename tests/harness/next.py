@@ -1,0 +1,115 @@
+"""What must be so of the target that shares the route, told from what is written."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from analyzer.loop.sweeper import EVERY
+from canary.contract import HOLD, PROMOTING, STABLE
+from canary.model.values import Json
+from runtime.resources import CANARIES, DEPLOYMENTS, PODS
+from tests.harness.api import Change
+from tests.harness.controllers import image_of, is_ready
+from tests.harness.ledger import ANSWERED, is_held
+from tests.harness.stage import NEXT, NEXT_CANARY, SPACE, Stage
+
+_SWEPT = EVERY + ANSWERED
+_ENDED = frozenset({"Initialized", "Succeeded", "Failed", ""})
+
+
+@dataclass
+class Next:
+    """Watches the target that shares the route: nobody but its team touches it.
+
+    Args:
+        stage: where it is played.
+        wrong: where what is wrong is written.
+
+    """
+
+    stage: Stage
+    wrong: list[str]
+    _served: set[str] = field(default_factory=set)
+    _lasts: dict[str, float] = field(default_factory=dict)
+
+    def heard(self, change: Change) -> None:
+        """Take in one write."""
+        if not self.stage.shared:
+            return
+        target = self.stage.api.look(DEPLOYMENTS, SPACE, NEXT)
+        if target is None:
+            return
+        if not is_held(target):
+            self._served.add(image_of(target["spec"]["template"]))
+        made = change.resource == PODS and change.old is None and change.new is not None
+        if made and change.new is not None and self._is_its_pod(change.new):
+            image = image_of(change.new)
+            if is_held(target) and image not in self._served:
+                self.wrong.append(f"{image} runs in {NEXT}, which is held")
+
+    def look(self) -> None:
+        """Look at what may be for a moment, and for no longer."""
+        if not self.stage.shared:
+            return
+        now, found = self.stage.seconds(), dict[str, timedelta]()
+        image, share = self._canary_image(), self._share()
+        target = self.stage.api.look(DEPLOYMENTS, SPACE, NEXT)
+        if share and not image:
+            found[f"traffic goes to {NEXT_CANARY}, which is not there"] = _SWEPT
+        if target is not None and self.stage.is_labelled():
+            asked = image_of(target["spec"]["template"])
+            if share and image not in {"", asked}:
+                found[f"{NEXT}: {image} has traffic, and {asked} is asked for"] = ANSWERED
+            if share and not is_held(target) and PROMOTING not in _notes(target):
+                found[f"{NEXT} has a share, and is neither held nor promoted"] = _SWEPT
+        self._lasts = {what: self._lasts.get(what, now) for what in found}
+        for what, most in found.items():
+            if now - max(self._lasts[what], self.stage.writable_since) > most.total_seconds():
+                self.wrong.append(f"for more than {most.total_seconds():.0f} s: {what}")
+
+    def rests(self) -> bool:
+        """Tell whether its runs have ended and all is as it is to be for ever."""
+        target = self.stage.api.look(DEPLOYMENTS, SPACE, NEXT)
+        if not self.stage.shared:
+            return True
+        if self._share() or self._canary_image() or target is None:
+            return False
+        if is_held(target):
+            return self._phase() == "Failed"
+        left = {HOLD, STABLE, PROMOTING} & _notes(target).keys()
+        pods = [pod for pod in self.stage.api.peek(PODS) if self._is_its_pod(pod)]
+        images = {image_of(pod) for pod in pods}
+        ready = len(pods) == target["spec"].get("replicas", 1) and all(map(is_ready, pods))
+        whole = ready and images == {image_of(target["spec"]["template"])}
+        return whole and not left and self._phase() in _ENDED
+
+    def _phase(self) -> str:
+        found = self.stage.api.look(CANARIES, SPACE, NEXT) or {}
+        return str((found.get("status") or {}).get("phase", ""))
+
+    def _canary_image(self) -> str:
+        found = self.stage.api.look(DEPLOYMENTS, SPACE, NEXT_CANARY)
+        return "" if found is None else image_of(found["spec"]["template"])
+
+    def _share(self) -> int:
+        found = self.stage.api.look(self.stage.routes, SPACE, "web") or {}
+        return sum(
+            ref.get("weight", 1)
+            for rule in (found.get("spec") or {}).get("rules") or ()
+            for ref in rule["backendRefs"]
+            if ref["name"] == NEXT_CANARY
+        )
+
+    @staticmethod
+    def _is_its_pod(pod: Json) -> bool:
+        metadata = pod["metadata"]
+        name, ours = metadata["name"], f"{NEXT_CANARY}-"
+        return (
+            metadata["namespace"] == SPACE
+            and name.startswith(f"{NEXT}-")
+            and not name.startswith(ours)
+        )
+
+
+def _notes(target: Json) -> Json:
+    notes: Json = target["metadata"].get("annotations") or {}
+    return notes
