@@ -177,11 +177,16 @@ def invalid(ctx: Context) -> Decision | None:
 
 
 def suspended(ctx: Context) -> Decision | None:
-    """Do nothing while the Canary says `spec.suspend`."""
-    strategy = ctx.observed.strategy
-    if isinstance(strategy, InvalidStrategy) or not strategy.suspended:
+    """Do nothing while the Canary says `spec.suspend`, but what a refusal still owes."""
+    refused = ctx.state.phase is Phase.FAILED and ctx.same_candidate
+    if refused or not _is_suspended(ctx):
         return None
     return stand(ctx, Reason.SUSPENDED, "suspended by spec.suspend", RECHECK)
+
+
+def _is_suspended(ctx: Context) -> bool:
+    strategy = ctx.observed.strategy
+    return not isinstance(strategy, InvalidStrategy) and strategy.suspended
 
 
 def superseded(ctx: Context) -> Decision | None:
@@ -288,16 +293,17 @@ def tried_again(ctx: Context) -> Decision | None:
     What was in its way may be gone: nothing announces that. What is left of it is gone by then.
     """
     state = ctx.state
-    if not _is_tried_again(state) or not ctx.same_candidate:
+    if not _is_tried_again(ctx) or not ctx.same_candidate:
         return None
     if isinstance(ctx.observed.canary, CanaryPresent) or ctx.since_change() < _again_in(state):
         return None
     return _start(ctx, f"tried again, attempt {state.tries + 1}")
 
 
-def _is_tried_again(state: State) -> bool:
+def _is_tried_again(ctx: Context) -> bool:
+    state = ctx.state
     ended = state.phase is Phase.FAILED and state.reason == Reason.PROGRESS_DEADLINE
-    return ended and state.tries > 0
+    return ended and state.tries > 0 and not _is_suspended(ctx)
 
 
 def _again_in(state: State) -> timedelta:
@@ -328,7 +334,7 @@ def failed(ctx: Context) -> Decision | None:
         actions.append(Emit(str(reason), text, warning=True))
     if state.undoing and after is None and actions:
         after = ctx.timing.poll
-    if after is None and _is_tried_again(state):
+    if after is None and _is_tried_again(ctx):
         after = max(_again_in(state) - ctx.since_change(), timedelta(0))
     return Decision(
         state=state,

@@ -207,6 +207,19 @@ class Machine(Namespace):
         self.do(self.team.push_next(image))
         self.do(asyncio.sleep(pause))
 
+    @rule(replicas=st.integers(0, 4), pause=PAUSES)
+    def scale_next(self, replicas: int, pause: float) -> None:
+        """Scale the target that shares the route, if there is one."""
+        self.do(self.team.scales_next(replicas))
+        self.do(asyncio.sleep(pause))
+
+    @rule(pause=PAUSES)
+    def suspend(self, pause: float) -> None:
+        """Have the Canary suspended for a while."""
+        self.do(self.team.suspends(on=True))
+        self.do(asyncio.sleep(pause))
+        self.do(self.team.suspends(on=False))
+
     @rule(resource=st.sampled_from([DEPLOYMENTS, SERVICES]), pause=PAUSES)
     def delete_what_is_made(self, resource: Resource, pause: float) -> None:
         """Have somebody delete what was made for a run."""

@@ -10,6 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize
 
 from canary.contract import Command
+from runtime.resources import (
+    HTTPPROXIES,
+    HTTPROUTES,
+    INGRESSES,
+    INGRESSROUTES,
+    TRAEFIKSERVICES,
+    VIRTUALSERVICES,
+)
 from tests.fakes.loop import ImpatientLoop
 from tests.harness.client import Open
 from tests.harness.hooks import Hooks
@@ -17,6 +25,8 @@ from tests.harness.judged import Judged
 from tests.harness.stage import Stage
 from tests.harness.team import Team
 
+_OTHERS: Final = (HTTPPROXIES, INGRESSES, VIRTUALSERVICES, INGRESSROUTES, TRAEFIKSERVICES)
+_KINDS: Final = st.sampled_from([HTTPROUTES.kind] * len(_OTHERS) + [it.kind for it in _OTHERS])
 QUIET: Final = 4000.0
 """Seconds in which every run ends once nothing happens any more."""
 
@@ -33,12 +43,19 @@ class Namespace(RuleBasedStateMachine):
         self.loop = ImpatientLoop()
         self.stop = asyncio.Event()
 
-    @initialize(replicas=st.integers(1, 4), own=st.booleans(), shared=st.booleans())
-    def begin(self, replicas: int, *, own: bool, shared: bool = False) -> None:
+    @initialize(replicas=st.integers(1, 4), own=st.booleans(), shared=st.booleans(), kind=_KINDS)
+    def begin(
+        self, replicas: int, kind: str = HTTPROUTES.kind, *, own: bool, shared: bool = False
+    ) -> None:
         """Install everything."""
 
         async def furnish() -> None:
-            self.stage = Stage(replicas=replicas, own_canary=own, shared=shared)
+            self.stage = Stage(
+                replicas=replicas,
+                own_canary=own,
+                kind=kind,
+                shared=shared and kind == HTTPROUTES.kind,
+            )
 
         self.loop.run_until_complete(furnish())
         self.hooks = Hooks(self.stage.candidate)
@@ -101,6 +118,7 @@ class Namespace(RuleBasedStateMachine):
             self.do(self.team.pauses(paused=False))
             self.do(self.team.scales(2))
         self.do(self.team.resumes_next())
+        self.do(self.team.scales_next(2))
         self.loop.run_until_complete(stage.until("the end of all runs", self.judged.rests, QUIET))
         self.do(asyncio.sleep(120))
         assert self.judged.rests(), stage.summary()

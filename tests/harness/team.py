@@ -49,6 +49,11 @@ class Team:
         patch = {"spec": {"template": {"spec": {"containers": containers}}}}
         await _may(self._client.merge_patch(DEPLOYMENTS, SPACE, NEXT, patch))
 
+    async def scales_next(self, replicas: int) -> None:
+        """`kubectl scale`, of the target that shares the route."""
+        patch = {"spec": {"replicas": replicas}}
+        await _may(self._client.merge_patch(DEPLOYMENTS, SPACE, NEXT, patch, subresource="scale"))
+
     async def resumes_next(self) -> None:
         """`kubectl rollout resume`, of the target that shares the route."""
         await _may(self._client.merge_patch(DEPLOYMENTS, SPACE, NEXT, {"spec": {"paused": False}}))
@@ -185,38 +190,38 @@ class Team:
 
     async def deletes_route(self) -> None:
         """`kubectl delete httproute`."""
-        await _may(self._client.delete(HTTPROUTES, *PLACE))
+        await _may(self._client.delete(self.stage.routes, *PLACE))
 
     async def creates_route(self) -> None:
         """Apply the route as it is in Git, where there is none."""
-        if self.stage.api.look(HTTPROUTES, *PLACE) is None:
-            await _may(self._client.create(HTTPROUTES, self.stage.route))
+        if self.stage.api.look(self.stage.routes, *PLACE) is None:
+            await _may(self._client.create(self.stage.routes, self.stage.route))
 
     # --- routes and Canaries ----------------------------------------------------------------------
 
     async def applies_route(self, weight: int) -> None:
-        """Apply the route as it is in Git, maybe with another weight."""
-        manifest = self.stage.route
+        """Apply the HTTPRoute as it is in Git, maybe with another weight."""
+        manifest, routes = self.stage.route, self.stage.routes
+        if routes != HTTPROUTES or self.stage.api.look(routes, *PLACE) is None:
+            return
         ref = {"name": NAME, "port": 80, "weight": weight}
         rules = [{"backendRefs": [ref]}, *manifest["spec"]["rules"][1:]]
         manifest = {**manifest, "spec": {**manifest["spec"], "rules": rules}}
-        if self.stage.api.look(HTTPROUTES, *PLACE) is None:
-            return
-        await _may(self._client.apply(HTTPROUTES, manifest))
+        await _may(self._client.apply(routes, manifest))
         self.stage.route = manifest
 
     def saves_route(self) -> None:
         """`kubectl get httproute -o yaml > saved`."""
-        found = self.stage.api.look(HTTPROUTES, *PLACE)
+        found = self.stage.api.look(self.stage.routes, *PLACE)
         if found is not None:
             self.saved_route = (found, self.stage.route)
 
     async def restores_route(self) -> None:
         """`kubectl replace` of the saved copy, with the marks and weights that it had."""
-        if self.saved_route is None or self.stage.api.look(HTTPROUTES, *PLACE) is None:
+        if self.saved_route is None or self.stage.api.look(self.stage.routes, *PLACE) is None:
             return
         saved, written = self.saved_route
-        await _may(self._client.replace(HTTPROUTES, _copy_of(HTTPROUTES, saved)))
+        await _may(self._client.replace(self.stage.routes, _copy_of(self.stage.routes, saved)))
         self.stage.route = written
 
     async def writes_canary(self, **analysis: Any) -> None:
@@ -230,6 +235,10 @@ class Team:
         wanted["spec"]["analysis"] = {**dict.fromkeys(before), **wanted["spec"]["analysis"]}
         patch = {"spec": wanted["spec"], "metadata": {"annotations": {EVIDENCE: "off"}}}
         await _may(self._client.merge_patch(CANARIES, *PLACE, patch))
+
+    async def suspends(self, *, on: bool) -> None:
+        """Say in the Canary, if there is one, that nothing is to be done for a while."""
+        await _may(self._client.merge_patch(CANARIES, *PLACE, {"spec": {"suspend": on}}))
 
     async def deletes_canary(self) -> None:
         """Delete the Canary."""

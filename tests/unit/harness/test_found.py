@@ -571,3 +571,11 @@ def test_what_shares_the_route_is_let_go_of_with_its_label_and_is_its_teams_to_r
         own=False,
         shared=True,
     )
+
+
+def test_what_was_refused_is_taken_down_although_its_canary_is_suspended_then() -> None:
+    happens(
+        lambda it: it.give_back(analysis=hooks(HookType.ROLLBACK), image="web:4", pause=11.0),
+        lambda it: it.suspend(pause=700.0),
+        own=False,
+    )

@@ -503,6 +503,18 @@ def test_a_suspended_canary_waits() -> None:
     assert (world.held, world.canary) == (True, "")
 
 
+def test_what_a_refusal_owes_is_done_although_the_canary_is_suspended_meanwhile() -> None:
+    world = World()
+    world.update("v2")
+    until(world, lambda: world.weight == 20)
+    world.restarts, world.crash = 1, CRASH
+    until(world, lambda: world.state.phase is Phase.FAILED)
+    assert world.canary
+    world.strategy = replace(STRATEGY, suspended=True)
+    world.run(until=timedelta(minutes=5))
+    refused(world)
+
+
 def test_a_namespace_without_its_label_is_let_go() -> None:
     world = World()
     world.update("v2")

@@ -237,6 +237,21 @@ def test_an_endpoint_that_never_comes_ends_the_run_and_it_is_tried_again() -> No
     assert world.state.phase is Phase.SUCCEEDED
 
 
+def test_what_is_suspended_is_not_tried_again_until_it_goes_on() -> None:
+    world = pushed(World(strategy=QUICK, unserved="no endpoint"))
+    while world.state.phase is Phase.PROGRESSING:
+        world.reconcile()
+        world.now += timedelta(seconds=5)
+    world.unserved, world.strategy = "", replace(QUICK, suspended=True)
+    for _ in range(60):
+        left = world.reconcile().requeue_after
+        world.now += timedelta(seconds=10)
+    assert (world.state.phase, world.canary, left) == (Phase.FAILED, "", None)
+    world.strategy = QUICK
+    world.run()
+    assert world.state.phase is Phase.SUCCEEDED
+
+
 # --- whose run a message is of --------------------------------------------------------------------
 
 
