@@ -11,6 +11,7 @@ from analyzer.routers.by_pods import ByPods
 from analyzer.routers.companions import BesideIngresses
 from analyzer.routers.kinds import Kinds
 from analyzer.routers.let_in import Places, nowhere
+from analyzer.routers.stood import Stood
 from analyzer.routers.withheld import Withheld
 from canary.model.strategy import Kind, Strategy
 from canary.model.traffic import NOTHING, Traffic, by_size
@@ -50,9 +51,14 @@ class Chosen:
         self._ingresses = BesideIngresses(cluster, prefix, reads)
         self._pods = ByPods(cluster, reads)
         self._withheld = Withheld(Kinds(cluster, reads=reads), marked)
+        self._stood = Stood(clock)
 
     async def read_split(self, key: Key, strategy: Strategy) -> Split:
         """Return the split of what the strategy goes by."""
+        split = await self._read(key, strategy)
+        return replace(split, stood_for=self._stood.lasted(key, split.traffic))
+
+    async def _read(self, key: Key, strategy: Strategy) -> Split:
         if strategy.kind is Kind.PODS:
             return await self._pods.read_split(key, strategy)
         split = together(
@@ -67,6 +73,8 @@ class Chosen:
             await self._pods.write_split(key, strategy, traffic)
             return
         refused = await self._written(key, strategy, traffic)
+        if not refused:
+            self._stood.lasted(key, traffic)
         refused += [f"cannot split {it}" for it in await self._withheld.of(key)]
         if refused:
             raise SplitRefused("; ".join(refused))

@@ -165,8 +165,9 @@ class Split:
     the canary in them, so that it has to come out or stays out; `unheard` which have not heard of
     its Service, so that its share is nobody's; `lag` which gateways have not seen the last write,
     and are waited for. `carried_for` is how long all that tell have had this traffic, None where
-    none does. Without a route, `joining` has the canary's pods that are in the Service itself, or
-    may be; it counts as one route then.
+    none does; `stood_for` how long it has been seen as it stands, whoever tells. Without a route,
+    `joining` has the canary's pods that are in the Service itself, or may be; it counts as one
+    route then.
     """
 
     traffic: Traffic = NOTHING
@@ -178,6 +179,7 @@ class Split:
     unheard: str = ""
     lag: str = ""
     carried_for: timedelta | None = None
+    stood_for: timedelta | None = None
     joining: Joining | None = None
 
     @property

@@ -113,10 +113,11 @@ class Context:
         """Return for how long the canary's connections have had time to end.
 
         The phase is stored before the routes are written, and that write may have come late. It
-        counts from when the gateways had it; where none tells, the phase counts.
+        counts from when the gateways had it; where none tells, from when it stood on the routes.
         """
-        carried = self.observed.split.carried_for
-        return self.since_change() if carried is None else min(carried, self.since_change())
+        split = self.observed.split
+        had = split.stood_for if split.carried_for is None else split.carried_for
+        return self.since_change() if had is None else min(had, self.since_change())
 
 
 @dataclass(frozen=True, slots=True)

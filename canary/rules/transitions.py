@@ -326,12 +326,12 @@ def clean_up(ctx: Context) -> tuple[tuple[Action, ...], timedelta | None]:
         return actions, timing.drain
     if not isinstance(ctx.observed.canary, CanaryPresent) and not ctx.observed.left_over:
         return (), None
-    since = ctx.since_change()
+    since = ctx.drained_for()
     # Of a target at 0 nothing serves anyhow, and nothing is to.
     behind = split.lag and ctx.observed.target.replicas
     if behind or (not split.confirmed and since < timing.confirm):
         return (), timing.poll
-    if (left := timing.drain - ctx.drained_for()) > timedelta(0):
+    if (left := timing.drain - since) > timedelta(0):
         return (), left
     return (DeleteCanary(),), timing.poll
 

@@ -126,6 +126,7 @@ class World:
     lag: str = ""
     unheard: str = ""
     carried_for: timedelta | None = None
+    stood_for: timedelta | None = None
     values: dict[str, float | None] = field(default_factory=dict)
     refuse_hooks: set[str] = field(default_factory=set)
     state: State = State()
@@ -252,6 +253,7 @@ class World:
             lag=self.lag,
             unheard=self.unheard,
             carried_for=self.carried_for,
+            stood_for=self.stood_for,
         )
 
     def joining(self) -> Joining | None:

@@ -52,6 +52,7 @@ class Shares(Ledger):
     _behind_at: float = -math.inf
     _ours: bool = False
     _lost: str = ""
+    _lost_at: float = -math.inf
 
     def heard(self, change: Change) -> None:
         """Take in one write."""
@@ -103,6 +104,7 @@ class Shares(Ledger):
             return
         if change.new is None:
             self._lost = image_of(old["spec"]["template"]) if change.writer == TEAM else ""
+            self._lost_at = self.stage.seconds()
 
     # --- at one moment ----------------------------------------------------------------------------
 
@@ -167,7 +169,8 @@ class Shares(Ledger):
             self.wrong.append(f"{image} has {weight} %, and {self._half_way} is half-way still")
         if self._sleeps():
             self.wrong.append(f"{image} has {weight} %, and the target sleeps")
-        if left := self._forgotten():
+        # Whoever deletes a canary does so before anybody has heard of it.
+        if (left := self._forgotten()) and self.stage.seconds() - self._lost_at > _KNOWN:
             self.wrong.append(f"{image} has {weight} %, and pods of a canary before: {left}")
         if gone := self._gone():
             self.wrong.append(f"{image} has {weight} %, and its slices name {gone}, which is gone")

@@ -8,6 +8,7 @@ import pytest
 
 from canary.contract import Command
 from canary.model.strategy import HookType
+from runtime.resources import DEPLOYMENTS, INGRESSES
 from tests.harness.controllers import Health
 from tests.harness.faults import Fault
 from tests.harness.machine import GATES, INSIDERS, Machine, Turn, hooks
@@ -578,4 +579,27 @@ def test_what_was_refused_is_taken_down_although_its_canary_is_suspended_then() 
         lambda it: it.give_back(analysis=hooks(HookType.ROLLBACK), image="web:4", pause=11.0),
         lambda it: it.suspend(pause=700.0),
         own=False,
+    )
+
+
+def test_a_share_that_was_on_its_way_when_somebody_deleted_the_canary_is_taken_back() -> None:
+    """A case of the oracle: the canary that was deleted is not one of before."""
+    happens(
+        lambda it: it.suspend(pause=31.0),
+        lambda it: it.push_and_wait(image="web:3", pause=0.3),
+        lambda it: it.command(command=Command.RETRY, value="false"),
+        lambda it: it.restart(when=3),
+        lambda it: it.delete_what_is_made(pause=3.0, resource=DEPLOYMENTS),
+        shared=True,
+    )
+
+
+def test_a_canary_drains_from_its_routes_last_write_also_where_no_gateway_tells() -> None:
+    """The analyzer ended between what was stored of a promotion and the Ingress."""
+    happens(
+        lambda it: it.replace(image="web:4"),
+        lambda it: it.scale_replica_set(image="web:4", pause=1.0, replicas=1),
+        lambda it: it.trap(fault=Fault.DIES_BEFORE, number=11, times=3),
+        lambda it: it.wait(pause=700.0),
+        kind=INGRESSES.kind,
     )

@@ -187,15 +187,22 @@ def test_a_target_at_0_keeps_no_pod_for_a_gateway() -> None:
 
 
 @pytest.mark.parametrize(
-    ("carried", "is_there"), [(timedelta(0), True), (timedelta(seconds=4.9), True), (LONG, False)]
+    ("carried", "stood", "is_there"),
+    [
+        (timedelta(0), LONG, True),
+        (timedelta(seconds=4.9), LONG, True),
+        (LONG, timedelta(0), False),
+        (None, timedelta(seconds=4.9), True),
+        (None, LONG, False),
+    ],
 )
 def test_a_canary_goes_once_the_gateway_has_had_it_without_a_share_for_long_enough(
-    carried: timedelta, *, is_there: bool
+    carried: timedelta | None, stood: timedelta, *, is_there: bool
 ) -> None:
     """The verdict may have been stored long before the route could be written."""
     world = at_weight(20)
     world.values["v2"] = 5.0
     until(world, lambda it: it.state.phase is Phase.FAILED)
-    world.carried_for = carried
+    world.carried_for, world.stood_for = carried, stood
     world.run(MINUTE)
     assert (world.state.weight, bool(world.canary)) == (0, is_there)
