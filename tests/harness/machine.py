@@ -24,6 +24,7 @@ from tests.harness.faults import Fault, Trap
 from tests.harness.hooks import NEVER, Says
 from tests.harness.namespace import Namespace
 from tests.harness.stage import ADMIN, LAG, SPACE
+from tests.harness.team import Edit
 
 IMAGES: Final = st.sampled_from([f"web:{number}" for number in range(1, 5)])
 VALUES: Final[tuple[float | ProviderError | None, ...]] = (
@@ -179,6 +180,12 @@ class Machine(Namespace):
     def apply_route(self, weight: int) -> None:
         """Apply the route."""
         self.do(self.team.applies_route(weight))
+
+    @rule(edit=st.sampled_from(Edit), pause=PAUSES)
+    def edit_route(self, edit: Edit, pause: float) -> None:
+        """Apply the HTTPRoute with other rules."""
+        self.do(self.team.edits_route(edit))
+        self.do(asyncio.sleep(pause))
 
     @rule()
     def save_route(self) -> None:

@@ -117,6 +117,7 @@ class Namespace(RuleBasedStateMachine):
             self.do(asyncio.sleep(5))
             self.do(self.team.pauses(paused=False))
             self.do(self.team.scales(2))
+        self.do(self.team.leads_back())
         self.do(self.team.resumes_next())
         self.do(self.team.scales_next(2))
         self.loop.run_until_complete(stage.until("the end of all runs", self.judged.rests, QUIET))

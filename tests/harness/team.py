@@ -1,7 +1,8 @@
 """What a team does to its target and its route, with every verb there is."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
+from enum import Enum
 from typing import Any, Final
 
 from canary.contract import EVIDENCE
@@ -20,6 +21,33 @@ from tests.harness.controllers import image_of
 from tests.harness.rollouts import REVISION
 from tests.harness.stage import CANARY, NAME, NEXT, PLACE, SPACE, Stage, canary, deployment, service
 
+
+class Edit(Enum):
+    """What rules of a route a team writes for the target."""
+
+    PLAIN = "one rule"
+    SEVERAL = "two rules that lead there"
+    FILTERED = "a rule with a filter and a time"
+    ELSEWHERE = "none that leads there"
+
+
+_REF: Final = {"name": NAME, "port": 80}
+_HEADER: Final = {"set": [{"name": "x-team", "value": "web"}]}
+_EDITED: Final[Mapping[Edit, list[Json]]] = {
+    Edit.PLAIN: [{"backendRefs": [_REF]}],
+    Edit.SEVERAL: [
+        {"backendRefs": [_REF], "matches": [{"path": {"type": "PathPrefix", "value": path}}]}
+        for path in ("/", "/v2")
+    ],
+    Edit.FILTERED: [
+        {
+            "backendRefs": [_REF],
+            "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": _HEADER}],
+            "timeouts": {"request": "10s"},
+        }
+    ],
+    Edit.ELSEWHERE: [{"backendRefs": [{"name": "other", "port": 80}]}],
+}
 _KEPT: Final = ("labels", "annotations")
 _NOT_UNDONE: Final = (REVISION, "deployment.kubernetes.io/desired-replicas")
 
@@ -209,6 +237,22 @@ class Team:
         manifest = {**manifest, "spec": {**manifest["spec"], "rules": rules}}
         await _may(self._client.apply(routes, manifest))
         self.stage.route = manifest
+
+    async def edits_route(self, edit: Edit) -> None:
+        """Apply the HTTPRoute with other rules for the target; those of others stay."""
+        manifest, routes = self.stage.route, self.stage.routes
+        if routes != HTTPROUTES or self.stage.api.look(routes, *PLACE) is None:
+            return
+        shared = manifest["spec"]["rules"][-1:] if self.stage.shared else []
+        rules = [*_EDITED[edit], *shared]
+        manifest = {**manifest, "spec": {**manifest["spec"], "rules": rules}}
+        await _may(self._client.apply(routes, manifest))
+        self.stage.route = manifest
+
+    async def leads_back(self) -> None:
+        """Have the route lead to the target again, where it does not: nothing is judged without."""
+        if self.stage.route["spec"].get("rules", [])[:1] == _EDITED[Edit.ELSEWHERE]:
+            await self.edits_route(Edit.PLAIN)
 
     def saves_route(self) -> None:
         """`kubectl get httproute -o yaml > saved`."""
