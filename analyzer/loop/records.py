@@ -117,7 +117,7 @@ class Records:
         known = made.get("status") or {}
         if "run" not in known:
             return canary
-        if "run" not in (canary.get("status") or {}):
+        if not _speaks_of_the_same(canary, made):
             canary = await self.save(canary, state_of(made), now)
         forgotten = {"status": dict.fromkeys(known)}
         await patched(self._cluster, CANARIES, made, lambda _: forgotten, subresource="status")
@@ -183,6 +183,15 @@ class Records:
 def _names(target: str, uid: str) -> tuple[str, ...]:
     """Return the names that the Canary of a target may get, the usual one first."""
     return target, canary_name(target), suffixed(target, f"-{uid[:8]}", MOST_IN_A_NAME)
+
+
+def _speaks_of_the_same(canary: Json, made: Json) -> bool:
+    """Tell whether a team's Canary has a run, and not of another target that it named before."""
+    theirs, ours = ((it.get("status") or {}).get("run") for it in (canary, made))
+    if theirs is None or ours is None:
+        return theirs is not None
+    named = {theirs.get("target"), ours.get("target")} - {None}
+    return len(named) <= 1
 
 
 def state_of(canary: Json) -> State:

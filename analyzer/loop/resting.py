@@ -10,6 +10,7 @@ from canary.contract import (
     REFUSED,
     SEEN,
     STABLE,
+    Reason,
 )
 from canary.model.commands import given
 from canary.model.former import Identities
@@ -63,6 +64,7 @@ def rests(target: Json, canary: Json | None, *, enabled: bool) -> bool:
     settled = state.phase is not Phase.SUCCEEDED or (state.post_rollout_called and not state.asked)
     return (
         state.phase in IDLE_PHASES
+        and state.reason != Reason.NO_TARGET
         and settled
         and not state.alerts
         and not state.told

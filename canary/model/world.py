@@ -27,10 +27,11 @@ class Hold(Enum):
 class Target:
     """The Deployment the team owns; `history_limit` is how many old ReplicaSets it keeps.
 
-    `uid` tells it from one of the same name that was there before. `rollout_failed` is why its
-    rolling update does not go on, `rollout_failed_at` since when, None where that is not known, and
-    `progress_deadline` after how long without progress its controller says so. `outlived` is
-    whether it carries the mark of a hold that was ended past Headgate.
+    `uid` tells it from one of the same name that was there before, and `created` is when it was
+    made. `rollout_failed` is why its rolling update does not go on, `rollout_failed_at` since when,
+    None where that is not known, and `progress_deadline` after how long without progress its
+    controller says so. `outlived` is whether it carries the mark of a hold that was ended past
+    Headgate.
     """
 
     hold: Hold
@@ -51,6 +52,7 @@ class Target:
     progress_deadline: timedelta = timedelta(minutes=10)
     history_limit: int = 10
     uid: str = ""
+    created: datetime | None = None
     outlived: bool = False
 
 

@@ -67,6 +67,7 @@ def read_target(obj: Json, *, enabled: bool, known: Identities) -> Target:
         requested_by=notes.get(REQUESTED_BY, ""),
         rollout_complete=not paused and _complete(obj),
         uid=str(obj["metadata"].get("uid", "")),
+        created=recorded.moment(obj["metadata"].get("creationTimestamp")),
         history_limit=int(obj["spec"].get("revisionHistoryLimit", 10)),
         rollout_failed=failed,
         rollout_failed_at=failed_at,

@@ -44,17 +44,27 @@ _HELD_FOR: Final = frozenset({Reason.SUSPENDED, Reason.INVALID})
 
 
 def created_anew(ctx: Context) -> Decision | None:
-    """The Deployment was deleted and created again: what is remembered is about the one before.
+    """The Deployment is not the one that the Canary remembers: it was created again, mostly.
 
     A creation has nothing else to serve and is never gated, so that nothing went past anybody.
     """
     known, uid = ctx.state.target_uid, ctx.observed.target.uid
     if not known or not uid or known == uid:
         return None
-    message = f"{ctx.observed.key} was deleted and created again: it starts with what it asks for"
-    decision = back_to_idle(ctx, Reason.CREATED_ANEW, message, keep_stable=False)
+    decision = back_to_idle(ctx, *_whose_it_was(ctx), keep_stable=False)
+    if isinstance(ctx.observed.canary, CanaryPresent):
+        return decision
     # Its canary went with its owner, maybe unseen; the routes had none and lead there still.
     return replace(decision, actions=(*decision.actions, DeleteCanary()))
+
+
+def _whose_it_was(ctx: Context) -> tuple[Reason, str]:
+    """Say of which other Deployment the Canary speaks: one of before, or another target of its."""
+    key, made = ctx.observed.key, ctx.observed.target.created
+    starts = "it starts with what it asks for"
+    if made is None or ctx.state.changed_at is None or made >= ctx.state.changed_at:
+        return Reason.CREATED_ANEW, f"{key} was deleted and created again: {starts}"
+    return Reason.INITIALIZED, f"{key} is the target now, another Deployment was: {starts}"
 
 
 def disabled(ctx: Context) -> Decision | None:
@@ -267,7 +277,7 @@ def not_held(ctx: Context) -> Decision | None:
 
 def _idle(ctx: Context) -> Decision:
     state, target = ctx.state, ctx.observed.target
-    if state.changed_at is None:
+    if state.changed_at is None or state.reason == Reason.NO_TARGET:
         return _initialise(ctx)
     clean, after = clean_up(ctx)
     actions: list[Action] = list(clean)

@@ -102,6 +102,7 @@ class World:
     faulty_hooks: set[str] = field(default_factory=set)
     replicas: int = 4
     uid: str = ""
+    target_made_at: datetime | None = None
     pods_denied: str = ""
     ending: tuple[CanaryPod, ...] = ()
     rolling: str = ""
@@ -219,6 +220,7 @@ class World:
                 requested_by="alice",
                 rollout_complete=complete,
                 uid=self.uid,
+                created=self.target_made_at,
             ),
             revisions=self.revisions(),
             strategy=self.strategy,

@@ -16,7 +16,7 @@ from tests.harness.hooks import Given, Hooks
 from tests.harness.ledger import is_of_target
 from tests.harness.next import Next
 from tests.harness.shares import Shares
-from tests.harness.stage import CANARY, NAME, PLACE, SPACE
+from tests.harness.stage import CANARY, NAME, SPACE
 
 _ENDED: Final = frozenset({"Initialized", "Succeeded", "Failed"})
 _AT_ONCE: Final = 5.0
@@ -126,7 +126,7 @@ class Judged(Shares):
 
     def _kinds(self) -> frozenset[HookType]:
         """Return the kinds of hooks that the Canary names."""
-        found = self.stage.api.look(CANARIES, *PLACE) or {}
+        found = self.stage.canary() or {}
         hooks = (found.get("spec") or {}).get("analysis", {}).get("webhooks") or ()
         return frozenset(HookType(hook["type"]) for hook in hooks)
 
@@ -149,7 +149,7 @@ class Judged(Shares):
         if HOLD not in before or new["spec"].get("paused") or not old["spec"].get("paused"):
             return
         template = new["spec"]["template"]
-        found = self.stage.api.look(CANARIES, *PLACE) or {}
+        found = self.stage.canary() or {}
         mark = Identities((template,)).current(before.get(STABLE, ""))
         # Metrics that nobody has named are no condition where neither version has them.
         named = bool((found.get("spec") or {}).get("analysis", {}).get("metrics"))
@@ -189,7 +189,7 @@ class Judged(Shares):
     def _unearned(self, image: str) -> str:
         """Say why a version may have no more than it has: its own checks since the last step."""
         asked = [value for whose, value in self.stage.answers.asked[self._step :] if whose == image]
-        found = self.stage.api.look(CANARIES, *PLACE) or {}
+        found = self.stage.canary() or {}
         if not (found.get("spec") or {}).get("analysis", {}).get("metrics"):
             return ""
         if not asked:

@@ -80,7 +80,7 @@ class Ledger:
     _served: frozenset[str] = frozenset()
     _by_headgate: bool = True
     _woken: bool = False
-    _asks_for: str = ""
+    _asks_for: tuple[str, str] = ("", "")
     _asks_since: float = 0.0
     _size: int = 0
     _shrunk: bool = False
@@ -160,11 +160,12 @@ class Ledger:
     def _speak(self) -> None:
         """A condition that is True or False speaks of the version that is held, or goes soon."""
         target, canary = self.stage.api.look(DEPLOYMENTS, *PLACE), self.stage.status()
+        whose = (self.stage.canary() or {"metadata": {}})["metadata"].get("uid", "")
         gated = target is not None and is_held(target) and self.stage.is_labelled()
         template = target["spec"]["template"] if target is not None and gated else None
         wanted, now = "" if template is None else template_hash(template), self.stage.seconds()
-        if wanted != self._asks_for:
-            self._asks_for, self._asks_since = wanted, now
+        if (wanted, whose) != self._asks_for:
+            self._asks_for, self._asks_since = (wanted, whose), now
         if (
             template is None
             or now - max(self._asks_since, self.stage.writable_since) < ANSWERED.total_seconds()

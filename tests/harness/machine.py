@@ -23,7 +23,7 @@ from tests.harness.elder import NEWER, elder
 from tests.harness.faults import Fault, Trap
 from tests.harness.hooks import NEVER, Says
 from tests.harness.namespace import Namespace
-from tests.harness.stage import ADMIN, LAG, SPACE
+from tests.harness.stage import ADMIN, LAG, NAME, NEXT, SPACE
 from tests.harness.team import Edit
 
 IMAGES: Final = st.sampled_from([f"web:{number}" for number in range(1, 5)])
@@ -226,6 +226,13 @@ class Machine(Namespace):
         self.do(self.team.suspends(on=True))
         self.do(asyncio.sleep(pause))
         self.do(self.team.suspends(on=False))
+
+    @rule(pause=PAUSES)
+    def aim_elsewhere(self, pause: float) -> None:
+        """Have the Canary name another target for a while, which may be there or not."""
+        self.do(self.team.aims(NEXT))
+        self.do(asyncio.sleep(pause))
+        self.do(self.team.aims(NAME))
 
     @rule(resource=st.sampled_from([DEPLOYMENTS, SERVICES]), pause=PAUSES)
     def delete_what_is_made(self, resource: Resource, pause: float) -> None:

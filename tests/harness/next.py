@@ -6,7 +6,7 @@ from datetime import timedelta
 from analyzer.loop.sweeper import EVERY
 from canary.contract import HOLD, PROMOTING, STABLE
 from canary.model.values import Json
-from runtime.resources import CANARIES, DEPLOYMENTS, PODS
+from runtime.resources import DEPLOYMENTS, PODS
 from tests.harness.api import Change
 from tests.harness.controllers import image_of, is_ready
 from tests.harness.ledger import ANSWERED, is_held
@@ -83,8 +83,7 @@ class Next:
         return whole and not left and self._phase() in _ENDED
 
     def _phase(self) -> str:
-        found = self.stage.api.look(CANARIES, SPACE, NEXT) or {}
-        return str((found.get("status") or {}).get("phase", ""))
+        return str(self.stage.status(NEXT).get("phase", ""))
 
     def _canary_image(self) -> str:
         found = self.stage.api.look(DEPLOYMENTS, SPACE, NEXT_CANARY)

@@ -149,7 +149,7 @@ class Shares(Ledger):
 
         Where visitors are bound to a version, the route's weights say more than a step's share.
         """
-        found = self.stage.api.look(CANARIES, *PLACE) or {}
+        found = self.stage.canary() or {}
         analysis = (found.get("spec") or {}).get("analysis") or {}
         bound = analysis.keys() & {"iterations", "sessionAffinity"}
         steps = analysis.get("stepWeights") or ()
@@ -256,7 +256,7 @@ class Shares(Ledger):
         if target is None:
             return found
         self._follow_rollout(target)
-        if not stage.is_labelled() or stage.api.look(CANARIES, *PLACE) is None:
+        if not stage.is_labelled() or stage.canary() is None:
             return found
         asked, refused = image_of(target["spec"]["template"]), stage.refused_image()
         if weight and image not in {"", asked}:
@@ -273,7 +273,7 @@ class Shares(Ledger):
 
     def _is_said_to_have_none(self) -> bool:
         """Tell whether the status has no share, of a run by weights."""
-        found = self.stage.api.look(CANARIES, *PLACE) or {}
+        found = self.stage.canary() or {}
         by_checks = "iterations" in ((found.get("spec") or {}).get("analysis") or {})
         return not by_checks and not self.stage.status().get("canaryWeight")
 
@@ -330,7 +330,7 @@ class Shares(Ledger):
         It is forgotten with its Canary, and is then like a rollout of the team's own.
         """
         notes = target["metadata"].get("annotations") or {}
-        remembered = self.stage.api.look(CANARIES, *PLACE) is not None
+        remembered = self.stage.canary() is not None
         if not is_held(target):
             rolls = PROMOTING in notes and self.stage.phase() == Phase.PROMOTING
             self._half_way = image_of(target["spec"]["template"]) if rolls else ""

@@ -27,6 +27,7 @@ from canary.model.selection import selects, service_selector
 from canary.model.values import Json
 from canary.queries.provider import ProviderSpec
 from canary.routes.nginx import PREFIX
+from canary.spec.made import preferred
 from runtime.resources import (
     CANARIES,
     DEPLOYMENTS,
@@ -209,9 +210,14 @@ class Stage:
         found = self.api.look(DEPLOYMENTS, SPACE, CANARY)
         return "" if found is None else image_of(found["spec"]["template"])
 
-    def status(self) -> Json:
-        """Return the Canary's status."""
-        found = self.api.look(CANARIES, *PLACE)
+    def canary(self, name: str = NAME) -> Json | None:
+        """Return the Canary that a target follows, whatever its own name."""
+        found = (one for one in self.api.peek(CANARIES) if one["metadata"]["namespace"] == SPACE)
+        return preferred(one for one in found if one["spec"]["targetRef"]["name"] == name)
+
+    def status(self, name: str = NAME) -> Json:
+        """Return the status of the Canary that a target follows."""
+        found = self.canary(name)
         return {} if found is None else found.get("status") or {}
 
     def refused_image(self) -> str:

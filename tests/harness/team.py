@@ -280,6 +280,11 @@ class Team:
         patch = {"spec": wanted["spec"], "metadata": {"annotations": {EVIDENCE: "off"}}}
         await _may(self._client.merge_patch(CANARIES, *PLACE, patch))
 
+    async def aims(self, name: str) -> None:
+        """Have the Canary, if there is one, name another target."""
+        reference = {"spec": {"targetRef": {"name": name}, "service": {"name": name}}}
+        await _may(self._client.merge_patch(CANARIES, *PLACE, reference))
+
     async def suspends(self, *, on: bool) -> None:
         """Say in the Canary, if there is one, that nothing is to be done for a while."""
         await _may(self._client.merge_patch(CANARIES, *PLACE, {"spec": {"suspend": on}}))

@@ -582,6 +582,30 @@ def test_what_was_refused_is_taken_down_although_its_canary_is_suspended_then() 
     )
 
 
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("pause", [3.0, 31.0, 700.0])
+@pytest.mark.parametrize("begun", [11.0, 25.0])
+def test_a_canary_that_names_another_target_for_a_while_harms_neither(
+    begun: float, pause: float, *, own: bool, shared: bool
+) -> None:
+    happens(
+        lambda it: it.push_and_wait(image="web:2", pause=begun),
+        lambda it: it.aim_elsewhere(pause=pause),
+        own=own,
+        shared=shared,
+    )
+
+
+def test_what_was_refused_stays_so_while_its_canary_names_another_target() -> None:
+    happens(
+        lambda it: it.metrics(image="web:2", value=5.0),
+        lambda it: it.push_and_wait(image="web:2", pause=61.0),
+        lambda it: it.aim_elsewhere(pause=700.0),
+        shared=True,
+    )
+
+
 def test_a_share_that_was_on_its_way_when_somebody_deleted_the_canary_is_taken_back() -> None:
     """A case of the oracle: the canary that was deleted is not one of before."""
     happens(

@@ -360,6 +360,19 @@ async def test_what_a_team_s_remembers_already_stands_after_a_death_in_between()
     assert not left["status"]
 
 
+async def test_what_a_team_s_remembers_of_a_target_that_it_named_before_does_not_stand() -> None:
+    bench = without_canary(Bench(defaults=THEN))
+    await until(bench, at_weight(bench, 40))
+    ours = record(bench)
+    another = {"phase": "Succeeded", "run": {**ours["status"]["run"], "target": "another's"}}
+    bench.cluster.put(CANARIES, {**beside("settings-of-web"), "status": another})
+    await bench.reconcile()
+    assert bench.router.weight == 40
+    assert record(bench)["metadata"]["name"] == "settings-of-web"
+    assert status(bench)["phase"] == "Progressing"
+    assert status(bench)["run"]["target"] == ours["status"]["run"]["target"]
+
+
 @pytest.mark.parametrize("names", [("a", "z"), ("z", "a")])
 def test_the_one_that_is_followed_does_not_depend_on_who_came_first(names: tuple[str, str]) -> None:
     one, other = (beside(name) for name in names)

@@ -244,9 +244,10 @@ def test_what_is_suspended_is_not_tried_again_until_it_goes_on() -> None:
         world.now += timedelta(seconds=5)
     world.unserved, world.strategy = "", replace(QUICK, suspended=True)
     for _ in range(60):
-        left = world.reconcile().requeue_after
+        world.reconcile()
         world.now += timedelta(seconds=10)
-    assert (world.state.phase, world.canary, left) == (Phase.FAILED, "", None)
+    assert (world.state.phase, world.canary) == (Phase.FAILED, "")
+    assert world.decide().requeue_after is None
     world.strategy = QUICK
     world.run()
     assert world.state.phase is Phase.SUCCEEDED
@@ -343,6 +344,36 @@ def test_a_target_created_anew_went_past_nobody(phase: Phase, template: str) -> 
     world.template = "v10"
     world.run()
     assert world.events[-1] == "web.prod was updated without a canary"
+
+
+@pytest.mark.parametrize("made", [timedelta(0), timedelta(hours=-1)], ids=str)
+def test_a_canary_that_names_another_target_than_before_says_so_if_it_is_the_elder(
+    made: timedelta,
+) -> None:
+    world = mid_run()
+    changed = world.state.changed_at
+    assert changed is not None
+    world.state = replace(world.state, target_uid="one")
+    world.uid, world.target_made_at = "two", changed + made
+    decision = world.decide()
+    assert DeleteCanary() not in decision.actions, "its last requests are to be answered"
+    world.reconcile()
+    assert world.weight == 0
+    assert world.canary
+    assert world.events[-1] == (
+        "web.prod is the target now, another Deployment was: it starts with what it asks for"
+        if made
+        else "web.prod was deleted and created again: it starts with what it asks for"
+    )
+    world.run()
+    assert (world.state.phase, world.pods) == (Phase.SUCCEEDED, {"v2": 4})
+
+
+def test_what_had_no_target_begins_with_the_one_that_is_there() -> None:
+    state = State(stable="v1", target_uid="one", changed_at=START, reason=str(Reason.NO_TARGET))
+    world = World(uid="one", state=state)
+    world.run(until=timedelta(minutes=1))
+    assert (world.state.reason, world.state.phase) == (Reason.INITIALIZED, Phase.INITIALIZED)
 
 
 def test_what_an_earlier_release_stored_of_a_target_stays() -> None:
