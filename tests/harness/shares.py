@@ -52,6 +52,7 @@ class Shares(Ledger):
     _behind_at: float = -math.inf
     _ours: bool = False
     _lost: str = ""
+    _began: str | None = None
     _lost_at: float = -math.inf
 
     def heard(self, change: Change) -> None:
@@ -159,6 +160,7 @@ class Shares(Ledger):
         before = self.weights[-1] if self.weights else 0
         super()._share()
         weight, image = self.stage.weight(), self.stage.canary_image()
+        self._begin_again()
         # A saved copy of the route may bring a share, too; how long it stays is looked at.
         if weight <= before or weight <= self._most or not self._ours:
             return
@@ -179,6 +181,12 @@ class Shares(Ledger):
             self._is_next(image, weight)
         self._most = weight
         self._stepped()
+
+    def _begin_again(self) -> None:
+        """Know a run that begins anew with the canary of the one before, at its first step."""
+        began = (self.stage.status().get("run") or {}).get("startedAt")
+        if began is not None and began != self._began:
+            self._began, self._most, self._steps = began, 0, self._asked_for()
 
     def _sleeps(self) -> bool:
         """Tell whether the target has been held at no pods for so long that it is known."""

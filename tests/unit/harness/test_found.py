@@ -8,7 +8,7 @@ import pytest
 
 from canary.contract import Command
 from canary.model.strategy import HookType
-from runtime.resources import DEPLOYMENTS, INGRESSES
+from runtime.resources import DEPLOYMENTS, INGRESSES, TRAEFIKSERVICES
 from tests.harness.controllers import Health
 from tests.harness.faults import Fault
 from tests.harness.machine import GATES, INSIDERS, Machine, Turn, hooks
@@ -584,8 +584,7 @@ def test_what_was_refused_is_taken_down_although_its_canary_is_suspended_then() 
 
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("own", [True, False])
-@pytest.mark.parametrize("pause", [3.0, 31.0, 700.0])
-@pytest.mark.parametrize("begun", [11.0, 25.0])
+@pytest.mark.parametrize(("begun", "pause"), [(11.0, 31.0), (25.0, 3.0)])
 def test_a_canary_that_names_another_target_for_a_while_harms_neither(
     begun: float, pause: float, *, own: bool, shared: bool
 ) -> None:
@@ -594,6 +593,18 @@ def test_a_canary_that_names_another_target_for_a_while_harms_neither(
         lambda it: it.aim_elsewhere(pause=pause),
         own=own,
         shared=shared,
+    )
+
+
+def test_a_run_that_begins_anew_with_its_canary_begins_at_its_first_step() -> None:
+    """A case of the oracle: its Canary had named no target for a moment."""
+    happens(
+        lambda it: it.push_and_wait(image="web:2", pause=0.3),
+        lambda it: it.sleep_and_wake(pause=120.0, replicas=4),
+        lambda it: it.wait(pause=0.3),
+        lambda it: it.aim_elsewhere(pause=0.3),
+        kind=TRAEFIKSERVICES.kind,
+        replicas=4,
     )
 
 
