@@ -305,6 +305,6 @@ class Judged(Shares):
             return False
         image = image_of(target["spec"]["template"])
         if held:
-            return stage.phase() == "Failed" and {image_of(pod) for pod in pods} != {image}
+            return stage.has_failed() and {image_of(pod) for pod in pods} != {image}
         ended = stage.phase() in {*_ENDED, ""}
         return ended and {image_of(pod) for pod in pods} <= {image}

@@ -72,6 +72,7 @@ ANALYSES: Final[tuple[Mapping[str, Any], ...]] = (
     {"iterations": 2, **hooks(*GATES, HookType.ROLLBACK)},
 )
 GIVEN_BACK: Final = [it for it in ANALYSES if "rollback" in str(it)]
+SELECTORS: Final = [{"app": "other"}, {"app": NAME, "tier": "front"}, {"tier": "front"}]
 A_WHILE: Final = 60.0
 """Seconds in which all that has happened is seen, also where writes fail first."""
 
@@ -252,6 +253,13 @@ class Machine(Namespace):
         self.do(self.team.deletes_service())
         self.do(asyncio.sleep(pause))
         self.do(self.team.applies_service())
+
+    @rule(selector=st.sampled_from(SELECTORS), pause=PAUSES)
+    def select_others(self, selector: Mapping[str, str], pause: float) -> None:
+        """Have the Service select other pods than the target's, or of several targets."""
+        self.do(self.team.selects(selector))
+        self.do(asyncio.sleep(pause))
+        self.do(self.team.selects({"app": NAME}))
 
     @rule(pause=PAUSES)
     def lose_route(self, pause: float) -> None:

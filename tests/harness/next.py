@@ -74,7 +74,7 @@ class Next:
         if self._share() or self._canary_image() or target is None:
             return False
         if is_held(target):
-            return self._phase() == "Failed"
+            return self.stage.has_failed(NEXT)
         left = {HOLD, STABLE, PROMOTING} & _notes(target).keys()
         pods = [pod for pod in self.stage.api.peek(PODS) if self._is_its_pod(pod)]
         images = {image_of(pod) for pod in pods}

@@ -20,6 +20,7 @@ from canary.contract import (
     PARKED,
     REFUSED,
     SHARE_BY_PODS,
+    Reason,
 )
 from canary.model.former import Identities
 from canary.model.hashing import template_hash
@@ -233,6 +234,13 @@ class Stage:
     def phase(self) -> str:
         """Return the run's phase."""
         return str(self.status().get("phase", ""))
+
+    def has_failed(self, name: str = NAME) -> bool:
+        """Tell whether a target's run has ended without it, and is not tried again by itself."""
+        status = self.status(name)
+        reasons = {it["reason"] for it in status.get("conditions") or ()}
+        again = Reason.PROGRESS_DEADLINE in reasons and (status.get("run") or {}).get("tries")
+        return status.get("phase") == "Failed" and not again
 
     def weight(self) -> int:
         """Return the share of the canary, in percent: of the route's weights, or of the pods."""

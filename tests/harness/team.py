@@ -212,6 +212,11 @@ class Team:
         """`kubectl delete service`."""
         await _may(self._client.delete(SERVICES, *PLACE))
 
+    async def selects(self, selector: Mapping[str, str]) -> None:
+        """Have the Service, if there is one, select other pods."""
+        patch = {"spec": {"selector": {"app": None, "tier": None, **selector}}}
+        await _may(self._client.merge_patch(SERVICES, *PLACE, patch))
+
     async def applies_service(self) -> None:
         """Apply the Service as it is in Git."""
         await _may(self._client.apply(SERVICES, service()))
