@@ -1,0 +1,76 @@
+"""A Canary that its team edits in the middle of a run, with kubectl and an installed Headgate."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.cluster.kit import (
+    Kubectl,
+    canary,
+    metric_template,
+    phase,
+    route,
+    service,
+    wait_for,
+    web,
+)
+
+pytestmark = pytest.mark.cluster
+GOOD, BETTER = "headgate/demo:1.0", "headgate/demo:1.1"
+
+
+def deployed(kubectl: Kubectl, host: str) -> None:
+    where = kubectl.namespace
+    kubectl.apply(web(GOOD), service(), route(host), metric_template(where), canary(where))
+    kubectl("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
+
+
+def begun(kubectl: Kubectl, image: str) -> None:
+    kubectl("set", "image", "deployment/web", f"web={image}")
+    wait_for("the run", lambda: phase(kubectl) == "Progressing", 60)
+    wait_for("its canary", lambda: has_canary(kubectl), 60)
+
+
+def edit(kubectl: Kubectl, **spec: Any) -> None:
+    kubectl("patch", "canary", "web", "--type=merge", "-p", json.dumps({"spec": spec}))
+
+
+def has_canary(kubectl: Kubectl) -> bool:
+    names = [one["metadata"]["name"] for one in kubectl.items("deployments")]
+    return "web-canary" in names
+
+
+def says(kubectl: Kubectl) -> str:
+    conditions = kubectl.get("canary", "web").get("status", {}).get("conditions") or [{}]
+    return str(conditions[0].get("message", ""))
+
+
+def test_what_a_refusal_owes_is_done_while_its_canary_is_suspended(
+    namespace: Kubectl, host: str
+) -> None:
+    deployed(namespace, host)
+    begun(namespace, BETTER)
+    namespace("annotate", "deployment/web", "headgate.dev/abort=now")
+    wait_for("the verdict", lambda: phase(namespace) == "Failed", 30)
+    edit(namespace, suspend=True)
+    wait_for("no canary", lambda: not has_canary(namespace), 60)
+    assert namespace.get("canary", "web")["spec"]["suspend"] is True
+    assert "aborted by" in says(namespace)
+
+
+def test_a_canary_that_names_another_target_for_a_while_follows_its_own_again(
+    namespace: Kubectl, host: str
+) -> None:
+    deployed(namespace, host)
+    begun(namespace, BETTER)
+    edit(namespace, targetRef={"name": "wbe"})
+    wait_for("what is missing", lambda: "there is no Deployment" in says(namespace), 60)
+    edit(namespace, targetRef={"name": "web"})
+    wait_for("its run", lambda: phase(namespace) == "Progressing", 60)
+    assert "there is no Deployment" not in says(namespace)
+    namespace("annotate", "deployment/web", "headgate.dev/promote=now")
+    wait_for("the promotion", lambda: phase(namespace) == "Succeeded", 120)
+    wait_for("no canary", lambda: not has_canary(namespace), 60)
+    backends = namespace.get("httproute", "web")["spec"]["rules"][0]["backendRefs"]
+    assert [it["name"] for it in backends] == ["web"]
