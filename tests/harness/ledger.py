@@ -55,8 +55,11 @@ def is_held(target: Json) -> bool:
 
 
 def is_of_target(change: Change) -> bool:
-    """Tell whether a write is of the target or its canary, not of one that shares its route."""
-    metadata = (change.new or change.old or {"metadata": {}})["metadata"]
+    """Tell whether a write is of the target, its canary or Canary, not of one on its route."""
+    obj = change.new or change.old or {"metadata": {}}
+    metadata = obj["metadata"]
+    if change.resource == CANARIES:
+        return metadata["namespace"] == SPACE and obj["spec"]["targetRef"]["name"] == NAME
     return metadata.get("namespace") == SPACE and metadata.get("name") in {NAME, CANARY}
 
 

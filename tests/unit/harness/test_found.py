@@ -608,6 +608,17 @@ def test_a_run_that_begins_anew_with_its_canary_begins_at_its_first_step() -> No
     )
 
 
+def test_what_a_canary_says_of_another_target_is_not_said_of_the_one_before() -> None:
+    """A case of the oracle: the one before is at 0, the other one's promotion is complete."""
+    happens(
+        lambda it: it.half_way(image="web:1", other="web:1", pause=11.0, turn=Turn.ASLEEP),
+        lambda it: it.push_next(image="web:4", pause=11.0),
+        lambda it: it.aim_elsewhere(pause=31.0),
+        own=False,
+        shared=True,
+    )
+
+
 def test_what_was_refused_stays_so_while_its_canary_names_another_target() -> None:
     happens(
         lambda it: it.metrics(image="web:2", value=5.0),
