@@ -59,7 +59,8 @@ def is_of_target(change: Change) -> bool:
     obj = change.new or change.old or {"metadata": {}}
     metadata = obj["metadata"]
     if change.resource == CANARIES:
-        return metadata["namespace"] == SPACE and obj["spec"]["targetRef"]["name"] == NAME
+        aim = obj["spec"]["targetRef"]["name"]
+        return bool(metadata["namespace"] == SPACE and aim == NAME)
     return metadata.get("namespace") == SPACE and metadata.get("name") in {NAME, CANARY}
 
 
