@@ -43,7 +43,7 @@ _HELD_FOR: Final = frozenset({Reason.SUSPENDED, Reason.INVALID})
 """Reasons for which a version is held before its run begins."""
 
 
-def created_anew(ctx: Context) -> Decision | None:
+def another_deployment(ctx: Context) -> Decision | None:
     """The Deployment is not the one that the Canary remembers: it was created again, mostly.
 
     A creation has nothing else to serve and is never gated, so that nothing went past anybody.
@@ -60,9 +60,10 @@ def created_anew(ctx: Context) -> Decision | None:
 
 def _whose_it_was(ctx: Context) -> tuple[Reason, str]:
     """Say of which other Deployment the Canary speaks: one of before, or another target of its."""
-    key, made = ctx.observed.key, ctx.observed.target.created
+    key, made, known = ctx.observed.key, ctx.observed.target.created, ctx.state.changed_at
     starts = "it starts with what it asks for"
-    if made is None or ctx.state.changed_at is None or made >= ctx.state.changed_at:
+    # The API server's times are in whole seconds.
+    if made is None or known is None or made >= known.replace(microsecond=0):
         return Reason.CREATED_ANEW, f"{key} was deleted and created again: {starts}"
     return Reason.INITIALIZED, f"{key} is the target now, another Deployment was: {starts}"
 
@@ -321,7 +322,7 @@ def _initialise(ctx: Context) -> Decision:
 
 
 RULES_IDLE: Final[tuple[Callable[[Context], Decision | None], ...]] = (
-    created_anew,
+    another_deployment,
     disabled,
     undo_goes_on,
     promoting,

@@ -346,15 +346,21 @@ def test_a_target_created_anew_went_past_nobody(phase: Phase, template: str) -> 
     assert world.events[-1] == "web.prod was updated without a canary"
 
 
-@pytest.mark.parametrize("made", [timedelta(0), timedelta(hours=-1)], ids=str)
+@pytest.mark.parametrize(
+    ("made", "elder"),
+    [(timedelta(0), False), (timedelta(seconds=-1), True), (timedelta(hours=-1), True)],
+    ids=str,
+)
 def test_a_canary_that_names_another_target_than_before_says_so_if_it_is_the_elder(
-    made: timedelta,
+    made: timedelta, *, elder: bool
 ) -> None:
     world = mid_run()
     changed = world.state.changed_at
     assert changed is not None
-    world.state = replace(world.state, target_uid="one")
-    world.uid, world.target_made_at = "two", changed + made
+    second = changed.replace(microsecond=0)
+    changed = second + timedelta(milliseconds=900)
+    world.state = replace(world.state, target_uid="one", changed_at=changed)
+    world.uid, world.target_made_at = "two", second + made
     decision = world.decide()
     assert DeleteCanary() not in decision.actions, "its last requests are to be answered"
     world.reconcile()
@@ -362,7 +368,7 @@ def test_a_canary_that_names_another_target_than_before_says_so_if_it_is_the_eld
     assert world.canary
     assert world.events[-1] == (
         "web.prod is the target now, another Deployment was: it starts with what it asks for"
-        if made
+        if elder
         else "web.prod was deleted and created again: it starts with what it asks for"
     )
     world.run()
