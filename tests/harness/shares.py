@@ -103,9 +103,10 @@ class Shares(Ledger):
         old = change.old
         if change.resource != DEPLOYMENTS or old is None or old["metadata"]["name"] != CANARY:
             return
-        if change.new is None:
-            self._lost = image_of(old["spec"]["template"]) if change.writer == TEAM else ""
-            self._lost_at = self.stage.seconds()
+        if change.new is None and change.writer == TEAM:
+            self._lost, self._lost_at = image_of(old["spec"]["template"]), self.stage.seconds()
+        elif change.new is None:
+            self._lost = ""
 
     # --- at one moment ----------------------------------------------------------------------------
 
