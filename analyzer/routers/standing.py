@@ -32,10 +32,11 @@ class Looked(Protocol):
         """When it was looked at last."""
 
 
+_K = TypeVar("_K")
 _L = TypeVar("_L", bound=Looked)
 
 
-def recent(known: Mapping[Place, _L], now: float) -> dict[Place, _L]:
+def recent(known: Mapping[_K, _L], now: float) -> dict[_K, _L]:
     """Return what somebody has looked at of late."""
     return {place: one for place, one in known.items() if now - one.seen < FORGOTTEN}
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from analyzer.routers.standing import FORGOTTEN
+from analyzer.routers.standing import recent
 from canary.model.traffic import Traffic
 from canary.model.values import Key
 
@@ -43,7 +43,7 @@ class Stood:
         """
         now, before = self._clock(), self._known.get(key)
         if before is None:
-            self._known = {it: one for it, one in self._known.items() if now - one.seen < FORGOTTEN}
+            self._known = recent(self._known, now)
         since = before.since if before is not None and before.traffic == traffic else now
         self._known[key] = _Stood(traffic, since, now)
         return timedelta(seconds=now - since)

@@ -105,6 +105,11 @@ class Context:
         """Whether the target still carries the candidate that the state speaks of."""
         return self.state.candidate == self.candidate
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the run of the candidate that the target carries has ended without it."""
+        return self.state.phase is Phase.FAILED and self.same_candidate
+
     def since_change(self) -> timedelta:
         """Return how long the phase has lasted."""
         return self.now - (self.state.changed_at or self.now)

@@ -63,7 +63,7 @@ _AGAIN_AT_MOST: Final = timedelta(minutes=5)
 def command(ctx: Context) -> Decision | None:
     """Promote, abort, retry, pause and approve by annotation; who asked is in the event."""
     commands = ctx.observed.target.commands
-    failed = ctx.state.phase is Phase.FAILED and ctx.same_candidate
+    failed = ctx.has_failed
     if Command.ABORT in commands and (not failed or ctx.state.weight):
         return acted(ctx, Command.ABORT, _give_back(ctx) if failed else _abort(ctx))
     if Command.ABORT in commands:
@@ -170,7 +170,7 @@ def invalid(ctx: Context) -> Decision | None:
     problems += (*ctx.observed.taken, *ctx.observed.problems)
     if ctx.observed.unsuitable is not None:
         problems += (ctx.observed.unsuitable.why,)
-    if not problems or (ctx.state.phase is Phase.FAILED and ctx.same_candidate):
+    if not problems or ctx.has_failed:
         return None
     message = f"{ctx.observed.key} stays held: {'; '.join(problems)}"
     return warned(ctx, stand(ctx, Reason.INVALID, message, MENDED))
@@ -178,8 +178,7 @@ def invalid(ctx: Context) -> Decision | None:
 
 def suspended(ctx: Context) -> Decision | None:
     """Do nothing while the Canary says `spec.suspend`, but what a refusal still owes."""
-    refused = ctx.state.phase is Phase.FAILED and ctx.same_candidate
-    if refused or not _is_suspended(ctx):
+    if ctx.has_failed or not _is_suspended(ctx):
         return None
     return stand(ctx, Reason.SUSPENDED, "suspended by spec.suspend", RECHECK)
 
@@ -213,7 +212,7 @@ def _start(ctx: Context, why: str) -> Decision:
     message = f"New revision detected! {verb} {ctx.observed.key}: {ctx.candidate} ({why})"
     if text := in_the_way(ctx):
         message += f"; {text}"
-    once_more = ctx.same_candidate and before.phase is Phase.FAILED
+    once_more = ctx.has_failed
     ignored = passed_over(ctx.observed.strategy)
     reopen = (ReopenProgress(),) if before.phase is Phase.FAILED else ()
     stable = serving(ctx)

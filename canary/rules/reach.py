@@ -54,7 +54,7 @@ def misfit(ctx: Context) -> Decision | None:
 
 def released(ctx: Context) -> Decision | None:
     """The target can have no canary, and the admin wants it to roll out then."""
-    found, ended = ctx.observed.unsuitable, ctx.state.phase is Phase.FAILED and ctx.same_candidate
+    found, ended = ctx.observed.unsuitable, ctx.has_failed
     if found is None or found.then is not OnUnsuitable.RELEASE or ended:
         return None
     message = f"{ctx.observed.key} rolls out without analysis: {found.why}"
