@@ -7,7 +7,10 @@ import pytest
 
 from tests.cluster.kit import (
     Kubectl,
+    begun,
     canary,
+    message,
+    message_with,
     metric_template,
     phase,
     route,
@@ -26,9 +29,9 @@ def deployed(kubectl: Kubectl, host: str) -> None:
     kubectl("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
 
 
-def begun(kubectl: Kubectl, image: str) -> None:
+def under_way(kubectl: Kubectl, image: str) -> None:
     kubectl("set", "image", "deployment/web", f"web={image}")
-    wait_for("the run", lambda: phase(kubectl) == "Progressing", 60)
+    begun(kubectl, deadline=60)
     wait_for("its canary", lambda: has_canary(kubectl), 60)
 
 
@@ -37,38 +40,32 @@ def edit(kubectl: Kubectl, **spec: Any) -> None:
 
 
 def has_canary(kubectl: Kubectl) -> bool:
-    names = [one["metadata"]["name"] for one in kubectl.items("deployments")]
-    return "web-canary" in names
-
-
-def says(kubectl: Kubectl) -> str:
-    conditions = kubectl.get("canary", "web").get("status", {}).get("conditions") or [{}]
-    return str(conditions[0].get("message", ""))
+    return kubectl.find("deployment", "web-canary") is not None
 
 
 def test_what_a_refusal_owes_is_done_while_its_canary_is_suspended(
     namespace: Kubectl, host: str
 ) -> None:
     deployed(namespace, host)
-    begun(namespace, BETTER)
+    under_way(namespace, BETTER)
     namespace("annotate", "deployment/web", "headgate.dev/abort=now")
     wait_for("the verdict", lambda: phase(namespace) == "Failed", 30)
     edit(namespace, suspend=True)
     wait_for("no canary", lambda: not has_canary(namespace), 60)
     assert namespace.get("canary", "web")["spec"]["suspend"] is True
-    assert "aborted by" in says(namespace)
+    assert "aborted by" in message(namespace)
 
 
 def test_a_canary_that_names_another_target_for_a_while_follows_its_own_again(
     namespace: Kubectl, host: str
 ) -> None:
     deployed(namespace, host)
-    begun(namespace, BETTER)
+    under_way(namespace, BETTER)
     edit(namespace, targetRef={"name": "wbe"})
-    wait_for("what is missing", lambda: "there is no Deployment" in says(namespace), 60)
+    message_with(namespace, "there is no Deployment", deadline=60)
     edit(namespace, targetRef={"name": "web"})
     wait_for("its run", lambda: phase(namespace) == "Progressing", 60)
-    assert "there is no Deployment" not in says(namespace)
+    assert "there is no Deployment" not in message(namespace)
     namespace("annotate", "deployment/web", "headgate.dev/promote=now")
     wait_for("the promotion", lambda: phase(namespace) == "Succeeded", 120)
     wait_for("no canary", lambda: not has_canary(namespace), 60)

@@ -2,10 +2,12 @@
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from analyzer.loop.sweeper import EVERY
 from analyzer.routers.kinds import RESOURCES
 from canary.contract import ANALYZER_USER, HOLD, JOINED, PROMOTING, SPLIT, STABLE, Reason
 from canary.model.former import Identities
@@ -41,6 +43,8 @@ UNDOING: Final = timedelta(seconds=15)
 """In which a half-way promotion has its ReplicaSet scaled down once it is held."""
 ANSWERED: Final = timedelta(seconds=90)
 """In which a Canary says nothing of the version before any more, whatever goes wrong meanwhile."""
+SWEPT: Final = EVERY + ANSWERED
+"""In which what a run has left is taken back although its target or its Canary has gone."""
 KEPT: Final = LONGEST + ANSWERED
 """In which a refused canary has given back the share that a shrunken stable could not take."""
 _NEVER_DELETED: Final = frozenset({NAME, NEXT})
@@ -62,6 +66,24 @@ def is_of_target(change: Change) -> bool:
         aim = obj["spec"]["targetRef"]["name"]
         return bool(metadata["namespace"] == SPACE and aim == NAME)
     return metadata.get("namespace") == SPACE and metadata.get("name") in {NAME, CANARY}
+
+
+@dataclass
+class Overdue:
+    """Keeps since when there is what may be for a while, and no longer."""
+
+    stage: Stage
+    _since: dict[str, float] = field(default_factory=dict)
+
+    def look(self, found: Mapping[str, timedelta]) -> list[str]:
+        """Say what has been there for too long, of all that is there now with its most."""
+        now = self.stage.seconds()
+        self._since = {what: self._since.get(what, now) for what in found}
+        return [
+            f"for more than {most.total_seconds():.0f} s: {what}"
+            for what, most in found.items()
+            if now - max(self._since[what], self.stage.writable_since) > most.total_seconds()
+        ]
 
 
 @dataclass
@@ -94,6 +116,7 @@ class Ledger:
     _refused_with: int = 0
 
     def __post_init__(self) -> None:
+        self._overdue = Overdue(self.stage)
         self.stage.api.watchers.append(self.heard)
 
     def heard(self, change: Change) -> None:

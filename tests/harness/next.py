@@ -3,16 +3,14 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from analyzer.loop.sweeper import EVERY
 from canary.contract import HOLD, PROMOTING, STABLE
 from canary.model.values import Json
 from runtime.resources import DEPLOYMENTS, PODS
 from tests.harness.api import Change
 from tests.harness.controllers import image_of, is_ready
-from tests.harness.ledger import ANSWERED, is_held
-from tests.harness.stage import NEXT, NEXT_CANARY, SPACE, Stage
+from tests.harness.ledger import ANSWERED, SWEPT, Overdue, is_held
+from tests.harness.stage import NEXT, NEXT_CANARY, PLACE, SPACE, Stage
 
-_SWEPT = EVERY + ANSWERED
 _ENDED = frozenset({"Initialized", "Succeeded", "Failed", ""})
 
 
@@ -29,7 +27,9 @@ class Next:
     stage: Stage
     wrong: list[str]
     _served: set[str] = field(default_factory=set)
-    _lasts: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._overdue = Overdue(self.stage)
 
     def heard(self, change: Change) -> None:
         """Take in one write."""
@@ -50,27 +50,24 @@ class Next:
         """Look at what may be for a moment, and for no longer."""
         if not self.stage.shared:
             return
-        now, found = self.stage.seconds(), dict[str, timedelta]()
+        found = dict[str, timedelta]()
         image, share = self._canary_image(), self._share()
         target = self.stage.api.look(DEPLOYMENTS, SPACE, NEXT)
         if share and not image:
-            found[f"traffic goes to {NEXT_CANARY}, which is not there"] = _SWEPT
+            found[f"traffic goes to {NEXT_CANARY}, which is not there"] = SWEPT
         if target is not None and self.stage.is_labelled():
             asked = image_of(target["spec"]["template"])
             if share and image not in {"", asked}:
                 found[f"{NEXT}: {image} has traffic, and {asked} is asked for"] = ANSWERED
             if share and not is_held(target) and PROMOTING not in _notes(target):
-                found[f"{NEXT} has a share, and is neither held nor promoted"] = _SWEPT
-        self._lasts = {what: self._lasts.get(what, now) for what in found}
-        for what, most in found.items():
-            if now - max(self._lasts[what], self.stage.writable_since) > most.total_seconds():
-                self.wrong.append(f"for more than {most.total_seconds():.0f} s: {what}")
+                found[f"{NEXT} has a share, and is neither held nor promoted"] = SWEPT
+        self.wrong += self._overdue.look(found)
 
     def rests(self) -> bool:
         """Tell whether its runs have ended and all is as it is to be for ever."""
-        target = self.stage.api.look(DEPLOYMENTS, SPACE, NEXT)
         if not self.stage.shared:
             return True
+        target = self.stage.api.look(DEPLOYMENTS, SPACE, NEXT)
         if self._share() or self._canary_image() or target is None:
             return False
         if is_held(target):
@@ -90,7 +87,7 @@ class Next:
         return "" if found is None else image_of(found["spec"]["template"])
 
     def _share(self) -> int:
-        found = self.stage.api.look(self.stage.routes, SPACE, "web") or {}
+        found = self.stage.api.look(self.stage.routes, *PLACE) or {}
         return sum(
             ref.get("weight", 1)
             for rule in (found.get("spec") or {}).get("rules") or ()

@@ -1,11 +1,10 @@
 """Whose traffic it is: what a canary must not be sent, and what must not last."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from analyzer.loop.sweeper import EVERY
 from analyzer.routers.lags import MOST
 from canary.contract import ANALYZER_USER, HOLD, PROMOTING, SERVICE_OF_SLICE, STABLE, Reason
 from canary.model.former import Identities
@@ -20,11 +19,9 @@ from tests.harness.api import Change
 from tests.harness.client import TEAM
 from tests.harness.controllers import image_of, is_ready
 from tests.harness.hands import overreach
-from tests.harness.ledger import ANSWERED, Ledger, is_held, is_of_target
+from tests.harness.ledger import ANSWERED, SWEPT, Ledger, is_held, is_of_target
 from tests.harness.stage import CANARY, NAME, PLACE, SPACE
 
-SWEPT: Final = EVERY + ANSWERED
-"""In which what a run has left is taken back although its target or its Canary has gone."""
 DRAINED: Final = Timing().drain.total_seconds() - 1
 """Seconds without traffic after which a canary may go; the API server's times are whole ones."""
 _KNOWN: Final = 2.0
@@ -44,7 +41,6 @@ class Shares(Ledger):
     _skewed_at: float = -_CLOCK
     _most: int = 0
     _steps: tuple[int, ...] = ()
-    _lasts: dict[str, float] = field(default_factory=dict)
     _half_way: str = ""
     _slept_at: float = math.inf
     _empty_at: float = math.inf
@@ -247,13 +243,8 @@ class Shares(Ledger):
 
     def look(self) -> None:
         """Look at what may be for a moment, and for no longer."""
-        now = self.stage.seconds()
         found = {f"pods of a canary before are there: {it}": SWEPT for it in self._forgotten()}
-        found |= self._lasting()
-        self._lasts = {what: self._lasts.get(what, now) for what in found}
-        for what, most in found.items():
-            if now - max(self._lasts[what], self.stage.writable_since) > most.total_seconds():
-                self.wrong.append(f"for more than {most.total_seconds():.0f} s: {what}")
+        self.wrong += self._overdue.look(found | self._lasting())
 
     def _lasting(self) -> dict[str, timedelta]:
         """Return what is to be over soon, and after how long."""

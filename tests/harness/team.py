@@ -68,23 +68,19 @@ class Team:
 
     async def push(self, image: str) -> None:
         """`kubectl set image`."""
-        containers = [{"name": "app", "image": image}]
-        await self._patch({"spec": {"template": {"spec": {"containers": containers}}}})
+        await self._patch(_with_image(image))
 
     async def push_next(self, image: str) -> None:
         """`kubectl set image`, of the target that shares the route."""
-        containers = [{"name": "app", "image": image}]
-        patch = {"spec": {"template": {"spec": {"containers": containers}}}}
-        await _may(self._client.merge_patch(DEPLOYMENTS, SPACE, NEXT, patch))
+        await self._patch(_with_image(image), NEXT)
 
     async def scales_next(self, replicas: int) -> None:
         """`kubectl scale`, of the target that shares the route."""
-        patch = {"spec": {"replicas": replicas}}
-        await _may(self._client.merge_patch(DEPLOYMENTS, SPACE, NEXT, patch, subresource="scale"))
+        await self._scale(NEXT, replicas)
 
     async def resumes_next(self) -> None:
         """`kubectl rollout resume`, of the target that shares the route."""
-        await _may(self._client.merge_patch(DEPLOYMENTS, SPACE, NEXT, {"spec": {"paused": False}}))
+        await self._patch({"spec": {"paused": False}}, NEXT)
 
     async def applies(self, image: str) -> None:
         """`kubectl apply --server-side` of a manifest that says no replicas."""
@@ -129,8 +125,7 @@ class Team:
 
     async def scales(self, replicas: int) -> None:
         """`kubectl scale`, or an autoscaler."""
-        patch = {"spec": {"replicas": replicas}}
-        await _may(self._client.merge_patch(DEPLOYMENTS, *PLACE, patch, subresource="scale"))
+        await self._scale(NAME, replicas)
 
     async def scales_a_replica_set(self, image: str, replicas: int) -> None:
         """`kubectl scale replicaset`, of one that the target has of an image."""
@@ -139,11 +134,8 @@ class Team:
             for one in (*self.stage.revisions(), *self.stage.parked())
             if image_of(one["spec"]["template"]) == image
         ]
-        patch = {"spec": {"replicas": replicas}}
         for name in names[:1]:
-            await _may(
-                self._client.merge_patch(REPLICASETS, SPACE, name, patch, subresource="scale")
-            )
+            await self._scale(name, replicas, REPLICASETS)
 
     async def deletes(self) -> None:
         """`kubectl delete deployment`."""
@@ -205,8 +197,7 @@ class Team:
 
     async def scales_what_is_made(self, replicas: int) -> None:
         """`kubectl scale`, of the canary's Deployment."""
-        patch = {"spec": {"replicas": replicas}}
-        await _may(self._client.merge_patch(DEPLOYMENTS, SPACE, CANARY, patch, subresource="scale"))
+        await self._scale(CANARY, replicas)
 
     async def deletes_service(self) -> None:
         """`kubectl delete service`."""
@@ -307,8 +298,17 @@ class Team:
         found = self._found()
         return 2 if found is None else int(found["spec"].get("replicas", 1))
 
-    async def _patch(self, patch: Json) -> None:
-        await _may(self._client.merge_patch(DEPLOYMENTS, *PLACE, patch))
+    async def _patch(self, patch: Json, name: str = NAME) -> None:
+        await _may(self._client.merge_patch(DEPLOYMENTS, SPACE, name, patch))
+
+    async def _scale(self, name: str, replicas: int, resource: Resource = DEPLOYMENTS) -> None:
+        patch = {"spec": {"replicas": replicas}}
+        await _may(self._client.merge_patch(resource, SPACE, name, patch, subresource="scale"))
+
+
+def _with_image(image: str) -> Json:
+    containers = [{"name": "app", "image": image}]
+    return {"spec": {"template": {"spec": {"containers": containers}}}}
 
 
 async def _may(write: Awaitable[object]) -> None:
