@@ -18,9 +18,8 @@ from tests.harness.controllers import Health, image_of
 from tests.harness.faults import Fault, Trap
 from tests.harness.hooks import NEVER, Given, Hooks, Says
 from tests.harness.judged import Judged
-from tests.harness.ledger import ANSWERED, KEPT
+from tests.harness.ledger import ANSWERED, KEPT, SWEPT
 from tests.harness.machine import hooks
-from tests.harness.shares import SWEPT
 from tests.harness.stage import CANARY, NAME, PLACE, SPACE, Stage, deployment
 from tests.harness.team import Team
 
