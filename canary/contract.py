@@ -46,7 +46,9 @@ INTERNAL_ANNOTATIONS: Final = (
 )
 
 HOLD_UNKNOWN: Final = "unknown"
-"""Value of HOLD when the webhook could not read the write and held it all the same."""
+"""Value of HOLD when a write was held that could not be read, or whose template was not known."""
+TEMPLATES_POLICY: Final = "headgate-templates"
+"""Name of the policy that refuses the analyzer a write by which another template would roll."""
 
 # Annotations on the target that people write.
 OPT_OUT: Final = NAMESPACE_LABEL
@@ -199,6 +201,7 @@ class Reason(StrEnum):
     NO_TARGET = "TargetNotFound"
     NO_ROUTE = "NoRoute"
     ROUTE_REFUSED = "RouteRefused"
+    ROUTE_DIFFERS = "RouteDiffers"
     GATEWAY_BEHIND = "GatewayBehind"
     NO_ENDPOINT = "NoReadyEndpoint"
     MADE_AGAIN = "MadeAgain"

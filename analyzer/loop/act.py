@@ -13,6 +13,7 @@ from analyzer.loop.parked import park, put_back
 from analyzer.loop.records import Records, state_of
 from analyzer.loop.revisions import replica_sets, scaled_to_0
 from analyzer.loop.standing import canary_services, own_service
+from analyzer.loop.unjudged import written
 from analyzer.ports import Cluster, Router, SplitRefused
 from canary.contract import NOTE, SEEN, Reason
 from canary.model.former import outdated_marks
@@ -58,7 +59,7 @@ from canary.rules.actions import (
 from canary.spec.made import Whose, whose
 from runtime.errors import AlreadyExists, Forbidden, Invalid
 from runtime.resources import DEPLOYMENTS, EVENTS, SERVICES
-from runtime.writes import Still, applied, deleted, patched, swapped
+from runtime.writes import Still, applied, deleted, swapped
 
 log = structlog.get_logger("analyzer")
 TAKEN_OVER: Final = (
@@ -175,18 +176,11 @@ class Actor:
         def patch_for(newer: Json) -> Json | None:
             return None if carries(newer, condition) else with_condition(newer, condition)
 
-        await patched(
-            self.cluster,
-            DEPLOYMENTS,
-            target,
-            patch_for,
-            subresource="status",
-            still=_stands(target),
-        )
+        await written(self.cluster, target, patch_for, subresource="status", still=_stands(target))
 
     async def _write_target(self, target: Json, patch: Json) -> None:
         """Write a patch to a target while it carries what was decided on."""
-        await patched(self.cluster, DEPLOYMENTS, target, lambda _: patch, still=_stands(target))
+        await written(self.cluster, target, lambda _: patch, still=_stands(target))
 
     async def _act(self, scene: Scene, action: Action, now: datetime) -> Scene:  # noqa: C901, PLR0912 - one case per action
         """Carry out one action; return the scene with the objects as they are stored then."""
@@ -346,9 +340,8 @@ class Actor:
         self, scene: Scene, patch_for: Callable[[Json], Json], subresource: str = ""
     ) -> Scene:
         """Write to the target while it carries what was decided on, or what was written since."""
-        target = await patched(
+        target = await written(
             self.cluster,
-            DEPLOYMENTS,
             scene.target,
             patch_for,
             subresource=subresource,

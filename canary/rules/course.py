@@ -61,6 +61,20 @@ def mended(state: State, strategy: Strategy) -> State:
     return replace(state, beside=replace(said, weight=0)) if same else state
 
 
+def begins_anew(strategy: Strategy, state: State) -> bool:
+    """Tell whether the strategy was edited to other users than the run's, or to another kind.
+
+    Args:
+        strategy: what the run follows now.
+        state: the run, located in the present sequence.
+
+    """
+    if not state.begun or state.is_without_share:
+        return False
+    others = present(strategy, state).traffic.match != state.traffic.match
+    return others or _is_another(strategy, state)
+
+
 def words(strategy: Strategy, state: State) -> str:
     """Say what a run's canary has got by its step, in Flagger's words where it has some.
 

@@ -27,7 +27,7 @@ from canary.rules.actions import Action, Decision, Emit, SaveState, SetTraffic
 from canary.rules.approvals import confirmed
 from canary.rules.checks import measurements, summary
 from canary.rules.context import RECHECK, Context, Tick
-from canary.rules.course import advancing, left, mended
+from canary.rules.course import advancing, begins_anew, left, mended
 from canary.rules.gates import (
     gate,
     incident,
@@ -64,6 +64,7 @@ _PASSING: Final = _HELD_UP | {
     Reason.CLUSTER_INCIDENT,
     Reason.LOOKS_BACK,
     Reason.GATEWAY_BEHIND,
+    Reason.ROUTE_DIFFERS,
 }
 """Reasons that are over with the tick that passes."""
 
@@ -317,9 +318,17 @@ def _paused(tick: Tick) -> Decision | None:
 def _moved(tick: Tick) -> Decision | None:
     """The process died before the route was written, or somebody moved it.
 
-    What was judged is not this step.
+    What was judged is not this step. Where the Canary was edited to other users meanwhile, these
+    begin with its first step all the same: a route may never take what the one before asks for.
     """
-    return stay(tick, *_why(tick)) if is_moved(tick) else None
+    if not is_moved(tick) or begins_anew(tick.strategy, tick.state):
+        return None
+    ctx, state = tick.ctx, tick.state
+    message = (
+        f"holding {ctx.observed.key} at weight {state.weight}: not every route carries "
+        f"{meant(ctx, state)}; where one cannot, a {Reason.ROUTE_REFUSED} event says why"
+    )
+    return stay(tick, Reason.ROUTE_DIFFERS, message)
 
 
 def _not_followed(tick: Tick) -> Decision | None:

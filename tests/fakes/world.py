@@ -469,7 +469,7 @@ class World:
         return min(after, *answered, timedelta(seconds=5) if self.strata else after)
 
     def _settled(self) -> bool:
-        return self.paused or set(self.pods) == {self.template}
+        return self.paused or set(self.pods) == ({self.template} if self.replicas else set())
 
     def act(self, action: Action, state: State) -> None:  # noqa: C901, PLR0912 - one case each
         """Carry out one action."""

@@ -24,6 +24,8 @@ from canary.contract import (
     OPT_OUT,
     SEEN,
     SPLIT,
+    TARGET_LABEL,
+    TEMPLATES_POLICY,
 )
 from canary.model.values import Json
 from runtime.errors import Forbidden
@@ -31,6 +33,8 @@ from runtime.resources import DEPLOYMENTS, Resource
 from tests.harness.api import Writer
 from webhook.review import Review, answer_route, answer_write, read_review
 
+INJECTED = "injector.example/version"
+"""What another webhook notes on templates."""
 Enabled = Callable[[str], bool]
 
 
@@ -41,11 +45,14 @@ class Webhook:
     Args:
         enabled: whether a namespace carries the label.
         routes_up: whether the one for routes can be reached (`failurePolicy: Ignore`).
+        injects: what somebody else's webhook, called after it, notes on the template of every
+            Deployment that is written in such a namespace; "" where there is none.
 
     """
 
     enabled: Enabled
     routes_up: bool = True
+    injects: str = ""
     warnings: list[str] = field(default_factory=list)
 
     def __call__(self, resource: Resource, old: Json | None, new: Json, writer: Writer) -> Json:
@@ -58,7 +65,19 @@ class Webhook:
         self.warnings.clear()
         if not self.enabled(new["metadata"].get("namespace", "")):
             return new
-        if resource == DEPLOYMENTS and writer.user != ANALYZER_USER and _is_sent(old, new):
+        admitted = self._admitted(resource, old, new, writer)
+        if resource != DEPLOYMENTS or not self.injects:
+            return admitted
+        changed = _injected(admitted, self.injects)
+        # Who was asked before another has changed something is asked again, by its `IfNeeded`.
+        if changed != admitted and _is_asked(old, new, writer):
+            changed = self._admitted(resource, old, changed, writer)
+        if old is not None and writer.user == ANALYZER_USER and _would_roll(old, changed):
+            raise Forbidden(403, "Forbidden", f"{TEMPLATES_POLICY} denied request")
+        return changed
+
+    def _admitted(self, resource: Resource, old: Json | None, new: Json, writer: Writer) -> Json:
+        if resource == DEPLOYMENTS and _is_asked(old, new, writer):
             return self._answered(old, new, writer, _of_target)
         is_route = resource in RESOURCES.values()
         if is_route and old is not None and self.routes_up and _is_split(old, new):
@@ -101,12 +120,30 @@ def _of_route(review: Review) -> bytes:
     return answer_route(review.uid, review.new, answer)
 
 
+def _is_asked(old: Json | None, new: Json, writer: Writer) -> bool:
+    return writer.user != ANALYZER_USER and _is_sent(old, new)
+
+
+def _would_roll(old: Json, new: Json) -> bool:
+    """Tell what the policy of `manifests/templates-policy.yaml` refuses the analyzer."""
+    is_canary = TARGET_LABEL in (old["metadata"].get("labels") or {})
+    same = old["spec"]["template"] == new["spec"]["template"]
+    return not is_canary and not same and not new["spec"].get("paused")
+
+
 def _is_sent(old: Json | None, new: Json) -> bool:
     notes = _notes(new)
     if old is None:
         return any(key not in {OPT_OUT, SEEN} for key in notes)
     resumed = bool(old["spec"].get("paused")) and not new["spec"].get("paused")
     return resumed or old["spec"]["template"] != new["spec"]["template"] or _notes(old) != notes
+
+
+def _injected(obj: Json, note: str) -> Json:
+    template = obj["spec"]["template"]
+    notes = {**(template["metadata"].get("annotations") or {}), INJECTED: note}
+    metadata = {**template["metadata"], "annotations": notes}
+    return {**obj, "spec": {**obj["spec"], "template": {**template, "metadata": metadata}}}
 
 
 def _is_split(*routes: Json) -> bool:

@@ -300,6 +300,11 @@ class Machine(Namespace):
         """Have whoever writes EndpointSlices hear of what happens, or not."""
         self.stage.others.endpoints_up = up
 
+    @rule(note=st.sampled_from(["", "1", "2"]))
+    def inject(self, note: str) -> None:
+        """Have somebody else's webhook change templates from now on, otherwise, or not at all."""
+        self.stage.webhook.injects = note
+
     @rule(up=st.booleans())
     def route_webhook(self, *, up: bool) -> None:
         """Have the webhook for routes answer, or not."""

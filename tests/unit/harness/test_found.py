@@ -9,6 +9,7 @@ import pytest
 from canary.contract import Command
 from canary.model.strategy import HookType
 from runtime.resources import DEPLOYMENTS, INGRESSES, TRAEFIKSERVICES
+from tests.harness.admitted import INJECTED
 from tests.harness.controllers import Health
 from tests.harness.faults import Fault
 from tests.harness.machine import GATES, INSIDERS, Machine, Turn, hooks
@@ -649,3 +650,51 @@ def test_a_canary_drains_from_its_routes_last_write_also_where_no_gateway_tells(
         lambda it: it.wait(pause=700.0),
         kind=INGRESSES.kind,
     )
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own Canary", "made Canary"])
+@pytest.mark.parametrize("pause", [0.3, 11.0])
+def test_what_a_webhook_that_comes_in_mid_run_makes_of_a_version_is_judged_before_it_rolls(
+    pause: float, *, own: bool
+) -> None:
+    """The analyzer's own write released it: the webhook changes whatever is written."""
+    it = happens(
+        lambda it: it.push_and_wait(image="web:2", pause=pause),
+        lambda it: it.inject(note="1"),
+        lambda it: it.wait(pause=700.0),
+        own=own,
+    )
+    assert injected(it) == "1"
+    assert {"Promoting", "Superseded"} <= set(it.stage.said())
+
+
+@pytest.mark.parametrize("pause", [0.3, 3.0, 31.0])
+def test_nobody_s_word_on_a_version_is_a_word_on_what_a_webhook_makes_of_it(pause: float) -> None:
+    it = happens(
+        lambda it: it.metrics(image="web:2", value=5.0),
+        lambda it: it.push_and_wait(image="web:2", pause=pause),
+        lambda it: it.inject(note="1"),
+        lambda it: it.command(command=Command.PROMOTE, value="now"),
+        lambda it: it.wait(pause=61.0),
+        replicas=3,
+    )
+    assert it.judged.released["web:2"] <= 1
+
+
+def test_a_run_whose_route_cannot_carry_it_says_so_and_goes_on_once_its_canary_is_edited() -> None:
+    """Seed 31005: what the route refused was waited for, though the Canary asked for it no more."""
+    seen: list[str] = []
+    happens(
+        lambda it: it.write_canary(analysis={"iterations": 2, "match": INSIDERS}),
+        lambda it: it.push_and_wait(image="web:2", pause=61.0),
+        lambda it: seen.extend([it.stage.reason(), it.stage.message()]),
+        kind=TRAEFIKSERVICES.kind,
+    )
+    assert seen[0] == "RouteDiffers"
+    assert "RouteRefused" in seen[1]
+
+
+def injected(it: Machine) -> str:
+    """Return what a webhook of somebody else's has noted on the template that serves."""
+    notes = it.stage.target()["spec"]["template"]["metadata"].get("annotations") or {}
+    return str(notes.get(INJECTED, ""))
