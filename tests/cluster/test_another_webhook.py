@@ -1,23 +1,29 @@
 """Somebody else's webhook that comes in the middle of a run and changes templates from then on."""
 
 import json
+from typing import Any
 
 import pytest
 
 from canary.contract import ANALYZER_USER
-from tests.cluster.kit import Kubectl, phase, wait_for
+from tests.cluster.kit import Kubectl, canary, phase, route, service, wait_for, web
 from tests.cluster.other_webhook import after_headgate, label_pods
-from tests.cluster.test_edited_canary import BETTER, GOOD, deployed, edit, has_canary, under_way
+from tests.cluster.test_edited_canary import BETTER, GOOD, deployed, has_canary, under_way
 
 pytestmark = pytest.mark.cluster
 BY_ANALYZER = f"--as={ANALYZER_USER}"
+Json = dict[str, Any]
 OWNER = {"app": "web", "owner": "shop"}
 
 
 def serving(kubectl: Kubectl) -> set[str]:
     """Return the images of the pods that the target has."""
-    pods = kubectl.items("pod", "-l", "app=web")
-    return {it["spec"]["containers"][0]["image"] for it in pods}
+    return {
+        it["spec"]["containers"][0]["image"]
+        for it in kubectl.items("pod")
+        if it["metadata"]["name"].startswith("web-")
+        and not it["metadata"]["name"].startswith("web-canary-")
+    }
 
 
 def labels_of_pods(kubectl: Kubectl) -> dict[str, str]:
@@ -32,24 +38,28 @@ def is_held(kubectl: Kubectl) -> bool:
 def test_what_a_webhook_makes_of_a_version_as_it_is_released_is_judged_first(
     namespace: Kubectl, host: str
 ) -> None:
-    deployed(namespace, host)
+    shares: Json = {"maxWeight": 60, "stepWeight": 30, "metrics": [], "webhooks": []}
+    namespace.apply(web(GOOD), service(), route(host), canary(namespace.namespace, **shares))
+    namespace("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
     under_way(namespace, BETTER)
-    edit(namespace, suspend=True)
-    namespace("annotate", "deployment/web", "headgate.dev/promote=now")
     with after_headgate(namespace, "web", label_pods):
-        edit(namespace, suspend=False)
-        wait_for("the other template", lambda: labels_of_pods(namespace) == OWNER, 60)
-        assert is_held(namespace)
-        wait_for("its run", lambda: superseded(namespace), 60)
-    assert (is_held(namespace), serving(namespace)) == (True, {GOOD})
-    namespace("annotate", "deployment/web", "headgate.dev/promote=now")
-    wait_for("the promotion", lambda: phase(namespace) == "Succeeded", 120)
+        assert phase(namespace) == "Progressing"
+        wait_for("the other template", lambda: labels_of_pods(namespace) == OWNER, 120)
+        assert (is_held(namespace), serving(namespace)) == (True, {GOOD})
+        wait_for("its run", lambda: "Superseded" in said(namespace), 60)
+        wait_for("its promotion", lambda: phase(namespace) == "Succeeded", 180)
     wait_for("no canary", lambda: not has_canary(namespace), 60)
     assert (labels_of_pods(namespace), serving(namespace)) == (OWNER, {BETTER})
+    rolled = [it for it in namespace.items("replicaset", "-l", "app=web") if is_better(it)]
+    assert {it["metadata"]["labels"].get("owner") for it in rolled} == {"shop"}
 
 
-def superseded(kubectl: Kubectl) -> bool:
-    return any(it["reason"] == "Superseded" for it in kubectl.items("event"))
+def is_better(replica_set: Json) -> bool:
+    return bool(replica_set["spec"]["template"]["spec"]["containers"][0]["image"] == BETTER)
+
+
+def said(kubectl: Kubectl) -> set[str]:
+    return {it["reason"] for it in kubectl.items("event")}
 
 
 def test_the_api_server_refuses_the_analyzer_a_template_and_nobody_else(
