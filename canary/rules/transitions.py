@@ -162,10 +162,16 @@ def _said_kept(ended: State) -> tuple[Action, ...]:
 
 
 def share_kept(ctx: Context) -> int:
-    """Return the share that a refused candidate keeps now, in percent: what the stable lacks."""
-    state = ctx.state
+    """Return the share that a refused candidate keeps now, in percent: what the stable lacks.
+
+    What the stable has got meanwhile, by whoever took the canary from the routes, stays with it.
+    """
+    state, split = ctx.state, ctx.observed.split
     over = not ctx.same_candidate or ctx.since_change() >= LONGEST
-    return 0 if state.phase is not Phase.FAILED or over else share_to_keep(ctx.observed, state)
+    if state.phase is not Phase.FAILED or over:
+        return 0
+    kept = share_to_keep(ctx.observed, state)
+    return kept if split.joining is not None else min(kept, split.weight)
 
 
 def expire(ctx: Context, why: str, state: State, *, again: bool = False) -> Decision:

@@ -33,8 +33,6 @@ from runtime.resources import DEPLOYMENTS, Resource
 from tests.harness.api import Writer
 from webhook.review import Review, answer_route, answer_write, read_review
 
-INJECTED = "injector.example/version"
-"""What another webhook notes on templates."""
 Enabled = Callable[[str], bool]
 
 
@@ -45,14 +43,14 @@ class Webhook:
     Args:
         enabled: whether a namespace carries the label.
         routes_up: whether the one for routes can be reached (`failurePolicy: Ignore`).
-        injects: what somebody else's webhook, called after it, notes on the template of every
+        pins: the digest to which somebody else's webhook, called after it, pins the images of every
             Deployment that is written in such a namespace; "" where there is none.
 
     """
 
     enabled: Enabled
     routes_up: bool = True
-    injects: str = ""
+    pins: str = ""
     warnings: list[str] = field(default_factory=list)
 
     def __call__(self, resource: Resource, old: Json | None, new: Json, writer: Writer) -> Json:
@@ -66,9 +64,9 @@ class Webhook:
         if not self.enabled(new["metadata"].get("namespace", "")):
             return new
         admitted = self._admitted(resource, old, new, writer)
-        if resource != DEPLOYMENTS or not self.injects:
+        if resource != DEPLOYMENTS or not self.pins:
             return admitted
-        changed = _injected(admitted, self.injects)
+        changed = _pinned(admitted, self.pins)
         # Who was asked before another has changed something is asked again, by its `IfNeeded`.
         if changed != admitted and _is_asked(old, new, writer):
             changed = self._admitted(resource, old, changed, writer)
@@ -139,11 +137,19 @@ def _is_sent(old: Json | None, new: Json) -> bool:
     return resumed or old["spec"]["template"] != new["spec"]["template"] or _notes(old) != notes
 
 
-def _injected(obj: Json, note: str) -> Json:
+def _pinned(obj: Json, digest: str) -> Json:
     template = obj["spec"]["template"]
-    notes = {**(template["metadata"].get("annotations") or {}), INJECTED: note}
-    metadata = {**template["metadata"], "annotations": notes}
-    return {**obj, "spec": {**obj["spec"], "template": {**template, "metadata": metadata}}}
+    containers = [
+        {**it, "image": f"{unpinned(it['image'])}@{digest}"}
+        for it in template["spec"]["containers"]
+    ]
+    pods = {**template, "spec": {**template["spec"], "containers": containers}}
+    return {**obj, "spec": {**obj["spec"], "template": pods}}
+
+
+def unpinned(image: str) -> str:
+    """Return an image without what a webhook has pinned it to."""
+    return image.partition("@")[0]
 
 
 def _is_split(*routes: Json) -> bool:

@@ -6,7 +6,7 @@ from typing import Final
 from canary.contract import DOMAIN, HOLD, PARKED, PROMOTING
 from canary.model.values import Json
 from runtime.resources import DEPLOYMENTS, REPLICASETS
-from tests.harness.admitted import INJECTED
+from tests.harness.admitted import unpinned
 from tests.harness.api import Change
 from tests.harness.stage import CANARY, NAME, NEXT, NEXT_CANARY
 
@@ -36,9 +36,9 @@ def overreach(change: Change, there: Container[str]) -> str:
         return ""
     if _of_the_team(old) != _of_the_team(new):
         return f"{old['metadata']['name']} was changed beyond its pause and its marks"
-    if _is_injected(old, new):
+    if _is_pinned(old, new):
         rolls = not new["spec"].get("paused")
-        return f"{old['metadata']['name']} rolls what a webhook has changed" if rolls else ""
+        return f"{old['metadata']['name']} rolls what a webhook has pinned" if rolls else ""
     return _pause(old, new)
 
 
@@ -59,7 +59,7 @@ def _pause(old: Json, new: Json) -> str:
     return ""
 
 
-def _is_injected(old: Json, new: Json) -> bool:
+def _is_pinned(old: Json, new: Json) -> bool:
     """Tell whether a webhook of somebody else's has changed the template with our write."""
     return bool(old["spec"]["template"] != new["spec"]["template"])
 
@@ -69,12 +69,12 @@ def _of_the_team(target: Json) -> Json:
     notes = metadata.get("annotations") or {}
     theirs = {key: it for key, it in notes.items() if not key.startswith(f"{DOMAIN}/")}
     template = spec["template"]
-    in_pods = template["metadata"].get("annotations") or {}
+    unpinned_pods = [
+        {**it, "image": unpinned(it["image"])} for it in template["spec"]["containers"]
+    ]
     return {
         "metadata": {key: it for key, it in metadata.items() if key not in _SERVERS},
         "notes": theirs,
         "spec": {key: it for key, it in spec.items() if key not in {"paused", "template"}},
-        "pods": template["spec"],
-        "labels of pods": template["metadata"].get("labels"),
-        "notes of pods": {key: it for key, it in in_pods.items() if key != INJECTED},
+        "pods": {**template, "spec": {**template["spec"], "containers": unpinned_pods}},
     }

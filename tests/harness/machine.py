@@ -300,10 +300,10 @@ class Machine(Namespace):
         """Have whoever writes EndpointSlices hear of what happens, or not."""
         self.stage.others.endpoints_up = up
 
-    @rule(note=st.sampled_from(["", "1", "2"]))
-    def inject(self, note: str) -> None:
-        """Have somebody else's webhook change templates from now on, otherwise, or not at all."""
-        self.stage.webhook.injects = note
+    @rule(digest=st.sampled_from(["", "1", "2"]))
+    def pin(self, digest: str) -> None:
+        """Have somebody else's webhook pin images from now on, to another digest, or no more."""
+        self.stage.webhook.pins = digest
 
     @rule(up=st.booleans())
     def route_webhook(self, *, up: bool) -> None:

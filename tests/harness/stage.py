@@ -46,7 +46,7 @@ from runtime.resources import (
     Resource,
 )
 from tests.fakes.hook_caller import FakeHookCaller
-from tests.harness.admitted import Webhook, labelled
+from tests.harness.admitted import Webhook, labelled, unpinned
 from tests.harness.api import ApiServer, Writer
 from tests.harness.client import ANALYZER, TEAM, Client, Gate, Open
 from tests.harness.controllers import Health, Surroundings, image_of, is_ready
@@ -86,7 +86,7 @@ class Answers:
         del spec, query, interval
         await asyncio.sleep(0)
         image = self.running()
-        value = self.values.get(image, 0.0)
+        value = self.values.get(unpinned(image), 0.0)
         if isinstance(value, ProviderError):
             raise value
         if value is not None and math.isnan(value):
@@ -122,7 +122,7 @@ class Stage:
         self.webhook = Webhook(self.is_labelled)
         self.api.admission = self.webhook
         self.bad: dict[str, Health] = {}
-        self.others = Surroundings(self.api, health=lambda image: self.bad.get(image, Health.GOOD))
+        self.others = Surroundings(self.api, health=self._health)
         self.answers = Answers(self.canary_image)
         self.hooks: HookCaller = FakeHookCaller()
         self.gate: Gate = Open()
@@ -143,6 +143,9 @@ class Stage:
             reference = {"apiVersion": self.routes.api_version, "kind": kind, "name": NAME}
             own["spec"] |= {"provider": "nginx", "ingressRef": reference}
         self._furnish(replicas, own)
+
+    def _health(self, image: str) -> Health:
+        return self.bad.get(unpinned(image), Health.GOOD)
 
     def now(self) -> datetime:
         """Return the API server's time."""

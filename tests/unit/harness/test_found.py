@@ -9,7 +9,6 @@ import pytest
 from canary.contract import Command
 from canary.model.strategy import HookType
 from runtime.resources import DEPLOYMENTS, INGRESSES, TRAEFIKSERVICES
-from tests.harness.admitted import INJECTED
 from tests.harness.controllers import Health
 from tests.harness.faults import Fault
 from tests.harness.machine import GATES, INSIDERS, Machine, Turn, hooks
@@ -660,11 +659,11 @@ def test_what_a_webhook_that_comes_in_mid_run_makes_of_a_version_is_judged_befor
     """The analyzer's own write released it: the webhook changes whatever is written."""
     it = happens(
         lambda it: it.push_and_wait(image="web:2", pause=pause),
-        lambda it: it.inject(note="1"),
+        lambda it: it.pin(digest="1"),
         lambda it: it.wait(pause=700.0),
         own=own,
     )
-    assert injected(it) == "1"
+    assert it.stage.serving() == {"web:2@1": 2}
     assert {"Promoting", "Superseded"} <= set(it.stage.said())
 
 
@@ -673,7 +672,7 @@ def test_nobody_s_word_on_a_version_is_a_word_on_what_a_webhook_makes_of_it(paus
     it = happens(
         lambda it: it.metrics(image="web:2", value=5.0),
         lambda it: it.push_and_wait(image="web:2", pause=pause),
-        lambda it: it.inject(note="1"),
+        lambda it: it.pin(digest="1"),
         lambda it: it.command(command=Command.PROMOTE, value="now"),
         lambda it: it.wait(pause=61.0),
         replicas=3,
@@ -694,7 +693,13 @@ def test_a_run_whose_route_cannot_carry_it_says_so_and_goes_on_once_its_canary_i
     assert "RouteRefused" in seen[1]
 
 
-def injected(it: Machine) -> str:
-    """Return what a webhook of somebody else's has noted on the template that serves."""
-    notes = it.stage.target()["spec"]["template"]["metadata"].get("annotations") or {}
-    return str(notes.get(INJECTED, ""))
+def test_a_refused_version_does_not_get_back_the_share_that_it_has_lost() -> None:
+    """Seed 31016: its Canary named another target for a moment, by which the stable had it all."""
+    happens(
+        lambda it: it.health(image="web:1", health=Health.NEVER_READY),  # it cannot grow again
+        lambda it: it.shrink(image="web:3", pause=11.0, short=61.0, small=2),
+        lambda it: it.write_canary(analysis={"stepWeights": [30], "mirror": True}),
+        lambda it: it.aim_elsewhere(pause=0.3),
+        kind=TRAEFIKSERVICES.kind,
+        shared=True,
+    )
