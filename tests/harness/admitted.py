@@ -44,7 +44,7 @@ class Webhook:
         enabled: whether a namespace carries the label.
         routes_up: whether the one for routes can be reached (`failurePolicy: Ignore`).
         pins: the digest to which somebody else's webhook, called after it, pins the images of every
-            Deployment that is written in such a namespace; "" where there is none.
+            Deployment of a team that is written in such a namespace; "" where there is none.
 
     """
 
@@ -64,7 +64,7 @@ class Webhook:
         if not self.enabled(new["metadata"].get("namespace", "")):
             return new
         admitted = self._admitted(resource, old, new, writer)
-        if resource != DEPLOYMENTS or not self.pins:
+        if resource != DEPLOYMENTS or not self.pins or _is_canary(new):
             return admitted
         changed = _pinned(admitted, self.pins)
         # Who was asked before another has changed something is asked again, by its `IfNeeded`.
@@ -122,11 +122,14 @@ def _is_asked(old: Json | None, new: Json, writer: Writer) -> bool:
     return writer.user != ANALYZER_USER and _is_sent(old, new)
 
 
+def _is_canary(obj: Json) -> bool:
+    return TARGET_LABEL in (obj["metadata"].get("labels") or {})
+
+
 def _would_roll(old: Json, new: Json) -> bool:
     """Tell what the policy of `manifests/templates-policy.yaml` refuses the analyzer."""
-    is_canary = TARGET_LABEL in (old["metadata"].get("labels") or {})
     same = old["spec"]["template"] == new["spec"]["template"]
-    return not is_canary and not same and not new["spec"].get("paused")
+    return not same and not new["spec"].get("paused")
 
 
 def _is_sent(old: Json | None, new: Json) -> bool:
