@@ -14,8 +14,8 @@ of it is parked then, and put back with its pods when there are to be any.
 
 So nothing may be left that would be preferred to the stable, or that would outlive it: such ones
 are *parked*. What carries the stable's template never is. One with pods is parked only where none
-of the stable's are left: the controller then makes those, and the parked one serves until they are
-ready, and is scaled down.
+of the stable's are left: the controller then makes those, and the parked one serves until as many
+of them are ready, and is scaled down. One that a person has given pods to is scaled down likewise.
 """
 
 from collections.abc import Collection, Iterable
@@ -128,13 +128,14 @@ def _sooner(one: timedelta | None, other: timedelta) -> timedelta:
 
 
 def _relieved(ctx: Context, stable: str) -> tuple[ScaleDownRevision, ...]:
-    """Scale parked revisions that have pods down, once the stable's are ready."""
+    """Scale parked revisions that have pods down, once the stable has as many ready, or all."""
     revisions = ctx.observed.revisions
     ready = sum(revision.ready for revision in revisions if revision.template_hash == stable)
-    if ready < ctx.observed.target.replicas:
+    strays = [revision for revision in parked(revisions) if revision.replicas]
+    if ready < min(ctx.observed.target.replicas, sum(one.replicas for one in strays)):
         return ()
-    strays = {revision.template_hash for revision in parked(revisions) if revision.replicas}
-    return tuple(ScaleDownRevision(template) for template in sorted(strays))
+    templates = {one.template_hash for one in strays}
+    return tuple(ScaleDownRevision(template) for template in sorted(templates))
 
 
 def _adopted_first(decision: Decision, template: str) -> Decision:

@@ -262,6 +262,10 @@ class Ledger:
         since, scaled = self._held_at.get(image), self._scaled_at.get(image, -math.inf)
         if self.stage.seconds() - scaled < UNDOING.total_seconds():
             return True
+        # A person has given it more than the stable has: taken down, all would be fewer by these.
+        others = sum(size for whose, size in self.stage.serving().items() if whose != image)
+        if scaled > -math.inf and self.stage.sizes().get(image, 0) > others:
+            return True
         return since is not None and self.stage.now() - since < UNDOING
 
     def _share(self) -> None:

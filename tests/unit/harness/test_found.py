@@ -703,3 +703,18 @@ def test_a_refused_version_does_not_get_back_the_share_that_it_has_lost() -> Non
         kind=TRAEFIKSERVICES.kind,
         shared=True,
     )
+
+
+def test_pods_that_a_person_gives_a_held_version_go_although_the_stable_lacks_a_node() -> None:
+    """Seed 33020: they were left for as long as one of the stable's was not ready."""
+    sizes: list[int] = []
+    it = happens(
+        lambda it: it.push_and_wait(image="web:4", pause=700.0),
+        lambda it: it.lose_node(node=1, evicted=False),
+        lambda it: it.push_and_wait(image="web:1", pause=11.0),
+        lambda it: it.scale_replica_set(image="web:1", replicas=1, pause=3.0),
+        lambda it: it.have(lambda: sizes.append(it.stage.sizes().get("web:1", 0))),
+        replicas=3,
+    )
+    assert sizes == [0]
+    assert it.stage.serving() == {"web:1": 2}
