@@ -38,7 +38,13 @@ CONTROLLERS: Final = (
 )
 """The controllers a Deployment needs. None watches nodes: the one here has a lease that a busy
 machine would let run out, and with it every pod."""
-APPLIED: Final = ("crds", "rbac/analyzer.yaml", "rbac/analyzer-secrets.yaml", "marks-policy.yaml")
+APPLIED: Final = (
+    "crds",
+    "rbac/analyzer.yaml",
+    "rbac/analyzer-secrets.yaml",
+    "marks-policy.yaml",
+    "templates-policy.yaml",
+)
 AUDIT_MEGABYTES: Final = 4000
 """More than a row writes: the log is read as one file."""
 LEASE_SECONDS: Final = 300
