@@ -6,7 +6,7 @@ from typing import Final
 
 from canary.model.asking import Sample
 from canary.model.state import Check, Outcome
-from canary.model.strategy import Builtin, Metric, Strategy
+from canary.model.strategy import Builtin, Metric, NoDataPolicy, Strategy
 from canary.model.values import FULL
 from canary.model.world import CanaryAbsent, CanaryPresent
 
@@ -251,3 +251,18 @@ def _show(metric: Metric, value: float) -> str:
     unit = _UNITS[metric.source] if isinstance(metric.source, Builtin) else ""
     text = f"{value:.2f}".rstrip("0").rstrip(".")
     return f"{text or '0'}{unit}"
+
+
+def patience(strategy: Strategy, since: datetime) -> str:
+    """Say until when a metric without a value is waited for.
+
+    Args:
+        strategy: what the Canary asks for.
+        since: since when there has been none.
+
+    """
+    if strategy.no_data is NoDataPolicy.HOLD:
+        return "; waiting until there is one"
+    until = (since + strategy.no_data_after).strftime("%H:%M:%S")
+    then = "refused" if strategy.no_data is NoDataPolicy.FAIL else "passed over"
+    return f"; waiting until {until} UTC, then it is {then}"

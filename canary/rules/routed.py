@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from canary.contract import Reason
 from canary.model.state import State
 from canary.model.traffic import NOTHING, Traffic
 from canary.rules.actions import Action, SetTraffic
@@ -45,3 +46,17 @@ def with_share(ctx: Context, state: State, weight: int) -> Traffic:
 def to_traffic(ctx: Context, traffic: Traffic) -> tuple[Action, ...]:
     """Return the write that gives the canary this traffic, if the routes carry another."""
     return (SetTraffic(traffic),) if ctx.observed.split.lacks(traffic) else ()
+
+
+def differing(ctx: Context, state: State) -> str:
+    """Say that a run waits for its routes to carry what its step says.
+
+    Args:
+        ctx: the world.
+        state: the run.
+
+    """
+    return (
+        f"holding {ctx.observed.key} at weight {state.weight}: not every route carries "
+        f"{meant(ctx, state)}; where one cannot, a {Reason.ROUTE_REFUSED} event says why"
+    )

@@ -25,7 +25,7 @@ from canary.model.strategy import (
 from canary.model.world import CanaryPresent
 from canary.rules.actions import Action, Decision, Emit, SaveState, SetTraffic
 from canary.rules.approvals import confirmed
-from canary.rules.checks import measurements, summary
+from canary.rules.checks import measurements, patience, summary
 from canary.rules.context import RECHECK, Context, Tick
 from canary.rules.course import advancing, begins_anew, left, mended
 from canary.rules.gates import (
@@ -51,7 +51,7 @@ from canary.rules.rounds import (
     samples_of,
     since_carried,
 )
-from canary.rules.routed import meant, to_traffic, wanted
+from canary.rules.routed import differing, meant, to_traffic, wanted
 from canary.rules.transitions import made_whole, promote, refuse
 
 _KEEP_EVERY: Final = timedelta(seconds=30)
@@ -267,18 +267,9 @@ def _no_data(tick: Tick) -> Decision:
         return refuse(ctx, Reason.REFUSED, why, tick.state)
     message = (
         f"Halt {ctx.observed.key} advancement, holding at weight {tick.state.weight}: "
-        f"{missing}{_patience(strategy, since)}"
+        f"{missing}{patience(strategy, since)}"
     )
     return stay(tick, Reason.NO_DATA, message)
-
-
-def _patience(strategy: Strategy, since: datetime) -> str:
-    """Say until when a metric without a value is waited for."""
-    if strategy.no_data is NoDataPolicy.HOLD:
-        return "; waiting until there is one"
-    until = (since + strategy.no_data_after).strftime("%H:%M:%S")
-    then = "refused" if strategy.no_data is NoDataPolicy.FAIL else "passed over"
-    return f"; waiting until {until} UTC, then it is {then}"
 
 
 # --- a tick on which everything has passed: the first rule that applies answers ----------------
@@ -323,12 +314,7 @@ def _moved(tick: Tick) -> Decision | None:
     """
     if not is_moved(tick) or begins_anew(tick.strategy, tick.state):
         return None
-    ctx, state = tick.ctx, tick.state
-    message = (
-        f"holding {ctx.observed.key} at weight {state.weight}: not every route carries "
-        f"{meant(ctx, state)}; where one cannot, a {Reason.ROUTE_REFUSED} event says why"
-    )
-    return stay(tick, Reason.ROUTE_DIFFERS, message)
+    return stay(tick, Reason.ROUTE_DIFFERS, differing(tick.ctx, tick.state))
 
 
 def _not_followed(tick: Tick) -> Decision | None:
