@@ -7,7 +7,7 @@ every interval meanwhile.
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from canary.contract import Reason
@@ -20,7 +20,6 @@ from canary.model.strategy import (
     FailureCount,
     HookType,
     NoDataPolicy,
-    Strategy,
 )
 from canary.model.world import CanaryPresent
 from canary.rules.actions import Action, Decision, Emit, SaveState, SetTraffic
