@@ -718,3 +718,15 @@ def test_pods_that_a_person_gives_a_held_version_go_although_the_stable_lacks_a_
     )
     assert sizes == [0]
     assert it.stage.serving() == {"web:1": 2}
+
+
+def test_an_elder_version_s_marks_are_refused_with_what_a_webhook_makes_of_them() -> None:
+    """A case of the harness, seed 35005: the elder's write went past what refuses the analyzer."""
+    happens(
+        lambda it: it.pin(digest="1"),
+        lambda it: it.upgrade(dropped=set(), marks=True, strange=False),
+        lambda it: it.push_and_wait(image="web:2", pause=61.0),
+        lambda it: it.pin(digest="2"),
+        lambda it: it.upgrade(dropped=set(), marks=True, strange=False),
+        lambda it: it.wait(pause=61.0),
+    )
