@@ -5,6 +5,7 @@ from typing import Final
 
 import structlog
 
+from analyzer.loop.following import key_of
 from analyzer.ports import Cluster
 from canary.contract import (
     COMMANDS,
@@ -60,8 +61,7 @@ async def written(
     except Forbidden as denied:
         if TEMPLATES_POLICY not in denied.message:
             raise
-        metadata = target["metadata"]
-        where = f"{metadata['namespace']}/{metadata['name']}"
+        where = str(key_of(target))
         log.warning("template changed by another webhook", target=where, why=denied.message)
         await patched(cluster, DEPLOYMENTS, target, lambda _: _HELD, still=still)
         raise Overtaken(f"{where} is held with another template") from denied

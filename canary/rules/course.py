@@ -33,8 +33,7 @@ def place_of(strategy: Strategy, state: State) -> int:
 
 def located(state: State, strategy: Strategy | InvalidStrategy) -> State:
     """Return the state with its step in the present sequence, which may have been edited."""
-    running = state.phase is Phase.PROGRESSING and state.begun and not state.is_without_share
-    if not running or isinstance(strategy, InvalidStrategy):
+    if not _is_at_a_step(state) or isinstance(strategy, InvalidStrategy):
         return state
     return replace(state, step=place_of(strategy, state))
 
@@ -54,7 +53,7 @@ def mended(state: State, strategy: Strategy) -> State:
         strategy: what it follows now.
 
     """
-    if state.phase is not Phase.PROGRESSING or not state.begun or state.is_without_share:
+    if not _is_at_a_step(state):
         return state
     said, had = present(strategy, state).traffic, state.traffic
     same = (said.weight, said.match) == (had.weight, had.match)
@@ -69,7 +68,7 @@ def begins_anew(strategy: Strategy, state: State) -> bool:
         state: the run, located in the present sequence.
 
     """
-    if not state.begun or state.is_without_share:
+    if not _is_at_a_step(state):
         return False
     others = present(strategy, state).traffic.match != state.traffic.match
     return others or _is_another(strategy, state)
@@ -113,6 +112,11 @@ def _of(state: State) -> str:
     if state.beside.mirror:
         return f", with a copy of {state.beside.mirror} % of the requests"
     return "" if state.traffic == NOTHING else f", with {state.traffic}"
+
+
+def _is_at_a_step(state: State) -> bool:
+    """Tell whether a run's canary has what its step says; then it is known which one that is."""
+    return state.phase is Phase.PROGRESSING and state.begun and not state.is_without_share
 
 
 def _is_another(strategy: Strategy, state: State) -> bool:

@@ -166,11 +166,10 @@ def share_kept(ctx: Context) -> int:
 
     What the stable has got meanwhile, by whoever took the canary from the routes, stays with it.
     """
-    state, split = ctx.state, ctx.observed.split
-    over = not ctx.same_candidate or ctx.since_change() >= LONGEST
-    if state.phase is not Phase.FAILED or over:
+    split = ctx.observed.split
+    if not ctx.has_failed or ctx.since_change() >= LONGEST:
         return 0
-    kept = share_to_keep(ctx.observed, state)
+    kept = share_to_keep(ctx.observed, ctx.state)
     return kept if split.joining is not None else min(kept, split.weight)
 
 

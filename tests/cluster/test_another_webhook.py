@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from canary.contract import ANALYZER_USER
-from tests.cluster.kit import Kubectl, canary, phase, route, service, wait_for, web
+from tests.cluster.kit import Kubectl, phase, wait_for
 from tests.cluster.other_webhook import after_headgate, label_pods
 from tests.cluster.test_edited_canary import BETTER, GOOD, deployed, has_canary, under_way
 
@@ -38,9 +38,7 @@ def is_held(kubectl: Kubectl) -> bool:
 def test_what_a_webhook_makes_of_a_version_as_it_is_released_is_judged_first(
     namespace: Kubectl, host: str
 ) -> None:
-    shares: Json = {"maxWeight": 60, "stepWeight": 30, "metrics": [], "webhooks": []}
-    namespace.apply(web(GOOD), service(), route(host), canary(namespace.namespace, **shares))
-    namespace("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
+    deployed(namespace, host, maxWeight=60, stepWeight=30, metrics=[], webhooks=[])
     under_way(namespace, BETTER)
     with after_headgate(namespace, "web", label_pods):
         assert phase(namespace) == "Progressing"

@@ -23,9 +23,10 @@ pytestmark = pytest.mark.cluster
 GOOD, BETTER = "headgate/demo:1.0", "headgate/demo:1.1"
 
 
-def deployed(kubectl: Kubectl, host: str) -> None:
+def deployed(kubectl: Kubectl, host: str, **analysis: Any) -> None:
     where = kubectl.namespace
-    kubectl.apply(web(GOOD), service(), route(host), metric_template(where), canary(where))
+    team_s = canary(where, **analysis)
+    kubectl.apply(web(GOOD), service(), route(host), metric_template(where), team_s)
     kubectl("rollout", "status", "deployment/web", "--timeout=120s", deadline=130)
 
 

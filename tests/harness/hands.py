@@ -36,7 +36,7 @@ def overreach(change: Change, there: Container[str]) -> str:
         return ""
     if _of_the_team(old) != _of_the_team(new):
         return f"{old['metadata']['name']} was changed beyond its pause and its marks"
-    if _is_pinned(old, new):
+    if old["spec"]["template"] != new["spec"]["template"]:  # pinned by a webhook with our write
         rolls = not new["spec"].get("paused")
         return f"{old['metadata']['name']} rolls what a webhook has pinned" if rolls else ""
     return _pause(old, new)
@@ -57,11 +57,6 @@ def _pause(old: Json, new: Json) -> str:
     if now and not was and PROMOTING not in notes:
         return f"{NAME} was paused, and nothing of Headgate's rolled"
     return ""
-
-
-def _is_pinned(old: Json, new: Json) -> bool:
-    """Tell whether a webhook of somebody else's has changed the template with our write."""
-    return bool(old["spec"]["template"] != new["spec"]["template"])
 
 
 def _of_the_team(target: Json) -> Json:
